@@ -254,6 +254,7 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
         },
       },
     ]);
+    if (status === 'active') await endSquadPause(tx, now);
     if (status === 'quarantined' || status === 'stopped') {
       await withdrawHeld(tx, before.id, `${before.name} ${words}`, now);
       await tasks.blockTasksOf(tx, before.id, `${before.name} ${words}${reason ? `: ${reason}` : ''}`);
@@ -447,6 +448,19 @@ async function liveRow(tx: Tx, id: string): Promise<AgentRow> {
   const row = await tx.selectFrom('agents').selectAll().where('id', '=', id).where('removed_at', 'is', null).forUpdate().executeTakeFirst();
   if (!row) throw notFound('agent', id);
   return row as AgentRow;
+}
+
+/** The squad's pause is over once no agent is paused any more. */
+async function endSquadPause(tx: Tx, now: number): Promise<void> {
+  const ended = await tx
+    .updateTable('system_state')
+    .set({ squad_paused: false, squad_paused_at: null, squad_paused_by: null })
+    .where('id', '=', 1)
+    .where('squad_paused', '=', true)
+    .where((eb) => eb.not(eb.exists(eb.selectFrom('agents').select('id').where('status', '=', 'paused').where('removed_at', 'is', null))))
+    .returning('id')
+    .executeTakeFirst();
+  if (ended) await touch(tx, [{ topic: 'system', entity_id: 'squad', at: now }]);
 }
 
 function capOf(usd: number | null | undefined): number | null {

@@ -757,9 +757,8 @@ export interface HoldState {
   approver: string | null;
   approverType: 'human' | 'agent' | 'system' | 'unknown';
   note: string | null;
-  /** What the approval is for, after the approver's edit if there was one. Only present once approved. */
-  arguments: JsonObject | null;
-  edited: boolean;
+  /** What runs instead of the caller's own arguments, when the approver edited them. */
+  editedArguments: JsonObject | null;
   decidedAt: number | null;
   grantExpiresAt: number | null;
   /** The call that took the single use, if any. */
@@ -783,6 +782,8 @@ export interface CallFacts {
   id: string;
   /** Hash over agent, session, run, call id and digest (SPEC 3.1). */
   key: string;
+  /** Hash over agent, session, run and call id, without the digest: finds a call id used again for other arguments. Null without a call id. */
+  slot: string | null;
   digest: string;
   entry: (typeof ENTRIES)[number];
   agentId: string;
@@ -865,17 +866,17 @@ export interface JournalEntry {
 export interface KnownCall {
   id: string;
   key: string;
-  /** Hash over agent, session, run and call id, without the digest: finds a call id that is used again for other arguments. */
   slot: string | null;
   agentId: string;
   gatewayId: string | null;
+  runId: string | null;
+  taskId: string | null;
   state: 'held' | 'running' | 'ended';
   verdict: (typeof VERDICTS)[number];
   risk: (typeof RISKS)[number];
   reasons: readonly GateReason[];
   approvalId: string | null;
   estimatedCost: number;
-  scopes: readonly string[];
   at: number;
 }
 
