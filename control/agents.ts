@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type JsonObject, microsFromUsd, usdFromMicros } from '../policies/index.ts';
+import type { Alerts } from './alerts.ts';
 import type { Actor } from './audit.ts';
 import { type Auth, issueCredential } from './auth.ts';
 import { recordChanges, touch } from './changes.ts';
@@ -31,11 +32,12 @@ interface Dependencies {
   published: () => void;
   /** Withdraws what the agent has held; in the transaction that stops it. */
   withdrawHeld: (tx: Tx, agentId: string, reason: string, now: number) => Promise<void>;
-  /** Aborts the agent's live runs in OpenClaw, where a gateway is connected. Never throws, never waits for the answer. */
-  abortRuns: (agent: { id: string; gatewayId: string | null; externalId: string | null }) => void;
+  alerts: Alerts;
+  /** Aborts live runs in OpenClaw, session by session. */
+  abortRuns: (gatewayId: string, sessionKeys: readonly string[]) => Promise<unknown>;
 }
 
-export function createAgents({ db, clock, auth, tasks, activePolicy, published, withdrawHeld, abortRuns }: Dependencies) {
+export function createAgents({ db, clock, auth, tasks, activePolicy, published, alerts, withdrawHeld, abortRuns }: Dependencies) {
   async function list(filter: { status?: Agent['status'] | undefined }): Promise<Agent[]> {
     let query = db.selectFrom('agents').selectAll().where('removed_at', 'is', null).orderBy('name').limit(1000);
     if (filter.status) query = query.where('status', '=', filter.status);
@@ -193,9 +195,9 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
         .where('owner_id', '=', id)
         .where('revoked_at', 'is', null)
         .execute();
-      abortRuns({ id, gatewayId: row.gateway_id, externalId: row.external_id });
     });
     published();
+    abortSoon(id);
   }
 
   async function change(
@@ -206,14 +208,17 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     activity: ActivityType,
     words: string,
   ): Promise<Agent> {
-    const row = await db.transaction().execute(async (tx) => {
-      const before = await liveRow(tx, id);
-      await applyStatus(tx, actor, before, status, reason, activity, words);
-      return before;
-    });
+    await db.transaction().execute(async (tx) => applyStatus(tx, actor, await liveRow(tx, id), status, reason, activity, words));
     published();
-    if (status !== 'active' && status !== 'drained') abortRuns({ id, gatewayId: row.gateway_id, externalId: row.external_id });
+    if (status !== 'active' && status !== 'drained') abortSoon(id);
     return get(id);
+  }
+
+  /** The gate refuses already; aborting in OpenClaw only ends the run sooner, so nobody waits for it and its failure is shown by the link. */
+  function abortSoon(id: string): void {
+    liveSessions(db, id, clock())
+      .then(({ gatewayId, sessionKeys }) => (gatewayId && sessionKeys.length > 0 ? abortRuns(gatewayId, sessionKeys) : undefined))
+      .catch(() => {});
   }
 
   async function applyStatus(
@@ -254,6 +259,15 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
         },
       },
     ]);
+    if (status === 'quarantined') {
+      await alerts.raise(tx, {
+        type: 'agent_quarantined',
+        severity: 'high',
+        agentId: before.id,
+        message: `${before.name} is quarantined by ${actor.name}${reason ? `: ${reason}` : ''}`,
+      });
+    }
+    if (status === 'active') await alerts.clear(tx, 'agent_quarantined', before.id, 'the agent is active again');
     if (status === 'active') await endSquadPause(tx, now);
     if (status === 'quarantined' || status === 'stopped') {
       await withdrawHeld(tx, before.id, `${before.name} ${words}`, now);
@@ -360,7 +374,8 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
           .where('id', '<>', id)
           .where('removed_at', 'is', null)
           .executeTakeFirst();
-        if (taken) throw new Refusal(409, 'IDENTITY_TAKEN', `${taken.name} is registered as "${input.externalId}" of this gateway already.`);
+        if (taken)
+          throw new Refusal(409, 'IDENTITY_TAKEN', `${taken.name} is registered as "${input.externalId}" of this gateway already.`);
       }
     }
   }
@@ -450,6 +465,20 @@ async function liveRow(tx: Tx, id: string): Promise<AgentRow> {
   return row as AgentRow;
 }
 
+/** Sessions of an agent with a run in the last hour. */
+async function liveSessions(db: Db, agentId: string, now: number): Promise<{ gatewayId: string | null; sessionKeys: string[] }> {
+  const rows = await db
+    .selectFrom('runs')
+    .innerJoin('agents', 'agents.id', 'runs.agent_id')
+    .select(['agents.gateway_id', 'runs.session_key'])
+    .where('runs.agent_id', '=', agentId)
+    .where('runs.status', '=', 'running')
+    .where('runs.last_seen_at', '>', now - 60 * 60 * 1000)
+    .distinct()
+    .execute();
+  return { gatewayId: rows[0]?.gateway_id ?? null, sessionKeys: rows.flatMap((row) => (row.session_key ? [row.session_key] : [])) };
+}
+
 /** The squad's pause is over once no agent is paused any more. */
 async function endSquadPause(tx: Tx, now: number): Promise<void> {
   const ended = await tx
@@ -470,4 +499,3 @@ function capOf(usd: number | null | undefined): number | null {
 function usdOf(micros: number | null): number | null {
   return micros === null ? null : usdFromMicros(micros);
 }
-

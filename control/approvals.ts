@@ -6,8 +6,8 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { type JsonObject, redact, usdFromMicros } from '../policies/index.ts';
-import { type Actor, SYSTEM } from './audit.ts';
 import type { Alerts } from './alerts.ts';
+import { type Actor, SYSTEM } from './audit.ts';
 import { recordChanges, touch } from './changes.ts';
 import type { Approval, ApprovalStatus, CallFacts, HeldCall, HoldRequest, HoldState, Preview } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
@@ -17,7 +17,7 @@ import type { Keys } from './keys.ts';
 import { decodeCursor, encodeCursor } from './paging.ts';
 import type { ActivePolicy } from './policies.ts';
 import { notFound, Refusal } from './problem.ts';
-import { taskApproval, type Tasks } from './tasks.ts';
+import { type Tasks, taskApproval } from './tasks.ts';
 
 export type Approvals = ReturnType<typeof createApprovals>;
 type ApprovalRow = Omit<ApprovalsTable, 'number' | 'arguments' | 'edited_arguments' | 'reasons' | 'preview'> & {
@@ -248,12 +248,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         .set({ redeemed_by: callId, redeemed_at: sql<number>`coalesce(redeemed_at, ${now}::bigint)` })
         .where('id', '=', approvalId)
         .where('status', '=', 'approved')
-        .where((eb) =>
-          eb.or([
-            eb('redeemed_by', '=', callId),
-            eb.and([eb('redeemed_by', 'is', null), eb('grant_expires_at', '>', now)]),
-          ]),
-        )
+        .where((eb) => eb.or([eb('redeemed_by', '=', callId), eb.and([eb('redeemed_by', 'is', null), eb('grant_expires_at', '>', now)])]))
         .returning(['agent_id', 'tool'])
         .executeTakeFirst();
       if (row) {
@@ -315,8 +310,18 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     if (agentId !== null) query = query.where('agent_id', '=', agentId);
     const rows = (await query.execute()) as ApprovalRow[];
     for (const row of rows) {
-      const calls = await tx.selectFrom('held_calls').select('id').where('approval_id', '=', row.id).where('withdrawn_at', 'is', null).execute();
-      await withdrawCalls(tx, calls.map((call) => call.id), reason, now);
+      const calls = await tx
+        .selectFrom('held_calls')
+        .select('id')
+        .where('approval_id', '=', row.id)
+        .where('withdrawn_at', 'is', null)
+        .execute();
+      await withdrawCalls(
+        tx,
+        calls.map((call) => call.id),
+        reason,
+        now,
+      );
       await withdrawRow(tx, row, reason, now);
     }
     return rows.length;
@@ -324,14 +329,22 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
 
   async function withdrawCalls(tx: Tx, ids: readonly string[], reason: string, now: number): Promise<void> {
     if (ids.length === 0) return;
-    await tx.updateTable('held_calls').set({ withdrawn_at: now, sealed: '' }).where('id', 'in', [...ids]).where('withdrawn_at', 'is', null).execute();
+    await tx
+      .updateTable('held_calls')
+      .set({ withdrawn_at: now, sealed: '' })
+      .where('id', 'in', [...ids])
+      .where('withdrawn_at', 'is', null)
+      .execute();
     await tx
       .updateTable('tool_calls')
       .set({ status: 'withdrawn', ended_at: now, error: reason })
       .where('id', 'in', [...ids])
       .where('status', '=', 'needs_approval')
       .execute();
-    await touch(tx, ids.map((id) => ({ topic: 'tool_call', entity_id: id, at: now })));
+    await touch(
+      tx,
+      ids.map((id) => ({ topic: 'tool_call', entity_id: id, at: now })),
+    );
   }
 
   async function withdrawRow(tx: Tx, row: ApprovalRow, reason: string, now: number): Promise<void> {
@@ -348,7 +361,12 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         topic: 'approval',
         id: row.id,
         details: { reason },
-        activity: { type: 'approval_withdrawn', agentId: row.agent_id, taskId: row.task_id, summary: `Withdrawn: ${row.summary} (${reason})` },
+        activity: {
+          type: 'approval_withdrawn',
+          agentId: row.agent_id,
+          taskId: row.task_id,
+          summary: `Withdrawn: ${row.summary} (${reason})`,
+        },
         touches: row.agent_id ? [['agent', row.agent_id]] : [],
       },
     ]);
@@ -378,7 +396,9 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         .where('status', '=', 'approved')
         .where('redeemed_by', 'is', null)
         .where('grant_expires_at', '<=', now)
-        .where((eb) => eb.exists(eb.selectFrom('held_calls').select('id').whereRef('approval_id', '=', 'approvals.id').where('sealed', '<>', '')))
+        .where((eb) =>
+          eb.exists(eb.selectFrom('held_calls').select('id').whereRef('approval_id', '=', 'approvals.id').where('sealed', '<>', '')),
+        )
         .limit(200)
         .execute();
       for (const row of ended) await forget(tx, row.id);
@@ -388,7 +408,11 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
   }
 
   async function expireRow(tx: Tx, row: ApprovalRow, now: number): Promise<void> {
-    await tx.updateTable('approvals').set({ status: 'expired', decided_at: now, approver_type: 'system' }).where('id', '=', row.id).execute();
+    await tx
+      .updateTable('approvals')
+      .set({ status: 'expired', decided_at: now, approver_type: 'system' })
+      .where('id', '=', row.id)
+      .execute();
     await forget(tx, row.id);
     await recordChanges(tx, [
       {
@@ -398,7 +422,12 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         topic: 'approval',
         id: row.id,
         details: {},
-        activity: { type: 'approval_expired', agentId: row.agent_id, taskId: row.task_id, summary: `Nobody decided in time: ${row.summary}` },
+        activity: {
+          type: 'approval_expired',
+          agentId: row.agent_id,
+          taskId: row.task_id,
+          summary: `Nobody decided in time: ${row.summary}`,
+        },
         touches: row.agent_id ? [['agent', row.agent_id]] : [],
       },
     ]);
@@ -538,7 +567,12 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
           topic: 'approval',
           id,
           details: { kind: 'task', taskId: input.taskId },
-          activity: { type: 'approval_requested', taskId: input.taskId, summary: `${actor.name} asks: ${input.summary}`, details: { approvalId: id } },
+          activity: {
+            type: 'approval_requested',
+            taskId: input.taskId,
+            summary: `${actor.name} asks: ${input.summary}`,
+            details: { approvalId: id },
+          },
         },
       ]);
     });

@@ -33,7 +33,7 @@ export interface AuditEntry {
 interface ChainedRow {
   seq: number;
   at: number;
-  actor_type: string;
+  actor_type: Actor['type'];
   actor_id: string | null;
   action: string;
   subject_type: string;
@@ -91,8 +91,7 @@ export async function verifyAudit(db: Db): Promise<{ ok: true; rows: number; hea
     if (page.length < 1000) break;
   }
   const head = await db.selectFrom('audit_head').select(['seq', 'hash']).where('id', '=', 1).executeTakeFirstOrThrow();
-  if (head.seq !== expectedSeq || head.hash !== previous)
-    return { ok: false, seq: expectedSeq + 1, why: 'rows at the end are missing' };
+  if (head.seq !== expectedSeq || head.hash !== previous) return { ok: false, seq: expectedSeq + 1, why: 'rows at the end are missing' };
   return { ok: true, rows: expectedSeq, head: previous };
 }
 

@@ -73,7 +73,11 @@ export function createBroadcast({ db, onError }: { db: Db; onError: (error: unkn
         const batch = { events: await load(rows), lastId: last.id };
         for (const listener of changeListeners) listener(batch);
       }
-      if (last.id % KEEP_ROWS < PAGE) await db.deleteFrom('outbox').where('id', '<', last.id - KEEP_ROWS).execute();
+      if (last.id % KEEP_ROWS < PAGE)
+        await db
+          .deleteFrom('outbox')
+          .where('id', '<', last.id - KEEP_ROWS)
+          .execute();
       if (rows.length < PAGE) return;
     }
   }

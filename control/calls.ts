@@ -54,7 +54,11 @@ export function createCalls({ db }: { db: Db }) {
   }
 
   function selectCalls() {
-    return db.selectFrom('tool_calls').leftJoin('agents', 'agents.id', 'tool_calls.agent_id').selectAll('tool_calls').select('agents.name as agent_name');
+    return db
+      .selectFrom('tool_calls')
+      .leftJoin('agents', 'agents.id', 'tool_calls.agent_id')
+      .selectAll('tool_calls')
+      .select('agents.name as agent_name');
   }
   type CallRow = Awaited<ReturnType<ReturnType<typeof selectCalls>['execute']>>[number];
 
@@ -87,7 +91,12 @@ export function createCalls({ db }: { db: Db }) {
     };
   }
 
-  async function listRuns(filter: { agentId?: string | undefined; taskId?: string | undefined; limit: number; cursor?: string | undefined }) {
+  async function listRuns(filter: {
+    agentId?: string | undefined;
+    taskId?: string | undefined;
+    limit: number;
+    cursor?: string | undefined;
+  }) {
     let query = db
       .selectFrom('runs')
       .selectAll()

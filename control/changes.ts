@@ -1,8 +1,9 @@
 /**
  * One call for every change that people or proxies must learn of: the audit row, the feed entry and the outbox row, in the
  * transaction that makes the change. What is not recorded here did not happen as far as anybody outside can tell.
+ * Everything is redacted on its way in (SPEC 10), so that no caller can forget it.
  */
-import type { JsonObject } from '../policies/index.ts';
+import { type JsonObject, redact, redactText } from '../policies/index.ts';
 import { type Actor, appendAudit } from './audit.ts';
 import type { ActivityType, Topic } from './contract.ts';
 import { json, type Tx } from './db/database.ts';
@@ -32,7 +33,7 @@ export async function recordChanges(tx: Tx, changes: readonly Change[]): Promise
       action: change.action,
       subjectType: change.topic,
       subjectId: change.id,
-      details: change.details ?? {},
+      details: redacted(change.details ?? {}),
     })),
   );
   const outbox = changes.flatMap((change) => [
@@ -49,8 +50,8 @@ export async function recordChanges(tx: Tx, changes: readonly Change[]): Promise
             agent_id: change.activity.agentId ?? null,
             actor_id: change.actor.id,
             actor_type: change.actor.type,
-            summary: change.activity.summary,
-            details: json({ ...change.activity.details, actorName: change.actor.name }),
+            summary: redactText(change.activity.summary).text,
+            details: json(redacted({ ...change.activity.details, actorName: change.actor.name })),
           },
         ]
       : [],
@@ -60,6 +61,10 @@ export async function recordChanges(tx: Tx, changes: readonly Change[]): Promise
     for (const row of rows) outbox.push({ topic: 'activity', entity_id: String(row.id), at: changes[0]?.at ?? 0 });
   }
   await touch(tx, outbox);
+}
+
+function redacted(details: JsonObject): JsonObject {
+  return redact(details).value as JsonObject;
 }
 
 /** Tells watchers that objects changed in a way that needs no audit row of its own (a counter, a time last seen). */

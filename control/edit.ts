@@ -32,7 +32,11 @@ function patchBetween(from: JsonObject, to: JsonObject): JsonObject {
       if (Object.keys(inner).length > 0) patch[name] = inner;
     } else if (before === undefined || JSON.stringify(before) !== JSON.stringify(value)) {
       if (containsNull(value)) {
-        throw new Refusal(422, 'EDIT_NULL', `The edit sets "${name}" to null, which an edit cannot say; leave the member out to remove it.`);
+        throw new Refusal(
+          422,
+          'EDIT_NULL',
+          `The edit sets "${name}" to null, which an edit cannot say; leave the member out to remove it.`,
+        );
       }
       patch[name] = value;
     }

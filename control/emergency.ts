@@ -7,9 +7,9 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Agents } from './agents.ts';
-import type { Actor } from './audit.ts';
 import type { Alerts } from './alerts.ts';
 import type { Approvals } from './approvals.ts';
+import type { Actor } from './audit.ts';
 import { recordChanges } from './changes.ts';
 import type { StopAcknowledgement, StopReceipt, SystemPicture, SystemState } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
@@ -45,7 +45,19 @@ interface Dependencies {
   liveProxies: () => readonly string[];
 }
 
-export function createEmergency({ db, clock, dataDir, agents, tasks, approvals, alerts, gateways, published, push, liveProxies }: Dependencies) {
+export function createEmergency({
+  db,
+  clock,
+  dataDir,
+  agents,
+  tasks,
+  approvals,
+  alerts,
+  gateways,
+  published,
+  push,
+  liveProxies,
+}: Dependencies) {
   const file = join(dataDir, 'stop.json');
   let stop: StopNote | null = readNote(file);
   let acknowledgements: { stopId: string; list: StopAcknowledgement[]; changed: () => void } | null = null;
@@ -58,7 +70,12 @@ export function createEmergency({ db, clock, dataDir, agents, tasks, approvals, 
       const actor: Actor = { type: 'human', id: null, name: note.by };
       await db.transaction().execute((tx) => recordStop(tx, actor, note));
     } else if (row.estop && !stop) {
-      stop = { stopId: row.stop_id ?? randomUUID(), at: row.stopped_at ?? clock(), by: row.stopped_by ?? 'unknown', reason: row.stop_reason };
+      stop = {
+        stopId: row.stop_id ?? randomUUID(),
+        at: row.stopped_at ?? clock(),
+        by: row.stopped_by ?? 'unknown',
+        reason: row.stop_reason,
+      };
     }
   }
 
@@ -126,7 +143,11 @@ export function createEmergency({ db, clock, dataDir, agents, tasks, approvals, 
       blockedTasks,
       gateways: aborted,
     };
-    await db.updateTable('system_state').set({ receipt: json(receipt) }).where('id', '=', 1).execute();
+    await db
+      .updateTable('system_state')
+      .set({ receipt: json(receipt) })
+      .where('id', '=', 1)
+      .execute();
     published();
     return receipt;
   }
@@ -152,7 +173,11 @@ export function createEmergency({ db, clock, dataDir, agents, tasks, approvals, 
     await approvals.withdrawHeld(tx, null, reason, clock());
     await agents.pauseAll(tx, actor, reason);
     const blocked = await tasks.blockAll(tx, reason);
-    await alerts.raise(tx, { type: 'emergency_stop', severity: 'critical', message: `Everything is stopped by ${note.by}. Resume needs an administrator.` });
+    await alerts.raise(tx, {
+      type: 'emergency_stop',
+      severity: 'critical',
+      message: `Everything is stopped by ${note.by}. Resume needs an administrator.`,
+    });
     return blocked;
   }
 

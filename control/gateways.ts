@@ -3,9 +3,9 @@
  * A gateway that is up while its plugin is silent runs tools ungated (OPENCLAW.md, fail-open traps): that is a critical alert.
  */
 import { randomUUID } from 'node:crypto';
+import type { Alerts } from './alerts.ts';
 import type { Actor } from './audit.ts';
 import { type Auth, issueCredential } from './auth.ts';
-import type { Alerts } from './alerts.ts';
 import { recordChanges, touch } from './changes.ts';
 import type { Gateway } from './contract.ts';
 import type { Db, Tx } from './db/database.ts';
@@ -49,9 +49,12 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
       connectGateway({
         url: row.url,
         token,
-        now: clock,
-        logger: log,
-        onState: () => void db.transaction().execute((tx) => touch(tx, [{ topic: 'gateway', entity_id: row.id, at: clock() }])).then(published, () => {}),
+        onState: (state) => {
+          log.info({ gateway: row.name, state: state.state, error: state.error }, 'link to OpenClaw');
+          db.transaction()
+            .execute((tx) => touch(tx, [{ topic: 'gateway', entity_id: row.id, at: clock() }]))
+            .then(published, (error) => log.warn({ err: error }, 'a change of the link could not be announced'));
+        },
       }),
     );
   }
@@ -66,7 +69,12 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     if (input.url) checkUrl(input.url);
     const id = randomUUID();
     const token = await db.transaction().execute(async (tx) => {
-      const taken = await tx.selectFrom('gateways').select('id').where('name', '=', input.name).where('removed_at', 'is', null).executeTakeFirst();
+      const taken = await tx
+        .selectFrom('gateways')
+        .select('id')
+        .where('name', '=', input.name)
+        .where('removed_at', 'is', null)
+        .executeTakeFirst();
       if (taken) throw new Refusal(409, 'NAME_TAKEN', `A gateway named "${input.name}" exists already.`, { id: taken.id });
       await tx
         .insertInto('gateways')
@@ -146,7 +154,7 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
         },
       ]);
     });
-    links.get(id)?.close();
+    await links.get(id)?.close();
     links.delete(id);
     published();
   }
@@ -167,7 +175,8 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
       const state = gateOf(row, now);
       // With a link that is down the gateway itself is off: nothing runs there that could be ungated. Without a link nobody can tell.
       if (state !== 'missing' && !(state === 'silent' && !links.has(row.id))) continue;
-      const since = row.last_heartbeat === null ? 'has never been heard' : `was last heard ${Math.round((now - row.last_heartbeat) / 1000)} s ago`;
+      const since =
+        row.last_heartbeat === null ? 'has never been heard' : `was last heard ${Math.round((now - row.last_heartbeat) / 1000)} s ago`;
       await db.transaction().execute(async (tx) => {
         await alerts.raise(tx, {
           type: 'gate_missing',
@@ -209,7 +218,13 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
   }
 
   async function view(row: GatewaysTable): Promise<Gateway> {
-    const agents = await db.selectFrom('agents').select('id').where('gateway_id', '=', row.id).where('removed_at', 'is', null).orderBy('name').execute();
+    const agents = await db
+      .selectFrom('agents')
+      .select('id')
+      .where('gateway_id', '=', row.id)
+      .where('removed_at', 'is', null)
+      .orderBy('name')
+      .execute();
     const state = links.get(row.id)?.state() ?? { state: 'none' as const, since: row.created_at, error: null };
     return {
       id: row.id,
@@ -227,7 +242,10 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
   /** Sends a message into an agent's session. @returns false where there is no live link or the gateway refused. */
   async function tell(gatewayId: string, sessionKey: string, text: string, idempotencyKey: string): Promise<boolean> {
     const gateway = links.get(gatewayId);
-    return gateway ? gateway.sendToSession(sessionKey, text, idempotencyKey) : false;
+    if (!gateway) return false;
+    const result = await gateway.sendToSession(sessionKey, text, idempotencyKey);
+    if (!result.ok) log.warn({ gatewayId, sessionKey, problem: result.problem }, `an agent could not be told: ${result.message}`);
+    return result.ok;
   }
 
   /** Aborts the live runs of an agent's sessions. @returns how many sessions were told, or why none could be. */
@@ -237,18 +255,33 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     let aborted = 0;
     let error: string | null = null;
     for (const sessionKey of sessionKeys) {
-      if (await gateway.abortRuns(sessionKey)) aborted++;
-      else error = gateway.state().error ?? 'the gateway did not confirm';
+      const result = await gateway.abortRuns(sessionKey);
+      if (result.ok) aborted += result.value ? 1 : 0;
+      else error = result.message;
     }
     return { aborted, error };
   }
 
   async function stop(): Promise<void> {
-    for (const gateway of links.values()) gateway.close();
+    await Promise.all([...links.values()].map((gateway) => gateway.close()));
     links.clear();
   }
 
-  return { start, register, issueToken, remove, heard, sweep, list, find, get, tell, abortRuns, stop, listTokens: (id: string) => auth.listCredentials('gateway', id) };
+  return {
+    start,
+    register,
+    issueToken,
+    remove,
+    heard,
+    sweep,
+    list,
+    find,
+    get,
+    tell,
+    abortRuns,
+    stop,
+    listTokens: (id: string) => auth.listCredentials('gateway', id),
+  };
 }
 
 async function liveRow(from: Db | Tx, id: string): Promise<GatewaysTable> {

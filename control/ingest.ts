@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import type { JsonObject } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
-import { appendAudit, type AuditEntry, SYSTEM } from './audit.ts';
+import { type AuditEntry, appendAudit, SYSTEM } from './audit.ts';
 import { touch } from './changes.ts';
 import type { CallFacts, JournalEntry, JournalEvent, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
@@ -38,7 +38,10 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
       const fresh = entries.filter((entry) => entry.seq > cursor);
       const last = fresh.at(-1);
       if (!last) return cursor;
-      await record(tx, fresh.map((entry) => entry.event));
+      await record(
+        tx,
+        fresh.map((entry) => entry.event),
+      );
       await tx.updateTable('journal_cursors').set({ seq: last.seq, updated_at: clock() }).where('proxy_id', '=', proxyId).execute();
       return last.seq;
     });
@@ -71,7 +74,16 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
           await agents.markHeartbeat(tx, event.agents, event.at);
           break;
         case 'run':
-          await upsertRun(tx, event.agentId, event.runId, event.sessionKey, event.taskId, event.at, event.allowed ? 'running' : 'blocked', event.message);
+          await upsertRun(
+            tx,
+            event.agentId,
+            event.runId,
+            event.sessionKey,
+            event.taskId,
+            event.at,
+            event.allowed ? 'running' : 'blocked',
+            event.message,
+          );
           break;
       }
     }
@@ -375,7 +387,9 @@ function auditOf(event: JournalEvent): AuditEntry[] {
     case 'withdrawn':
       return [entry(event.at, null, 'call.withdrawn', event.id, { reason: event.reason })];
     case 'run':
-      return [entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run')];
+      return [
+        entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run'),
+      ];
     case 'heartbeat':
       return [];
   }

@@ -217,7 +217,10 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     app.use('*', async (context, next) => {
       const given = context.req.header('authorization')?.replace(/^Bearer /, '') ?? '';
       if (!timingSafeEqual(secretHash, Buffer.from(hashSecret(given)))) {
-        return context.json({ title: 'Unauthorized', status: 401, code: 'UNAUTHENTICATED', detail: 'The cluster secret is missing or wrong.' }, 401);
+        return context.json(
+          { title: 'Unauthorized', status: 401, code: 'UNAUTHENTICATED', detail: 'The cluster secret is missing or wrong.' },
+          401,
+        );
       }
       return next();
     });
@@ -304,13 +307,20 @@ async function gatewayPictures(db: Db, ids: readonly string[] | null): Promise<G
   let query = db.selectFrom('gateways').select(['id', 'name']).where('removed_at', 'is', null);
   if (ids) query = query.where('id', 'in', [...ids]);
   const rows = await query.execute();
-  const tokens = await tokenHashes(db, 'gateway', rows.map((row) => row.id));
+  const tokens = await tokenHashes(
+    db,
+    'gateway',
+    rows.map((row) => row.id),
+  );
   return rows.map((row) => ({ id: row.id, name: row.name, tokenHashes: tokens.get(row.id) ?? [] }));
 }
 
 /** Tasks that can still bear on a call; what ended stays known long enough to be refused by name. */
 async function taskPictures(db: Db, ids: readonly string[] | null): Promise<TaskPicture[]> {
-  let query = db.selectFrom('tasks').select(['id', 'type', 'status', 'assignee_ids', 'session_key', 'budget']).where('removed_at', 'is', null);
+  let query = db
+    .selectFrom('tasks')
+    .select(['id', 'type', 'status', 'assignee_ids', 'session_key', 'budget'])
+    .where('removed_at', 'is', null);
   query = ids ? query.where('id', 'in', [...ids]) : query.orderBy('updated_at', 'desc').limit(20_000);
   const rows = await query.execute();
   return rows.map((row) => ({

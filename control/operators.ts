@@ -25,7 +25,9 @@ export function createOperators({ db, clock, auth, published }: { db: Db; clock:
       await refuseTakenName(tx, input.name, id);
       await tx.insertInto('operators').values(row).execute();
       const issued = await issueCredential(tx, 'operator', id, now);
-      await record(tx, actor, 'operator.created', id, 'operator_created', `${input.name} can sign in as ${input.role}`, { role: input.role });
+      await record(tx, actor, 'operator.created', id, 'operator_created', `${input.name} can sign in as ${input.role}`, {
+        role: input.role,
+      });
       return issued.token;
     });
     published();

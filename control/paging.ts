@@ -10,7 +10,12 @@ export function encodeCursor(key: readonly (string | number)[]): string {
 export function decodeCursor(cursor: string): (string | number)[] {
   try {
     const key: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
-    if (Array.isArray(key) && key.length > 0 && key.length <= 3 && key.every((part) => typeof part === 'string' || Number.isSafeInteger(part)))
+    if (
+      Array.isArray(key) &&
+      key.length > 0 &&
+      key.length <= 3 &&
+      key.every((part) => typeof part === 'string' || Number.isSafeInteger(part))
+    )
       return key as (string | number)[];
   } catch {
     // falls through to the refusal below

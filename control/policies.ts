@@ -3,8 +3,8 @@
  * document over their lines and compile it themselves with the same code.
  */
 import { randomUUID } from 'node:crypto';
-import { applyPatch, compilePolicy, dayOf, type JsonObject, type Policy, type PolicyError, parsePolicyText } from '../policies/index.ts';
 import { stringify } from 'yaml';
+import { applyPatch, compilePolicy, dayOf, type JsonObject, type Policy, type PolicyError, parsePolicyText } from '../policies/index.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { recordChanges } from './changes.ts';
 import { type Db, json, type Tx } from './db/database.ts';
@@ -69,7 +69,11 @@ export function createPolicies({ db, clock, published }: { db: Db; clock: () => 
    */
   async function create(actor: Actor, input: { document?: JsonObject | string | undefined; patch?: JsonObject | undefined; note: string }) {
     if ((input.document === undefined) === (input.patch === undefined)) {
-      throw new Refusal(400, 'BAD_REQUEST', 'Give either "document" (the whole policy, data or YAML) or "patch" (a JSON Merge Patch over the active one).');
+      throw new Refusal(
+        400,
+        'BAD_REQUEST',
+        'Give either "document" (the whole policy, data or YAML) or "patch" (a JSON Merge Patch over the active one).',
+      );
     }
     const source =
       typeof input.document === 'string'
@@ -166,12 +170,26 @@ function parseSource(source: string): { document: JsonObject; policy: Policy } {
 function invalid(errors: readonly PolicyError[]): Refusal {
   const first = errors[0];
   const where = first?.line ? `line ${first.line}, ` : '';
-  return new Refusal(422, 'POLICY_INVALID', `The policy has ${errors.length} mistake(s); the first: ${where}${first?.path}: ${first?.message}`, {
-    errors,
-  });
+  return new Refusal(
+    422,
+    'POLICY_INVALID',
+    `The policy has ${errors.length} mistake(s); the first: ${where}${first?.path}: ${first?.message}`,
+    {
+      errors,
+    },
+  );
 }
 
-async function insert(tx: Tx, id: string, version: string, document: JsonObject, source: string, note: string, by: string, now: number): Promise<void> {
+async function insert(
+  tx: Tx,
+  id: string,
+  version: string,
+  document: JsonObject,
+  source: string,
+  note: string,
+  by: string,
+  now: number,
+): Promise<void> {
   await tx
     .insertInto('policies')
     .values({

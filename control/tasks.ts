@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { makesClaimsByDefault, microsFromUsd, TRANSITIONS, type TaskStatus, transition, usdFromMicros } from '../policies/index.ts';
+import { makesClaimsByDefault, microsFromUsd, type TaskStatus, TRANSITIONS, transition, usdFromMicros } from '../policies/index.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { atLeast, type Principal } from './auth.ts';
 import { recordChanges } from './changes.ts';
@@ -180,8 +180,9 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
       const row = await liveRow(tx, id);
       if (request.idempotencyKey && (await wasMade(tx, id, request.idempotencyKey))) return;
       if (principal.kind === 'agent') refuseForeign(row, principal.id, request.to);
-      if (request.to === 'done' && principal.kind === 'human' && !atLeast(principal.role, 'approver')) {
-        throw new Refusal(403, 'ROLE', 'Closing a task needs the approver role.');
+      // Closing a task is an approval; everything else about a task is an operator's work (SPEC 8.1).
+      if (principal.kind === 'human' && request.to !== 'done' && !atLeast(principal.role, 'operator')) {
+        throw new Refusal(403, 'ROLE', `Moving a task needs the role operator; ${principal.name} is ${principal.role}.`);
       }
       await moveIn(tx, row, request, actor, principal.kind === 'agent' ? principal.id : null);
     });
@@ -308,22 +309,34 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
         decided_at: now,
       })
       .execute();
-    await recordChanges(tx, [{ at: now, actor, action: 'approval.approved', topic: 'approval', id, details: { kind: 'task', taskId: row.id } }]);
+    await recordChanges(tx, [
+      { at: now, actor, action: 'approval.approved', topic: 'approval', id, details: { kind: 'task', taskId: row.id } },
+    ]);
     return { status: 'approved', approverType: 'human' };
   }
 
   /** Puts the task on hold because a call of it waits for a person and nobody waits inline any more. Leaves other states alone. */
   async function hold(tx: Tx, id: string, reason: string): Promise<void> {
-    const row = await tx.selectFrom('tasks').selectAll().where('id', '=', id).where('removed_at', 'is', null).forUpdate().executeTakeFirst();
+    const row = await tx
+      .selectFrom('tasks')
+      .selectAll()
+      .where('id', '=', id)
+      .where('removed_at', 'is', null)
+      .forUpdate()
+      .executeTakeFirst();
     if (!row || !isLegal(row.status, 'needs_approval', 'system')) return;
     await moveIn(tx, row as TaskRow, { to: 'needs_approval', reason }, SYSTEM, null);
   }
 
   /** Takes the task off hold once its last pending approval is decided; the actor is the person who decided. */
   async function release(tx: Tx, id: string, actor: Actor, reason: string): Promise<void> {
-    const row = (await tx.selectFrom('tasks').selectAll().where('id', '=', id).where('removed_at', 'is', null).forUpdate().executeTakeFirst()) as
-      | TaskRow
-      | undefined;
+    const row = (await tx
+      .selectFrom('tasks')
+      .selectAll()
+      .where('id', '=', id)
+      .where('removed_at', 'is', null)
+      .forUpdate()
+      .executeTakeFirst()) as TaskRow | undefined;
     if (!row || row.status !== 'needs_approval') return;
     const pending = await tx
       .selectFrom('approvals')
@@ -338,7 +351,13 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
 
   /** Blocks a task on the system's account, where that is a legal move. */
   async function block(tx: Tx, id: string, reason: string): Promise<boolean> {
-    const row = await tx.selectFrom('tasks').selectAll().where('id', '=', id).where('removed_at', 'is', null).forUpdate().executeTakeFirst();
+    const row = await tx
+      .selectFrom('tasks')
+      .selectAll()
+      .where('id', '=', id)
+      .where('removed_at', 'is', null)
+      .forUpdate()
+      .executeTakeFirst();
     if (!row || !isLegal(row.status, 'blocked', 'system')) return false;
     await moveIn(tx, row as TaskRow, { to: 'blocked', reason }, SYSTEM, null);
     return true;
@@ -370,7 +389,13 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
   }
 
   async function transitions(taskId: string) {
-    const rows = await db.selectFrom('task_transitions').selectAll().where('task_id', '=', taskId).orderBy('created_at').limit(1000).execute();
+    const rows = await db
+      .selectFrom('task_transitions')
+      .selectAll()
+      .where('task_id', '=', taskId)
+      .orderBy('created_at')
+      .limit(1000)
+      .execute();
     return rows.map((row) => ({
       id: row.id,
       createdAt: row.created_at,
@@ -511,7 +536,12 @@ async function followCurrentTask(tx: Tx, taskId: string, assignees: readonly str
     return rows.map((row) => row.id);
   }
   if (to === 'done' || to === 'canceled') {
-    const rows = await tx.updateTable('agents').set({ current_task_id: null }).where('current_task_id', '=', taskId).returning('id').execute();
+    const rows = await tx
+      .updateTable('agents')
+      .set({ current_task_id: null })
+      .where('current_task_id', '=', taskId)
+      .returning('id')
+      .execute();
     return rows.map((row) => row.id);
   }
   return [];
@@ -575,4 +605,3 @@ function view(row: TaskRow): Task {
     metadata: row.metadata,
   };
 }
-

@@ -120,9 +120,7 @@ class WorkerConnection implements DatabaseConnection {
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     const { rows, affectedRows } = await this.#ask({ id: this.#next++, sql: query.sql, parameters: query.parameters });
-    return affectedRows === null
-      ? { rows: rows as R[] }
-      : { rows: rows as R[], numAffectedRows: BigInt(affectedRows) };
+    return affectedRows === null ? { rows: rows as R[] } : { rows: rows as R[], numAffectedRows: BigInt(affectedRows) };
   }
 
   // biome-ignore lint/correctness/useYield: Kysely requires the method; the embedded database reads in pages instead
