@@ -49,6 +49,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     const now = clock();
     const { call } = request;
     const state = await db.transaction().execute(async (tx) => {
+      if (request.insufficient !== null) await endGrant(tx, request.insufficient, now);
       const known = await tx.selectFrom('held_calls').select('approval_id').where('id', '=', call.id).executeTakeFirst();
       if (known && !(await isSpent(tx, known.approval_id, call.id, now))) return stateOf(await rowOf(tx, known.approval_id), call.id);
 
@@ -723,6 +724,17 @@ async function isSpent(tx: Tx, approvalId: string, callId: string, now: number):
   if (row.status !== 'approved') return false;
   if (row.redeemed_by !== null) return row.redeemed_by !== callId;
   return (row.grant_expires_at ?? 0) <= now;
+}
+
+/** A grant that did not release its call (a cap was used up meanwhile, the policy became stricter) is over. */
+async function endGrant(tx: Tx, id: string, now: number): Promise<void> {
+  await tx
+    .updateTable('approvals')
+    .set({ grant_expires_at: now })
+    .where('id', '=', id)
+    .where('status', '=', 'approved')
+    .where('redeemed_by', 'is', null)
+    .execute();
 }
 
 async function rowOf(from: Db | Tx, id: string): Promise<ApprovalRow> {

@@ -820,6 +820,8 @@ export interface HoldRequest {
   redacted: JsonObject;
   preview: Preview;
   summary: string;
+  /** An approval that the call came back with and that did not release it: its grant ends and a new one is opened. */
+  insufficient: string | null;
 }
 
 /** Redacted arguments, capped; `truncated` says that the record keeps only a part. */
@@ -844,6 +846,7 @@ export type JournalEvent =
       cost: number;
     }
   | { type: 'withdrawn'; at: number; id: string; reason: string }
+  | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
   | { type: 'heartbeat'; at: number; gatewayId: string; pluginVersion: string; agents: readonly string[] }
   | {
       type: 'run';
@@ -875,7 +878,7 @@ export interface KnownCall {
   verdict: (typeof VERDICTS)[number];
   risk: (typeof RISKS)[number];
   reasons: readonly GateReason[];
-  approvalId: string | null;
+  approval: { id: string; number: number } | null;
   estimatedCost: number;
   at: number;
 }

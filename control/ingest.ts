@@ -15,7 +15,7 @@ import type { ActivePolicy } from './policies.ts';
 
 export type Ingest = ReturnType<typeof createIngest>;
 type CallEvent = Extract<JournalEvent, { type: 'held' | 'denied' | 'intent' }>;
-type EndEvent = Extract<JournalEvent, { type: 'completed' | 'withdrawn' }>;
+type EndEvent = Extract<JournalEvent, { type: 'completed' | 'withdrawn' | 'refused' }>;
 
 interface Dependencies {
   db: Db;
@@ -66,6 +66,7 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
           break;
         case 'completed':
         case 'withdrawn':
+        case 'refused':
           ends.push(event);
           mark('tool_call', event.id, event.at);
           break;
@@ -237,29 +238,32 @@ function rowOf({ type, at, call, judged, input, summary, approvalId }: CallEvent
 
 async function endCalls(tx: Tx, events: readonly EndEvent[]): Promise<EndedRow[]> {
   if (events.length === 0) return [];
-  const rows = events.map((event) =>
-    event.type === 'completed'
-      ? {
-          id: event.id,
-          status: event.status,
-          output: event.output,
-          error: event.error,
-          duration: event.durationMs,
-          cost: event.cost,
-          ended_at: event.at,
-        }
-      : { id: event.id, status: 'withdrawn', output: null, error: event.reason, duration: null, cost: null, ended_at: event.at },
-  );
   // A call ends once: the second outcome of the same call changes nothing and costs nothing.
   const result = await sql<EndedRow>`
-    update tool_calls set status = ended.status, output = ended.output, error = ended.error, duration = ended.duration,
+    update tool_calls set status = ended.status, verdict = coalesce(ended.verdict, tool_calls.verdict),
+      reasons = coalesce(ended.reasons, tool_calls.reasons), output = ended.output, error = ended.error, duration = ended.duration,
       cost = ended.cost, ended_at = ended.ended_at
-    from jsonb_to_recordset(${json(rows)}) as ended(id text, status text, output text, error text, duration double precision, cost bigint, ended_at bigint)
+    from jsonb_to_recordset(${json(events.map(endOf))}) as ended(id text, status text, verdict text, reasons jsonb, output text, error text,
+      duration double precision, cost bigint, ended_at bigint)
     where tool_calls.id = ended.id and tool_calls.status in ('running', 'needs_approval')
     returning tool_calls.id, tool_calls.agent_id, tool_calls.task_id, tool_calls.run_id, tool_calls.approval_id, tool_calls.status,
       tool_calls.cost, tool_calls.ended_at
   `.execute(tx);
   return result.rows;
+}
+
+function endOf(event: EndEvent) {
+  const nothing = { verdict: null, reasons: null, output: null, error: null, duration: null, cost: null };
+  switch (event.type) {
+    case 'completed': {
+      const { id, status, output, error, durationMs, cost, at } = event;
+      return { ...nothing, id, status, output, error, duration: durationMs, cost, ended_at: at };
+    }
+    case 'withdrawn':
+      return { ...nothing, id: event.id, status: 'withdrawn', error: event.reason, ended_at: event.at };
+    case 'refused':
+      return { ...nothing, id: event.id, status: 'blocked', verdict: 'deny', reasons: event.reasons, ended_at: event.at };
+  }
 }
 
 /** Failures in a row per agent; a success clears them. */
@@ -386,6 +390,8 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       return [entry(event.at, null, 'call.completed', event.id, { status: event.status, cost: event.cost, durationMs: event.durationMs })];
     case 'withdrawn':
       return [entry(event.at, null, 'call.withdrawn', event.id, { reason: event.reason })];
+    case 'refused':
+      return [entry(event.at, null, 'call.refused', event.id, { reasons: event.reasons.map((reason) => reason.code) })];
     case 'run':
       return [
         entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run'),

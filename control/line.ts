@@ -156,7 +156,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     let stream: Stream | null = null;
     return new ReadableStream<Uint8Array>({
       start: async (controller) => {
-        const own: Stream = { proxyId, send: (message) => controller.enqueue(encoder.encode(`${JSON.stringify(message)}\n`)) };
+        const own: Stream = { proxyId, send: (message) => controller.enqueue(encoder.encode(`${JSON.stringify(withStop(message))}\n`)) };
         stream = own;
         closers.set(own, () => controller.close());
         // Joined before the picture is made: a change in between is sent after it, never lost.
@@ -176,14 +176,26 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     });
   }
 
+  /**
+   * The stop as it is at the moment of sending: a picture that was being made while somebody pressed the stop must not lift it.
+   */
+  function withStop(message: StreamMessage): StreamMessage {
+    if (message.type !== 'system' && message.type !== 'picture') return message;
+    return { ...message, system: { ...message.system, ...emergency?.picture() } };
+  }
+
   /** What a proxy needs to find its way after a start. */
   async function hello(proxyId: string): Promise<HelloAnswer> {
     const cursor = await db.selectFrom('journal_cursors').select('seq').where('proxy_id', '=', proxyId).executeTakeFirst();
     const rows = await db
       .selectFrom('tool_calls')
-      .selectAll()
-      .where((eb) => eb.or([eb('status', 'in', ['running', 'needs_approval']), eb('created_at', '>', clock() - KNOWN_MS)]))
-      .orderBy('created_at', 'desc')
+      .leftJoin('approvals', 'approvals.id', 'tool_calls.approval_id')
+      .selectAll('tool_calls')
+      .select('approvals.number as approval_number')
+      .where((eb) =>
+        eb.or([eb('tool_calls.status', 'in', ['running', 'needs_approval']), eb('tool_calls.created_at', '>', clock() - KNOWN_MS)]),
+      )
+      .orderBy('tool_calls.created_at', 'desc')
       .limit(KNOWN_MAX)
       .execute();
     const spend = await db.selectFrom('spend').selectAll().execute();
@@ -203,7 +215,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
           verdict: row.verdict,
           risk: row.risk,
           reasons: row.reasons as KnownCall['reasons'],
-          approvalId: row.approval_id,
+          approval: row.approval_id === null ? null : { id: row.approval_id, number: row.approval_number ?? 0 },
           estimatedCost: row.estimated_cost,
           at: row.created_at,
         }),
