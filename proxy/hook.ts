@@ -62,7 +62,7 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
       return true;
     }
     const bearer = authenticate(request.headers.authorization, picture);
-    if ('status' in bearer) return refused(response, bearer);
+    if ('code' in bearer) return refused(response, bearer);
 
     if (calls && id === undefined) await judge(request, response, bearer, picture);
     else if (calls && id !== undefined) await followUp(request, response, bearer, id, action, query);
@@ -75,10 +75,10 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
   async function judge(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
     const body = parse(GateCallSchema, await readJson(request, bounds.bodyMaxBytes));
     const agent = identify(bearer, body.agentId, picture);
-    if ('status' in agent) return void refused(response, agent);
+    if ('code' in agent) return void refused(response, agent);
     const sessionKey = body.sessionKey ?? '';
     const attribution = attribute(agent, body.taskId, sessionKey, picture);
-    if ('status' in attribution) return void refused(response, attribution);
+    if ('code' in attribution) return void refused(response, attribution);
     const given = { tool: body.tool, arguments: body.arguments, toolKind: body.toolKind ?? null, ...placeOf(agent, body) };
     if (bearer.kind === 'gateway' && isBareWrapper(given)) {
       // A wrapper is no call of its own: what it carries comes to the gate by itself (SPEC 3, Attribution).
@@ -151,10 +151,10 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
   async function checkRun(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
     const body = parse(RunCheckSchema, await readJson(request, bounds.bodyMaxBytes));
     const agent = identify(bearer, body.agentId, picture);
-    if ('status' in agent) return void refused(response, agent);
+    if ('code' in agent) return void refused(response, agent);
     const sessionKey = body.sessionKey ?? '';
     const attribution = attribute(agent, body.taskId, sessionKey, picture);
-    if ('status' in attribution) return void refused(response, attribution);
+    if ('code' in attribution) return void refused(response, attribution);
     const now = clock();
     const { taskId } = attribution;
     const runId = body.runId ?? null;
