@@ -131,7 +131,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
 
       const remaining = deadline - clock.now();
       const over = answer.kind === 'hold' && answer.over;
-      if (answer.kind === 'hold') approval = answer.approvalId || approval;
+      if (answer.kind === 'hold') approval = answer.approval || approval;
       if (over || remaining <= 0) return refuse(pendingText(approval, call.tool));
       if (answer.kind === 'unclear') {
         failures += 1;
@@ -406,7 +406,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
  *
  * @param {Reply | null} reply null when there was none
  * @returns {{ kind: 'run', id: string, arguments: Record<string, unknown> | undefined }
- *   | { kind: 'hold', id: string, approvalId: string, again: number, over: boolean }
+ *   | { kind: 'hold', id: string, approval: string, again: number, over: boolean }
  *   | { kind: 'refuse', id: null, text: string }
  *   | { kind: 'unclear', id: null, text: string }}
  */
@@ -422,12 +422,12 @@ function readAnswer(reply) {
     return { kind: 'refuse', id: null, text: 'Mission Control sent edited arguments that are not an object. The call did not run.' };
   }
   if (status === 202 && verdict === 'hold' && id !== null) {
-    const approvalId = body?.approvalId;
+    const approval = body?.approvalNumber ?? body?.approvalId;
     const again = body?.retryAfterMs;
     return {
       kind: 'hold',
       id,
-      approvalId: typeof approvalId === 'string' || typeof approvalId === 'number' ? String(approvalId) : '',
+      approval: typeof approval === 'string' || typeof approval === 'number' ? String(approval) : '',
       again: typeof again === 'number' && Number.isFinite(again) ? Math.max(0, Math.min(again, 5_000)) : 1_000,
       over: body?.waiting === false,
     };

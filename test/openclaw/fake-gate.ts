@@ -79,7 +79,21 @@ export class FakeGate {
   }
 
   held(id: string, more: Record<string, unknown> = {}): Scripted {
-    return { status: 202, body: { id, verdict: 'hold', risk: 'red', approvalId: `ap-${id}`, reasons: [], retryAfterMs: 1_000, ...more } };
+    return {
+      status: 202,
+      body: {
+        id,
+        verdict: 'hold',
+        risk: 'red',
+        approvalId: `ap-${id}`,
+        approvalNumber: 41,
+        waiting: true,
+        message: 'held',
+        reasons: [],
+        retryAfterMs: 1_000,
+        ...more,
+      },
+    };
   }
 
   deny(id: string, message: string, ...codes: string[]): Scripted {

@@ -200,14 +200,14 @@ describe('a held call', () => {
   test('ends its wait when the proxy says so, and the model learns what is pending', async () => {
     gate.onPollOver = (id) => gate.held(id, { waiting: false });
     const fate = await host({}, { pollMs: 1 }).call(exec('deploy'), CTX);
-    expect(fate).toEqual({ blocked: expect.stringMatching(/approval ap-tc-call-1 is pending\. Nothing has run\..*End your turn/s) });
+    expect(fate).toEqual({ blocked: expect.stringMatching(/approval 41 is pending\. Nothing has run\..*End your turn/s) });
     expect(gate.count('GET', /tool-calls/)).toBe(1);
   });
 
   test('ends its wait at its own deadline, asked at a bearable pace', async () => {
     const before = clock.now();
     const fate = await host({ inlineMs: 10_000 }, { pollMs: 1 }).call(exec('deploy'), CTX);
-    expect(fate).toEqual({ blocked: expect.stringContaining('approval ap-tc-call-1 is pending') });
+    expect(fate).toEqual({ blocked: expect.stringContaining('approval 41 is pending') });
     expect(clock.now() - before).toBe(10_000);
     expect(gate.count('GET', /tool-calls/)).toBeLessThanOrEqual(12);
     expect(gate.count('POST', /cancel/)).toBe(0);
