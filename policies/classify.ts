@@ -43,12 +43,16 @@ export interface CallReading {
 export function read(call: ToolCall, facts: Facts, policy: Policy): CallReading {
   const flaw = describeFlaw(call);
   if (flaw !== null) return { tool: UNREADABLE, classification: malformed(UNREADABLE, flaw) };
+  if (isBareWrapper(call))
+    return { tool: WRAPPER, classification: new Gathered(call, facts, policy, { ...WRAPPER, mapped: call.tool }).finish() };
   const tool = policy.tools.read(call.tool, facts.mcp);
   const gathered = new Gathered(call, facts, policy, tool);
   const shapeFlaw = gatherCall(gathered);
   return { tool, classification: shapeFlaw === null ? gathered.finish() : malformed(tool, shapeFlaw) };
 }
 
+/** A wrapper does nothing by itself; what it wraps is a call of its own. */
+const WRAPPER: ToolReading = Object.freeze({ mapped: '', risk: 'green', known: true, policyPath: 'builtin.wrapper', raisedBy: null });
 const UNREADABLE: ToolReading = Object.freeze({ mapped: '', risk: 'red', known: true, policyPath: 'builtin.malformed', raisedBy: null });
 
 function malformed(tool: ToolReading, message: string): Classification {
@@ -197,7 +201,6 @@ const MAX_ALIKE = 5;
 
 /** @returns what is malformed about the arguments, or null. */
 function gatherCall(gathered: Gathered): string | null {
-  if (isBareWrapper(gathered.call)) return null;
   // A key or an address in a transcript must not silence an agent for good (SPEC 3): model calls are metered, not read.
   if (gathered.mapped === 'model_call') return null;
 
