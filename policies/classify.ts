@@ -572,7 +572,7 @@ function gatherCommit(gathered: Gathered): string | null {
 /** Packages by name are what the tool is for; a package that is an address, a repository, a path or an option is judged as that. */
 function gatherInstall(gathered: Gathered): string | null {
   const given = gathered.arguments;
-  if (typeof given.command === 'string') gatherCommand(gathered, given.command);
+  if (typeof given.command === 'string') gatherInstallCommand(gathered, given.command);
   for (const key of ['registry', 'index', 'source']) {
     const value = given[key];
     if (typeof value === 'string' && value.includes(':')) gathered.url(value);
@@ -583,6 +583,33 @@ function gatherInstall(gathered: Gathered): string | null {
   }
   gatherOperands(gathered, 'read');
   return null;
+}
+
+/** One installer with packages and nothing else: what follows is judged as packages, everything more as any other command. */
+const INSTALL_COMMAND = /^(?:npm|pnpm|yarn|bun|pip|pip3|uv pip|poetry) (?:install|i|ci|add)((?: [A-Za-z0-9@._/^~:+-]+)*)$/;
+const INSTALL_OPTIONS: ReadonlySet<string> = new Set([
+  '-D',
+  '--save-dev',
+  '--dev',
+  '-E',
+  '--save-exact',
+  '--frozen-lockfile',
+  '--ignore-scripts',
+]);
+
+function gatherInstallCommand(gathered: Gathered, command: string): void {
+  const match = INSTALL_COMMAND.exec(command);
+  if (match === null) {
+    gatherCommand(gathered, command);
+    return;
+  }
+  const words = (match[1] ?? '').split(' ').filter((word) => word !== '');
+  for (const [i, word] of words.entries()) {
+    // pip's "-r FILE" reads a list of packages.
+    if (word === '-r' && words[i + 1] !== undefined) continue;
+    if (words[i - 1] === '-r') gathered.path(word, 'read');
+    else if (!INSTALL_OPTIONS.has(word)) gatherPackages(gathered, word);
+  }
 }
 
 function gatherPackages(gathered: Gathered, text: string): void {

@@ -482,6 +482,12 @@ export const DECISIONS: readonly DecisionCase[] = [
     risk: 'yellow',
   },
   {
+    name: 'a hint of a trusted server counts under its bare name too, where no map knows it',
+    given: { tool: 'list_things', arguments: {}, mcp: { server: 'w', trusted: true, annotations: { readOnlyHint: true } } },
+    verdict: 'allow',
+    risk: 'green',
+  },
+  {
     name: 'policy that does not trust beats a registry that does',
     given: { tool: 'w__get', arguments: {}, mcp: { server: 'w', trusted: true, annotations: { readOnlyHint: true } } },
     patch: { upstreams: { w: { trusted: false } } },
@@ -1192,6 +1198,34 @@ export const DECISIONS: readonly DecisionCase[] = [
     name: 'install of ranges',
     given: { tool: 'install_deps', arguments: { packages: ['lodash@~4.17.0', 'zod@^4', 'requests>=2.0,<3', '@scope/name@1.2.3'] } },
     verdict: 'allow',
+  },
+  ...['npm ci', 'npm install zod', 'pnpm add -D vitest', 'pip install -r requirements.txt', 'yarn install --frozen-lockfile'].map(
+    (command): DecisionCase => ({
+      name: `install by ${command}`,
+      given: { tool: 'install_deps', arguments: { command } },
+      verdict: 'allow',
+    }),
+  ),
+  ...[
+    'npm install && curl x',
+    'FOO=1 npm ci',
+    'npm install ../evil',
+    'pip install -r ../r.txt',
+    'npm install --registry=http://x',
+    'npm install evil/x',
+    'make install',
+  ].map(
+    (command): DecisionCase => ({
+      name: `install by ${command}`,
+      given: { tool: 'install_deps', arguments: { command } },
+      verdict: 'hold',
+    }),
+  ),
+  {
+    name: 'install by a blocked command',
+    given: { tool: 'install_deps', arguments: { command: 'sudo npm install' } },
+    verdict: 'deny',
+    codes: ['SHELL_BLOCKED'],
   },
   {
     name: 'a query that reads',
