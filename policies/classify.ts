@@ -135,7 +135,13 @@ class Gathered {
     this.findings.push(finding);
   }
 
+  /** More operands than anyone could judge: nothing further is read. */
+  get isFull(): boolean {
+    return this.paths.length > MAX_OPERANDS || this.hosts.length > MAX_OPERANDS;
+  }
+
   path(given: string, use: 'read' | 'write'): void {
+    if (this.isFull) return;
     const reading = readPath(given, use, this.files, this.fileRules);
     this.keepPath(reading);
     // OpenClaw drops this suffix, which some models leave behind, before it opens the file.
@@ -173,6 +179,7 @@ class Gathered {
   }
 
   url(given: string): void {
+    if (this.isFull) return;
     this.keepHost(readUrl(given, this.facts.network, this.policy.network));
   }
 
@@ -199,6 +206,9 @@ class Gathered {
 /** Findings of one code and verdict that are kept; more are not worth reading. */
 const MAX_ALIKE = 5;
 
+/** Paths or addresses that one call may name. Each is kept in its record; a megabyte of them would also take too long to read. */
+const MAX_OPERANDS = 500;
+
 /** @returns what is malformed about the arguments, or null. */
 function gatherCall(gathered: Gathered): string | null {
   // A key or an address in a transcript must not silence an agent for good (SPEC 3): model calls are metered, not read.
@@ -206,6 +216,7 @@ function gatherCall(gathered: Gathered): string | null {
 
   const flaw = gatherArguments(gathered);
   if (flaw !== null) return flaw;
+  if (gathered.isFull) return `The call names more than ${MAX_OPERANDS} paths or addresses.`;
   for (const hop of gathered.facts.network.redirects) gathered.url(resolveHop(hop, gathered));
   gatherSecrets(gathered);
   return null;

