@@ -41,10 +41,23 @@ export interface CallReading {
 
 /** {@link classify}, with what the maps said about the tool. */
 export function read(call: ToolCall, facts: Facts, policy: Policy): CallReading {
+  const flaw = describeFlaw(call);
+  if (flaw !== null) return { tool: UNREADABLE, classification: malformed(UNREADABLE, flaw) };
+  if (isBareWrapper(call))
+    return { tool: WRAPPER, classification: new Gathered(call, facts, policy, { ...WRAPPER, mapped: call.tool }).finish() };
   const tool = policy.tools.read(call.tool, facts.mcp);
   const gathered = new Gathered(call, facts, policy, tool);
-  gatherCall(gathered);
-  return { tool, classification: gathered.finish() };
+  const shapeFlaw = gatherCall(gathered);
+  return { tool, classification: shapeFlaw === null ? gathered.finish() : malformed(tool, shapeFlaw) };
+}
+
+/** A wrapper does nothing by itself; what it wraps is a call of its own. */
+const WRAPPER: ToolReading = Object.freeze({ mapped: '', risk: 'green', known: true, policyPath: 'builtin.wrapper', raisedBy: null });
+const UNREADABLE: ToolReading = Object.freeze({ mapped: '', risk: 'red', known: true, policyPath: 'builtin.malformed', raisedBy: null });
+
+function malformed(tool: ToolReading, message: string): Classification {
+  const finding: Finding = { verdict: 'deny', code: 'MALFORMED', risk: 'red', message, policyPath: 'builtin.malformed' };
+  return { mappedTool: tool.mapped, baseRisk: tool.risk, risk: 'red', findings: [finding], commands: [], paths: [], hosts: [] };
 }
 
 /**
@@ -52,7 +65,7 @@ export function read(call: ToolCall, facts: Facts, policy: Policy): CallReading 
  * other wrappers carry no call.
  */
 export function unwrapCall(call: ToolCall): ToolCall {
-  if (call.tool !== 'tool_call') return call;
+  if (call.tool !== 'tool_call' || !isObject(call.arguments)) return call;
   const { id, args } = call.arguments;
   if (typeof id !== 'string' || id === 'tool_call' || !isObject(args)) return call;
   return { ...call, tool: id, arguments: args, toolKind: null };
@@ -122,7 +135,13 @@ class Gathered {
     this.findings.push(finding);
   }
 
+  /** More operands than anyone could judge: nothing further is read. */
+  get isFull(): boolean {
+    return this.paths.length > MAX_OPERANDS || this.hosts.length > MAX_OPERANDS;
+  }
+
   path(given: string, use: 'read' | 'write'): void {
+    if (this.isFull) return;
     const reading = readPath(given, use, this.files, this.fileRules);
     this.keepPath(reading);
     // OpenClaw drops this suffix, which some models leave behind, before it opens the file.
@@ -143,7 +162,8 @@ class Gathered {
         this.find('hold', 'FS_CONFIG_BLOCKED', 'yellow', `Writing ${quote(given)}: ${reading.why}.`, 'allowlists.filesystem.writeBlocked');
         return;
       case 'outside':
-        if (use === 'read') this.find('hold', 'FS_READ_OUTSIDE', 'yellow', `Reading ${quote(given)}: ${reading.why}.`, 'allowlists.filesystem.read');
+        if (use === 'read')
+          this.find('hold', 'FS_READ_OUTSIDE', 'yellow', `Reading ${quote(given)}: ${reading.why}.`, 'allowlists.filesystem.read');
         else this.find('hold', 'FS_WRITE_OUTSIDE', 'yellow', `Writing ${quote(given)}: ${reading.why}.`, 'allowlists.filesystem.write');
     }
   }
@@ -159,6 +179,7 @@ class Gathered {
   }
 
   url(given: string): void {
+    if (this.isFull) return;
     this.keepHost(readUrl(given, this.facts.network, this.policy.network));
   }
 
@@ -185,23 +206,20 @@ class Gathered {
 /** Findings of one code and verdict that are kept; more are not worth reading. */
 const MAX_ALIKE = 5;
 
-function gatherCall(gathered: Gathered): void {
-  const { call, mapped } = gathered;
-  const flaw = describeFlaw(call);
-  if (flaw !== null) return malformed(gathered, flaw);
-  if (isBareWrapper(call)) return;
-  // A key or an address in a transcript must not silence an agent for good (SPEC 3): model calls are metered, not read.
-  if (mapped === 'model_call') return;
+/** Paths or addresses that one call may name. Each is kept in its record; a megabyte of them would also take too long to read. */
+const MAX_OPERANDS = 500;
 
-  const shapeFlaw = gatherArguments(gathered);
-  if (shapeFlaw !== null) return malformed(gathered, shapeFlaw);
+/** @returns what is malformed about the arguments, or null. */
+function gatherCall(gathered: Gathered): string | null {
+  // A key or an address in a transcript must not silence an agent for good (SPEC 3): model calls are metered, not read.
+  if (gathered.mapped === 'model_call') return null;
+
+  const flaw = gatherArguments(gathered);
+  if (flaw !== null) return flaw;
+  if (gathered.isFull) return `The call names more than ${MAX_OPERANDS} paths or addresses.`;
   for (const hop of gathered.facts.network.redirects) gathered.url(resolveHop(hop, gathered));
   gatherSecrets(gathered);
-}
-
-function malformed(gathered: Gathered, why: string): void {
-  gathered.findings.length = 0;
-  gathered.find('deny', 'MALFORMED', 'red', why, 'builtin.malformed');
+  return null;
 }
 
 const MAX_TOOL_NAME = 200;
@@ -319,8 +337,7 @@ function gatherCommand(gathered: Gathered, command: string): void {
 /** Where it runs, as whom and with what environment: everything beside the command that changes what it means. */
 function gatherShellOptions(gathered: Gathered): void {
   const given = gathered.arguments;
-  const hold = (why: string, risk: Risk | null = null) =>
-    gathered.find('hold', 'SHELL_NOT_ALLOWLISTED', risk, why, 'allowlists.shell');
+  const hold = (why: string, risk: Risk | null = null) => gathered.find('hold', 'SHELL_NOT_ALLOWLISTED', risk, why, 'allowlists.shell');
   for (const key of Object.keys(given)) {
     const value = given[key];
     if (HARMLESS_SHELL_KEYS.has(key) || isAbsent(value)) continue;
@@ -345,7 +362,13 @@ function gatherShellOptions(gathered: Gathered): void {
   }
   for (const key of ['workdir', 'cwd'] as const) if (!isAbsent(given[key]) && typeof given[key] !== 'string') hold(`${key} is not a path.`);
   gathered.workingDirectory();
-  if (typeof given.workdir === 'string' && typeof given.cwd === 'string' && given.workdir !== given.cwd && given.workdir !== '' && given.cwd !== '')
+  if (
+    typeof given.workdir === 'string' &&
+    typeof given.cwd === 'string' &&
+    given.workdir !== given.cwd &&
+    given.workdir !== '' &&
+    given.cwd !== ''
+  )
     hold('Two different working directories are named.');
 }
 
@@ -357,7 +380,13 @@ function gatherProcess(gathered: Gathered): string | null {
   if (typeof command === 'string') gatherCommand(gathered, command);
   else if (typeof action !== 'string') return 'A process call needs its action as text.';
   if (typeof action === 'string' && !PROCESS_LOOKS.has(action))
-    gathered.find('hold', 'SHELL_NOT_ALLOWLISTED', null, `Input to a running process (${quote(action)}) cannot be judged.`, 'allowlists.shell');
+    gathered.find(
+      'hold',
+      'SHELL_NOT_ALLOWLISTED',
+      null,
+      `Input to a running process (${quote(action)}) cannot be judged.`,
+      'allowlists.shell',
+    );
   return null;
 }
 
@@ -369,8 +398,7 @@ function gatherDestructiveShell(gathered: Gathered): string | null {
   const before = gathered.findings.length;
   gatherCommand(gathered, command);
   const found = gathered.findings.splice(before);
-  for (const finding of found)
-    if (finding.code !== 'SHELL_BLOCKED' && finding.code !== 'SHELL_NOT_ALLOWLISTED') gathered.add(finding);
+  for (const finding of found) if (finding.code !== 'SHELL_BLOCKED' && finding.code !== 'SHELL_NOT_ALLOWLISTED') gathered.add(finding);
   return null;
 }
 
@@ -458,7 +486,23 @@ function gatherBrowser(gathered: Gathered): string | null {
 const PLAIN_BRANCH = /^[A-Za-z0-9_][A-Za-z0-9._/-]*$/;
 /** Names that a repository's default branch has, and branches that are deployed from. */
 const PROTECTED_BRANCHES: ReadonlySet<string> = new Set(['main', 'master', 'trunk', 'default', 'head', 'production', 'prod', 'live']);
-const PUSH_KEYS: ReadonlySet<string> = new Set(['remote', 'url', 'branch', 'ref', 'refspec', 'force', 'cwd', 'path', 'repo', 'message', 'setUpstream', 'set_upstream', 'upstream', 'dryRun', 'dry_run']);
+const PUSH_KEYS: ReadonlySet<string> = new Set([
+  'remote',
+  'url',
+  'branch',
+  'ref',
+  'refspec',
+  'force',
+  'cwd',
+  'path',
+  'repo',
+  'message',
+  'setUpstream',
+  'set_upstream',
+  'upstream',
+  'dryRun',
+  'dry_run',
+]);
 
 /** Yellow to an allowlisted remote; the default branch, force and everything unusual is held (POLICY_READING, "Decisions"). */
 function gatherPush(gathered: Gathered): string | null {
@@ -505,7 +549,23 @@ function gatherRemote(gathered: Gathered, remote: string): void {
   else gathered.find('hold', 'NET_NOT_ALLOWLISTED', 'red', `Where the remote ${quote(remote)} leads is not known.`, 'allowlists.network');
 }
 
-const COMMIT_KEYS: ReadonlySet<string> = new Set(['message', 'files', 'paths', 'path', 'cwd', 'all', 'add', 'addAll', 'author', 'branch', 'description', 'title', 'body', 'signoff', 'repo']);
+const COMMIT_KEYS: ReadonlySet<string> = new Set([
+  'message',
+  'files',
+  'paths',
+  'path',
+  'cwd',
+  'all',
+  'add',
+  'addAll',
+  'author',
+  'branch',
+  'description',
+  'title',
+  'body',
+  'signoff',
+  'repo',
+]);
 
 function gatherCommit(gathered: Gathered): string | null {
   const given = gathered.arguments;
@@ -523,7 +583,7 @@ function gatherCommit(gathered: Gathered): string | null {
 /** Packages by name are what the tool is for; a package that is an address, a repository, a path or an option is judged as that. */
 function gatherInstall(gathered: Gathered): string | null {
   const given = gathered.arguments;
-  if (typeof given.command === 'string') gatherCommand(gathered, given.command);
+  if (typeof given.command === 'string') gatherInstallCommand(gathered, given.command);
   for (const key of ['registry', 'index', 'source']) {
     const value = given[key];
     if (typeof value === 'string' && value.includes(':')) gathered.url(value);
@@ -536,6 +596,33 @@ function gatherInstall(gathered: Gathered): string | null {
   return null;
 }
 
+/** One installer with packages and nothing else: what follows is judged as packages, everything more as any other command. */
+const INSTALL_COMMAND = /^(?:npm|pnpm|yarn|bun|pip|pip3|uv pip|poetry) (?:install|i|ci|add)((?: [A-Za-z0-9@._/^~:+-]+)*)$/;
+const INSTALL_OPTIONS: ReadonlySet<string> = new Set([
+  '-D',
+  '--save-dev',
+  '--dev',
+  '-E',
+  '--save-exact',
+  '--frozen-lockfile',
+  '--ignore-scripts',
+]);
+
+function gatherInstallCommand(gathered: Gathered, command: string): void {
+  const match = INSTALL_COMMAND.exec(command);
+  if (match === null) {
+    gatherCommand(gathered, command);
+    return;
+  }
+  const words = (match[1] ?? '').split(' ').filter((word) => word !== '');
+  for (const [i, word] of words.entries()) {
+    // pip's "-r FILE" reads a list of packages.
+    if (word === '-r' && words[i + 1] !== undefined) continue;
+    if (words[i - 1] === '-r') gathered.path(word, 'read');
+    else if (!INSTALL_OPTIONS.has(word)) gatherPackages(gathered, word);
+  }
+}
+
 function gatherPackages(gathered: Gathered, text: string): void {
   for (const spec of text.split(/[\s,]+/)) {
     if (spec === '') continue;
@@ -543,10 +630,21 @@ function gatherPackages(gathered: Gathered, text: string): void {
     const source = /(?:^|@)((?:git\+)?[a-z][a-z0-9+.-]*:\/\/.*)$/i.exec(spec)?.[1];
     const at = spec.lastIndexOf('@');
     const target = at > 0 ? spec.slice(at + 1) : spec;
-    if (spec.startsWith('-')) gathered.find('hold', 'SHELL_NOT_ALLOWLISTED', null, `The option ${quote(spec)} may change what is installed.`, 'allowlists.shell');
+    if (spec.startsWith('-'))
+      gathered.find('hold', 'SHELL_NOT_ALLOWLISTED', null, `The option ${quote(spec)} may change what is installed.`, 'allowlists.shell');
     else if (source !== undefined) gathered.url(source.replace(/^git\+/i, ''));
-    else if (/^(?:github|gitlab|bitbucket|gist):/i.test(target) || /^git@/.test(spec) || (/^[^@/][^/]*\/[^/]+$/.test(spec) && !spec.startsWith('.')))
-      gathered.find('hold', 'NET_NOT_ALLOWLISTED', 'red', `${quote(spec)} is installed from a repository, not from the registry.`, 'allowlists.network');
+    else if (
+      /^(?:github|gitlab|bitbucket|gist):/i.test(target) ||
+      /^git@/.test(spec) ||
+      (/^[^@/][^/]*\/[^/]+$/.test(spec) && !spec.startsWith('.'))
+    )
+      gathered.find(
+        'hold',
+        'NET_NOT_ALLOWLISTED',
+        'red',
+        `${quote(spec)} is installed from a repository, not from the registry.`,
+        'allowlists.network',
+      );
     else if (/^(?:file:|link:|\.{1,2}(?:\/|$)|\/|~\/)/i.test(target)) gathered.path(target.replace(/^(?:file|link):/i, ''), 'read');
   }
 }
@@ -695,14 +793,30 @@ function gatherOperands(gathered: Gathered, use: 'read' | 'write', except: Reado
   visitOperands(gathered, gathered.arguments, use, isFileTool, except, 0);
 }
 
-function visitOperands(gathered: Gathered, object: JsonObject, use: 'read' | 'write', isFileTool: boolean, except: ReadonlySet<string> | null, depth: number): void {
+function visitOperands(
+  gathered: Gathered,
+  object: JsonObject,
+  use: 'read' | 'write',
+  isFileTool: boolean,
+  except: ReadonlySet<string> | null,
+  depth: number,
+): void {
   for (const key of Object.keys(object)) {
     if (except?.has(key)) continue;
     const value = object[key];
     const word = wordOf(key);
     const isText = typeof value === 'string';
     if (!isText && typeof value !== 'object') continue;
-    if (word === 'url' || word === 'uri' || word.endsWith('url') || word.endsWith('uri') || word === 'href' || word === 'endpoint' || word === 'urls' || word === 'webhook') {
+    if (
+      word === 'url' ||
+      word === 'uri' ||
+      word.endsWith('url') ||
+      word.endsWith('uri') ||
+      word === 'href' ||
+      word === 'endpoint' ||
+      word === 'urls' ||
+      word === 'webhook'
+    ) {
       for (const text of textsOf(value)) gathered.url(text);
     } else if (PATH_KEYS.has(word) || (isFileTool && FILE_TOOL_KEYS.has(word))) {
       for (const text of textsOf(value)) gathered.path(text, use);

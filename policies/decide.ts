@@ -137,14 +137,26 @@ function plain({ code, message, policyPath }: Finding | Reason): Reason {
 function impossibleFacts(facts: Facts): Reason | null {
   const { agent, system, spend, caps, history, rates, approval } = facts;
   const counts = [agent.depth, agent.children, system.activeAgents, rates.callsLastMinute, rates.concurrent];
-  const amounts = [spend.run, spend.task, spend.agentDay, spend.fleetDay, caps.run, caps.task, caps.agentDay, caps.fleetDay, facts.estimatedCost];
+  const amounts = [
+    spend.run,
+    spend.task,
+    spend.agentDay,
+    spend.fleetDay,
+    caps.run,
+    caps.task,
+    caps.agentDay,
+    caps.fleetDay,
+    facts.estimatedCost,
+  ];
   const past = [history.sameErrorRetries, history.commentsIn30Min, history.reviewCycles, history.pairExchangesIn10Min];
   const isPossible =
     counts.every(isCount) &&
     past.every(isCount) &&
     amounts.every((amount) => amount === undefined || amount === null || isCount(amount)) &&
     (approval === null || (isCount(approval.uses) && isCount(approval.allowance) && !Number.isNaN(approval.ageMs)));
-  return isPossible ? null : { code: 'MALFORMED', message: 'The facts of the call contain an impossible number.', policyPath: 'builtin.malformed' };
+  return isPossible
+    ? null
+    : { code: 'MALFORMED', message: 'The facts of the call contain an impossible number.', policyPath: 'builtin.malformed' };
 }
 
 function isCount(value: number): boolean {
@@ -158,11 +170,14 @@ function checkAgent({ agent, task }: Facts, reasons: Reasons): void {
     case 'active':
       return;
     case 'quarantined':
-      return reasons.deny('AGENT_QUARANTINED', 'The agent is quarantined.', 'builtin.agentStatus');
+      reasons.deny('AGENT_QUARANTINED', 'The agent is quarantined.', 'builtin.agentStatus');
+      return;
     case 'stopped':
-      return reasons.deny('AGENT_STOPPED', 'The agent is stopped.', 'builtin.agentStatus');
+      reasons.deny('AGENT_STOPPED', 'The agent is stopped.', 'builtin.agentStatus');
+      return;
     case 'paused':
-      return reasons.deny('AGENT_PAUSED', 'The agent is paused.', 'builtin.agentStatus');
+      reasons.deny('AGENT_PAUSED', 'The agent is paused.', 'builtin.agentStatus');
+      return;
     case 'drained': {
       const isItsTask = agent.currentTaskId !== null && task !== null && task.id === agent.currentTaskId;
       if (!isItsTask) reasons.deny('AGENT_DRAINED', 'The agent is drained: it only finishes its current task.', 'builtin.agentStatus');
@@ -181,7 +196,8 @@ function checkTask({ task }: Facts, risk: Risk, reasons: Reasons): void {
     case 'blocked':
     case 'done':
     case 'canceled':
-      return reasons.deny('TASK_STATE', `The task is ${task.status.toUpperCase()}: nothing runs for it.`, 'builtin.taskState');
+      reasons.deny('TASK_STATE', `The task is ${task.status.toUpperCase()}: nothing runs for it.`, 'builtin.taskState');
+      return;
     case 'needs_approval':
       if (risk !== 'green') reasons.hold('TASK_STATE', 'The task waits for an approval: only green calls run for it.', 'builtin.taskState');
   }
@@ -203,9 +219,17 @@ function checkSpawn({ agent, system }: Facts, policy: Policy, reasons: Reasons):
   if (!autonomyRules[agent.autonomy].spawn)
     reasons.deny('SPAWN_FORBIDDEN', `An ${agent.autonomy} may not start other agents.`, `autonomyRules.${agent.autonomy}.spawn`);
   if (system.activeAgents >= limits.maxActive)
-    reasons.deny('SPAWN_LIMIT_ACTIVE', `${system.activeAgents} agents are active; the limit is ${limits.maxActive}.`, 'spawnLimits.maxActive');
+    reasons.deny(
+      'SPAWN_LIMIT_ACTIVE',
+      `${system.activeAgents} agents are active; the limit is ${limits.maxActive}.`,
+      'spawnLimits.maxActive',
+    );
   if (agent.children >= limits.maxPerParent)
-    reasons.deny('SPAWN_LIMIT_PARENT', `The agent has ${agent.children} children; the limit is ${limits.maxPerParent}.`, 'spawnLimits.maxPerParent');
+    reasons.deny(
+      'SPAWN_LIMIT_PARENT',
+      `The agent has ${agent.children} children; the limit is ${limits.maxPerParent}.`,
+      'spawnLimits.maxPerParent',
+    );
   if (agent.depth >= limits.maxDepth)
     reasons.deny('SPAWN_DEPTH', `The agent is ${agent.depth} levels deep; the limit is ${limits.maxDepth}.`, 'spawnLimits.maxDepth');
 }
@@ -220,7 +244,8 @@ function checkAutonomy({ agent }: Facts, risk: Risk, tool: ToolReading, policy: 
   if (risk === 'red') {
     // Red by its name comes from the map; red by its arguments from the rule for red calls.
     const policyPath = tool.known && tool.risk === 'red' ? tool.policyPath : rule;
-    return reasons.add(effect, { code: 'RED_ACTION', message: `A red action needs a person's approval${raised}.`, policyPath });
+    reasons.add(effect, { code: 'RED_ACTION', message: `A red action needs a person's approval${raised}.`, policyPath });
+    return;
   }
   const isIntern = risk === 'yellow' && agent.autonomy === 'intern';
   reasons.add(effect, {
@@ -296,10 +321,12 @@ function readApproval(approval: ApprovalFact | null, call: ToolCall, facts: Fact
   if (!isHuman) return { state: 'refused', code: 'APPROVAL_INVALID', message: `${named} does not come from a person.`, policyPath: path };
 
   const mismatch = findMismatch(approval, call, facts);
-  if (mismatch !== null) return { state: 'void', code: 'APPROVAL_INVALID', message: `${named} was given for ${mismatch}.`, policyPath: path };
+  if (mismatch !== null)
+    return { state: 'void', code: 'APPROVAL_INVALID', message: `${named} was given for ${mismatch}.`, policyPath: path };
   if (approval.status === 'denied')
     return { state: 'refused', code: 'APPROVAL_DENIED', message: `${approval.approver ?? 'A person'} denied this call.`, policyPath: path };
-  if (approval.uses > 0) return { state: 'void', code: 'APPROVAL_INVALID', message: `${named} has been used; it counts once.`, policyPath: path };
+  if (approval.uses > 0)
+    return { state: 'void', code: 'APPROVAL_INVALID', message: `${named} has been used; it counts once.`, policyPath: path };
   if (approval.ageMs > policy.grantTtlMs)
     return { state: 'void', code: 'APPROVAL_EXPIRED', message: `${named} was not used in time.`, policyPath: 'approvals.grantTtlMs' };
   return { state: 'fits', message: `${approval.approver ?? 'A person'} approved exactly this call.`, policyPath: path };

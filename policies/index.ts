@@ -29,6 +29,7 @@ export {
   parsePolicyText,
   policyDocumentSchema,
 } from './policy.ts';
+export { REASON_MEANINGS, type ReasonMeaning } from './reasons.ts';
 export { redact, redactText } from './secrets.ts';
 export {
   DEFAULT_WORKSPACE,

@@ -28,7 +28,12 @@ export function findLoops(history: Facts['history'], policy: Policy): readonly L
   check(history.sameErrorRetries, limits.retryLimit, 'retryLimit', 'retries ended with the same error');
   check(history.commentsIn30Min, limits.commentRateThreshold, 'commentRateThreshold', 'comments were made on this task in 30 minutes');
   check(history.reviewCycles, limits.reviewCycleLimit, 'reviewCycleLimit', 'review cycles were made on this task');
-  check(history.pairExchangesIn10Min, limits.pairExchangeLimit, 'pairExchangeLimit', 'messages went back and forth between the same two in 10 minutes');
+  check(
+    history.pairExchangesIn10Min,
+    limits.pairExchangeLimit,
+    'pairExchangeLimit',
+    'messages went back and forth between the same two in 10 minutes',
+  );
   return found;
 }
 

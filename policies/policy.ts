@@ -54,7 +54,9 @@ const usd = z.number().superRefine((value, context) => {
 const within = (bounds: { min: number; max: number }) => z.int().min(bounds.min).max(bounds.max);
 const list = <T extends z.ZodType>(item: T) => z.array(item).max(LIMITS.entries);
 const byName = <T extends z.ZodType>(value: T) =>
-  z.record(name, value).refine((entries) => Object.keys(entries).length <= LIMITS.entries, `must not have more than ${LIMITS.entries} entries`);
+  z
+    .record(name, value)
+    .refine((entries) => Object.keys(entries).length <= LIMITS.entries, `must not have more than ${LIMITS.entries} entries`);
 
 const autonomyRule = z.strictObject({
   green: z.enum(['allow', 'hold', 'deny']),
@@ -67,7 +69,12 @@ const byLevel = <T extends z.ZodType>(value: T) => z.strictObject({ intern: valu
 const fileLists = z.strictObject({ read: list(name), write: list(name), writeBlocked: list(name).optional() });
 const networkEntry = z.union([
   name,
-  z.strictObject({ host: name, port: z.int().min(1).max(65_535).optional(), scheme: name.optional(), allowPrivate: z.boolean().optional() }),
+  z.strictObject({
+    host: name,
+    port: z.int().min(1).max(65_535).optional(),
+    scheme: name.optional(),
+    allowPrivate: z.boolean().optional(),
+  }),
 ]);
 
 /** The schema of a policy document (SPEC 4): strict, with the defaults of the sections that may be left out. */
@@ -120,7 +127,10 @@ export const policyDocumentSchema = z.strictObject({
     .prefault({}),
   sequence: z
     .record(z.string(), z.unknown())
-    .refine((value) => Object.keys(value).length === 0, 'sequence rules are not supported by this version; a rule that does nothing is refused')
+    .refine(
+      (value) => Object.keys(value).length === 0,
+      'sequence rules are not supported by this version; a rule that does nothing is refused',
+    )
     .default({}),
   rates: z.strictObject({ callsPerMinute: byName(z.int().min(0).max(1_000_000)).default({}) }).prefault({}),
   model: z
@@ -170,7 +180,8 @@ export interface Policy {
  * @returns plain data, or every syntax error with its position (duplicate keys and aliases are errors: a policy says each thing once).
  */
 export function parsePolicyText(yaml: string): { document: unknown } | { errors: PolicyError[] } {
-  if (yaml.length > LIMITS.textLength) return { errors: [{ path: '', message: `the policy is longer than ${LIMITS.textLength} characters` }] };
+  if (yaml.length > LIMITS.textLength)
+    return { errors: [{ path: '', message: `the policy is longer than ${LIMITS.textLength} characters` }] };
   const lines = new LineCounter();
   const parsed = parseDocument(yaml, { lineCounter: lines, uniqueKeys: true, merge: false, schema: 'core', prettyErrors: false });
   if (parsed.errors.length > 0)
@@ -221,7 +232,9 @@ export function compilePolicy(document: unknown, source?: string): { policy: Pol
     network: network.rules,
     tools,
     filesFor: (agentId, taskType) =>
-      (agentId !== null ? files.byAgent.get(agentId) : undefined) ?? (taskType !== null ? files.byTaskType.get(taskType) : undefined) ?? files.common,
+      (agentId !== null ? files.byAgent.get(agentId) : undefined) ??
+      (taskType !== null ? files.byTaskType.get(taskType) : undefined) ??
+      files.common,
     priceOf: (tool) => tools.priceOf(tool),
     capsFor: (autonomy, taskType) => caps[autonomy][taskType ?? 'none'],
     rateOf: (tool) => tools.rateOf(tool),
@@ -270,7 +283,8 @@ function* contradictionsIn(document: PolicyDocument): Generator<Problem> {
   for (const [tool, level] of Object.entries(riskMap)) {
     yield* toolNameProblems(['riskMap', tool], tool);
     if (GATE_TOOLS.has(tool) && level !== 'red') yield [['riskMap', tool], `${tool} can change the gate itself and is always red`];
-    if (/^[*]+$/.test(tool) && level !== 'red') yield [['riskMap', tool], 'a rule for every tool cannot be below red: unknown tools are red'];
+    if (/^[*]+$/.test(tool) && level !== 'red')
+      yield [['riskMap', tool], 'a rule for every tool cannot be below red: unknown tools are red'];
     const entry = Object.hasOwn(tools, tool) ? tools[tool] : undefined;
     if (entry?.risk !== undefined && entry.risk !== level)
       yield [['riskMap', tool], `contradicts tools.${tool}.risk, which says ${entry.risk}`];

@@ -21,7 +21,9 @@ export const DEFAULT_WORKSPACE = '/workspace';
 /** The envelope of a request. Cases are read one by one, so that one bad case does not spoil the others. */
 export const simulateRequestSchema = z.strictObject({
   /** "active", a version (its number or its name), or a merge patch over the active document. */
-  policy: z.union([z.literal('active'), z.string().min(1).max(200), z.int(), z.strictObject({ patch: z.record(z.string(), z.unknown()) })]).optional(),
+  policy: z
+    .union([z.literal('active'), z.string().min(1).max(200), z.int(), z.strictObject({ patch: z.record(z.string(), z.unknown()) })])
+    .optional(),
   cases: z.array(z.unknown()).max(MAX_CASES),
 });
 export type SimulateRequest = z.output<typeof simulateRequestSchema>;
@@ -126,7 +128,9 @@ const caseSchema = z.object({
     }),
   ),
   system: optional(z.object({ estop: optional(flag), squadPaused: optional(flag), activeAgents: optional(count) })),
-  spend: optional(z.object({ runUsd: optional(money), taskUsd: optional(money), agentDayUsd: optional(money), fleetDayUsd: optional(money) })),
+  spend: optional(
+    z.object({ runUsd: optional(money), taskUsd: optional(money), agentDayUsd: optional(money), fleetDayUsd: optional(money) }),
+  ),
   // Here null is a statement: no cap.
   caps: optional(
     z.object({ runUsd: money.nullish(), taskUsd: money.nullish(), agentDayUsd: money.nullish(), fleetDayUsd: money.nullish() }),

@@ -81,7 +81,7 @@ const MOVES: readonly (readonly [TaskStatus, TaskStatus, ...Actor[]])[] = [
 
 /** The whole table, as `GET /api/tasks/state-machine` answers it. A move that is not in it does not exist. */
 export const TRANSITIONS: readonly Transition[] = Object.freeze(
-  MOVES.map(([from, to, ...actors]) => Object.freeze({ from, to, actors: Object.freeze(actors), requires: ENTRY[to] })),
+  MOVES.map(([from, to, ...actors]) => Object.freeze({ from, to, actors: Object.freeze(actors), requires: Object.freeze(ENTRY[to]) })),
 );
 
 /** What of a task bears on its moves. */

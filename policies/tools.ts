@@ -182,7 +182,7 @@ export function compileToolTable(document: PolicyDocument, toMicros: (usd: numbe
         return { mapped, risk: raised.risk, known: true, policyPath: said.policyPath, raisedBy: raised.by };
       }
       // A hint lowers the risk only here: nothing maps the tool, and an operator trusts its server.
-      if (trusted && isMcpName(tool) && mcp?.annotations.readOnlyHint === true) {
+      if (trusted && mcp?.annotations.readOnlyHint === true) {
         const raised = raise('green', mcp.annotations);
         return { mapped, risk: raised.risk, known: true, policyPath: 'builtin.trustedReadOnlyHint', raisedBy: raised.by };
       }
