@@ -93,7 +93,7 @@ export function createApi(services: Services): Api {
   approvalRoutes(app, services.approvals);
   policyRoutes(app, services.policies);
   recordRoutes(app, services);
-  systemRoutes(app, services);
+  systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });
   return app;
 }
 

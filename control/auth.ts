@@ -4,6 +4,7 @@
  * taking it away works at once.
  */
 import { hash, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Actor } from './audit.ts';
 import { recordChanges } from './changes.ts';
 import { ROLES, type Role } from './contract.ts';
@@ -117,12 +118,13 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
     return { kind: 'human', id: row.id, name: row.name, role: row.role, csrfToken };
   }
 
-  /** Makes a one-time sign-in token for an operator; valid for a day or until it is used. */
+  /** Makes a one-time sign-in token for an operator (for "admin": the first administrator); valid for a day or until it is used. */
   async function createSignInToken(operatorId: string): Promise<string> {
+    const id = operatorId === 'admin' ? await firstAdministrator(db, clock()) : operatorId;
     const token = `mcl_${randomBytes(32).toString('base64url')}`;
     await db
       .insertInto('sign_in_links')
-      .values({ hash: hashSecret(token), operator_id: operatorId, expires_at: clock() + SIGN_IN_LINK_MS, used_at: null })
+      .values({ hash: hashSecret(token), operator_id: id, expires_at: clock() + SIGN_IN_LINK_MS, used_at: null })
       .execute();
     return token;
   }
@@ -222,12 +224,58 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
   return { byToken, bySession, createSignInToken, signIn, signOut, revoke, listCredentials };
 }
 
+/**
+ * The credential of the command line on this machine: a token of an operator "Command line", written to `file` (mode 0600) unless
+ * the one that stands there still works.
+ */
+export async function provideCliToken(db: Db, file: string, now: number): Promise<void> {
+  const present = readIfThere(file);
+  if (present !== null) {
+    const live = await db
+      .selectFrom('credentials')
+      .select('id')
+      .where('hash', '=', hashSecret(present.trim()))
+      .where('revoked_at', 'is', null)
+      .executeTakeFirst();
+    if (live) return;
+  }
+  const token = await db.transaction().execute(async (tx) => {
+    const existing = await tx
+      .selectFrom('operators')
+      .select('id')
+      .where('name', '=', CLI_OPERATOR)
+      .where('removed_at', 'is', null)
+      .executeTakeFirst();
+    const id = existing?.id ?? randomUUID();
+    if (!existing) {
+      await tx
+        .insertInto('operators')
+        .values({ id, name: CLI_OPERATOR, role: 'admin', created_at: now, last_seen_at: null, removed_at: null })
+        .execute();
+    }
+    return (await issueCredential(tx, 'operator', id, now)).token;
+  });
+  writeFileSync(file, `${token}\n`, { mode: 0o600 });
+}
+
+const CLI_OPERATOR = 'Command line';
+
+function readIfThere(file: string): string | null {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
 /** The operator behind the printed link: the first administrator, created at first start. */
 export async function firstAdministrator(db: Db, now: number): Promise<string> {
   const existing = await db
     .selectFrom('operators')
     .select('id')
     .where('role', '=', 'admin')
+    .where('name', '<>', CLI_OPERATOR)
     .where('removed_at', 'is', null)
     .orderBy('created_at')
     .executeTakeFirst();

@@ -109,6 +109,63 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     return { ...(await get(id)), token };
   }
 
+  /** Changes name, address or operator token, and links anew. A changed address needs its token again (SPEC 8.3). */
+  async function update(
+    actor: Actor,
+    id: string,
+    input: { name?: string | undefined; url?: string | null | undefined; token?: string | null | undefined },
+  ): Promise<Gateway> {
+    if (input.url) checkUrl(input.url);
+    await db.transaction().execute(async (tx) => {
+      const row = await liveRow(tx, id);
+      const isMoved = input.url !== undefined && input.url !== row.url;
+      const sealed = input.token ? keys.seal(input.token, `gateway:${id}`) : isMoved || input.token === null ? null : row.token_sealed;
+      await tx
+        .updateTable('gateways')
+        .set({
+          token_sealed: sealed,
+          ...(input.name !== undefined && { name: input.name }),
+          ...(input.url !== undefined && { url: input.url }),
+        })
+        .where('id', '=', id)
+        .execute();
+      await recordChanges(tx, [
+        {
+          at: clock(),
+          actor,
+          action: 'gateway.updated',
+          topic: 'gateway',
+          id,
+          details: { url: input.url ?? row.url, tokenChanged: input.token !== undefined || isMoved },
+        },
+      ]);
+    });
+    await links.get(id)?.close();
+    links.delete(id);
+    link(await liveRow(db, id));
+    published();
+    return get(id);
+  }
+
+  async function revokeToken(actor: Actor, id: string, tokenId: string): Promise<void> {
+    await db.transaction().execute(async (tx) => {
+      const row = await liveRow(tx, id);
+      await auth.revoke(tx, 'gateway', id, tokenId);
+      await recordChanges(tx, [
+        {
+          at: clock(),
+          actor,
+          action: 'token.revoked',
+          topic: 'gateway',
+          id,
+          details: { tokenId },
+          activity: { type: 'token_revoked', summary: `A token of the gateway ${row.name} was revoked` },
+        },
+      ]);
+    });
+    published();
+  }
+
   async function issueToken(actor: Actor, id: string) {
     const issued = await db.transaction().execute(async (tx) => {
       const row = await liveRow(tx, id);
@@ -270,7 +327,9 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
   return {
     start,
     register,
+    update,
     issueToken,
+    revokeToken,
     remove,
     heard,
     sweep,

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { dirname, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ServerType, serve } from '@hono/node-server';
 import { serveStatic } from '@hono/node-server/serve-static';
@@ -16,9 +16,10 @@ import { createAlerts } from './alerts.ts';
 import { createApi } from './api.ts';
 import { createApprovals } from './approvals.ts';
 import { SYSTEM } from './audit.ts';
-import { createAuth, firstAdministrator } from './auth.ts';
+import { createAuth, provideCliToken } from './auth.ts';
 import { createBroadcast, type ViewLoaders } from './broadcast.ts';
 import { createCalls } from './calls.ts';
+import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
 import { openDatabase } from './db/database.ts';
@@ -53,6 +54,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   await policies.load(readFileSync(new URL('../policies/default.yaml', import.meta.url), 'utf8'));
   const activePolicy = policies.current;
   const auth = createAuth({ db, clock, adminToken: config.adminToken });
+  await provideCliToken(db, join(config.keyDir, CLI_TOKEN_FILE), clock());
   const operators = createOperators({ ...base, auth });
   const alerts = createAlerts(base);
   const tasks = createTasks(base);
@@ -168,7 +170,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const url = `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
   return {
     url,
-    signInLink: async () => `${url}/sign-in#token=${await auth.createSignInToken(await firstAdministrator(db, clock()))}`,
+    signInLink: async () => `${url}/sign-in#token=${await auth.createSignInToken('admin')}`,
     close: async () => {
       stopLine();
       await closeServer(server);

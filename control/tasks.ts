@@ -337,7 +337,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
       .where('removed_at', 'is', null)
       .forUpdate()
       .executeTakeFirst()) as TaskRow | undefined;
-    if (!row || row.status !== 'needs_approval') return;
+    if (row?.status !== 'needs_approval') return;
     const pending = await tx
       .selectFrom('approvals')
       .select('id')

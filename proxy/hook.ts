@@ -236,34 +236,29 @@ function microsOf(usd: number): number {
 }
 
 function answer(response: ServerResponse, admission: Admission): void {
-  const { id, risk, reasons } = admission;
+  const [status, body] = answerOf(admission);
+  respond(response, status, body);
+}
+
+function answerOf(admission: Admission): [status: number, body: GateAnswer] {
+  const { id, risk } = admission;
+  const reasons = [...admission.reasons];
   switch (admission.verdict) {
     case 'allow': {
-      const body: GateAnswer = { id, verdict: 'allow', risk, reasons: [...reasons] };
-      return respond(response, 200, admission.arguments === null ? body : { ...body, arguments: admission.arguments });
+      const { arguments: edited } = admission;
+      return [200, { id, verdict: 'allow', risk, reasons, ...(edited !== null && { arguments: edited }) }];
     }
     case 'hold': {
       const { approval, waiting } = admission;
       const message = waiting
         ? `Held: approval ${approval.number} waits for a person. Nothing ran yet.`
         : `Approval ${approval.number} is pending and nothing ran. Do not retry and do not work around it: end your turn, you will be told when a person has decided.`;
-      const body: GateAnswer = {
-        id,
-        verdict: 'hold',
-        risk,
-        approvalId: approval.id,
-        approvalNumber: approval.number,
-        reasons: [...reasons],
-        retryAfterMs: RETRY_AFTER_MS,
-        waiting,
-        message,
-      };
-      return respond(response, 202, body);
+      const numbers = { approvalId: approval.id, approvalNumber: approval.number, retryAfterMs: RETRY_AFTER_MS };
+      return [202, { id, verdict: 'hold', risk, ...numbers, reasons, waiting, message }];
     }
     case 'deny': {
-      const message = messageFor(reasons);
       const status = { policy: 403, duplicate: 409, unavailable: 503 }[admission.kind];
-      return respond(response, status, { id, verdict: 'deny', risk, reasons, message });
+      return [status, { id, verdict: 'deny', risk, reasons, message: messageFor(reasons) }];
     }
   }
 }

@@ -3,6 +3,7 @@ import {
   ControlActionSchema,
   GatewayCreateSchema,
   GatewaySchema,
+  GatewayUpdateSchema,
   listOf,
   NewTokenSchema,
   OperatorCreateSchema,
@@ -28,7 +29,14 @@ export function systemRoutes(
     gateways,
     operators,
     overview,
-  }: { emergency: Emergency; gateways: Gateways; operators: Operators; overview: () => Promise<Overview> },
+    signInToken,
+  }: {
+    emergency: Emergency;
+    gateways: Gateways;
+    operators: Operators;
+    overview: () => Promise<Overview>;
+    signInToken: (operatorId: string) => Promise<string>;
+  },
 ): void {
   route(
     app,
@@ -173,6 +181,47 @@ export function systemRoutes(
       status: 201,
     },
     ({ actor, params }) => gateways.issueToken(actor, params.id),
+  );
+
+  route(
+    app,
+    {
+      method: 'patch',
+      path: '/gateways/{id}',
+      tag: 'gateways',
+      summary: 'Change name, address or operator token of a gateway',
+      access: { role: 'admin' },
+      params: ID,
+      body: GatewayUpdateSchema,
+      response: GatewaySchema,
+    },
+    ({ actor, params, body }) => gateways.update(actor, params.id, body),
+  );
+  route(
+    app,
+    {
+      method: 'delete',
+      path: '/gateways/{id}/tokens/{tokenId}',
+      tag: 'gateways',
+      summary: 'Revoke a token of a gateway',
+      access: { role: 'admin' },
+      params: { ...ID, tokenId: z.string().min(1).max(128) },
+    },
+    ({ actor, params }) => gateways.revokeToken(actor, params.id, params.tokenId),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/sign-in-links',
+      tag: 'operators',
+      summary: 'Make a one-time sign-in token for yourself',
+      access: { role: 'viewer' },
+      body: z.strictObject({}),
+      response: z.object({ token: z.string() }),
+      status: 201,
+    },
+    async ({ principal }) => ({ token: await signInToken(principal.id) }),
   );
 
   route(
