@@ -37,6 +37,8 @@ const COOKIE = 'mc_session';
 const BODY_MAX_BYTES = 1024 * 1024;
 /** A simulation carries up to a thousand calls. */
 const SIMULATE_MAX_BYTES = 8 * 1024 * 1024;
+/** A changed cap binds within 300 ms (SPEC 8.3); a proxy that does not confirm by then is left to its own staleness. */
+const BIND_MS = 300;
 const IDEMPOTENCY_KEEP_MS = 24 * 60 * 60 * 1000;
 
 export interface Services {
@@ -55,6 +57,8 @@ export interface Services {
   emergency: Emergency;
   broadcast: Broadcast;
   overview: () => Promise<Overview>;
+  /** Resolves when every connected proxy judges by what has been committed, or after the given time. */
+  caughtUp: (timeoutMs: number) => Promise<void>;
   version: string;
   log: { error: (fields: object, message: string) => void; info: (fields: object, message: string) => void };
 }
@@ -81,7 +85,7 @@ export function createApi(services: Services): Api {
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
   app.openAPIRegistry.registerComponent('securitySchemes', 'session', { type: 'apiKey', in: 'cookie', name: COOKIE });
 
-  app.use('*', authenticate(services.auth), protectFromForgery, idempotent(services));
+  app.use('*', authenticate(services.auth), protectFromForgery, bindBeforeAnswering(services), idempotent(services));
   app.get('/events', (context) => {
     const principal = context.get('principal');
     if (principal.kind !== 'human') throw new Refusal(403, 'HUMANS_ONLY', 'The event stream is for people.');
@@ -237,6 +241,14 @@ function idempotent({ db, clock, keys }: Services): MiddlewareHandler<ApiEnv> {
         .where('key', '=', key)
         .execute();
     }
+  };
+}
+
+/** A change is answered when the proxies judge by it (bounded): who pauses an agent may rely on the answer. */
+function bindBeforeAnswering({ caughtUp }: Services): MiddlewareHandler<ApiEnv> {
+  return async (context, next) => {
+    await next();
+    if (!SAFE.has(context.req.method) && context.res.status < 400) await caughtUp(BIND_MS);
   };
 }
 

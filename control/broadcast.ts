@@ -120,12 +120,19 @@ export function createBroadcast({ db, onError }: { db: Db; onError: (error: unkn
     return () => changeListeners.delete(listener);
   }
 
+  /** Waits until everything that was committed before has been handed on. @returns the outbox id that this reached. */
+  async function drained(): Promise<number> {
+    published();
+    while (running) await running;
+    return cursor ?? 0;
+  }
+
   async function stop(): Promise<void> {
     stopped = true;
     await running;
   }
 
-  return { start, published, since, onRows, onChanges, stop, cursor: () => cursor ?? 0 };
+  return { start, published, drained, since, onRows, onChanges, stop, cursor: () => cursor ?? 0 };
 }
 
 async function newestId(db: Db): Promise<number> {

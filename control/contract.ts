@@ -913,6 +913,8 @@ export type StreamMessage =
   | { type: 'gateways'; at: number; changed: readonly GatewayPicture[]; removed: readonly string[] }
   | { type: 'tasks'; at: number; changed: readonly TaskPicture[]; removed: readonly string[] }
   | { type: 'hold'; at: number; approvalId: string; status: ApprovalStatus }
+  /** Everything up to this revision has been sent; the proxy answers with POST /internal/v1/applied. */
+  | { type: 'mark'; at: number; revision: number }
   | { type: 'beat'; at: number };
 
 /** Body of POST /internal/v1/stops/{stopId}: a proxy says that it refuses everything and when it last did not. */

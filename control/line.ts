@@ -45,6 +45,11 @@ interface Dependencies {
 interface Stream {
   proxyId: string;
   send: (message: StreamMessage) => void;
+  /** Ends the line; the proxy connects again and gets a whole picture. */
+  cut: () => void;
+  /** The revision that was last sent with a mark, and the one that the proxy last confirmed. */
+  owes: number;
+  applied: number;
 }
 
 export type Line = ReturnType<typeof createLine>;
@@ -79,15 +84,15 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
   /** A picture that could not be made must not leave a proxy with an old one that looks fresh: its line is cut, and it asks again. */
   function fail(error: unknown): void {
     log.error({ err: error }, 'pictures for the proxies could not be made; their lines are cut');
-    for (const stream of [...streams]) {
-      streams.delete(stream);
-      closers.get(stream)?.();
-    }
+    for (const stream of [...streams]) stream.cut();
   }
-  const closers = new WeakMap<Stream, () => void>();
 
   async function forward(rows: readonly OutboxRow[]): Promise<void> {
-    if (streams.size === 0) return;
+    const revision = rows.at(-1)?.id ?? 0;
+    if (streams.size === 0) {
+      forwarded = revision;
+      return;
+    }
     const of = (topic: OutboxRow['topic']) => [...new Set(rows.filter((row) => row.topic === topic).map((row) => row.entityId))];
     const at = clock();
     const messages: StreamMessage[] = [];
@@ -95,8 +100,12 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     const gatewayIds = of('gateway');
     const taskIds = of('task');
     if (agentIds.length > 0) {
-      const changed = await agentPictures(db, agentIds);
-      messages.push({ type: 'agents', at, changed, removed: agentIds.filter((id) => !changed.some((agent) => agent.id === id)) });
+      const pictures = await agentPictures(db, agentIds);
+      const removed = agentIds.filter((id) => !pictures.some((agent) => agent.id === id));
+      // An agent is touched with every call of it; only what bears on judging goes to the proxies.
+      const changed = pictures.filter((agent) => remember(agent));
+      for (const id of removed) sent.delete(id);
+      if (changed.length > 0 || removed.length > 0) messages.push({ type: 'agents', at, changed, removed });
     }
     if (gatewayIds.length > 0) {
       const changed = await gatewayPictures(db, gatewayIds);
@@ -107,13 +116,55 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
       messages.push({ type: 'tasks', at, changed, removed: taskIds.filter((id) => !changed.some((task) => task.id === id)) });
     }
     if (of('policy').length > 0) messages.push({ type: 'policy', at, policy: policyPicture() });
-    if (agentIds.length > 0 || of('system').length > 0) messages.push({ type: 'system', at, system: await systemPicture() });
+    if (messages.some((message) => message.type === 'agents') || of('system').length > 0) {
+      messages.push({ type: 'system', at, system: await systemPicture() });
+    }
     for (const id of of('approval')) {
       const row = await db.selectFrom('approvals').select('status').where('id', '=', id).executeTakeFirst();
       if (row) messages.push({ type: 'hold', at, approvalId: id, status: row.status });
     }
-    for (const stream of streams) for (const message of messages) stream.send(message);
+    if (messages.length > 0) messages.push({ type: 'mark', at, revision });
+    for (const stream of streams) {
+      if (messages.length > 0) stream.owes = revision;
+      for (const message of messages) stream.send(message);
+    }
+    forwarded = revision;
   }
+
+  /** Whether this picture differs from the one that the proxies have. */
+  function remember(agent: AgentPicture): boolean {
+    const text = JSON.stringify(agent);
+    if (sent.get(agent.id) === text) return false;
+    sent.set(agent.id, text);
+    return true;
+  }
+
+  /**
+   * Waits until every connected proxy judges by what has been committed so far, or `timeoutMs` are over: so that who pauses an
+   * agent or issues a token may count on it as soon as the answer is there.
+   */
+  async function caughtUp(timeoutMs: number): Promise<void> {
+    const revision = await broadcast.drained();
+    const isDone = () => forwarded >= revision && [...streams].every((stream) => stream.applied >= stream.owes);
+    if (isDone()) return;
+    await new Promise<void>((resolve) => {
+      const finish = () => {
+        clearTimeout(timer);
+        watchers.delete(look);
+        resolve();
+      };
+      const look = () => {
+        if (isDone()) finish();
+      };
+      const timer = setTimeout(finish, timeoutMs);
+      watchers.add(look);
+      // The queue may have ended between the look above and now.
+      queue.then(look, look);
+    });
+  }
+  const watchers = new Set<() => void>();
+  const sent = new Map<string, string>();
+  let forwarded = 0;
 
   /** Tells every proxy of the stop or its end, ahead of everything else and without the database. */
   function push(): void {
@@ -153,26 +204,36 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
 
   function openStream(proxyId: string): ReadableStream<Uint8Array> {
     const encoder = new TextEncoder();
-    let stream: Stream | null = null;
+    let leave = () => {};
     return new ReadableStream<Uint8Array>({
       start: async (controller) => {
-        const own: Stream = { proxyId, send: (message) => controller.enqueue(encoder.encode(`${JSON.stringify(withStop(message))}\n`)) };
-        stream = own;
-        closers.set(own, () => controller.close());
+        let early: StreamMessage[] | null = [];
+        let isOpen = true;
+        const write = (message: StreamMessage) => controller.enqueue(encoder.encode(`${JSON.stringify(withStop(message))}\n`));
+        const stream: Stream = {
+          proxyId,
+          owes: 0,
+          applied: 0,
+          send: (message) => (early ? early.push(message) : isOpen && write(message)),
+          cut: () => {
+            leave();
+            controller.close();
+          },
+        };
+        leave = () => {
+          isOpen = false;
+          streams.delete(stream);
+        };
         // Joined before the picture is made: a change in between is sent after it, never lost.
-        const early: StreamMessage[] = [];
-        const joined: Stream = { proxyId, send: (message) => early.push(message) };
-        streams.add(joined);
+        streams.add(stream);
         const first = await picture();
-        streams.delete(joined);
-        own.send(first);
-        for (const message of early) own.send(message);
-        streams.add(own);
+        if (!isOpen) return;
+        write(first);
+        for (const message of early) write(message);
+        early = null;
         lastSeen.set(proxyId, clock());
       },
-      cancel: () => {
-        if (stream) streams.delete(stream);
-      },
+      cancel: () => leave(),
     });
   }
 
@@ -246,6 +307,12 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
       lastSeen.set(proxyId, clock());
       return context.json({ acknowledged: await ingest.ingest(proxyId, entries) });
     });
+    app.post('/applied', async (context) => {
+      const { proxyId, revision } = await context.req.json<{ proxyId: string; revision: number }>();
+      for (const stream of streams) if (stream.proxyId === proxyId) stream.applied = Math.max(stream.applied, revision);
+      for (const look of watchers) look();
+      return context.json({});
+    });
     app.post('/holds', async (context) => context.json(await approvals.open(await context.req.json<HoldRequest>())));
     app.get('/holds/:callId', async (context) => {
       const held = await approvals.held(context.req.param('callId'));
@@ -277,7 +344,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     return [...lastSeen].map(([id, lastSeenAt]) => ({ id, state: live.has(id) ? ('live' as const) : ('stale' as const), lastSeenAt }));
   }
 
-  return { start, push, routes, liveProxies, proxies };
+  return { start, push, caughtUp, routes, liveProxies, proxies };
 }
 
 async function agentPictures(db: Db, ids: readonly string[] | null): Promise<AgentPicture[]> {

@@ -135,6 +135,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     emergency,
     broadcast,
     overview,
+    caughtUp: line.caughtUp,
     version: config.version,
     log,
   });

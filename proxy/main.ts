@@ -50,6 +50,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   function onMessage(message: StreamMessage): void {
     snapshot.apply(message, clock());
     if (message.type === 'picture') ready.resolve();
+    if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
     const { estop, stopId } = snapshot.system();
     if (estop && stopId !== null && stopId !== announcedStop) {

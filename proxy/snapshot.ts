@@ -106,6 +106,7 @@ export class Snapshot {
         }
         break;
       case 'hold':
+      case 'mark':
       case 'beat':
         break;
     }

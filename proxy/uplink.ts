@@ -61,6 +61,22 @@ export class Uplink {
     return this.#post(`/approvals/${encodeURIComponent(approvalId)}/redeem`, { callId });
   }
 
+  /** Says that everything up to `revision` is in force here; of several only the last is said. */
+  confirmApplied(proxyId: string, revision: number): void {
+    this.#confirm = revision;
+    if (this.#confirming) return;
+    this.#confirming = true;
+    const said = revision;
+    this.#post('/applied', { proxyId, revision })
+      .catch(() => {}) // control waits a bounded time for this and goes on
+      .finally(() => {
+        this.#confirming = false;
+        if (this.#confirm > said) this.confirmApplied(proxyId, this.#confirm);
+      });
+  }
+  #confirm = 0;
+  #confirming = false;
+
   acknowledgeStop(stopId: string, answer: StopAcknowledgement): Promise<unknown> {
     return this.#post(`/stops/${encodeURIComponent(stopId)}`, answer);
   }
