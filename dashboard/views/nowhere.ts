@@ -1,0 +1,9 @@
+import { html } from 'lit';
+import { customElement } from 'lit/decorators.js';
+import { LightElement } from '../elements/light-element.ts';
+@customElement('mc-nowhere')
+export class E extends LightElement {
+  protected override render() {
+    return html`<h1>nowhere</h1>`;
+  }
+}
