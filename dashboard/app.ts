@@ -27,7 +27,10 @@ interface View {
   render: (at: Place) => TemplateResult;
 }
 
-const VIEWS: Record<Exclude<PlaceName, 'sign-in'>, View> = {
+/** Places that are shown inside the shell. */
+type ShellPlace = Exclude<PlaceName, 'sign-in' | 'landing'>;
+
+const VIEWS: Record<ShellPlace, View> = {
   overview: { title: 'Overview', load: () => import('./views/overview.ts'), render: () => html`<mc-overview></mc-overview>` },
   approvals: {
     title: 'Approvals',
@@ -49,12 +52,11 @@ const VIEWS: Record<Exclude<PlaceName, 'sign-in'>, View> = {
 /** Where the keys lead; `g` and then a letter. */
 const GO: readonly Binding[] = (
   [
-    ['g o', 'Overview', '/'],
+    ['g o', 'Overview', '/overview'],
     ['g a', 'Approvals', '/approvals'],
     ['g g', 'Agents', '/agents'],
     ['g f', 'Feed', '/feed'],
     ['g l', 'Alerts', '/alerts'],
-    ['g s', 'Settings', '/settings'],
   ] as const
 ).map(([keys, label, path]) => ({ keys, label, group: 'Go to', run: () => go(path) }));
 
@@ -66,8 +68,6 @@ export class AppElement extends SignalWatcher(LightElement) {
   @state() private viewError: string | null = null;
   #unbind = () => {};
   #lastPlace: PlaceName | null = null;
-  /** Whoever comes in without asking for a place is shown what waits for them, once. */
-  #landed = false;
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -93,21 +93,21 @@ export class AppElement extends SignalWatcher(LightElement) {
     const at = place.get();
     if (presence.get().state === 'unknown') return html`<main class="starting" id="main">${skeleton(3)}</main>`;
     if (presence.get().state === 'out' || at.name === 'sign-in') return html`${this.#signIn()}${this.#over()}`;
-    this.#land(at);
+    if (at.name === 'landing') this.#land();
+    const name = at.name === 'landing' ? 'overview' : at.name;
     const phone = isPhone.get();
     return html`<div class="app ${phone ? 'app--phone' : ''} ${freshness().state === 'offline' ? 'stale' : ''}">
       <a class="skip" href="#main" @click=${this.#skip}>Skip to content</a>
-      <mc-header .title=${VIEWS[at.name].title}></mc-header>
+      <mc-header .title=${VIEWS[name].title}></mc-header>
       <mc-banners></mc-banners>
-      <main id="main" tabindex="-1" aria-label=${VIEWS[at.name].title}>${this.#view(at)}</main>
+      <main id="main" tabindex="-1" aria-label=${VIEWS[name].title}>${this.#view(at)}</main>
       ${phone ? html`<mc-tab-bar></mc-tab-bar>` : nothing}
       ${this.#over()}
     </div>`;
   }
 
   #view(at: Place): TemplateResult {
-    if (at.name === 'sign-in') return html``;
-    if (!loaded.get() && loadError.get() === null) return skeleton(6);
+    if (at.name === 'sign-in' || at.name === 'landing' || (!loaded.get() && loadError.get() === null)) return skeleton(6);
     if (!this.#fetched(at.name))
       return this.viewError
         ? html`<div class="empty" role="alert"><b class="m-red">This view could not be fetched</b><span>${this.viewError} Reload the page; it may have been updated.</span></div>`
@@ -133,14 +133,15 @@ export class AppElement extends SignalWatcher(LightElement) {
     super.updated(changed);
     const at = place.get();
     const waiting = pendingApprovals.get().length;
-    const title = presence.get().state !== 'in' || at.name === 'sign-in' ? 'Sign in' : VIEWS[at.name].title;
+    const title =
+      presence.get().state !== 'in' || at.name === 'sign-in' ? 'Sign in' : VIEWS[at.name === 'landing' ? 'overview' : at.name].title;
     document.title = `${waiting > 0 ? `(${waiting}) ` : ''}${title} · Mission Control`;
     if (this.#lastPlace !== null && this.#lastPlace !== at.name) this.querySelector<HTMLElement>('#main')?.focus();
     this.#lastPlace = at.name;
   }
 
   /** Whether the view's code is here; starts fetching it if not. */
-  #fetched(name: Exclude<PlaceName, 'sign-in'> | 'sign-in' | 'call'): boolean {
+  #fetched(name: ShellPlace | 'sign-in' | 'call'): boolean {
     if (this.ready.has(name)) return true;
     const load =
       name === 'sign-in' ? import('./views/sign-in.ts') : name === 'call' ? import('./views/call-drawer.ts') : VIEWS[name].load();
@@ -156,10 +157,9 @@ export class AppElement extends SignalWatcher(LightElement) {
     return false;
   }
 
-  #land(at: Place): void {
-    if (this.#landed || !loaded.get()) return;
-    this.#landed = true;
-    if (at.name === 'overview' && pendingApprovals.get().length > 0) queueMicrotask(() => go('/approvals', { replace: true }));
+  /** Whoever comes in without asking for a place is shown what waits for them, if anything does. */
+  #land(): void {
+    if (loaded.get()) queueMicrotask(() => go(pendingApprovals.get().length > 0 ? '/approvals' : '/overview', { replace: true }));
   }
 
   #skip(event: Event): void {

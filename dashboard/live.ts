@@ -183,8 +183,8 @@ async function readLists(): Promise<() => void> {
     store.approvals.replace([...recent.items, ...pending]);
     store.alerts.replace(alerts);
     store.gateways.replace(gateways);
-    store.activities.replace(activities.items);
-    store.toolCalls.replace(calls.items);
+    store.activities.replace(activities.items, activities.nextCursor);
+    store.toolCalls.replace(calls.items, calls.nextCursor);
     store.loadError.set(null);
     store.loaded.set(true);
   };

@@ -74,7 +74,7 @@ const ACTIONS: Record<AgentAction, { from: readonly AgentStatus[]; otherwise: Pa
   },
   restart: {
     from: ['paused', 'drained', 'quarantined', 'stopped'],
-    otherwise: { active: 'Restart works once the agent is paused, drained, quarantined or stopped.' },
+    otherwise: { active: 'Works once the agent is paused, drained, quarantined or stopped.' },
   },
 };
 

@@ -4,7 +4,17 @@
  */
 import { signal } from '@lit-labs/signals';
 
-export type PlaceName = 'overview' | 'approvals' | 'agents' | 'feed' | 'alerts' | 'incident' | 'settings' | 'sign-in' | 'nowhere';
+export type PlaceName =
+  | 'landing'
+  | 'overview'
+  | 'approvals'
+  | 'agents'
+  | 'feed'
+  | 'alerts'
+  | 'incident'
+  | 'settings'
+  | 'sign-in'
+  | 'nowhere';
 
 export interface Place {
   name: PlaceName;
@@ -15,7 +25,8 @@ export interface Place {
 }
 
 const PLACES: Record<string, PlaceName> = {
-  '': 'overview',
+  '': 'landing',
+  overview: 'overview',
   approvals: 'approvals',
   agents: 'agents',
   feed: 'feed',

@@ -39,8 +39,7 @@ export async function signIn(token: string): Promise<string | null> {
     wanted = null;
     return null;
   } catch (error) {
-    if (error instanceof api.Refusal && error.status === 401)
-      return 'This token or link is not valid any more. A link works once; print a new one with: npm run -s mc -- sign-in';
+    if (error instanceof api.Refusal && error.status === 401) return 'This link or token is not valid. A sign-in link works once.';
     return error instanceof Error ? error.message : String(error);
   }
 }

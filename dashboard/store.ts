@@ -46,10 +46,12 @@ export class Collection<T extends { id: string }> {
   }
 }
 
-/** The newest so many objects, newest first by `createdAt`; older ones fall off the end. A window onto an endless list. */
+/** The newest so many objects, newest first by `createdAt`; older ones are fetched page by page. A window onto an endless list. */
 export class Recent<T extends { id: string; createdAt: number }> {
   readonly #limit: number;
   readonly #items = signal<readonly T[]>([]);
+  #known = new Set<string>();
+  #cursor: string | null = null;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -59,27 +61,44 @@ export class Recent<T extends { id: string; createdAt: number }> {
     return this.#items.get();
   }
 
+  /** Where the next older page starts; null = there is none, or the window is full. */
+  get cursor(): string | null {
+    return this.#known.size < this.#limit ? this.#cursor : null;
+  }
+
   /** Adds or updates; keeps the order. */
   set(item: T): void {
     const items = this.#items.get();
-    const at = items.findIndex((other) => other.id === item.id);
-    if (at >= 0) {
-      this.#items.set(items.with(at, item));
+    if (this.#known.has(item.id)) {
+      this.#items.set(
+        items.with(
+          items.findIndex((other) => other.id === item.id),
+          item,
+        ),
+      );
       return;
     }
+    this.#known.add(item.id);
     const before = items.findIndex((other) => other.createdAt <= item.createdAt);
     const place = before < 0 ? items.length : before;
-    this.#items.set([...items.slice(0, place), item, ...items.slice(place)].slice(0, this.#limit));
+    const next = [...items.slice(0, place), item, ...items.slice(place)];
+    for (const dropped of next.splice(this.#limit)) this.#known.delete(dropped.id);
+    this.#items.set(next);
   }
 
-  /** Older objects, fetched when somebody scrolls down to them. */
-  append(older: readonly T[]): void {
-    const known = new Set(this.#items.get().map((item) => item.id));
-    this.#items.set([...this.#items.get(), ...older.filter((item) => !known.has(item.id))].slice(0, this.#limit));
+  /** The next older page. */
+  append(older: readonly T[], cursor: string | null): void {
+    const fresh = older.filter((item) => !this.#known.has(item.id)).slice(0, this.#limit - this.#known.size);
+    for (const item of fresh) this.#known.add(item.id);
+    this.#cursor = cursor;
+    this.#items.set([...this.#items.get(), ...fresh]);
   }
 
-  replace(items: readonly T[]): void {
-    this.#items.set([...items].sort((a, b) => b.createdAt - a.createdAt).slice(0, this.#limit));
+  replace(items: readonly T[], cursor: string | null): void {
+    const newest = [...items].sort((a, b) => b.createdAt - a.createdAt).slice(0, this.#limit);
+    this.#known = new Set(newest.map((item) => item.id));
+    this.#cursor = cursor;
+    this.#items.set(newest);
   }
 }
 
@@ -89,7 +108,8 @@ export type Link = { state: 'starting' } | { state: 'open' } | { state: 'lost'; 
 /** `unknown` until the server has said whether the cookie is good. */
 export type Presence = { state: 'unknown' } | { state: 'out'; reason: string | null } | { state: 'in'; session: Session };
 
-const FEED_LIMIT = 5000;
+/** Beyond this the feed forgets its oldest entries; the record has them. */
+const FEED_LIMIT = 100_000;
 
 export const presence = signal<Presence>({ state: 'unknown' });
 export const link = signal<Link>({ state: 'starting' });
@@ -131,7 +151,7 @@ export function forget(): void {
   overview.set(null);
   system.set(null);
   for (const collection of [agents, approvals, alerts, gateways]) collection.replace([]);
-  for (const recent of [activities, toolCalls]) recent.replace([]);
+  for (const recent of [activities, toolCalls]) recent.replace([], null);
   loaded.set(false);
   loadError.set(null);
   heardAt.set(null);

@@ -49,3 +49,29 @@ function jsonError(text: string): string | null {
     return 'Write JSON, for example true, 5, "text" or ["a", "b"].';
   }
 }
+
+/** What was taken out of a text and what was put in, whole words, with what stayed around it. */
+export interface TextChange {
+  before: string;
+  removed: string;
+  added: string;
+  after: string;
+}
+
+/** The one stretch in which two texts differ. */
+export function changeBetween(original: string, current: string): TextChange {
+  const shorter = Math.min(original.length, current.length);
+  let front = 0;
+  while (front < shorter && original[front] === current[front]) front++;
+  let back = 0;
+  while (back < shorter - front && original[original.length - 1 - back] === current[current.length - 1 - back]) back++;
+  // Half a word changed is a word changed.
+  while (front > 0 && !/\s/.test(original[front - 1] ?? ' ')) front--;
+  while (back > 0 && !/\s/.test(original[original.length - back] ?? ' ')) back--;
+  return {
+    before: original.slice(0, front),
+    removed: original.slice(front, original.length - back),
+    added: current.slice(front, current.length - back),
+    after: original.slice(original.length - back),
+  };
+}

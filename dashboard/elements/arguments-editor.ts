@@ -6,7 +6,7 @@ import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { Reason, Risk, Verdict } from '../../policies/model.ts';
 import { VERDICT_WORDS } from '../words.ts';
-import { type ArgumentField, type Draft, editArguments } from './argument-draft.ts';
+import { type ArgumentField, changeBetween, type Draft, editArguments } from './argument-draft.ts';
 import { reasonRows } from './call-facts.ts';
 import { chip, riskChip, verdictGlyph } from './glyph.ts';
 import { emit, LightElement } from './light-element.ts';
@@ -47,11 +47,13 @@ export class ArgumentsEditorElement extends LightElement {
 
   #field(field: ArgumentField, i: number): TemplateResult {
     const id = `arg-${i}`;
+    const change = field.changed ? changeBetween(field.original, field.current) : null;
     return html`<div class="ae-row ${field.changed ? 'ae-row--changed' : ''}">
       <label class="ae-name" for=${id}><code>${seen(field.name)}</code>${field.changed ? chip('you', 'changed') : nothing}</label>
-      <div class="voice ae-old">${seen(field.original)}</div>
+      <div class="voice ae-old">${change === null ? seen(field.original) : html`${seen(change.before)}${change.removed ? html`<del>${seen(change.removed)}</del>` : nothing}${seen(change.after)}`}</div>
       <div class="ae-new">
         <textarea class="field mono" id=${id} spellcheck="false" autocomplete="off" autocapitalize="off" rows=${rowsOf(field.current)} .value=${field.current} aria-invalid=${field.error ? 'true' : nothing} aria-describedby=${field.error ? `${id}-error` : nothing} @input=${(event: InputEvent) => this.#typed(field, event)} @keydown=${this.#keys}></textarea>
+        ${change?.added ? html`<p class="ae-added"><span class="muted">added</span> <ins>${seen(change.added)}</ins></p>` : nothing}
         ${field.error ? html`<p class="why m-red" id="${id}-error">${field.error}</p>` : nothing}
         ${field.changed ? button({ label: 'Put back', size: 'small', kind: 'quiet', icon: 'rotate-ccw', onClick: () => this.#set(field.name, null) }) : nothing}
       </div>

@@ -12,12 +12,10 @@ import './modal.css';
 export class ModalElement extends LightElement {
   @property() heading = '';
   @property({ attribute: false }) content: unknown = '';
-  /** `drawer` comes from the right and leaves the page readable. */
-  @property() look: 'dialog' | 'drawer' = 'dialog';
   #returnTo: Element | null = null;
 
   protected override render(): TemplateResult {
-    return html`<dialog class="modal modal--${this.look}" aria-labelledby="modal-heading" @close=${() => emit(this, 'mc-close', null)} @click=${this.#onScrim}>
+    return html`<dialog class="modal" aria-labelledby="modal-heading" @close=${() => emit(this, 'mc-close', null)} @click=${this.#onScrim}>
       <div class="modal-in">
         <header class="modal-h">
           <h2 id="modal-heading" tabindex="-1">${this.heading}</h2>

@@ -6,6 +6,7 @@ import { html, nothing, type TemplateResult } from 'lit';
 import { ifDefined } from 'lit/directives/if-defined.js';
 import { age, capMoney, clock, fullTime, money } from '../words.ts';
 import { type IconName, icon } from './icon.ts';
+import { meterTone } from './money-tone.ts';
 import { splitVisible, toLine } from './visible-text.ts';
 
 /* ---------------------------------------------------------------- buttons */
@@ -101,15 +102,6 @@ export function ago(at: number | null, now: number): TemplateResult | string {
 }
 
 /* ---------------------------------------------------------------- money */
-
-/** From here on a meter is amber; at the cap it is red. */
-const NEAR = 0.8;
-
-export function meterTone(spent: number, cap: number | null): 'amber' | 'red' | '' {
-  if (cap === null) return '';
-  const share = cap === 0 ? 1 : spent / cap;
-  return share >= 1 ? 'red' : share >= NEAR ? 'amber' : '';
-}
 
 /** Spent against a cap; nothing is drawn where there is no cap. */
 export function meter(spent: number, cap: number | null): TemplateResult | typeof nothing {

@@ -55,6 +55,7 @@ export function fillWorld(world: World): void {
     const { approval } = world.call(id(agent), { ...call, agoMs: (30 - i * 8) * MINUTE });
     if (!approval) continue;
     world.decide(approval.id, verdict, { note }, mara);
+    world.backdate(approval.id, (28 - i * 8) * MINUTE);
     if (verdict === 'approve') world.redeem(approval.id, 'To ssh://git.acme.example/web\n   4f1c2aa..9b2d110  release/2.4 -> release/2.4');
   }
   for (const [i, name] of ['tokens', 'icons', 'forms', 'table'].entries())

@@ -349,6 +349,14 @@ export class World {
     return decided;
   }
 
+  /** Moves a decision into the past, for samples. */
+  backdate(id: string, agoMs: number): void {
+    const approval = this.approvals.get(id);
+    if (approval) this.#putApproval({ ...approval, decidedAt: this.now() - agoMs });
+    const told = this.activities.at(-1);
+    if (told) told.createdAt = this.now() - agoMs;
+  }
+
   /** The agent takes the grant up: the call runs, once. */
   redeem(id: string, output = 'done'): Approval {
     const approval = this.approvals.get(id);

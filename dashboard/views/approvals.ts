@@ -30,7 +30,7 @@ import { reasonAgainst } from '../permissions.ts';
 import { go } from '../routes.ts';
 import { agents, approvals, overview, pendingApprovals, toolCalls } from '../store.ts';
 import { isPhone } from '../viewport.ts';
-import { AUTONOMY_WORDS, callMoney, capMoney, clock, clockMinutes, day, money, wait, when } from '../words.ts';
+import { AUTONOMY_WORDS, callMoney, clock, clockMinutes, day, wait, when } from '../words.ts';
 import './approvals.css';
 
 /** After moving on by itself the view takes no decision for this long, so that a double press cannot decide the next call. */
@@ -151,7 +151,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #who(approval: Approval, agent: Agent | undefined): TemplateResult {
     const name = approval.agentName ?? 'Unknown agent';
-    return html`${approval.agentId ? html`<a href="/agents/${approval.agentId}">${name}</a>` : name}${agent ? html` ${rankGlyph(agent.autonomyLevel)} ${AUTONOMY_WORDS[agent.autonomyLevel].toLowerCase()}` : nothing}${approval.taskTitle ? html`, task ${seen(approval.taskTitle)}` : ', no task'}<span class="muted">, number ${approval.number}</span>${approval.waitingCalls > 1 ? html`<span class="muted">, ${approval.waitingCalls} calls wait on it</span>` : nothing}`;
+    return html`${approval.agentId ? html`<a href="/agents/${approval.agentId}">${name}</a>` : name}${agent ? html` ${rankGlyph(agent.autonomyLevel)} ${AUTONOMY_WORDS[agent.autonomyLevel].toLowerCase()}` : nothing}${approval.taskTitle ? html`, task ${seen(approval.taskTitle)}` : ', no task'}<span class="muted">, approval ${approval.number}</span>${approval.waitingCalls > 1 ? html`<span class="muted">, ${approval.waitingCalls} calls wait on it</span>` : nothing}`;
   }
 
   #statusChip(approval: Approval): TemplateResult {
@@ -185,17 +185,22 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     `;
   }
 
-  #command(approval: Approval): TemplateResult {
+  /** `brief` leaves the digest and the editing to the details. */
+  #command(approval: Approval, brief = false): TemplateResult {
     const commands = approval.preview?.commands ?? [];
     const canEdit = approval.status === 'pending' && this.editingId !== approval.id && approval.arguments !== null;
     return html`<div class="cmd">
       ${commands.length ? html`<mc-command-list .line=${commandLineOf(approval)} .commands=${commands}></mc-command-list>` : html`<p class="cmd-one"><code>${seen(gistOf(approval))}</code></p>`}
-      <div class="cf">
+      ${
+        brief
+          ? nothing
+          : html`<div class="cf">
         ${icon('fingerprint')}
         <span class="grow">${approval.digest ? html`The approval binds to this exact call, agent and folder: <code class="nb">${approval.digest}</code>` : 'The approval binds to this exact call, agent and folder.'}</span>
         ${approval.digest ? button({ label: 'Copy', icon: 'copy', size: 'small', kind: 'quiet', onClick: () => void copy(approval.digest ?? '') }) : nothing}
         ${canEdit ? button({ label: 'Edit arguments', icon: 'pencil', size: 'small', key: 'E', reason: reasonAgainst('decide approvals'), reasonId: 'decide-why', onClick: () => this.#edit() }) : nothing}
-      </div>
+      </div>`
+      }
     </div>`;
   }
 
@@ -283,14 +288,14 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     return html`<article class="mcard" aria-label="Held call">
       ${alike && alike.items.length > 1 ? html`<div class="row small muted mcard-alike"><span>${at + 1} of ${alike.items.length} alike</span>${button({ label: 'Next', size: 'small', kind: 'quiet', icon: 'chevron-down', onClick: () => this.#move(1) })}</div>` : nothing}
       ${this.#head(approval, 'h2')}
-      ${this.#command(approval)}
+      ${this.#command(approval, !this.showAll)}
       ${this.editingId === approval.id ? this.#editor(approval) : nothing}
       ${
         this.showAll
           ? nothing
           : html`<ul class="mreasons">${approval.reasons.map((reason) => html`<li>${approval.status === 'pending' ? glyph('bars', 'amber') : glyph('bars', 'ink')}<span>${seen(reason.message)}</span></li>`)}</ul>`
       }
-      ${agent ? html`<div class="mk"><div><b>${money(agent.todaySpend, agent.todayCap)}</b>${meter(agent.todaySpend, agent.todayCap)}${agent.todayCap === null ? 'agent today, no cap' : `agent today, of ${capMoney(agent.todayCap)}`}</div><div><b>${approval.estimatedCost > 0 ? callMoney(approval.estimatedCost) : '$0.00'}</b>this call, at most</div></div>` : nothing}
+      ${agent ? html`<div class="cost"><span class="ink2">${agent.name} today</span>${spentOf(agent.todaySpend, agent.todayCap)}${meter(agent.todaySpend, agent.todayCap)}</div>` : nothing}
       ${this.#decision(approval)}
       ${button({
         label: this.showAll ? 'Fewer details' : 'All details',
@@ -470,12 +475,12 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 function waitSentence(approval: Approval): TemplateResult | typeof nothing {
   if (approval.status !== 'pending') return nothing;
   const now = serverNow();
-  const kept = `the call is kept until ${when(approval.expiresAt, now)}`;
+  const kept = `kept until ${when(approval.expiresAt, now)}`;
   const until = approval.waitingUntil;
-  if (until !== null && until > now) return html`the agent waits until ${moment(until, clock(until))}, ${kept}`;
+  if (until !== null && until > now) return html`agent waits until ${moment(until, clock(until))}, call ${kept}`;
   if (until !== null || approval.deferred)
-    return html`the agent stopped waiting${until === null ? '' : html` at ${moment(until, clock(until))}`} and will be told; ${kept}`;
-  return html`${kept}`;
+    return html`agent stopped waiting${until === null ? '' : html` at ${moment(until, clockMinutes(until))}`}, call ${kept}`;
+  return html`call ${kept}`;
 }
 
 async function copy(text: string): Promise<void> {

@@ -19,7 +19,7 @@ import './header.css';
 import './stop-control.ts';
 
 const PLACES: readonly { name: PlaceName; path: string; label: string }[] = [
-  { name: 'overview', path: '/', label: 'Overview' },
+  { name: 'overview', path: '/overview', label: 'Overview' },
   { name: 'approvals', path: '/approvals', label: 'Approvals' },
   { name: 'agents', path: '/agents', label: 'Agents' },
   { name: 'feed', path: '/feed', label: 'Feed' },
@@ -39,7 +39,7 @@ export class HeaderElement extends SignalWatcher(LightElement) {
       return html`<header class="mh">${brandMark(20)}<span class="mh-title">${this.title}</span>${age}${this.#account()}</header>`;
     }
     return html`<header class="hd">
-      <a class="brand" href="/" aria-label="Mission Control, overview">${brandMark()}<span>Mission Control</span></a>
+      <a class="brand" href="/overview" aria-label="Mission Control, overview">${brandMark()}<span>Mission Control</span></a>
       <nav class="nav" aria-label="Main">${PLACES.map(({ name, path, label }) => html`<a href=${path} aria-current=${place.get().name === name ? 'page' : nothing}>${label}${badge(name)}</a>`)}</nav>
       <div class="hd-right">
         ${age}
