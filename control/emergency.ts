@@ -263,7 +263,10 @@ export function createEmergency({
   }
 
   async function perAgent(answers: readonly StopAcknowledgement[]): Promise<StopReceipt['agents']> {
-    const known = await agents.list({}).catch(() => []);
+    const known = await agents.list({ limit: 1000 }).then(
+      (page) => page.items,
+      () => [], // a receipt without names is better than none
+    );
     return known.map((agent) => {
       const said = answers.flatMap((answer) => answer.agents.filter((entry) => entry.id === agent.id));
       const times = said.flatMap((entry) => (entry.lastAdmittedAt === null ? [] : [entry.lastAdmittedAt]));

@@ -355,7 +355,7 @@ async function feedDenials(tx: Tx, events: readonly CallEvent[], mark: (topic: s
         agent_id: call.agentId,
         actor_id: null,
         actor_type: 'system' as const,
-        summary: `Denied: ${summary}`,
+        summary: `Denied: ${call.tool} ${summary}`,
         details: json({ callId: call.id, tool: call.tool, risk: judged.risk, code: judged.reasons[0]?.code ?? null }),
       })),
     )

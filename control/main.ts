@@ -87,7 +87,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
 
   const overview = async (): Promise<Overview> => {
     const { id, version, policy, today } = activePolicy();
-    const all = await agents.list({});
+    const { all, active } = await agents.count();
     const day = today(clock());
     const spent = await db.selectFrom('spend').select('micros').where('scope', '=', `fleet-day:${day}`).executeTakeFirst();
     const fleetCap = policy.capsFor('lead', null).fleetDay;
@@ -97,8 +97,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       system: await emergency.state(),
       pendingApprovals: await approvals.countPending(),
       openAlerts: await alerts.countOpen(),
-      activeAgents: all.filter((agent) => agent.status === 'active').length,
-      agents: all.length,
+      activeAgents: active,
+      agents: all,
       todaySpend: usdFromMicros(spent?.micros ?? 0),
       fleetCap: fleetCap === null ? null : usdFromMicros(fleetCap),
       activePolicy: { id, version },

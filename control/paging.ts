@@ -22,3 +22,15 @@ export function decodeCursor(cursor: string): (string | number)[] {
   }
   throw new Refusal(400, 'BAD_CURSOR', 'This cursor is not one of ours; leave it out to start at the beginning.');
 }
+
+/** A page of a list that is small enough to be read whole (people, gateways, versions, tokens of one owner). */
+export function pageOf<T extends { id: string }>(
+  items: readonly T[],
+  { limit, cursor }: { limit: number; cursor?: string | undefined },
+): { items: T[]; nextCursor: string | null } {
+  const after = cursor === undefined ? null : decodeCursor(cursor)[0];
+  const from = after === null ? 0 : items.findIndex((item) => item.id === after) + 1;
+  const page = items.slice(from, from + limit);
+  const last = page.at(-1);
+  return { items: page, nextCursor: last && from + limit < items.length ? encodeCursor([last.id]) : null };
+}

@@ -261,7 +261,7 @@ export class Gatekeeper {
     // A refusal that cannot be recorded is still a refusal.
     await journal
       .append(
-        { type: 'denied', at: clock(), call, judged, input, summary: summaryOf(call.tool, input), approvalId: record.approval?.id ?? null },
+        { type: 'denied', at: clock(), call, judged, input, summary: summaryOf(input), approvalId: record.approval?.id ?? null },
         false,
       )
       .catch(() => {});
@@ -282,7 +282,7 @@ export class Gatekeeper {
   ): Promise<Admission> {
     const { holds, journal, register, snapshot, clock, limits } = this.#with;
     const input = recordedInput(args, limits.inputMaxChars);
-    const summary = summaryOf(call.tool, input);
+    const summary = summaryOf(input);
     let state: HoldState;
     try {
       await journal.append({ type: 'held', at: clock(), call, judged, input, summary, approvalId: null }, false);
@@ -320,7 +320,7 @@ export class Gatekeeper {
     try {
       const approvalId = hold?.approvalId ?? null;
       await journal.append(
-        { type: 'intent', at: clock(), call, judged, input, summary: summaryOf(call.tool, input), approvalId },
+        { type: 'intent', at: clock(), call, judged, input, summary: summaryOf(input), approvalId },
         isDurable,
       );
     } catch {

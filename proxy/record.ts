@@ -33,11 +33,11 @@ function cutText(text: string, maxChars: number): string {
 /** Fields that say in one glance what a call is about, in this order. */
 const TELLING = ['command', 'path', 'file_path', 'url', 'to', 'target', 'query', 'message', 'task', 'action'];
 
-/** One line for tables and feeds. @param input the recorded arguments. */
-export function summaryOf(tool: string, input: JsonObject): string {
+/** One line for tables and feeds, without the tool's name. @param input the recorded arguments. */
+export function summaryOf(input: JsonObject): string {
   const name = TELLING.find((candidate) => typeof input[candidate] === 'string' && input[candidate] !== '');
-  const rest = name ? String(input[name]) : Object.keys(input).length > 0 ? JSON.stringify(input) : '';
-  return cutText(`${tool} ${rest}`.trim().replaceAll(/\s+/g, ' '), SUMMARY_MAX_CHARS);
+  const text = name ? String(input[name]) : Object.keys(input).length > 0 ? JSON.stringify(input) : '';
+  return cutText(text.trim().replaceAll(/\s+/g, ' '), SUMMARY_MAX_CHARS);
 }
 
 /** How the call was read, for the card; every text in it is redacted. */
