@@ -319,10 +319,7 @@ export class Gatekeeper {
     const isDurable = judged.risk !== 'green' || judged.estimatedCost > 0;
     try {
       const approvalId = hold?.approvalId ?? null;
-      await journal.append(
-        { type: 'intent', at: clock(), call, judged, input, summary: summaryOf(input), approvalId },
-        isDurable,
-      );
+      await journal.append({ type: 'intent', at: clock(), call, judged, input, summary: summaryOf(input), approvalId }, isDurable);
     } catch {
       if (hold !== null) return held(record, true);
       return this.#giveUp(record, 'JOURNAL_UNAVAILABLE', `The call could not be recorded, and what is not recorded does not run. ${AWAY}`);
