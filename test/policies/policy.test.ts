@@ -65,7 +65,10 @@ describe('the shipped policy', () => {
   });
 
   test('sections that may be left out get their defaults', () => {
-    const { autonomyRules, riskMap, allowlists, budgets, spawnLimits, loopDetection, sequence } = DEFAULT_DOCUMENT as Record<string, unknown>;
+    const { autonomyRules, riskMap, allowlists, budgets, spawnLimits, loopDetection, sequence } = DEFAULT_DOCUMENT as Record<
+      string,
+      unknown
+    >;
     const compiled = compilePolicy({ autonomyRules, riskMap, allowlists, budgets, spawnLimits, loopDetection, sequence });
     if ('errors' in compiled) throw new Error(JSON.stringify(compiled.errors));
     expect(compiled.policy.document).toEqual(DEFAULT_POLICY.document);
