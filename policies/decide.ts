@@ -55,7 +55,7 @@ export function decide(given: ToolCall, facts: Facts, policy: Policy): Decision 
   checkTask(facts, risk, reasons);
 
   // 5. The ceiling of tools that the agent has.
-  checkPermission(call, mappedTool, facts, reasons);
+  if (!isBareWrapper(call)) checkPermission(call, mappedTool, facts, reasons);
 
   // 6. Risk: what the maps do not know is red and held. An allow rule lifts what it may lift, before anything else is made of it.
   const lift = findLift(rules, tool);

@@ -31,7 +31,8 @@ export function labelsOf(call: ToolCall, classification: Classification, policy:
 /** @returns why this call is held after what its run has touched; empty when nothing stands against it. */
 export function findSequences(call: ToolCall, facts: Facts, classification: Classification, policy: Policy): readonly SequenceFinding[] {
   const labels = facts.run?.labels ?? [];
-  if (labels.length === 0) return NONE;
+  // A model call is metered, not read (SPEC 3): an agent must be able to go on thinking.
+  if (labels.length === 0 || classification.mappedTool === 'model_call') return NONE;
   const { outside, runners } = policy.document.sequence;
   const found: SequenceFinding[] = [];
   if (labels.includes('untrusted') && labels.includes('private') && isNamed(outside, call, classification))
