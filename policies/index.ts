@@ -31,6 +31,7 @@ export {
 } from './policy.ts';
 export { REASON_MEANINGS, type ReasonMeaning } from './reasons.ts';
 export { redact, redactText } from './secrets.ts';
+export { findSequences, labelsOf, type SequenceFinding } from './sequence.ts';
 export {
   DEFAULT_WORKSPACE,
   MAX_CASES,

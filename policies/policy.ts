@@ -15,6 +15,7 @@ import { compileFileRules, type FileRules } from './filesystem.ts';
 import type { Autonomy, Micros, TaskType } from './model.ts';
 import { AUTONOMY_LEVELS, RISKS, TASK_TYPES } from './model.ts';
 import { compileNetworkRules, type NetworkRules } from './network.ts';
+import { compileRules, type Rules } from './rules.ts';
 import { compileShellRules, type ShellRules } from './shell.ts';
 import { compileToolTable, GATE_TOOLS, TOOL_CLASSES, type ToolTable, WRAPPERS } from './tools.ts';
 
@@ -30,6 +31,8 @@ export const LIMITS = {
   textLength: 1_000_000,
   /** Entries of one list or map. */
   entries: 10_000,
+  /** Custom rules. */
+  rules: 1_000,
 } as const;
 
 /** One mistake in a document. `path` is dotted ("budgets.perRun.intern"); the position counts from 1 and needs the source. */
@@ -108,7 +111,19 @@ export const policyDocumentSchema = z.strictObject({
     pairExchangeLimit: count.default(8),
     pairWindowMs: count.default(600_000),
   }),
-  rules: z.array(z.unknown()).max(0, 'custom rules are not supported by this version; a rule that does nothing is refused').default([]),
+  rules: z
+    .array(
+      z.strictObject({
+        name: name.optional(),
+        when: z.string().min(1),
+        effect: z.enum(['allow', 'hold', 'deny', 'risk']),
+        risk: risk.optional(),
+        message: z.string().min(1).max(500).optional(),
+        overrides: z.literal('red').optional(),
+      }),
+    )
+    .max(LIMITS.rules)
+    .default([]),
   tools: byName(z.strictObject({ risk: risk.optional(), priceUsd: usd.optional(), class: z.enum(TOOL_CLASSES).optional() })).default({}),
   upstreams: byName(z.strictObject({ trusted: z.boolean().optional(), risk: risk.optional(), priceUsd: usd.optional() })).default({}),
   approvals: z
@@ -126,12 +141,14 @@ export const policyDocumentSchema = z.strictObject({
     })
     .prefault({}),
   sequence: z
-    .record(z.string(), z.unknown())
-    .refine(
-      (value) => Object.keys(value).length === 0,
-      'sequence rules are not supported by this version; a rule that does nothing is refused',
-    )
-    .default({}),
+    .strictObject({
+      untrusted: list(name).default([]),
+      private: list(name).default([]),
+      outside: list(name).default([]),
+      code: list(name).default([]),
+      runners: list(name).default([]),
+    })
+    .prefault({}),
   rates: z.strictObject({ callsPerMinute: byName(z.int().min(0).max(1_000_000)).default({}) }).prefault({}),
   model: z
     .strictObject({
@@ -159,6 +176,7 @@ export interface Policy {
   readonly shell: ShellRules;
   readonly network: NetworkRules;
   readonly tools: ToolTable;
+  readonly rules: Rules;
   /** The file rules for a call: those of the agent, else of the task's type, else the common ones. */
   filesFor(agentId: string | null, taskType: TaskType | null): FileRules;
   /** What one call of this canonical tool costs, or null where the policy names no price. */
@@ -219,9 +237,11 @@ export function compilePolicy(document: unknown, source?: string): { policy: Pol
   if ('errors' in shell) for (const error of shell.errors) problems.push([['allowlists', 'shell', error.index], error.message]);
   const network = compileNetworkRules(allowlists.network.map(withoutUndefined));
   if ('errors' in network) for (const error of network.errors) problems.push([['allowlists', 'network', error.index], error.message]);
+  const rules = compileRules(content.rules);
+  if ('errors' in rules) for (const error of rules.errors) problems.push([['rules', error.index, error.part], error.message]);
   const files = compileFiles(allowlists.filesystem, problems);
 
-  if (problems.length > 0 || 'errors' in shell || 'errors' in network || files === null)
+  if (problems.length > 0 || 'errors' in shell || 'errors' in network || 'errors' in rules || files === null)
     return { errors: problems.slice(0, 100).map(([path, message]) => locate(path, message)) };
 
   const caps = capTable(budgets);
@@ -231,6 +251,7 @@ export function compilePolicy(document: unknown, source?: string): { policy: Pol
     shell: shell.rules,
     network: network.rules,
     tools,
+    rules: rules.rules,
     filesFor: (agentId, taskType) =>
       (agentId !== null ? files.byAgent.get(agentId) : undefined) ??
       (taskType !== null ? files.byTaskType.get(taskType) : undefined) ??
@@ -296,6 +317,9 @@ function* contradictionsIn(document: PolicyDocument): Generator<Problem> {
     if (/^[*]+$/.test(tool) && (entry.class !== undefined || (entry.risk !== undefined && entry.risk !== 'red')))
       yield [['tools', tool], 'a rule for every tool can only set a price or red'];
   }
+  const { untrusted, private: confidential, outside } = document.sequence;
+  for (const [key, tools] of Object.entries({ untrusted, private: confidential, outside }))
+    for (const [i, tool] of tools.entries()) yield* toolNameProblems(['sequence', key, i], tool);
   for (const tool of Object.keys(document.rates.callsPerMinute)) yield* toolNameProblems(['rates', 'callsPerMinute', tool], tool);
   for (const upstream of Object.keys(document.upstreams))
     if (!/^[a-z0-9-]+$/.test(upstream)) yield [['upstreams', upstream], 'an upstream name has only a-z, 0-9 and "-"'];

@@ -190,161 +190,24 @@ function kindOfName(name: string): string | null {
 const NAME_HINT = /pass|pwd|secret|token|key|auth|cred|cookie|sess|sid|jwt|bearer|otp|pin|cvv|cvc|pat|conn|dsn|mfa|seed|mnemonic/i;
 
 /** Words at the end of a name that do not change what it holds. */
-const TRAILING = new Set([
-  'confirmation',
-  'confirm',
-  'again',
-  'repeat',
-  'value',
-  'plain',
-  'raw',
-  'text',
-  'old',
-  'new',
-  'current',
-  'prod',
-  'production',
-  'dev',
-  'staging',
-  'test',
-  'live',
-  'b64',
-  'base64',
-  'primary',
-  'secondary',
-  'backup',
-  'override',
-  'hex',
-]);
+const TRAILING = new Set(
+  'confirmation confirm again repeat value plain raw text old new current prod production dev staging test live b64 base64 primary secondary backup override hex'.split(
+    ' ',
+  ),
+);
 
-const NOT_TOKENS = new Set([
-  'next',
-  'page',
-  'continuation',
-  'sync',
-  'cancel',
-  'cancellation',
-  'pad',
-  'eos',
-  'bos',
-  'unk',
-  'sep',
-  'cls',
-  'mask',
-  'special',
-  'stop',
-  'start',
-  'end',
-  'max',
-  'min',
-  'per',
-  'num',
-  'input',
-  'output',
-  'prompt',
-  'completion',
-  'total',
-  'count',
-  'design',
-  'first',
-  'last',
-  'previous',
-  'prev',
-  'cursor',
-  'syntax',
-  'css',
-  'color',
-  'resume',
-  'pagination',
-  'abort',
-  'await',
-]);
+const NOT_TOKENS = new Set(
+  'next page continuation sync cancel cancellation pad eos bos unk sep cls mask special stop start end max min per num input output prompt completion total count design first last previous prev cursor syntax css color resume pagination abort await'.split(
+    ' ',
+  ),
+);
 
 /** What stands before `key` in names that hold a credential. */
-const KEY_OWNERS = new Set([
-  'api',
-  'access',
-  'secret',
-  'private',
-  'encryption',
-  'encrypt',
-  'signing',
-  'sign',
-  'master',
-  'account',
-  'storage',
-  'shared',
-  'auth',
-  'service',
-  'ssh',
-  'deploy',
-  'admin',
-  'consumer',
-  'subscription',
-  'app',
-  'application',
-  'client',
-  'license',
-  'webhook',
-  'root',
-  'user',
-  'server',
-  'session',
-  'jwt',
-  'hmac',
-  'aes',
-  'crypto',
-  'cookie',
-  'openai',
-  'anthropic',
-  'stripe',
-  'github',
-  'gitlab',
-  'slack',
-  'google',
-  'aws',
-  'azure',
-  'gcp',
-  'sendgrid',
-  'mailgun',
-  'twilio',
-  'datadog',
-  'algolia',
-  'mapbox',
-  'openrouter',
-  'groq',
-  'mistral',
-  'cohere',
-  'gemini',
-  'xai',
-  'hf',
-  'huggingface',
-  'supabase',
-  'role',
-  'bot',
-  'team',
-  'org',
-  'live',
-  'test',
-  'integration',
-  'ingest',
-  'write',
-  'admin',
-  'function',
-  'functions',
-  'host',
-  'relic',
-  'nr',
-  'dd',
-  'pem',
-  'rsa',
-  'ecdsa',
-  'wallet',
-  'recovery',
-  'unseal',
-  'vault',
-  'sas',
-]);
+const KEY_OWNERS = new Set(
+  'api access secret private encryption encrypt signing sign master account storage shared auth service ssh deploy admin consumer subscription app application client license webhook root user server session jwt hmac aes crypto cookie openai anthropic stripe github gitlab slack google aws azure gcp sendgrid mailgun twilio datadog algolia mapbox openrouter groq mistral cohere gemini xai hf huggingface supabase role bot team org live test integration ingest write admin function functions host relic nr dd pem rsa ecdsa wallet recovery unseal vault sas'.split(
+    ' ',
+  ),
+);
 
 function classifyName(name: string): string | null {
   const words = name
@@ -434,83 +297,11 @@ function isCredentialText(text: string): boolean {
 const PROSE =
   /\b(?:the|your|you|must|enter|please|is|are|be|to|for|of|in|a|an|and|or|with|at|least|characters?|forgot(?:ten)?|reset|confirm|new|change|required|invalid|incorrect|missing|password|passwort|token|secret|optional|field|used?|not)\b/i;
 
-const PLACEHOLDER_WORDS = new Set([
-  'password',
-  'passwd',
-  'passwort',
-  'pass',
-  'pwd',
-  'secret',
-  'token',
-  'key',
-  'apikey',
-  'api_key',
-  'api-key',
-  'changeme',
-  'change_me',
-  'change-me',
-  'changeit',
-  'todo',
-  'tbd',
-  'none',
-  'null',
-  'nil',
-  'undefined',
-  'true',
-  'false',
-  'yes',
-  'no',
-  'empty',
-  'unset',
-  'string',
-  'str',
-  'number',
-  'boolean',
-  'bool',
-  'int',
-  'integer',
-  'text',
-  'bytes',
-  'any',
-  'unknown',
-  'void',
-  'object',
-  'optional',
-  'required',
-  'redacted',
-  'removed',
-  'hidden',
-  'masked',
-  'placeholder',
-  'example',
-  'sample',
-  'dummy',
-  'default',
-  'value',
-  'env',
-  'n/a',
-  'na',
-  'varchar',
-  'textfield',
-  'passwordfield',
-  'charfield',
-  'nullable',
-  'unauthorized',
-  'bearer',
-  'basic',
-  'auto',
-  'inherit',
-  'same-origin',
-  'include',
-  'omit',
-  'disabled',
-  'enabled',
-  'on',
-  'off',
-  'credentials',
-  'authorization',
-  'prompt',
-]);
+const PLACEHOLDER_WORDS = new Set(
+  'password passwd passwort pass pwd secret token key apikey api_key api-key changeme change_me change-me changeit todo tbd none null nil undefined true false yes no empty unset string str number boolean bool int integer text bytes any unknown void object optional required redacted removed hidden masked placeholder example sample dummy default value env n/a na varchar textfield passwordfield charfield nullable unauthorized bearer basic auto inherit same-origin include omit disabled enabled on off credentials authorization prompt'.split(
+    ' ',
+  ),
+);
 
 /** Placeholders, masks, templates and references to where the value comes from. */
 function isPlaceholder(text: string): boolean {
@@ -560,7 +351,7 @@ interface Span {
 
 /** Something in the text must make a detector look; ordinary text is done after these tests. */
 const TEXT_HINT =
-  /pass|pwd|secret|token|key|auth|cred|cookie|bearer|basic|:\/\/|sess|jwt|otp|cvv|code=|sig=|signature|-----begin|:aa|hooks\.|curl|connection|pat\b|putty|mnemonic/i;
+  /pass|pwd|secret|token|key|auth|cred|cookie|bearer|basic|:\/\/|sess|jwt|otp|cvv|cvc|code=|sig=|signature|-----begin|hooks\.|curl|connection|_pat|-pat|putty|mnemonic|mysql|mariadb|mongo|redis-cli|ldap|machine |zip |7z/;
 const LONG_RUN = /[\w+/=.~-]{18}/;
 const COLON_FIELDS = /:(?:\d{4,5}|\*):/;
 
@@ -574,7 +365,7 @@ function redactString(text: string, run: Run, path: string, depth: number): stri
     result = result.replaceAll(secret, '[REDACTED:known]');
     run.found.push({ kind: 'known', path });
   }
-  const hinted = TEXT_HINT.test(result);
+  const hinted = TEXT_HINT.test(result.toLowerCase());
   const long = LONG_RUN.test(result);
   if (!hinted && !long && !COLON_FIELDS.test(result)) return result;
   const nested = hinted || long ? redactNestedJson(result, run, path, depth) : null;
@@ -635,197 +426,222 @@ function replaceSpans(text: string, spans: Span[], run: Run, path: string): stri
 
 // ---- formats of vendors -----------------------------------------------------------------------------------------------------------
 
-/** [kind, prefix, what follows it]. The prefix begins behind something that is no letter or digit. */
-const VENDOR_FORMATS: readonly (readonly [string, string, RegExp])[] = [
-  ['agent-token', 'mca_', /[\w-]{16,}/y],
-  ['gateway-token', 'mcg_', /[\w-]{16,}/y],
-  ['operator-token', 'mco_', /[\w-]{16,}/y],
-  ['github-token', 'ghp_', /[A-Za-z0-9]{30,}/y],
-  ['github-token', 'gho_', /[A-Za-z0-9]{30,}/y],
-  ['github-token', 'ghu_', /[A-Za-z0-9]{30,}/y],
-  ['github-token', 'ghs_', /[A-Za-z0-9]{30,}/y],
-  ['github-token', 'ghr_', /[A-Za-z0-9]{30,}/y],
-  ['github-token', 'github_pat_', /\w{22,}/y],
-  ['gitlab-token', 'glpat-', /[\w.-]{20,}/y],
-  ['gitlab-token', 'glptt-', /[\w-]{20,}/y],
-  ['gitlab-token', 'gldt-', /[\w-]{20,}/y],
-  ['gitlab-token', 'glrt-', /[\w.-]{20,}/y],
-  ['gitlab-token', 'glcbt-', /[\w-]{20,}/y],
-  ['gitlab-token', 'glft-', /[\w-]{20,}/y],
-  ['gitlab-token', 'glsoat-', /[\w-]{20,}/y],
-  ['gitlab-token', 'glimt-', /[\w-]{20,}/y],
-  ['gitlab-token', 'glagent-', /[\w-]{20,}/y],
-  ['slack-token', 'xoxb-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxp-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxa-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxr-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxs-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxo-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxe-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxe.', /[\w.-]{10,}/y],
-  ['slack-token', 'xoxc-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxd-', /[\w%-]{10,}/y],
-  ['slack-token', 'xapp-', /[\w-]{10,}/y],
-  ['anthropic-key', 'sk-ant-', /[\w-]{20,}/y],
-  ['openai-key', 'sk-proj-', /[\w-]{20,}/y],
-  ['openai-key', 'sk-svcacct-', /[\w-]{20,}/y],
-  ['openai-key', 'sk-admin-', /[\w-]{20,}/y],
-  ['openrouter-key', 'sk-or-', /[\w-]{20,}/y],
-  ['langfuse-key', 'sk-lf-', /[\w-]{20,}/y],
-  ['api-key', 'sk-', /[A-Za-z0-9_-]{20,}/y],
-  ['stripe-key', 'sk_live_', /[A-Za-z0-9]{10,}/y],
-  ['stripe-key', 'sk_test_', /[A-Za-z0-9]{10,}/y],
-  ['stripe-key', 'rk_live_', /[A-Za-z0-9]{10,}/y],
-  ['stripe-key', 'rk_test_', /[A-Za-z0-9]{10,}/y],
-  ['stripe-key', 'whsec_', /[\w+/=]{16,}/y],
-  ['aws-key', 'AKIA', /[A-Z0-9]{16}(?![A-Za-z0-9])/y],
-  ['aws-key', 'ASIA', /[A-Z0-9]{16}(?![A-Za-z0-9])/y],
-  ['aws-key', 'ABIA', /[A-Z0-9]{16}(?![A-Za-z0-9])/y],
-  ['aws-key', 'ACCA', /[A-Z0-9]{16}(?![A-Za-z0-9])/y],
-  ['google-key', 'AIza', /[\w-]{35}/y],
-  ['google-token', 'ya29.', /[\w-]{20,}/y],
-  ['google-secret', 'GOCSPX-', /[\w-]{20,}/y],
-  ['google-token', '1//0', /[\w-]{20,}/y],
-  ['sendgrid-key', 'SG.', /[\w-]{16,}\.[\w-]{16,}/y],
-  ['mailgun-key', 'key-', /[0-9a-f]{32}(?![A-Za-z0-9])/y],
-  ['twilio-key', 'SK', /[0-9a-f]{32}(?![A-Za-z0-9])/y],
-  ['npm-token', 'npm_', /[A-Za-z0-9]{30,}/y],
-  ['pypi-token', 'pypi-', /[\w-]{32,}/y],
-  ['rubygems-token', 'rubygems_', /[0-9a-f]{40,}/y],
-  ['crates-token', 'cio', /[A-Za-z0-9]{32}(?![A-Za-z0-9])/y],
-  ['docker-token', 'dckr_pat_', /[\w-]{20,}/y],
-  ['docker-token', 'dckr_oat_', /[\w-]{20,}/y],
-  ['huggingface-token', 'hf_', /[A-Za-z0-9]{30,}/y],
-  ['huggingface-token', 'api_org_', /[A-Za-z0-9]{30,}/y],
-  ['replicate-token', 'r8_', /[A-Za-z0-9]{30,}/y],
-  ['groq-key', 'gsk_', /[A-Za-z0-9]{30,}/y],
-  ['xai-key', 'xai-', /[A-Za-z0-9]{30,}/y],
-  ['perplexity-key', 'pplx-', /[A-Za-z0-9]{30,}/y],
-  ['fireworks-key', 'fw_', /[A-Za-z0-9]{20,}/y],
-  ['nvidia-key', 'nvapi-', /[\w-]{30,}/y],
-  ['tavily-key', 'tvly-', /[\w-]{20,}/y],
-  ['pinecone-key', 'pcsk_', /\w{30,}/y],
-  ['langsmith-key', 'lsv2_', /\w{30,}/y],
-  ['databricks-token', 'dapi', /[0-9a-f]{32}(?:-\d)?(?![A-Za-z0-9])/y],
-  ['digitalocean-token', 'dop_v1_', /[0-9a-f]{40,}/y],
-  ['digitalocean-token', 'doo_v1_', /[0-9a-f]{40,}/y],
-  ['digitalocean-token', 'dor_v1_', /[0-9a-f]{40,}/y],
-  ['linear-key', 'lin_api_', /[A-Za-z0-9]{20,}/y],
-  ['linear-key', 'lin_oauth_', /[A-Za-z0-9]{20,}/y],
-  ['notion-token', 'ntn_', /[A-Za-z0-9]{30,}/y],
-  ['notion-token', 'secret_', /[A-Za-z0-9]{40,}/y],
-  ['figma-token', 'figd_', /[\w-]{20,}/y],
-  ['airtable-token', 'pat', /[A-Za-z0-9]{14}\.[0-9a-f]{64}/y],
-  ['atlassian-token', 'ATATT3', /[\w=-]{40,}/y],
-  ['atlassian-token', 'ATCTT3', /[\w=-]{40,}/y],
-  ['bitbucket-token', 'ATBB', /[A-Za-z0-9]{24,}/y],
-  ['shopify-token', 'shpat_', /[0-9a-fA-F]{32}/y],
-  ['shopify-token', 'shpss_', /[0-9a-fA-F]{32}/y],
-  ['shopify-token', 'shpca_', /[0-9a-fA-F]{32}/y],
-  ['shopify-token', 'shppa_', /[0-9a-fA-F]{32}/y],
-  ['square-token', 'sq0atp-', /[\w-]{20,}/y],
-  ['square-token', 'sq0csp-', /[\w-]{40,}/y],
-  ['square-token', 'EAAA', /[\w-]{56,}/y],
-  ['facebook-token', 'EAAC', /[A-Za-z0-9]{60,}/y],
-  ['facebook-token', 'EAAG', /[A-Za-z0-9]{60,}/y],
-  ['planetscale-token', 'pscale_tkn_', /[\w.-]{30,}/y],
-  ['planetscale-token', 'pscale_pw_', /[\w.-]{30,}/y],
-  ['planetscale-token', 'pscale_oauth_', /[\w.-]{30,}/y],
-  ['supabase-key', 'sbp_', /[0-9a-f]{40}/y],
-  ['supabase-key', 'sb_secret_', /[\w-]{20,}/y],
-  ['netlify-token', 'nfp_', /[A-Za-z0-9]{30,}/y],
-  ['vercel-token', 'vcp_', /[A-Za-z0-9]{24,}/y],
-  ['fly-token', 'fm2_', /[\w+/=]{40,}/y],
-  ['fly-token', 'fo1_', /[\w-]{30,}/y],
-  ['heroku-key', 'HRKU-', /[\w-]{30,}/y],
-  ['doppler-token', 'dp.pt.', /[A-Za-z0-9]{30,}/y],
-  ['doppler-token', 'dp.st.', /[\w.-]{30,}/y],
-  ['doppler-token', 'dp.ct.', /[A-Za-z0-9]{30,}/y],
-  ['vault-token', 'hvs.', /[\w-]{20,}/y],
-  ['vault-token', 'hvb.', /[\w-]{20,}/y],
-  ['vault-token', 'hvr.', /[\w-]{20,}/y],
-  ['grafana-token', 'glsa_', /\w{32,}/y],
-  ['grafana-token', 'glc_', /[\w+/=]{32,}/y],
-  ['sentry-token', 'sntrys_', /[\w+/=.-]{40,}/y],
-  ['sentry-token', 'sntryu_', /[0-9a-f]{40,}/y],
-  ['newrelic-key', 'NRAK-', /[A-Z0-9]{20,}/y],
-  ['postman-key', 'PMAK-', /[0-9a-f-]{30,}/y],
-  ['buildkite-token', 'bkua_', /[0-9a-f]{30,}/y],
-  ['circleci-token', 'CCIPAT_', /[\w-]{30,}/y],
-  ['contentful-token', 'CFPAT-', /[\w-]{40,}/y],
-  ['dynatrace-token', 'dt0c01.', /[A-Z0-9]{20,}\.[A-Z0-9]{40,}/y],
-  ['age-key', 'AGE-SECRET-KEY-1', /[0-9A-Z]{40,}/y],
-  ['onepassword-token', 'ops_eyJ', /[\w-]{40,}/y],
-  ['typeform-token', 'tfp_', /[\w.-]{30,}/y],
-  ['adafruit-key', 'aio_', /[A-Za-z0-9]{28}/y],
-  ['alibaba-key', 'LTAI', /[A-Za-z0-9]{16,24}(?![A-Za-z0-9])/y],
-  ['tencent-key', 'AKID', /[A-Za-z0-9]{32}(?![A-Za-z0-9])/y],
-  ['telegram-token', 'bot', /\d{8,10}:AA[\w-]{33}/y],
-  ['jwt', 'eyJ', /[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}/y],
-  ['jwt', 'eyJ', /[\w-]{20,}\.[\w-]{0,}\.[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}/y],
-  ['private-key', 'b3BlbnNzaC1rZXktdjEA', /[\w+/=]{40,}/y],
-  ['private-key', 'LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt', /[\w+/=]{0,}/y],
-  ['private-key', 'LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZ', /[\w+/=]{0,}/y],
-  ['private-key', 'LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0t', /[\w+/=]{0,}/y],
-  ['private-key', 'LS0tLS1CRUdJTiBFQyBQUklWQVRFIEtFWS0', /[\w+/=]{0,}/y],
-  ['private-key', 'MIIEvQIBADANBgkqhkiG9w0BAQEFAASC', /[\w+/=]{40,}/y],
-  ['private-key', 'MIIEvgIBADANBgkqhkiG9w0BAQEFAASC', /[\w+/=]{40,}/y],
-  ['private-key', 'MIIEpAIBAAKCAQEA', /[\w+/=]{40,}/y],
-  ['private-key', 'MIIEowIBAAKCAQEA', /[\w+/=]{40,}/y],
-];
+/** Characters of a body: letters and digits; those with `_`; those with `-` too; hex; base64; upper case and digits; with dots. */
+const BODIES = {
+  alnum: 'A-Za-z0-9',
+  word: '\\w',
+  dash: '\\w-',
+  hex: '0-9a-f',
+  base64: '\\w+/=-',
+  upper: 'A-Z0-9',
+  dots: '\\w.=-',
+} as const;
 
-/** The first three characters of a prefix (two for the short ones) → formats, longest prefix first. */
-const BY_START: ReadonlyMap<string, readonly (readonly [string, string, RegExp])[]> = groupFormats();
+interface VendorFormat {
+  readonly kind: string;
+  readonly prefix: string;
+  /** As much of the body as must be there. */
+  readonly body: RegExp;
+  /** What belongs to it beyond that. */
+  readonly rest: RegExp;
+}
 
-function groupFormats(): Map<string, (readonly [string, string, RegExp])[]> {
-  const groups = new Map<string, (readonly [string, string, RegExp])[]>();
-  for (const format of [...VENDOR_FORMATS].sort((a, b) => b[1].length - a[1].length)) {
-    const start = format[1].slice(0, 2);
+/** kind: prefixes; body characters; least length of the body; `!` where it has exactly that length. */
+const VENDOR_TABLE = `
+agent-token: mca_; dash; 16
+gateway-token: mcg_; dash; 16
+operator-token: mco_; dash; 16
+github-token: ghp_ gho_ ghu_ ghs_ ghr_; alnum; 30
+github-token: github_pat_; word; 22
+gitlab-token: glpat- glptt- gldt- glrt- glcbt- glft- glsoat- glimt- glagent- glffct-; dots; 20
+slack-token: xoxb- xoxp- xoxa- xoxr- xoxs- xoxo- xoxe- xoxe. xoxc- xoxd- xapp-; dots; 10
+anthropic-key: sk-ant-; dash; 20
+openai-key: sk-proj- sk-svcacct- sk-admin-; dash; 20
+openrouter-key: sk-or-; dash; 20
+langfuse-key: sk-lf-; dash; 20
+api-key: sk-; dash; 20
+stripe-key: sk_live_ sk_test_ rk_live_ rk_test_; alnum; 10
+stripe-key: whsec_; base64; 16
+aws-key: AKIA ASIA ABIA ACCA; upper; 16!
+google-key: AIza; dash; 35
+google-token: ya29.; dash; 20
+google-token: 1//0; dash; 20
+google-secret: GOCSPX-; dash; 20
+sendgrid-key: SG.; dots; 32
+mailgun-key: key-; hex; 32!
+twilio-key: SK; hex; 32!
+npm-token: npm_; alnum; 30
+pypi-token: pypi-; dash; 32
+rubygems-token: rubygems_; hex; 40
+crates-token: cio; alnum; 32!
+docker-token: dckr_pat_ dckr_oat_; dash; 20
+huggingface-token: hf_ api_org_; alnum; 30
+replicate-token: r8_; alnum; 30
+groq-key: gsk_; alnum; 30
+xai-key: xai-; alnum; 30
+perplexity-key: pplx-; alnum; 30
+fireworks-key: fw_; alnum; 20
+nvidia-key: nvapi-; dash; 30
+tavily-key: tvly-; dash; 20
+pinecone-key: pcsk_; word; 30
+langsmith-key: lsv2_; word; 30
+databricks-token: dapi; hex; 32
+digitalocean-token: dop_v1_ doo_v1_ dor_v1_; hex; 40
+linear-key: lin_api_ lin_oauth_; alnum; 20
+notion-token: ntn_; alnum; 30
+notion-token: secret_; alnum; 40
+figma-token: figd_; dash; 20
+atlassian-token: ATATT3 ATCTT3; dots; 40
+bitbucket-token: ATBB; alnum; 24
+shopify-token: shpat_ shpss_ shpca_ shppa_; alnum; 32
+square-token: sq0atp- sq0csp-; dash; 20
+square-token: EAAA; dash; 56
+facebook-token: EAAC EAAG EAAB; alnum; 60
+planetscale-token: pscale_tkn_ pscale_pw_ pscale_oauth_; dots; 30
+supabase-key: sbp_; hex; 40
+supabase-key: sb_secret_; dash; 20
+netlify-token: nfp_; alnum; 30
+vercel-token: vcp_ vci_ vca_; alnum; 24
+fly-token: fm2_; base64; 40
+fly-token: fo1_; dash; 30
+heroku-key: HRKU-; dash; 30
+doppler-token: dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit.; dots; 30
+vault-token: hvs. hvb. hvr.; dash; 20
+terraform-token: atlasv1.; dash; 40
+grafana-token: glsa_; word; 32
+grafana-token: glc_; base64; 32
+sentry-token: sntrys_; dots; 40
+sentry-token: sntryu_; hex; 40
+newrelic-key: NRAK-; upper; 20
+postman-key: PMAK-; dash; 30
+buildkite-token: bkua_; hex; 30
+circleci-token: CCIPAT_; dash; 30
+contentful-token: CFPAT-; dash; 40
+dynatrace-token: dt0c01.; dots; 60
+age-key: AGE-SECRET-KEY-1; upper; 40
+onepassword-token: ops_eyJ; dash; 40
+typeform-token: tfp_; dots; 30
+adafruit-key: aio_; alnum; 28!
+alibaba-key: LTAI; alnum; 16
+tencent-key: AKID; alnum; 32!
+private-key: b3BlbnNzaC1rZXktdjEA MIIEpAIBAAKCAQEA MIIEowIBAAKCAQEA MIIEvQIBADANBgkqhkiG9w0BAQEFAASC MIIEvgIBADANBgkqhkiG9w0BAQEFAASC; base64; 40
+private-key: LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZ; base64; 4
+private-key: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0t LS0tLS1CRUdJTiBFQyBQUklWQVRFIEtFWS0; base64; 4
+`;
+
+const VENDOR_FORMATS: readonly VendorFormat[] = VENDOR_TABLE.trim().split('\n').flatMap(readFormats);
+
+function readFormats(line: string): VendorFormat[] {
+  const [head = '', characters = '', length = ''] = line.split('; ');
+  const [kind = '', prefixes = ''] = head.split(': ');
+  const set = BODIES[characters as keyof typeof BODIES];
+  const least = Number.parseInt(length, 10);
+  const exact = length.endsWith('!') ? `(?![A-Za-z0-9])` : '';
+  return prefixes
+    .split(' ')
+    .map((prefix) => ({ kind, prefix, body: new RegExp(`[${set}]{${least}}${exact}`, 'y'), rest: new RegExp(`[${set}]*`, 'y') }));
+}
+
+/** The first two characters of a prefix → its formats, longest prefix first. */
+const BY_START: ReadonlyMap<number, readonly VendorFormat[]> = groupFormats();
+
+/** Whether any format starts with these two characters, both below 128. */
+const IS_START: Uint8Array = markStarts();
+
+function packPair(first: number, second: number): number {
+  return (first << 7) | second;
+}
+
+function groupFormats(): Map<number, VendorFormat[]> {
+  const groups = new Map<number, VendorFormat[]>();
+  for (const format of [...VENDOR_FORMATS].sort((a, b) => b.prefix.length - a.prefix.length)) {
+    const start = packPair(format.prefix.charCodeAt(0), format.prefix.charCodeAt(1));
     groups.set(start, [...(groups.get(start) ?? []), format]);
   }
   return groups;
 }
 
+function markStarts(): Uint8Array {
+  const table = new Uint8Array(128 * 128);
+  for (const start of BY_START.keys()) table[start] = 1;
+  table[packPair(0x65, 0x79)] = 1;
+  return table;
+}
+
+/** One pass: a format can start behind anything that is no letter or digit. */
 function findVendorTokens(text: string, spans: Span[]): void {
-  let previousIsWord = false;
+  let previous = 0x20;
   let taken = 0;
-  for (let at = 0; at < text.length - 10; at++) {
+  const last = text.length - 10;
+  for (let at = 0; at < last; at++) {
     const code = text.charCodeAt(at);
-    const isWord = (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
-    if (isWord && !previousIsWord && at >= taken) {
-      const end = matchVendor(text, at, spans);
-      if (end > 0) taken = end;
+    if (code < 0x7b && !isAlphanumeric(previous) && at >= taken) {
+      const second = text.charCodeAt(at + 1);
+      if (second < 0x7b && IS_START[packPair(code, second)] === 1) {
+        const end =
+          packPair(code, second) === packPair(0x65, 0x79)
+            ? matchJwt(text, at, previous, spans)
+            : matchVendor(text, at, packPair(code, second), spans);
+        if (end > 0) taken = end;
+      }
     }
-    previousIsWord = isWord;
+    previous = code;
   }
 }
 
-function matchVendor(text: string, at: number, spans: Span[]): number {
-  const formats = BY_START.get(text.slice(at, at + 2));
-  if (formats === undefined) return 0;
-  for (const [kind, prefix, rest] of formats) {
+function isAlphanumeric(code: number): boolean {
+  return (code >= 0x30 && code <= 0x39) || (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
+}
+
+/** The end of the token that starts at `at`, or 0. What is looked at before a token is accepted has a fixed length. */
+function matchVendor(text: string, at: number, start: number, spans: Span[]): number {
+  for (const { kind, prefix, body, rest } of BY_START.get(start) ?? []) {
     if (!text.startsWith(prefix, at)) continue;
-    rest.lastIndex = at + prefix.length;
-    const match = rest.exec(text);
+    const from = at + prefix.length;
+    body.lastIndex = from;
+    const match = body.exec(text);
     if (match === null) continue;
-    const body = match[0].slice(0, 200);
-    if (isVendorPlaceholder(body) || (kind === 'api-key' && !isKeyBody(body))) continue;
-    const end = at + prefix.length + match[0].length;
-    spans.push({ start: at, end, kind });
+    if (kind === 'api-key' && !isKeyBody(text.slice(from, from + 64))) continue;
+    if (isVendorPlaceholder(match[0])) continue;
+    rest.lastIndex = from + match[0].length;
+    const end = rest.lastIndex + (rest.exec(text)?.[0].length ?? 0);
+    const dots = /[.=-]+$/.exec(text.slice(Math.max(from, end - 8), end))?.[0].length ?? 0;
+    spans.push({ start: at, end: kind === 'private-key' || text[end - 1] === '=' ? end : end - dots, kind });
     return end;
   }
   return 0;
 }
 
-function isVendorPlaceholder(body: string): boolean {
-  if (/x{4,}|\.{3}|\*{3}|your|placeholder|example-|-example|changeme|redacted|abcdefghijklmnop.{0,4}$|-here$|_here$|dummy/i.test(body))
-    return true;
-  return new Set(body).size <= 3 && body.length > 4;
+const JWT_PART = /[\w-]*/y;
+
+/** `eyJ….eyJ….…`; encrypted ones have five parts. It starts where a run of its characters starts, so each run is read once. */
+function matchJwt(text: string, at: number, previous: number, spans: Span[]): number {
+  if (!text.startsWith('eyJ', at) || previous === 0x2d || previous === 0x5f) return 0;
+  const lengths: number[] = [];
+  let end = at;
+  for (; lengths.length < 5; end++) {
+    JWT_PART.lastIndex = end;
+    const length = JWT_PART.exec(text)?.[0].length ?? 0;
+    lengths.push(length);
+    end += length;
+    if (text[end] !== '.' || !/[\w.-]/.test(text[end + 1] ?? '')) break;
+  }
+  const [header = 0, payload = 0, signature = 0, , tag = 0] = lengths;
+  const signed = header >= 10 && payload >= 8 && signature >= 8;
+  const encrypted = header >= 20 && tag >= 8;
+  if (!signed && !encrypted) return 0;
+  spans.push({ start: at, end, kind: 'jwt' });
+  return end;
 }
 
-/** `sk-` also begins ordinary hyphenated words; a key has digits and no run of words. */
+function isVendorPlaceholder(body: string): boolean {
+  if (/x{4,}|\.{3}|\*{3}|your|placeholder|example-|-example|changeme|redacted|-here$|_here$|dummy/i.test(body)) return true;
+  return body.length > 4 && new Set(body).size <= 3;
+}
+
+/** `sk-` also begins ordinary hyphenated words; a key has one long piece of letters and digits. */
 function isKeyBody(body: string): boolean {
-  return /\d/.test(body) && /[A-Za-z]/.test(body) && body.split(/[-_]/).some((piece) => piece.length >= 16 && /\d/.test(piece));
+  return /\d/.test(body) && body.split(/[^A-Za-z0-9]/).some((piece) => piece.length >= 16 && /\d/.test(piece) && /[A-Za-z]/.test(piece));
 }
 
 // ---- PEM --------------------------------------------------------------------------------------------------------------------------
@@ -1179,31 +995,35 @@ function isBasicCredential(text: string): boolean {
   }
 }
 
-/** Flags whose meaning depends on the program: [program, flag with its value in the last group]. Every gap is bounded. */
-const COMMAND_FLAGS: readonly (readonly [string, RegExp])[] = [
-  ['curl', /\bcurl\b[^\n|;]{0,400}?\s(?:-u|--user|-U|--proxy-user)[ =]?["']?[^\s:"']{1,100}:([^\s"']{2,200})/g],
-  ['mysql', /\bmysql\w{0,12}\b[^\n|;]{0,200}?\s-p([^\s"'-][^\s"']{1,200})/g],
-  ['mariadb', /\bmariadb\b[^\n|;]{0,200}?\s-p([^\s"'-][^\s"']{1,200})/g],
-  ['sshpass', /\bsshpass\s{1,4}-p[ ]?["']?([^\s"']{2,200})/g],
-  ['redis-cli', /\bredis-cli\b[^\n|;]{0,200}?\s-a\s{1,4}["']?([^\s"']{2,200})/g],
-  ['docker login', /\bdocker login\b[^\n|;]{0,200}?\s-p\s{1,4}["']?([^\s"']{2,200})/g],
-  ['mongo', /\bmongo(?:sh|dump|restore|export|import)?\b[^\n|;]{0,200}?\s-p\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g],
-  ['ldap', /\bldap\w{3,9}\b[^\n|;]{0,200}?\s-w\s{1,4}["']?([^\s"']{2,200})/g],
-  ['openssl', /\bpass:([^\s"']{3,200})/g],
-  ['zip', /\b(?:un)?zip\b[^\n|;]{0,80}?\s-P\s{1,4}["']?([^\s"']{2,200})/g],
-  ['7z', /\b7za?\b[^\n|;]{0,80}?\s-p([^\s"']{2,200})/g],
-  ['machine', /\bmachine\s{1,9}\S{1,253}\s{1,9}login\s{1,9}\S{1,253}\s{1,9}password\s{1,9}(\S{2,300})/g],
-  ['htpasswd', /\bhtpasswd\b[^\n|;]{0,40}?\s-\w{0,5}b\w{0,5}\s{1,4}\S{1,200}\s{1,4}\S{1,100}\s{1,4}["']?([^\s"']{2,200})/g],
+/**
+ * Flags whose meaning depends on the program: the flag with its value in the last group, and the program that must stand
+ * before it in the same command. The flag is looked for first, so that the text is read once.
+ */
+const COMMAND_FLAGS: readonly (readonly [RegExp, RegExp])[] = [
+  [/\s(?:-u|--user|-U|--proxy-user)[ =]?["']?[^\s:"'@/]{1,100}:([^\s"']{2,200})/g, /\b(?:curl|wget|http|https|xh)\b/],
+  [/\s-p([^\s"'-][^\s"']{1,200})/g, /\b(?:mysql\w{0,12}|mariadb[\w-]{0,12}|7za?)\b/],
+  [/\s-p[ ]{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\b(?:sshpass|docker login|podman login|mongo\w{0,12}|az login|helm registry login)\b/],
+  [/\bsshpass\s{1,4}-p["']?([^\s"'][^\s"']{1,200})/g, /(?:)/],
+  [/\s-a\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\bredis-cli\b/],
+  [/\s-[wP]\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\b(?:ldap\w{3,9}|zip|unzip)\b/],
+  [/\bpass:([^\s"']{3,200})/g, /\bopenssl\b/],
+  [/\bpassword\s{1,9}([^\s"']{2,300})/g, /\b(?:login\s{1,9}\S{1,253}\s{1,9}$)/],
 ];
 
+const MAX_COMMAND_REACH = 300;
+
 function findCommandFlags(text: string, spans: Span[]): void {
-  for (const [program, pattern] of COMMAND_FLAGS) {
-    if (!text.includes(program === 'ldap' ? 'ldap' : program)) continue;
-    pattern.lastIndex = 0;
-    for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
+  if (!/curl|wget|http|xh |mysql|mariadb|7z|sshpass|login|mongo|redis-cli|ldap|zip|openssl/.test(text)) return;
+  for (const [flag, program] of COMMAND_FLAGS) {
+    flag.lastIndex = 0;
+    for (let match = flag.exec(text); match !== null; match = flag.exec(text)) {
       const value = match[1] ?? '';
+      if (isPlaceholder(value)) continue;
+      const before = text.slice(Math.max(0, match.index - MAX_COMMAND_REACH), match.index);
+      const command = before.slice(Math.max(before.lastIndexOf('|'), before.lastIndexOf(';')) + 1);
+      if (!program.test(command)) continue;
       const end = match.index + match[0].length;
-      if (!isPlaceholder(value)) spans.push({ start: end - value.length, end, kind: 'password' });
+      spans.push({ start: end - value.length, end, kind: 'password' });
     }
   }
 }

@@ -118,10 +118,11 @@ export function isDestructiveCode(text: string): boolean {
 
 // ---- the block list -------------------------------------------------------------------------------------------------------
 
-const PRIVILEGE = new Set([
-  ...['sudo', 'sudoedit', 'sudo-rs', 'doas', 'su', 'pkexec', 'runuser', 'gosu', 'su-exec', 'run0', 'dzdo', 'pfexec', 'super'],
-  ...['kdesu', 'kdesudo', 'gksu', 'gksudo', 'calife', 'beesu', 'visudo'],
-]);
+const PRIVILEGE = new Set(
+  'sudo sudoedit sudo-rs doas su pkexec runuser gosu su-exec run0 dzdo pfexec super kdesu kdesudo gksu gksudo calife beesu visudo'.split(
+    ' ',
+  ),
+);
 
 type Blocked = { why: string; at: readonly number[] } | null;
 
@@ -343,13 +344,10 @@ const WRAPPERS: ReadonlyMap<string, Wrapper> = new Map([
   ['hatch', wrapper('', '', 1)],
   ['bundle', wrapper('', '', 1)],
   ['nix', wrapper('', '', 1)],
-  ['if', wrapper('', '')],
-  ['then', wrapper('', '')],
-  ['do', wrapper('', '')],
 ]);
 
 /** Wrappers whose inner words are joined and given to a shell. */
-const JOINS = new Set(['ssh', 'mosh', 'watch', 'parallel']);
+const JOINS = new Set('ssh mosh watch parallel'.split(' '));
 
 function findInner(program: string, words: Words): Inner[] {
   if (program === 'eval') return joinWords(words, 1);
@@ -495,26 +493,7 @@ function suffixes(words: Words, from: number): Inner[] {
 
 // ---- interpreters -----------------------------------------------------------------------------------------------------------
 
-const SHELLS = new Set([
-  'sh',
-  'bash',
-  'dash',
-  'ash',
-  'zsh',
-  'ksh',
-  'ksh93',
-  'mksh',
-  'pdksh',
-  'fish',
-  'csh',
-  'tcsh',
-  'yash',
-  'rbash',
-  'posh',
-  'rc',
-  'elvish',
-  'nu',
-]);
+const SHELLS = new Set('sh bash dash ash zsh ksh ksh93 mksh pdksh fish csh tcsh yash rbash posh rc elvish nu'.split(' '));
 
 /** Interpreters with the options that carry code. */
 const INTERPRETERS: readonly { readonly name: RegExp; readonly code: readonly string[]; readonly stops: readonly string[] }[] = [
@@ -672,29 +651,11 @@ const DESTRUCTIVE_PROGRAMS: ReadonlyMap<string, string> = new Map([
   ['dropuser', 'dropuser removes a database user'],
 ]);
 
-const DATABASE_CLIENTS = new Set([
-  'psql',
-  'mysql',
-  'mariadb',
-  'sqlite3',
-  'sqlite',
-  'sqlcmd',
-  'mssql-cli',
-  'pgcli',
-  'mycli',
-  'litecli',
-  'duckdb',
-  'clickhouse-client',
-  'cockroach',
-  'cqlsh',
-  'snowsql',
-  'bq',
-  'mongosh',
-  'mongo',
-  'usql',
-  'sqlplus',
-  'isql',
-]);
+const DATABASE_CLIENTS = new Set(
+  'psql mysql mariadb sqlite3 sqlite sqlcmd mssql-cli pgcli mycli litecli duckdb clickhouse-client cockroach cqlsh snowsql bq mongosh mongo usql sqlplus isql'.split(
+    ' ',
+  ),
+);
 
 /** Words that, anywhere behind these programs, ask for something to be destroyed. */
 const DESTRUCTIVE_VERBS: ReadonlyMap<string, RegExp> = new Map([
@@ -876,26 +837,11 @@ const EXTERNAL_VERBS: ReadonlyMap<string, RegExp> = new Map([
 ]);
 
 /** Programs that reach other people or machines by their nature. */
-const EXTERNAL_PROGRAMS = new Set([
-  'mail',
-  'mailx',
-  'sendmail',
-  'mutt',
-  'msmtp',
-  'swaks',
-  'scp',
-  'sftp',
-  'ssh',
-  'ansible-playbook',
-  'fastlane',
-  'semantic-release',
-  'wall',
-  'osascript',
-  'ngrok',
-  'cloudflared',
-  'localtunnel',
-  'lt',
-]);
+const EXTERNAL_PROGRAMS = new Set(
+  'mail mailx sendmail mutt msmtp swaks scp sftp ssh ansible-playbook fastlane semantic-release wall osascript ngrok cloudflared localtunnel lt'.split(
+    ' ',
+  ),
+);
 
 function findExternal(program: string, words: Words): string | null {
   if (EXTERNAL_PROGRAMS.has(program)) return `${program} reaches other machines or people`;
@@ -960,40 +906,15 @@ function findSecretAccess(program: string, words: Words): string | null {
   return found === undefined ? null : `${program} ${found} shows credentials`;
 }
 
-const GATE_PROGRAMS = new Set(['openclaw', 'openclaw-gateway', 'mission-control', 'clawdbot', 'moltbot']);
+const GATE_PROGRAMS = new Set('openclaw openclaw-gateway mission-control clawdbot moltbot'.split(' '));
 
 // ---- the network ------------------------------------------------------------------------------------------------------------------
 
-const DOWNLOADERS = new Set([
-  'curl',
-  'wget',
-  'wget2',
-  'fetch',
-  'aria2c',
-  'axel',
-  'http',
-  'https',
-  'httpie',
-  'xh',
-  'xhs',
-  'curlie',
-  'lynx',
-  'links',
-  'links2',
-  'elinks',
-  'w3m',
-  'lwp-download',
-  'GET',
-  'nc',
-  'ncat',
-  'netcat',
-  'socat',
-  'telnet',
-  'ftp',
-  'lftp',
-  'tftp',
-  'gopher',
-]);
+const DOWNLOADERS = new Set(
+  'curl wget wget2 fetch aria2c axel http https httpie xh xhs curlie lynx links links2 elinks w3m lwp-download GET nc ncat netcat socat telnet ftp lftp tftp gopher'.split(
+    ' ',
+  ),
+);
 
 /** Operands of these are hosts or addresses even without a scheme. */
 const HOST_OPERANDS: ReadonlyMap<string, { scheme: string; port: number }> = new Map([
@@ -1027,7 +948,7 @@ const HOST_OPERANDS: ReadonlyMap<string, { scheme: string; port: number }> = new
 ]);
 
 /** Programs whose words are text, so that an address among them is not called. */
-const TEXT_PROGRAMS = new Set(['echo', 'printf', 'grep', 'egrep', 'fgrep', 'rg', 'sed', 'awk', 'test', '[', 'true', 'false', ':']);
+const TEXT_PROGRAMS = new Set('echo printf grep egrep fgrep rg sed awk test [ true false :'.split(' '));
 
 /** Options of curl and its kin whose separate value is not an address. */
 const VALUE_OPTIONS =

