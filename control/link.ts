@@ -327,6 +327,7 @@ class Wire {
     const settled = new AbortController();
     this.#waiting.set(id, answered.resolve);
     this.#socket.send(JSON.stringify({ type: 'req', id, method, params }));
+    // Wakes when the time is up, and also when the connection is over.
     void this.#clock.sleep(timeoutMs, AbortSignal.any([settled.signal, this.ended])).then(() => answered.resolve(null));
     const answer = await answered.promise;
     settled.abort();
@@ -352,8 +353,6 @@ class Wire {
     this.#end.resolve(reason);
     this.#challenge.reject(new Error(reason));
     this.#over.abort();
-    for (const resolve of this.#waiting.values()) resolve(null);
-    this.#waiting.clear();
     this.#socket.onmessage = null;
     this.#socket.onerror = null;
     this.#socket.onclose = null;
