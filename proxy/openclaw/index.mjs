@@ -91,7 +91,11 @@ function gateEverything(api, settings, log, parts) {
 
   api.on('before_tool_call', (event, ctx) => admit(event, ctx ?? {}), { priority: LAST, registrationId: 'gate', timeoutMs });
   api.on('after_tool_call', (event, ctx) => settle(event, ctx ?? {}), { registrationId: 'outcome' });
-  api.on('before_agent_run', (event, ctx) => admitRun(event ?? {}, ctx ?? {}), { priority: LAST, registrationId: 'run' });
+  api.on('before_agent_run', (event, ctx) => admitRun(event ?? {}, ctx ?? {}), {
+    priority: LAST,
+    registrationId: 'run',
+    timeoutMs: HOOK_MARGIN_MS,
+  });
   // Only now: a heartbeat says that the gate stands.
   if (api.registrationMode === undefined || api.registrationMode === 'full') beat(api, gate, log, parts);
 
@@ -196,14 +200,14 @@ function beat(api, gate, log, { clock = systemClock, heartbeatMs = HEARTBEAT_MS 
     void (async () => {
       while (!mine.signal.aborted) {
         const now = await gate.heartbeat(
-          compact({ pluginVersion: VERSION, openclawVersion: versionOf(api), agents: agentIds(currentConfig(api)) }),
+          compact({ pluginVersion: VERSION, openclawVersion: versionOf(api), agents: agentIds(currentConfig(api)).slice(0, 1_000) }),
         );
         if (now !== problem) {
           if (now === null) log.info('mission-control: the gate answers');
           else log.warn(`mission-control: the gate does not answer, every tool call is refused meanwhile: ${now}`);
           problem = now;
         }
-        await clock.sleep(heartbeatMs, mine.signal);
+        await clock.sleep(heartbeatMs, mine.signal, true);
       }
     })();
   };
