@@ -71,7 +71,8 @@ const LIMITS = {
   pending: 256,
   messageChars: 64_000,
   retryMinMs: 500,
-  retryMaxMs: 30_000,
+  /** Short, because a gateway that is back without its plugin runs tools ungated, and only the link can tell. */
+  retryMaxMs: 5_000,
   /** A wrong token is not mended by trying often, and the gateway locks out who does. */
   unauthorizedRetryMs: 60_000,
   /** Where the gateway does not say how often it ticks. */

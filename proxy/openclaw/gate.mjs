@@ -46,6 +46,8 @@ const LIMITS = Object.freeze({
   pollMs: 25_000,
   /** What a request may take on top of the wait it asked for. */
   requestMs: 10_000,
+  /** How much longer than the inline wait is asked: the proxy ends the wait and so knows that the agent has to be told later. */
+  overtimeMs: 5_000,
   /** How long an unreachable proxy is tried again before a call that was never accepted is refused. */
   firstContactMs: 5_000,
   retryMinMs: 200,
@@ -111,7 +113,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
    * @returns {Promise<Run | Refuse>}
    */
   async function ask(call, signal, waitMs = inlineMs) {
-    const deadline = clock.now() + Math.min(waitMs, inlineMs);
+    const deadline = clock.now() + Math.min(waitMs, inlineMs) + limits.overtimeMs;
     const first = await firstAnswer(call, signal);
     if (first.failure !== null) return refuse(first.failure);
     /** The id under which the proxy holds the call, once it has said so. @type {string | null} */

@@ -251,7 +251,7 @@ function readSettings(pluginConfig, config) {
   if (url.username !== '' || url.password !== '') return 'proxyUrl must not carry credentials';
   if (typeof inlineMs !== 'number' || !(inlineMs >= 1_000 && inlineMs <= MAX_INLINE_MS)) return `inlineMs must be 1000 to ${MAX_INLINE_MS}`;
   // Where an operator gave the hook less time than a hold needs, the wait ends before OpenClaw stops listening.
-  const waitMs = Math.max(0, Math.min(inlineMs, operatorTimeoutMs(config) - HOOK_MARGIN_MS / 2));
+  const waitMs = Math.max(0, Math.min(inlineMs, operatorTimeoutMs(config) - HOOK_MARGIN_MS));
   if (typeof tokenFile === 'string' && tokenFile !== '') {
     return path.isAbsolute(tokenFile) ? { proxyUrl, tokenFile, inlineMs, waitMs } : 'tokenFile must be an absolute path';
   }

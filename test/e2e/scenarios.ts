@@ -67,7 +67,7 @@ async function approvedRunsOnce(stage: Stage): Promise<string> {
 async function editedRuns(stage: Stage): Promise<string> {
   const session = await stage.turn('edited', [{ name: 'exec', arguments: { command: 'echo original > edited.txt', timeoutSeconds: 30 } }]);
   const approval = await stage.missionControl.pendingApproval(session);
-  const edit = { command: 'echo changed > edited.txt', timeoutSeconds: null };
+  const edit = { command: 'echo changed > edited.txt' };
   await stage.missionControl.post(`/api/approvals/${approval.id}/approve`, { note: 'changed by the e2e run', arguments: edit });
   await stage.told('edited');
   assert.equal(await stage.file('edited.txt'), 'changed\n');
@@ -128,7 +128,9 @@ async function deferredCountsOnce(stage: Stage): Promise<string> {
 }
 
 async function subAgentIsJudged(stage: Stage): Promise<string> {
-  const { items } = await stage.missionControl.get<{ items: { id: string; externalId: string | null }[] }>('/api/agents?limit=100');
+  const { items } = await stage.missionControl.get<{ items: { id: string; externalId: string | null; autonomyLevel: string }[] }>(
+    '/api/agents',
+  );
   const main = items.find((agent) => agent.externalId === 'main');
   assert.ok(main, 'connect registered the agent main');
   await stage.missionControl.patch(`/api/agents/${main.id}`, { autonomyLevel: 'lead' });
@@ -142,7 +144,7 @@ async function subAgentIsJudged(stage: Stage): Promise<string> {
   await approve(stage, approval);
   await stage.told('child');
   assert.equal(await stage.file('child.txt'), 'child\n');
-  await stage.missionControl.patch(`/api/agents/${main.id}`, { autonomyLevel: 'intern' });
+  await stage.missionControl.patch(`/api/agents/${main.id}`, { autonomyLevel: main.autonomyLevel });
   return `held in ${approval.sessionKey?.replace(/[0-9a-f-]{36}/, '…')}`;
 }
 
