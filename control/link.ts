@@ -9,7 +9,7 @@ import { setTimeout as sleepFor } from 'node:timers/promises';
 import { z } from 'zod';
 
 /** `unauthorized`: the gateway does not take our token; tried again slowly, because a person has to mend it. */
-export type LinkStatus = 'connecting' | 'connected' | 'unauthorized' | 'down';
+type LinkStatus = 'connecting' | 'connected' | 'unauthorized' | 'down';
 
 export interface LinkState {
   state: LinkStatus;
@@ -22,7 +22,7 @@ export interface LinkState {
 }
 
 /** An agent as the gateway lists it. */
-export interface RosterAgent {
+interface RosterAgent {
   id: string;
   name: string | null;
   /** Absolute path, as OpenClaw resolves it. */
@@ -30,16 +30,16 @@ export interface RosterAgent {
 }
 
 /** `down`: not connected. `busy`: too many requests under way. `timeout`: no answer, the effect is unknown. `refused`: the gateway said no. */
-export type LinkProblem = 'down' | 'busy' | 'timeout' | 'refused';
-export type LinkResult<T> = { ok: true; value: T } | { ok: false; problem: LinkProblem; message: string };
+type LinkProblem = 'down' | 'busy' | 'timeout' | 'refused';
+type LinkResult<T> = { ok: true; value: T } | { ok: false; problem: LinkProblem; message: string };
 
-export interface LinkClock {
+interface LinkClock {
   now(): number;
   /** Ends early, without an error, when the signal fires. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-export interface LinkOptions {
+interface LinkOptions {
   /** `ws://` or `wss://` address of the gateway. */
   url: string;
   /** The gateway's operator token (`gateway.auth.token` of its configuration). */
