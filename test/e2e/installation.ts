@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 /** The OpenClaw that the end-to-end run is made for; the measured behaviour belongs to this version. */
-export const OPENCLAW_VERSION = '2026.9.6';
+const OPENCLAW_VERSION = '2026.9.6';
 const NODE_VERSION = '24.21.0';
 
 export interface Installation {
