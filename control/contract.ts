@@ -34,7 +34,7 @@ export const ROLES = ['viewer', 'approver', 'operator', 'admin'] as const;
 /** Each role may do what the ones before it may (SPEC 8.1). */
 export type Role = (typeof ROLES)[number];
 
-export const ReasonSchema = z
+const ReasonSchema = z
   .object({ code: z.enum(REASON_CODES), message: z.string(), policyPath: z.string() })
   .meta({ id: 'Reason', description: 'Why a call was judged as it was: stable code, one sentence, the policy line it came from.' });
 
@@ -138,7 +138,7 @@ export const NewTokenSchema = z
   .object({ id: Id, token: z.string() })
   .meta({ id: 'NewToken', description: 'The secret is shown this once.' });
 
-export const LINK_STATES = ['none', 'connecting', 'connected', 'unauthorized', 'down'] as const;
+const LINK_STATES = ['none', 'connecting', 'connected', 'unauthorized', 'down'] as const;
 export const GatewaySchema = z
   .object({
     id: Id,
@@ -639,7 +639,6 @@ export const GateCallSchema = z
   })
   .strict()
   .meta({ id: 'GateCall' });
-export type GateCall = z.infer<typeof GateCallSchema>;
 
 export interface GateReason {
   code: string;
@@ -675,7 +674,6 @@ export const GateOutcomeSchema = z
   })
   .strict()
   .meta({ id: 'GateOutcome' });
-export type GateOutcome = z.infer<typeof GateOutcomeSchema>;
 
 export const RunCheckSchema = z
   .object({
@@ -699,7 +697,6 @@ export const HeartbeatSchema = z
     sessions: z.number().int().nonnegative().optional(),
   })
   .strict();
-export type Heartbeat = z.infer<typeof HeartbeatSchema>;
 
 /* ---------------------------------------------------------------- between a proxy and control (/internal/v1, cluster secret) */
 

@@ -52,8 +52,6 @@ interface Stream {
   applied: number;
 }
 
-export type Line = ReturnType<typeof createLine>;
-
 export function createLine({ db, clock, keys, clusterSecret, broadcast, approvals, ingest, policies, log }: Dependencies) {
   const secretHash = Buffer.from(hashSecret(clusterSecret));
   const streams = new Set<Stream>();

@@ -7,7 +7,7 @@ import { Pool } from 'undici';
 import type { HeldCall, HelloAnswer, HoldRequest, HoldState, StopAcknowledgement, StreamMessage } from '../control/contract.ts';
 
 /** Control did not answer, or not as agreed. */
-export class ControlUnavailable extends Error {
+class ControlUnavailable extends Error {
   readonly code = 'CONTROL_UNAVAILABLE';
 }
 

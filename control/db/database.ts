@@ -6,14 +6,14 @@ import { mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
-import * as foundation from './migrations/001-foundation.ts';
+import { up as foundation } from './migrations/001-foundation.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 
 export type Db = Kysely<Database>;
 export type Tx = Transaction<Database>;
 
-const MIGRATIONS: Record<string, Migration> = { '001-foundation': foundation };
+const MIGRATIONS: Record<string, Migration> = { '001-foundation': { up: foundation } };
 
 /**
  * Opens the embedded database in `dataDir` and migrates it forward.

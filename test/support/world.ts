@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export const ADMIN_TOKEN = 'test-admin-token-0123456789';
+const ADMIN_TOKEN = 'test-admin-token-0123456789';
 const ROOT = join(import.meta.dirname, '..', '..');
 
 export interface Answer<T = Record<string, unknown>> {
@@ -124,7 +124,7 @@ async function ask<T>(url: string, method: string, body: unknown, token: string 
 }
 
 /** A loopback port that was free a moment ago. */
-export function freePort(): Promise<number> {
+function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
