@@ -878,6 +878,7 @@ export interface KnownCall {
   risk: (typeof RISKS)[number];
   reasons: readonly GateReason[];
   approval: { id: string; number: number } | null;
+  waitingUntil: number | null;
   estimatedCost: number;
   at: number;
 }

@@ -250,7 +250,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
       .selectFrom('tool_calls')
       .leftJoin('approvals', 'approvals.id', 'tool_calls.approval_id')
       .selectAll('tool_calls')
-      .select('approvals.number as approval_number')
+      .select(['approvals.number as approval_number', 'approvals.waiting_until'])
       .where((eb) =>
         eb.or([eb('tool_calls.status', 'in', ['running', 'needs_approval']), eb('tool_calls.created_at', '>', clock() - KNOWN_MS)]),
       )
@@ -275,6 +275,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
           risk: row.risk,
           reasons: row.reasons as KnownCall['reasons'],
           approval: row.approval_id === null ? null : { id: row.approval_id, number: row.approval_number ?? 0 },
+          waitingUntil: row.waiting_until,
           estimatedCost: row.estimated_cost,
           at: row.created_at,
         }),

@@ -128,7 +128,9 @@ export class Gatekeeper {
     const { holds, clock } = this.#with;
     await record.settling;
     if (record.state !== 'held' || record.approval === null) return this.#again(record);
-    const state = await holds.wait(record.id, record.approval.id, waitMs, gone).catch(() => null);
+    // Woken at the end of the inline wait too, so that a caller with a longer poll hears of it in time.
+    const inlineMs = record.waitingUntil - clock();
+    const state = await holds.wait(record.id, record.approval.id, inlineMs > 0 ? Math.min(waitMs, inlineMs) : 0, gone).catch(() => null);
     // Nothing runs for a caller that has left, and nothing is decided while control is away: the hold stays.
     if (gone.aborted || state === null) return held(record, true);
     if (state.status === 'pending' && !state.deferred && clock() < state.waitingUntil) return held(record, true);
@@ -300,6 +302,7 @@ export class Gatekeeper {
       return this.#giveUp(record, 'SNAPSHOT_STALE', `This needs an approval, and control cannot be reached to ask for it. ${AWAY}`);
     }
     record.approval = { id: state.approvalId, number: state.approvalNumber };
+    record.waitingUntil = state.waitingUntil;
     register.move(record, 'held');
     const picture = snapshot.current(clock());
     if (state.status === 'approved' && picture) return this.#judge(record, call, args, picture, state);

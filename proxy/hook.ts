@@ -9,6 +9,7 @@ import {
   GateCallSchema,
   GateOutcomeSchema,
   HeartbeatSchema,
+  type RunCheckAnswer,
   RunCheckSchema,
 } from '../control/contract.ts';
 import { decide, isBareWrapper, microsFromUsd, unwrapCall } from '../policies/index.ts';
@@ -166,7 +167,8 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
         .append({ type: 'run', at: now, runId, agentId: agent.id, sessionKey, taskId, allowed, message: allowed ? null : message }, false)
         .catch(() => {});
     }
-    respond(response, 200, { allowed, reasons: allowed ? [] : decision.reasons, message });
+    const answer: RunCheckAnswer = { allowed, reasons: allowed ? [] : [...decision.reasons], message };
+    respond(response, 200, answer);
   }
 
   function judgeRun(agent: AgentPicture, runId: string | null, taskId: string | null, picture: Picture, now: number) {

@@ -17,6 +17,8 @@ export interface CallRecord {
   risk: Risk;
   reasons: readonly GateReason[];
   approval: { id: string; number: number } | null;
+  /** End of the inline wait of a held call, epoch milliseconds. */
+  waitingUntil: number;
   estimatedMicros: number;
   /** Keys of the caps that bind it. */
   scopes: readonly string[];
@@ -60,6 +62,7 @@ export class Register {
         risk: known.risk,
         reasons: known.reasons,
         approval: known.approval,
+        waitingUntil: known.waitingUntil ?? 0,
         estimatedMicros: known.estimatedCost,
         scopes: scopesOf(known),
         call: null,
@@ -84,6 +87,7 @@ export class Register {
       risk: 'red',
       reasons: [],
       approval: null,
+      waitingUntil: 0,
       estimatedMicros: 0,
       scopes: [],
       call,
@@ -100,6 +104,7 @@ export class Register {
   adopt({ call, arguments: args, state }: HeldCall): CallRecord {
     const record = this.add(call, args);
     record.approval = { id: state.approvalId, number: state.approvalNumber };
+    record.waitingUntil = state.waitingUntil;
     record.verdict = 'hold';
     this.move(record, state.redeemedBy === call.id ? 'running' : 'held');
     record.editedArguments = record.state === 'running' ? state.editedArguments : null;
