@@ -359,6 +359,7 @@ export class Gatekeeper {
         if (deferred === null) return held(record, true);
         if (deferred.status !== 'pending') return this.#settleHold(record, deferred);
         register.rest(record);
+        record.waitingUntil = Number.POSITIVE_INFINITY; // who polls on all the same may wait as long as it likes
         return held(record, false);
       }
       case 'approved': {
