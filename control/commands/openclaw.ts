@@ -85,9 +85,7 @@ async function undo(configFile: string, stateDir: string, options: Options): Pro
     return false;
   }
   await applyUndo(configFile, text, plan, { stateDir });
-  console.log(
-    'Done. Its registration and records stay in Mission Control; remove the gateway there if it is gone for good.',
-  );
+  console.log('Done. Its registration and records stay in Mission Control; remove the gateway there if it is gone for good.');
   return true;
 }
 
