@@ -83,7 +83,6 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   return Object.freeze({ ...values, dataDir, keyDir, controlUrl });
 }
 
-/** The key of a setting in the file. Keys are the variables in camel case without the prefix: MC_CONTROL_PORT is controlPort, OPENCLAW_GATEWAY_URL is openclawGatewayUrl. */
 function readFile(path: string, mistakes: string[]): Partial<Record<string, unknown>> {
   if (!existsSync(path)) return {};
   let content: unknown;
@@ -108,6 +107,7 @@ function readFile(path: string, mistakes: string[]): Partial<Record<string, unkn
   );
 }
 
+/** The key of a setting in the file: camel case without the prefix. MC_CONTROL_PORT is controlPort, OPENCLAW_GATEWAY_URL is openclawGatewayUrl. */
 export function fileKey(name: string): string {
   return name
     .replace(/^MC_/, '')
