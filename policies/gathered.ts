@@ -139,10 +139,12 @@ export class Gathered {
       for (const finding of reading.findings) this.add(finding);
       this.raise(reading.risk);
       // The commands are the same wherever they run; where they lead is not.
-      if (i === 0) this.commands.push(...reading.commands);
-      this.paths.push(...reading.paths);
-      this.hosts.push(...reading.hosts);
-      for (const path of reading.paths) this.#guardGate(path);
+      if (i === 0) for (const command of reading.commands) this.commands.push(command);
+      for (const host of reading.hosts) this.hosts.push(host);
+      for (const path of reading.paths) {
+        this.paths.push(path);
+        this.#guardGate(path);
+      }
     }
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { applyPatch, compilePolicy, labelsOf, type Policy, type RunLabel } from '../../policies/index.ts';
-import { approvalOf, callOf, codesOf, DEFAULT_DOCUMENT, DEFAULT_POLICY, factsWith, judge, policyWith } from './scene.ts';
+import { approvalOf, callOf, codesOf, DEFAULT_DOCUMENT, DEFAULT_POLICY, factsWith, fastest, judge, policyWith } from './scene.ts';
 
 interface Rule {
   name?: string;
@@ -143,11 +143,11 @@ describe('custom rules', () => {
     const rules = Array.from({ length: 200 }, (_, i) => ({ when: `call.tool == "tool_${i}" && call.arguments.a == ${i}`, effect: 'deny' }));
     const policy = withRules(...rules);
     const call = callOf('exec', { command: 'git status --short' });
-    for (let i = 0; i < 5_000; i++) judge(call, engineering, policy);
-    const start = performance.now();
-    for (let i = 0; i < 5_000; i++) judge(call, engineering, policy);
-    // 25 µs is the promise for the median; the mean on a shared machine gets room.
-    expect((performance.now() - start) / 5).toBeLessThan(100);
+    const thousand = () => {
+      for (let i = 0; i < 1_000; i++) judge(call, engineering, policy);
+    };
+    // 25 µs is the promise for the median; a shared machine gets room.
+    expect(fastest(thousand, 10)).toBeLessThan(60);
   });
 
   test.each([
@@ -213,9 +213,9 @@ describe('custom rules', () => {
 
   test('glob takes no time that grows without bound', () => {
     const policy = withRules({ when: `glob("${'*a'.repeat(90)}", call.arguments.x)`, effect: 'deny' });
-    const start = performance.now();
-    expect(judge(callOf('read_db', { x: 'a'.repeat(4_096) }), factsWith(), policy).verdict).toBe('deny');
-    expect(performance.now() - start).toBeLessThan(250);
+    const call = callOf('read_db', { x: 'a'.repeat(4_096) });
+    expect(judge(call, factsWith(), policy).verdict).toBe('deny');
+    expect(fastest(() => judge(call, factsWith(), policy))).toBeLessThan(150);
     expect(judge(callOf('read_db', { x: 'a'.repeat(4_097) }), factsWith(), policy).reasons[0]?.message).toContain('glob()');
   });
 });
