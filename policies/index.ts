@@ -14,7 +14,7 @@ export {
   usdFromMicros,
 } from './budget.ts';
 export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH, MAX_JSON_PARTS } from './canonical.ts';
-export { classify, unwrapCall } from './classify.ts';
+export { classify, isBareWrapper, unwrapCall } from './classify.ts';
 export { decide } from './decide.ts';
 export { findLoops, type LoopFinding } from './loops.ts';
 export * from './model.ts';

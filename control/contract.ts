@@ -1,0 +1,926 @@
+/**
+ * Every message that crosses a process border: HTTP bodies of the control API and of the gate, the server-sent events,
+ * what a proxy and control say to each other, and the events of the journal. The one file of `control/` that others import.
+ * Unknown input is parsed with these schemas once, at the edge; behind it the types are trusted.
+ */
+import { z } from 'zod';
+import {
+  ACTORS,
+  AGENT_STATUSES,
+  AUTONOMY_LEVELS,
+  type CommandReading,
+  type HostReading,
+  type Json,
+  type JsonObject,
+  type PathReading,
+  REASON_CODES,
+  RISKS,
+  TASK_STATUSES,
+  TASK_TYPES,
+  VERDICTS,
+} from '../policies/model.ts';
+
+/* ---------------------------------------------------------------- shared parts */
+
+/** Milliseconds since 1970-01-01 UTC. */
+const EpochMs = z.number().int().nonnegative();
+/** USD with at most six decimals; stored as whole micro-dollars. */
+const Usd = z.number();
+const Id = z.string().min(1).max(128);
+const Text = (max: number) => z.string().max(max);
+const JsonRecord = z.record(z.string(), z.unknown());
+
+export const ROLES = ['viewer', 'approver', 'operator', 'admin'] as const;
+/** Each role may do what the ones before it may (SPEC 8.1). */
+export type Role = (typeof ROLES)[number];
+
+export const ReasonSchema = z
+  .object({ code: z.enum(REASON_CODES), message: z.string(), policyPath: z.string() })
+  .meta({ id: 'Reason', description: 'Why a call was judged as it was: stable code, one sentence, the policy line it came from.' });
+
+/** RFC 9457. `code` is stable and machine-readable; `detail` says what to do next. */
+export const ProblemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    detail: z.string(),
+    code: z.string(),
+    requestId: z.string().optional(),
+    errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  })
+  .loose()
+  .meta({ id: 'Problem' });
+export type Problem = z.infer<typeof ProblemSchema>;
+
+export const listOf = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item), nextCursor: z.string().nullable() });
+
+/* ---------------------------------------------------------------- resources of the control API (SPEC 8.1) */
+
+export const AgentSchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    updatedAt: EpochMs,
+    /** Counts up with every change; the ETag. */
+    revision: z.number().int(),
+    name: z.string(),
+    sessionKey: z.string().nullable(),
+    autonomyLevel: z.enum(AUTONOMY_LEVELS),
+    status: z.enum(AGENT_STATUSES),
+    statusReason: z.string().nullable(),
+    statusChangedAt: EpochMs,
+    /** `openclaw`: this agent must be seen by the plugin; `none`: it calls by MCP or SDK only and has no gate to miss. */
+    gate: z.enum(['openclaw', 'none']),
+    gatewayId: Id.nullable(),
+    /** The agent's id inside its OpenClaw gateway. */
+    externalId: z.string().nullable(),
+    workspace: z.string().nullable(),
+    modelConfig: z.object({ primary: z.string().optional(), fallback: z.string().optional() }),
+    toolPermissions: z.array(z.string()).nullable(),
+    budgets: z.object({ dailyCap: Usd.nullable(), perRunCap: Usd.nullable() }),
+    currentTaskId: Id.nullable(),
+    parentId: Id.nullable(),
+    depth: z.number().int(),
+    lastHeartbeat: EpochMs.nullable(),
+    lastCallAt: EpochMs.nullable(),
+    errorStreak: z.number().int(),
+    totalSpend: Usd,
+    todaySpend: Usd,
+    /** The cap that binds today: the agent's own, or the policy's for its autonomy. */
+    todayCap: Usd.nullable(),
+    pendingApprovals: z.number().int(),
+    soulHash: z.string().nullable(),
+    metadata: JsonRecord,
+  })
+  .meta({ id: 'Agent' });
+export type Agent = z.infer<typeof AgentSchema>;
+
+const Budgets = z
+  .object({ dailyCap: Usd.min(0).max(1_000_000).nullable().optional(), perRunCap: Usd.min(0).max(1_000_000).nullable().optional() })
+  .strict();
+const AgentFields = {
+  name: Text(120).min(1),
+  sessionKey: Text(512).nullable(),
+  autonomyLevel: z.enum(AUTONOMY_LEVELS),
+  gate: z.enum(['openclaw', 'none']),
+  gatewayId: Id.nullable(),
+  externalId: Text(256).nullable(),
+  workspace: Text(4096).startsWith('/').nullable(),
+  modelConfig: z.object({ primary: Text(256).optional(), fallback: Text(256).optional() }).strict(),
+  toolPermissions: z.array(Text(256).min(1)).max(1000).nullable(),
+  budgets: Budgets,
+  currentTaskId: Id.nullable(),
+  parentId: Id.nullable(),
+  soulHash: Text(128).nullable(),
+  metadata: JsonRecord,
+};
+export const AgentCreateSchema = z
+  .object(AgentFields)
+  .partial()
+  .required({ name: true })
+  .strict()
+  .meta({ id: 'AgentCreate', description: 'autonomyLevel defaults to intern, gate to none.' });
+export type AgentCreate = z.infer<typeof AgentCreateSchema>;
+export const AgentUpdateSchema = z.object(AgentFields).omit({ parentId: true }).partial().strict().meta({ id: 'AgentUpdate' });
+export type AgentUpdate = z.infer<typeof AgentUpdateSchema>;
+
+/** Body of pause, drain, quarantine, restart, pause-squad, stop. */
+export const ControlActionSchema = z
+  .object({ reason: Text(2000).optional() })
+  .strict()
+  .meta({ id: 'ControlAction' });
+
+export const TokenSchema = z
+  .object({ id: Id, createdAt: EpochMs, lastUsedAt: EpochMs.nullable(), revokedAt: EpochMs.nullable(), hint: z.string() })
+  .meta({ id: 'Token', description: 'A credential without its secret; hint is its last four characters.' });
+export const NewTokenSchema = z
+  .object({ id: Id, token: z.string() })
+  .meta({ id: 'NewToken', description: 'The secret is shown this once.' });
+
+export const LINK_STATES = ['none', 'connecting', 'connected', 'unauthorized', 'down'] as const;
+export const GatewaySchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    name: z.string(),
+    url: z.string().nullable(),
+    /** The operator WebSocket to the gateway. */
+    link: z.object({ state: z.enum(LINK_STATES), since: EpochMs, error: z.string().nullable() }),
+    /** When the plugin in this gateway was last heard, and which version it is. */
+    lastHeartbeat: EpochMs.nullable(),
+    pluginVersion: z.string().nullable(),
+    /** `live`: heartbeats arrive. `silent`: they have stopped. `missing`: the gateway is up and its plugin is not. `unproven`: never heard. */
+    gate: z.enum(['live', 'silent', 'missing', 'unproven']),
+    agentIds: z.array(Id),
+  })
+  .meta({ id: 'Gateway' });
+export type Gateway = z.infer<typeof GatewaySchema>;
+export const GatewayCreateSchema = z
+  .object({ name: Text(120).min(1), url: Text(2048).nullable().optional(), token: Text(4096).nullable().optional() })
+  .strict()
+  .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
+
+export const GatewayUpdateSchema = GatewayCreateSchema.partial().meta({ id: 'GatewayUpdate' });
+
+const Artifacts = z
+  .object({
+    workPlan: Text(100_000).optional(),
+    deliverable: Text(200_000).optional(),
+    selfReview: Text(100_000).optional(),
+    evidence: z.array(Text(4096)).max(200).optional(),
+    deliverableConfirmed: z.boolean().optional(),
+    decisionNote: Text(10_000).optional(),
+    approvalId: Id.optional(),
+  })
+  .strict();
+export const TaskSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    updatedAt: EpochMs,
+    revision: z.number().int(),
+    title: z.string(),
+    description: z.string(),
+    type: z.enum(TASK_TYPES),
+    status: z.enum(TASK_STATUSES),
+    priority: z.enum(['high', 'medium', 'low']),
+    assigneeIds: z.array(Id),
+    reviewerIds: z.array(Id),
+    subscriberIds: z.array(z.string()),
+    threadRef: z.string().nullable(),
+    sessionKey: z.string().nullable(),
+    parentTaskId: Id.nullable(),
+    dependsOn: z.array(Id),
+    budget: Usd.nullable(),
+    spend: Usd,
+    workPlan: z.string().nullable(),
+    deliverable: z.string().nullable(),
+    deliverableMakesClaims: z.boolean(),
+    selfReview: z.string().nullable(),
+    evidence: z.array(z.string()),
+    deliverableConfirmed: z.boolean(),
+    decisionNote: z.string().nullable(),
+    blockedReason: z.string().nullable(),
+    metadata: JsonRecord,
+  })
+  .meta({ id: 'Task' });
+export type Task = z.infer<typeof TaskSchema>;
+const TaskFields = {
+  title: Text(300).min(1),
+  description: Text(100_000),
+  type: z.enum(TASK_TYPES),
+  priority: z.enum(['high', 'medium', 'low']),
+  assigneeIds: z.array(Id).max(50),
+  reviewerIds: z.array(Id).max(50),
+  subscriberIds: z.array(Text(128)).max(200),
+  threadRef: Text(512).nullable(),
+  sessionKey: Text(512).nullable(),
+  dependsOn: z.array(Id).max(200),
+  budget: Usd.min(0).max(1_000_000).nullable(),
+  workPlan: Text(100_000).nullable(),
+  deliverable: Text(200_000).nullable(),
+  deliverableMakesClaims: z.boolean(),
+  selfReview: Text(100_000).nullable(),
+  evidence: z.array(Text(4096)).max(200),
+  metadata: JsonRecord,
+};
+export const TaskCreateSchema = z
+  .object({ ...TaskFields, parentTaskId: Id.nullable() })
+  .partial()
+  .required({ title: true, type: true })
+  .strict()
+  .meta({ id: 'TaskCreate' });
+export type TaskCreate = z.infer<typeof TaskCreateSchema>;
+export const TaskUpdateSchema = z.object(TaskFields).partial().strict().meta({ id: 'TaskUpdate' });
+export type TaskUpdate = z.infer<typeof TaskUpdateSchema>;
+export const TransitionRequestSchema = z
+  .object({
+    to: z.enum(TASK_STATUSES),
+    reason: Text(10_000).optional(),
+    idempotencyKey: Text(200).min(1).optional(),
+    artifacts: Artifacts.optional(),
+  })
+  .strict()
+  .meta({ id: 'TransitionRequest' });
+export type TransitionRequest = z.infer<typeof TransitionRequestSchema>;
+export const TransitionSchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    taskId: Id,
+    fromStatus: z.enum(TASK_STATUSES),
+    toStatus: z.enum(TASK_STATUSES),
+    actor: z.enum(ACTORS),
+    actorId: z.string().nullable(),
+    reason: z.string().nullable(),
+    artifactsProvided: z.array(z.string()),
+    idempotencyKey: z.string().nullable(),
+  })
+  .meta({ id: 'Transition' });
+export const TransitionRuleSchema = z
+  .object({ from: z.enum(TASK_STATUSES), to: z.enum(TASK_STATUSES), actors: z.array(z.enum(ACTORS)), requires: z.array(z.string()) })
+  .meta({ id: 'TransitionRule' });
+
+export const APPROVAL_STATUSES = ['pending', 'approved', 'denied', 'expired', 'withdrawn'] as const;
+export type ApprovalStatus = (typeof APPROVAL_STATUSES)[number];
+
+/** What the card shows of a call: how it was read. Texts are redacted. */
+export const PreviewSchema = z
+  .object({
+    mappedTool: z.string(),
+    commands: z.array(z.custom<CommandReading>()),
+    paths: z.array(z.custom<PathReading>()),
+    hosts: z.array(z.custom<HostReading>()),
+  })
+  .meta({ id: 'Preview' });
+export type Preview = z.infer<typeof PreviewSchema>;
+
+export const ApprovalSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    kind: z.enum(['call', 'task']),
+    status: z.enum(APPROVAL_STATUSES),
+    agentId: Id.nullable(),
+    agentName: z.string().nullable(),
+    taskId: Id.nullable(),
+    taskTitle: z.string().nullable(),
+    runId: z.string().nullable(),
+    sessionKey: z.string().nullable(),
+    toolCallId: Id.nullable(),
+    tool: z.string().nullable(),
+    /** Redacted. What runs is the caller's own original, or the approver's edit of it. */
+    arguments: JsonRecord.nullable(),
+    /** Redacted arguments after the approver's edit, when there was one. */
+    editedArguments: JsonRecord.nullable(),
+    cwd: z.string().nullable(),
+    workspace: z.string().nullable(),
+    risk: z.enum(['yellow', 'red']),
+    summary: z.string(),
+    /** The first reason's sentence (the plan's field); `reasons` has them all. */
+    reason: z.string(),
+    reasons: z.array(ReasonSchema),
+    preview: PreviewSchema.nullable(),
+    /** First and last characters of the digest that the approval binds to, for people to compare. */
+    digest: z.string().nullable(),
+    estimatedCost: Usd,
+    policyVersion: z.string().nullable(),
+    approver: z.string().nullable(),
+    decision: z.string().nullable(),
+    decidedAt: EpochMs.nullable(),
+    expiresAt: EpochMs,
+    /** Until when the caller waits on its connection; afterwards it is told through its session. */
+    waitingUntil: EpochMs.nullable(),
+    /** True once the caller was told that it will be told. */
+    deferred: z.boolean(),
+    /** When the single use was taken, and by which call. */
+    redeemedAt: EpochMs.nullable(),
+    redeemedBy: Id.nullable(),
+    grantExpiresAt: EpochMs.nullable(),
+    /** A red call needs a note from whoever decides. */
+    noteRequired: z.boolean(),
+    /** Calls that wait on this approval. */
+    waitingCalls: z.number().int(),
+    /** Outcome of the call that ran under it. */
+    outcome: z.enum(['none', 'running', 'success', 'failed', 'unknown']),
+  })
+  .meta({ id: 'Approval' });
+export type Approval = z.infer<typeof ApprovalSchema>;
+export const ApprovalDecisionSchema = z
+  .object({ note: Text(10_000).optional(), arguments: JsonRecord.optional(), scope: z.literal('once').optional() })
+  .strict()
+  .meta({ id: 'ApprovalDecision' });
+export const ApprovalRequestSchema = z
+  .object({ kind: z.literal('task'), taskId: Id, summary: Text(2000).min(1), reason: Text(10_000).min(1) })
+  .strict()
+  .meta({ id: 'ApprovalRequest' });
+
+export const CALL_STATUSES = ['running', 'success', 'failed', 'blocked', 'needs_approval', 'withdrawn', 'unknown'] as const;
+export const ENTRIES = ['openclaw', 'mcp', 'model', 'http', 'egress', 'mission-control'] as const;
+export const ToolCallSchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    entry: z.enum(ENTRIES),
+    runId: z.string().nullable(),
+    taskId: Id.nullable(),
+    agentId: Id,
+    agentName: z.string().nullable(),
+    sessionKey: z.string().nullable(),
+    callId: z.string().nullable(),
+    tool: z.string(),
+    mappedTool: z.string(),
+    risk: z.enum(RISKS),
+    verdict: z.enum(VERDICTS),
+    reasons: z.array(ReasonSchema),
+    status: z.enum(CALL_STATUSES),
+    /** Redacted. */
+    input: JsonRecord,
+    /** Redacted, at most 64 KiB kept. */
+    output: z.string().nullable(),
+    error: z.string().nullable(),
+    /** Milliseconds the call ran, without the wait for a person. */
+    duration: z.number().nullable(),
+    /** Milliseconds it was held. */
+    heldFor: z.number().nullable(),
+    cost: Usd.nullable(),
+    approvalId: Id.nullable(),
+    policyVersion: z.string().nullable(),
+    /** One line for tables and feeds: the command, path, URL or the first arguments. Redacted, untrusted. */
+    summary: z.string(),
+  })
+  .meta({ id: 'ToolCall' });
+export type ToolCallView = z.infer<typeof ToolCallSchema>;
+
+export const RunSchema = z
+  .object({
+    id: Id,
+    runId: z.string(),
+    agentId: Id,
+    taskId: Id.nullable(),
+    sessionKey: z.string().nullable(),
+    startTime: EpochMs,
+    endTime: EpochMs.nullable(),
+    status: z.enum(['running', 'success', 'failed', 'blocked']),
+    cost: Usd,
+    toolCallCount: z.number().int(),
+    errorMessage: z.string().nullable(),
+  })
+  .meta({ id: 'Run' });
+export type Run = z.infer<typeof RunSchema>;
+
+export const ACTIVITY_TYPES = [
+  'task_created',
+  'task_updated',
+  'task_transition',
+  'agent_created',
+  'agent_updated',
+  'agent_paused',
+  'agent_drained',
+  'agent_quarantined',
+  'agent_restarted',
+  'agent_stopped',
+  'budget_exceeded',
+  'loop_detected',
+  'approval_requested',
+  'approval_decided',
+  'approval_expired',
+  'approval_withdrawn',
+  'call_denied',
+  'comment_posted',
+  'alert_fired',
+  'alert_resolved',
+  'policy_created',
+  'policy_activated',
+  'gateway_registered',
+  'gateway_removed',
+  'token_issued',
+  'token_revoked',
+  'operator_created',
+  'operator_updated',
+  'operator_removed',
+  'signed_in',
+  'squad_paused',
+  'emergency_stop',
+  'emergency_resume',
+] as const;
+export type ActivityType = (typeof ACTIVITY_TYPES)[number];
+export const ActivitySchema = z
+  .object({
+    id: z.string(),
+    createdAt: EpochMs,
+    type: z.enum(ACTIVITY_TYPES),
+    taskId: Id.nullable(),
+    agentId: Id.nullable(),
+    actorId: z.string().nullable(),
+    actorType: z.enum(ACTORS),
+    /** One sentence of ours; quoted agent text inside it is redacted and must be shown as text. */
+    summary: z.string(),
+    details: JsonRecord,
+  })
+  .meta({ id: 'Activity' });
+export type Activity = z.infer<typeof ActivitySchema>;
+
+export const ALERT_TYPES = [
+  'budget_exceeded',
+  'loop_detected',
+  'agent_error_streak',
+  'approval_timeout',
+  'security_violation',
+  'gate_missing',
+  'agent_quarantined',
+  'emergency_stop',
+] as const;
+export type AlertType = (typeof ALERT_TYPES)[number];
+export const AlertSchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    type: z.enum(ALERT_TYPES),
+    severity: z.enum(['low', 'medium', 'high', 'critical']),
+    taskId: Id.nullable(),
+    agentId: Id.nullable(),
+    gatewayId: Id.nullable(),
+    message: z.string(),
+    resolved: z.boolean(),
+    resolvedAt: EpochMs.nullable(),
+    resolvedBy: z.string().nullable(),
+  })
+  .meta({ id: 'Alert' });
+export type Alert = z.infer<typeof AlertSchema>;
+
+export const PolicySchema = z
+  .object({
+    id: Id,
+    version: z.string(),
+    createdAt: EpochMs,
+    createdBy: z.string(),
+    note: z.string(),
+    active: z.boolean(),
+    activatedAt: EpochMs.nullable(),
+    activatedBy: z.string().nullable(),
+    /** The document as data, with the plan's keys. */
+    document: JsonRecord,
+    /** The YAML text it was made from, comments included. */
+    source: z.string(),
+  })
+  .meta({ id: 'Policy' });
+export const PolicyCreateSchema = z
+  .object({
+    /** The document, as data or as YAML text; or `patch`, a JSON Merge Patch (RFC 7396) over the active one. */
+    document: z.union([JsonRecord, Text(500_000)]).optional(),
+    patch: JsonRecord.optional(),
+    note: Text(2000),
+  })
+  .strict()
+  .meta({ id: 'PolicyCreate' });
+export const PolicyActivateSchema = z
+  .object({ note: Text(2000).min(1), confirmRedFlips: z.number().int().nonnegative().optional() })
+  .strict()
+  .meta({ id: 'PolicyActivate' });
+
+export const StopReceiptSchema = z
+  .object({
+    id: Id,
+    stoppedAt: EpochMs,
+    stoppedBy: z.string(),
+    reason: z.string().nullable(),
+    /** One entry per proxy that was known to be live; `acknowledgedAt` null = it has not answered, and refuses once its snapshot is stale. */
+    proxies: z.array(
+      z.object({ id: Id, acknowledgedAt: EpochMs.nullable(), lastAdmittedAt: EpochMs.nullable(), withdrawnCalls: z.number().int() }),
+    ),
+    agents: z.array(z.object({ id: Id, name: z.string(), lastAdmittedAt: EpochMs.nullable(), withdrawnCalls: z.number().int() })),
+    blockedTasks: z.number().int(),
+    /** OpenClaw runs that were told to abort, per gateway. */
+    gateways: z.array(z.object({ id: Id, name: z.string(), abortedSessions: z.number().int(), error: z.string().nullable() })),
+  })
+  .meta({ id: 'StopReceipt' });
+export type StopReceipt = z.infer<typeof StopReceiptSchema>;
+export const ResumeSchema = z
+  .object({ note: Text(2000).min(1) })
+  .strict()
+  .meta({ id: 'Resume' });
+export const SystemStateSchema = z
+  .object({
+    estop: z.boolean(),
+    stoppedAt: EpochMs.nullable(),
+    stoppedBy: z.string().nullable(),
+    stopReason: z.string().nullable(),
+    squadPaused: z.boolean(),
+    squadPausedAt: EpochMs.nullable(),
+    squadPausedBy: z.string().nullable(),
+    receipt: StopReceiptSchema.nullable(),
+  })
+  .meta({ id: 'SystemState' });
+export type SystemState = z.infer<typeof SystemStateSchema>;
+
+/** What the dashboard's header shows; cheap, asked for once and kept fresh by events. */
+export const OverviewSchema = z
+  .object({
+    serverTime: EpochMs,
+    version: z.string(),
+    system: SystemStateSchema,
+    pendingApprovals: z.number().int(),
+    openAlerts: z.number().int(),
+    activeAgents: z.number().int(),
+    agents: z.number().int(),
+    todaySpend: Usd,
+    fleetCap: Usd.nullable(),
+    activePolicy: z.object({ id: Id, version: z.string() }),
+    proxies: z.array(z.object({ id: Id, state: z.enum(['live', 'stale']), lastSeenAt: EpochMs })),
+  })
+  .meta({ id: 'Overview' });
+export type Overview = z.infer<typeof OverviewSchema>;
+
+export const OperatorSchema = z
+  .object({ id: Id, createdAt: EpochMs, name: z.string(), role: z.enum(ROLES), lastSeenAt: EpochMs.nullable() })
+  .meta({ id: 'Operator' });
+export const OperatorCreateSchema = z
+  .object({ name: Text(120).min(1), role: z.enum(ROLES) })
+  .strict()
+  .meta({ id: 'OperatorCreate' });
+export const OperatorUpdateSchema = z
+  .object({ name: Text(120).min(1).optional(), role: z.enum(ROLES).optional() })
+  .strict()
+  .meta({ id: 'OperatorUpdate' });
+
+export const SessionCreateSchema = z
+  .object({ token: Text(512).min(1) })
+  .strict()
+  .meta({ id: 'SessionCreate', description: 'A one-time sign-in token or an operator token.' });
+export const SessionSchema = z
+  .object({
+    operator: z.object({ id: Id, name: z.string(), role: z.enum(ROLES) }),
+    /** Sent back as X-MC-CSRF with every request that changes something. */
+    csrfToken: z.string(),
+    expiresAt: EpochMs,
+  })
+  .meta({ id: 'Session' });
+export type Session = z.infer<typeof SessionSchema>;
+
+export const AuditRowSchema = z
+  .object({
+    seq: z.number().int(),
+    at: EpochMs,
+    actorType: z.enum(ACTORS),
+    actorId: z.string().nullable(),
+    action: z.string(),
+    subjectType: z.string(),
+    subjectId: z.string().nullable(),
+    details: JsonRecord,
+    prevHash: z.string(),
+    hash: z.string(),
+  })
+  .meta({ id: 'AuditRow' });
+
+/* ---------------------------------------------------------------- server-sent events (GET /api/events) */
+
+/**
+ * `change`: an object was created or changed; `data` is what GET of it would answer now (null = removed).
+ * `reset`: events were missed, fetch everything again. `beat`: nothing happened, the connection and the server are alive.
+ * The `id:` of a change is what `Last-Event-ID` resumes from.
+ */
+export const TOPICS = ['agent', 'approval', 'task', 'tool_call', 'run', 'activity', 'alert', 'policy', 'gateway', 'system'] as const;
+export type Topic = (typeof TOPICS)[number];
+export interface ChangeEvent {
+  topic: Topic;
+  id: string;
+  at: number;
+  data: unknown;
+}
+export interface BeatEvent {
+  at: number;
+}
+
+/* ---------------------------------------------------------------- the gate (SPEC 3.1), spoken by the proxy */
+
+/** Any value that came out of JSON.parse; its depth and size were bounded when the body was read. */
+const JsonValue = z.custom<Json>((value) => value !== undefined);
+const JsonObjectValue = z.custom<JsonObject>((value) => typeof value === 'object' && value !== null && !Array.isArray(value), {
+  message: 'must be an object',
+});
+
+export const GateCallSchema = z
+  .object({
+    tool: Text(256).min(1),
+    arguments: JsonObjectValue,
+    callId: Text(512).min(1).optional(),
+    agentId: Text(256).min(1).optional(),
+    sessionKey: Text(512).optional(),
+    runId: Text(256).optional(),
+    taskId: Text(128).optional(),
+    cwd: Text(4096).optional(),
+    workspace: Text(4096).optional(),
+    toolKind: Text(64).optional(),
+    traceId: Text(128).optional(),
+  })
+  .strict()
+  .meta({ id: 'GateCall' });
+export type GateCall = z.infer<typeof GateCallSchema>;
+
+export interface GateReason {
+  code: string;
+  message: string;
+  policyPath: string;
+}
+export type GateAnswer =
+  | { id: string; verdict: 'allow'; risk: string; reasons: GateReason[]; arguments?: JsonObject }
+  | {
+      id: string;
+      verdict: 'hold';
+      risk: string;
+      approvalId: string;
+      approvalNumber: number;
+      reasons: GateReason[];
+      retryAfterMs: number;
+      /** False once the inline wait is over: end the turn, the agent is told through its session. */
+      waiting: boolean;
+      message: string;
+    }
+  | { id: string; verdict: 'deny'; risk: string; reasons: GateReason[]; message: string };
+
+export const GateOutcomeSchema = z
+  .object({
+    status: z.enum(['success', 'failed']),
+    output: JsonValue.optional(),
+    error: Text(65_536).optional(),
+    durationMs: z.number().nonnegative().max(31_536_000_000),
+    usage: z
+      .object({ costUsd: z.number().nonnegative().max(1_000_000).optional() })
+      .loose()
+      .optional(),
+  })
+  .strict()
+  .meta({ id: 'GateOutcome' });
+export type GateOutcome = z.infer<typeof GateOutcomeSchema>;
+
+export const RunCheckSchema = z
+  .object({
+    agentId: Text(256).min(1).optional(),
+    sessionKey: Text(512).optional(),
+    runId: Text(256).optional(),
+    taskId: Text(128).optional(),
+  })
+  .strict();
+export interface RunCheckAnswer {
+  allowed: boolean;
+  reasons: GateReason[];
+  message: string;
+}
+
+export const HeartbeatSchema = z
+  .object({
+    pluginVersion: Text(64),
+    openclawVersion: Text(64).optional(),
+    agents: z.array(Text(256)).max(1000).optional(),
+    sessions: z.number().int().nonnegative().optional(),
+  })
+  .strict();
+export type Heartbeat = z.infer<typeof HeartbeatSchema>;
+
+/* ---------------------------------------------------------------- between a proxy and control (/internal/v1, cluster secret) */
+
+/** What a proxy must know of an agent to judge and attribute its calls. */
+export interface AgentPicture {
+  id: string;
+  name: string;
+  autonomy: (typeof AUTONOMY_LEVELS)[number];
+  status: (typeof AGENT_STATUSES)[number];
+  depth: number;
+  children: number;
+  currentTaskId: string | null;
+  toolPermissions: readonly string[] | null;
+  workspace: string | null;
+  gate: 'openclaw' | 'none';
+  gatewayId: string | null;
+  externalId: string | null;
+  /** Own caps in micro-dollars; null = the policy's. */
+  dailyCap: number | null;
+  perRunCap: number | null;
+  /** Hashes (SHA-256, hex) of the agent's live tokens. */
+  tokenHashes: readonly string[];
+}
+export interface GatewayPicture {
+  id: string;
+  name: string;
+  tokenHashes: readonly string[];
+}
+export interface TaskPicture {
+  id: string;
+  type: (typeof TASK_TYPES)[number];
+  status: (typeof TASK_STATUSES)[number];
+  assigneeIds: readonly string[];
+  sessionKey: string | null;
+  /** Own cap in micro-dollars; null = the policy's for its type. */
+  budget: number | null;
+}
+export interface SystemPicture {
+  estop: boolean;
+  /** Identifies the stop that a proxy acknowledges. */
+  stopId: string | null;
+  squadPaused: boolean;
+  activeAgents: number;
+}
+export interface PolicyPicture {
+  id: string;
+  version: string;
+  document: unknown;
+}
+
+/** An approval as a proxy needs it: to answer a waiting call and to judge it again. */
+export interface HoldState {
+  callId: string;
+  approvalId: string;
+  approvalNumber: number;
+  status: ApprovalStatus;
+  approver: string | null;
+  approverType: 'human' | 'agent' | 'system' | 'unknown';
+  note: string | null;
+  /** What runs instead of the caller's own arguments, when the approver edited them. */
+  editedArguments: JsonObject | null;
+  decidedAt: number | null;
+  grantExpiresAt: number | null;
+  /** The call that took the single use, if any. */
+  redeemedBy: string | null;
+  /** Micro-dollars the approver allowed above the caps. */
+  allowance: number;
+  waitingUntil: number;
+  deferred: boolean;
+}
+
+/** A held call in full, so that any proxy can take up its wait. */
+export interface HeldCall {
+  call: CallFacts;
+  /** The caller's own arguments, as judged. Kept encrypted at control until hold and grant have ended. */
+  arguments: JsonObject;
+  state: HoldState;
+}
+
+/** Everything a record says of a call apart from its arguments. Times are epoch milliseconds, money micro-dollars. */
+export interface CallFacts {
+  id: string;
+  /** Hash over agent, session, run, call id and digest (SPEC 3.1). */
+  key: string;
+  /** Hash over agent, session, run and call id, without the digest: finds a call id used again for other arguments. Null without a call id. */
+  slot: string | null;
+  digest: string;
+  entry: (typeof ENTRIES)[number];
+  agentId: string;
+  gatewayId: string | null;
+  sessionKey: string;
+  runId: string | null;
+  taskId: string | null;
+  callId: string | null;
+  traceId: string | null;
+  tool: string;
+  mappedTool: string;
+  toolKind: string | null;
+  cwd: string | null;
+  workspace: string | null;
+  at: number;
+}
+
+export interface JudgedFacts {
+  verdict: (typeof VERDICTS)[number];
+  risk: (typeof RISKS)[number];
+  reasons: readonly GateReason[];
+  policyVersion: string;
+  estimatedCost: number;
+  /** What `decide` was told besides the call, for replay (SPEC 10). */
+  facts: unknown;
+}
+
+/** Body of POST /internal/v1/holds. */
+export interface HoldRequest {
+  proxyId: string;
+  call: CallFacts;
+  judged: JudgedFacts;
+  arguments: JsonObject;
+  redacted: JsonObject;
+  preview: Preview;
+  summary: string;
+  /** An approval that the call came back with and that did not release it: its grant ends and a new one is opened. */
+  insufficient: string | null;
+}
+
+/** Redacted arguments, capped; `truncated` says that the record keeps only a part. */
+export type JournalEvent =
+  | {
+      type: 'held' | 'denied' | 'intent';
+      at: number;
+      call: CallFacts;
+      judged: JudgedFacts;
+      input: JsonObject;
+      summary: string;
+      approvalId: string | null;
+    }
+  | {
+      type: 'completed';
+      at: number;
+      id: string;
+      status: 'success' | 'failed' | 'unknown';
+      output: string | null;
+      error: string | null;
+      durationMs: number | null;
+      cost: number;
+    }
+  | { type: 'withdrawn'; at: number; id: string; reason: string }
+  | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
+  | { type: 'heartbeat'; at: number; gatewayId: string; pluginVersion: string; agents: readonly string[] }
+  | {
+      type: 'run';
+      at: number;
+      runId: string;
+      agentId: string;
+      sessionKey: string;
+      taskId: string | null;
+      allowed: boolean;
+      message: string | null;
+    };
+
+/** One line of a journal file: its place and the event. */
+export interface JournalEntry {
+  seq: number;
+  event: JournalEvent;
+}
+
+/** A call that is allowed and has no outcome yet, or ended a short while ago; how a proxy finds its way after a restart. */
+export interface KnownCall {
+  id: string;
+  key: string;
+  slot: string | null;
+  agentId: string;
+  gatewayId: string | null;
+  runId: string | null;
+  taskId: string | null;
+  state: 'held' | 'running' | 'ended';
+  verdict: (typeof VERDICTS)[number];
+  risk: (typeof RISKS)[number];
+  reasons: readonly GateReason[];
+  approval: { id: string; number: number } | null;
+  estimatedCost: number;
+  at: number;
+}
+
+/** Answer of POST /internal/v1/hello. */
+export interface HelloAnswer {
+  /** Last journal sequence number of this proxy that control has ingested. */
+  cursor: number;
+  /** Derived key for call digests, base64url. */
+  digestKey: string;
+  calls: readonly KnownCall[];
+  /** Settled spend per scope key, micro-dollars. */
+  spent: { readonly [scope: string]: number };
+}
+
+/** Lines of GET /internal/v1/stream (NDJSON). The first is always `picture`; a `beat` at least every second proves that control is reachable. */
+export type StreamMessage =
+  | {
+      type: 'picture';
+      at: number;
+      system: SystemPicture;
+      policy: PolicyPicture;
+      agents: readonly AgentPicture[];
+      gateways: readonly GatewayPicture[];
+      tasks: readonly TaskPicture[];
+    }
+  | { type: 'system'; at: number; system: SystemPicture }
+  | { type: 'policy'; at: number; policy: PolicyPicture }
+  | { type: 'agents'; at: number; changed: readonly AgentPicture[]; removed: readonly string[] }
+  | { type: 'gateways'; at: number; changed: readonly GatewayPicture[]; removed: readonly string[] }
+  | { type: 'tasks'; at: number; changed: readonly TaskPicture[]; removed: readonly string[] }
+  | { type: 'hold'; at: number; approvalId: string; status: ApprovalStatus }
+  /** Everything up to this revision has been sent; the proxy answers with POST /internal/v1/applied. */
+  | { type: 'mark'; at: number; revision: number }
+  | { type: 'beat'; at: number };
+
+/** Body of POST /internal/v1/stops/{stopId}: a proxy says that it refuses everything and when it last did not. */
+export interface StopAcknowledgement {
+  proxyId: string;
+  at: number;
+  lastAdmittedAt: number | null;
+  agents: readonly { id: string; lastAdmittedAt: number | null; withdrawnCalls: number }[];
+}
