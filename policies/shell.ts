@@ -22,7 +22,7 @@ import { type FileRules, type GlobToken, isGatePath, isSecretPath, readGlob, rea
 import type { CommandReading, Finding, HostReading, PathReading, Risk } from './model.ts';
 import { type NetworkRules, readAuthority, readUrl } from './network.ts';
 import { type Danger, inspect, isAlwaysBlocked, isDestructiveCode, isDestructiveSql, programName, type Words } from './shell-danger.ts';
-import { findProfile, type KnownWord, listProfileNames, type Profile, type WordUse } from './shell-profiles.ts';
+import { findProfile, type KnownWord, listProfileNames, type Profile, readPattern, type WordUse } from './shell-profiles.ts';
 import { readWord } from './shell-words.ts';
 
 /** Compiled `allowlists.shell`; made by {@link compileShellRules} and read by nobody else. */
@@ -154,9 +154,11 @@ interface Effects {
   database: boolean;
   /** Files it writes to, as named. */
   writes: string[];
+  /** It hands what it reads to a process substitution that runs it. */
+  feeds: boolean;
 }
 
-const NO_EFFECTS: Effects = { downloads: false, runsInput: false, shell: false, prints: null, database: false, writes: [] };
+const NO_EFFECTS: Effects = { downloads: false, runsInput: false, shell: false, prints: null, database: false, writes: [], feeds: false };
 
 /** One word of a command with where it stands. */
 interface LineWord {
@@ -192,12 +194,15 @@ class Reader {
   readonly #covered: [number, number, number][] = [];
   #commandNumber = 0;
   #words = 0;
+  /** Where a `cd` may have led, whatever the list says of it; only ever used to deny. */
+  #looseCwd: string | null;
 
   constructor(source: string, rules: ShellRules, context: ShellContext) {
     this.#source = source;
     this.#rules = rules;
     this.#context = context;
     this.#places = [context.cwd];
+    this.#looseCwd = context.cwd;
   }
 
   read(): void {
@@ -354,7 +359,7 @@ class Reader {
     let downloads = false;
     let printed: string | null = null;
     for (const effect of effects) {
-      if (effect.runsInput && downloads) this.#block('What is downloaded would be run.');
+      if ((effect.runsInput || effect.feeds) && downloads) this.#block('What is downloaded would be run.');
       if (effect.runsInput && printed !== null) this.#readFedText(printed, effect, scope);
       if (effect.database && printed !== null && isDestructiveSql(printed)) this.#hold('The statement destroys data.', 'red');
       downloads ||= effect.downloads;
@@ -414,7 +419,9 @@ class Reader {
       } else {
         surround ??= 'it sets variables';
         nested.push(this.#walkAssignment(item, scope));
-        words.push({ ...UNKNOWN_WORD, problem: 'an assignment', loose: item.text, raw: item.text, span: scope.place(item.pos, item.end) });
+        const assigned = item.value.type === 'Word' ? (readWord(item.value.text)[0]?.value ?? null) : null;
+        const loose = assigned === null ? item.text : `${item.name}=${assigned}`;
+        words.push({ ...UNKNOWN_WORD, problem: 'an assignment', loose, raw: item.text, span: scope.place(item.pos, item.end) });
       }
     }
     const redirections = node.redirects.map((redirection) => {
@@ -481,15 +488,12 @@ class Reader {
       downloads: danger.download !== null,
       runsInput: danger.runsInput,
       shell: danger.runsInput && isShellName(name),
-      prints: danger.prints
-        ? loose
-            .slice(1)
-            .map((word) => word ?? '')
-            .join(' ')
-        : null,
+      prints: printedText(name, danger, loose, redirections),
       database: danger.database,
+      feeds: words.some((word) => word.feeds),
       writes: [...(danger.download ?? []), ...(name === 'tee' ? loose.slice(1).filter((word) => word !== null) : [])],
     };
+    if ((name === 'cd' || name === 'pushd') && loose[1]?.startsWith('/')) this.#looseCwd = loose[1];
     if (danger.download !== null) for (const file of danger.download) this.#downloaded.add(fileName(file));
     if (danger.code.some((at) => words[at]?.nested?.downloads === true))
       blocked ??= { why: 'it would run what it downloads', at: [0, ...danger.code] };
@@ -505,18 +509,18 @@ class Reader {
     if (danger.database && redirections.some(({ text }) => text !== null && isDestructiveSql(text))) red = true;
     if (danger.code.some((at) => isDestructiveCode(loose[at] ?? ''))) red = true;
 
-    if (blocked !== null) this.#block(`${capital(blocked.why)}.`);
+    if (blocked !== null) this.#block(`${quote(this.#source.slice(span[0], span[1]))}: ${blocked.why}.`);
     if (danger.external !== null) {
       this.#find({
         code: 'PROD_EXTERNAL',
         verdict: 'hold',
         risk: 'red',
-        message: `${capital(danger.external)}.`,
+        message: `${quote(this.#source.slice(span[0], span[1]))}: ${danger.external}.`,
         policyPath: 'builtin.shell.external',
       });
     }
-    if (danger.secrets !== null) this.#secret(danger.secrets);
-    if (danger.gate) this.#hold(`${capital(name)} can change the gate itself.`, 'red', 'builtin.shell.gate');
+    if (danger.secrets !== null) this.#secret(`${quote(this.#source.slice(span[0], span[1]))}: ${danger.secrets}`);
+    if (danger.gate) this.#hold(`${quote(name)} can change the gate itself.`, 'red', 'builtin.shell.gate');
     this.#readHosts(danger);
 
     let effects = self;
@@ -558,6 +562,15 @@ class Reader {
   }
 
   #readHosts(danger: Danger): void {
+    if (danger.unknownHost) {
+      this.#find({
+        code: 'NET_NOT_ALLOWLISTED',
+        verdict: 'hold',
+        risk: 'red',
+        message: 'It talks to a host that is not written in the command.',
+        policyPath: 'allowlists.network',
+      });
+    }
     for (const host of danger.hosts) {
       const reading =
         host.kind === 'url'
@@ -581,7 +594,7 @@ class Reader {
   }
 
   #secret(what: string): void {
-    this.#find({ code: 'SECRETS', verdict: 'hold', risk: 'red', message: `${capital(what)}.`, policyPath: 'builtin.secrets' });
+    this.#find({ code: 'SECRETS', verdict: 'hold', risk: 'red', message: `${what}.`, policyPath: 'builtin.secrets' });
   }
 
   /** Secrets and parts of the gate that an unlisted command names, wherever in its words. */
@@ -591,7 +604,7 @@ class Reader {
       const variable = /\$\{?[!#]?(\w*(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIAL)\w*)/i.exec(
         word.raw.slice(0, 4096),
       );
-      if (variable !== null && word.problem !== null) this.#secret(`the variable ${variable[1]} holds a credential`);
+      if (variable !== null && word.problem !== null) this.#secret(`The variable ${variable[1]} holds a credential`);
       if (i === 0 || prints || isMessage) continue;
       for (const piece of pathPieces(word.value ?? word.raw)) {
         const path = `/${piece.replace(/^~[^/]*\/?/, '')}`;
@@ -602,14 +615,15 @@ class Reader {
     }
   }
 
+  /** Whether an operand means the root of the file system by its text: `/`, `//.`, `/*`, `../../../..`, `.` behind `cd /`. */
   #isRoot(operand: string): boolean {
     if (operand.length > 4096) return false;
-    const [base = ''] = operand.split(/[*?[]/, 1);
-    const bare = operand === base ? base : base.slice(0, base.lastIndexOf('/') + 1);
-    // `/*` is the root too, `/*.md` hardly less.
-    if (bare === '') return operand === base ? false : this.#places.includes('/');
-    if (!bare.startsWith('/') && !bare.startsWith('.')) return false;
-    return this.#places.some((cwd) => readPath(bare, 'read', { ...this.#context, cwd }, this.#context.files).path === '/');
+    const wild = operand.search(/[*?[]/);
+    const base = wild < 0 ? operand : operand.slice(0, operand.lastIndexOf('/', wild) + 1);
+    const climbs = base.split('/').filter((segment) => segment === '..').length;
+    if (base.startsWith('/')) return readPath(base, 'read', this.#context, this.#context.files).path === '/';
+    if (this.#looseCwd === '/') return /^[./]*$/.test(base);
+    return climbs >= 3 && readPath(base, 'read', { ...this.#context, cwd: this.#looseCwd }, this.#context.files).path === '/';
   }
 
   // -- the list
@@ -627,6 +641,7 @@ class Reader {
     const entries = this.#rules.byProgram.get(program);
     if (entries === undefined) return held(`${quote(program)} is not on the list`);
     if (words[0]?.glob !== null) return held('the program is a pattern');
+    if (words[0].raw.includes('{')) return held('the program is spelled with braces');
     if (surround !== null) return held(surround);
     if (unknownAt >= 0) return held(`it contains ${unknownWhy}`, [unknownAt]);
     if (redirectProblem !== null) return held(redirectProblem, []);
@@ -692,7 +707,8 @@ class Reader {
       case 'read':
       case 'target': {
         if (use.glob !== null) return this.#path(readGlob(use.text, use.glob, context, files));
-        if (use.usage === 'read') return use.text === '-' ? null : this.#path(readPath(use.text, 'read', context, files));
+        if (use.usage === 'read')
+          return use.text === '-' || use.text === '/dev/null' ? null : this.#path(readPath(use.text, 'read', context, files));
         return this.#readTarget(use.text, context);
       }
       case 'tree': {
@@ -755,6 +771,12 @@ class Reader {
     const magic = /^:(?:\([^)]*\)|[!^/]+:?)/.exec(text);
     const path = magic === null ? text : text.slice(magic[0].length);
     if (path === '') return null;
+    // git matches patterns itself, however they were quoted; one that is aimed at secrets names them.
+    const glob = readPattern(path);
+    if (glob !== null) {
+      const reading = readGlob(path, glob, context, this.#context.files);
+      return this.#path({ ...reading, secret: reading.targeted });
+    }
     const problem = this.#path(readPath(path, 'read', context, this.#context.files));
     if (problem !== null) return problem;
     for (let colon = path.indexOf(':'); colon >= 0; colon = path.indexOf(':', colon + 1)) {
@@ -1084,6 +1106,7 @@ function merge(a: Effects, b: Effects): Effects {
     shell: a.shell || b.shell,
     prints: b.prints ?? a.prints,
     database: a.database || b.database,
+    feeds: a.feeds || b.feeds,
     writes: b.writes.length === 0 ? a.writes : [...a.writes, ...b.writes],
   };
 }
@@ -1171,6 +1194,16 @@ function echoedText(script: ParsedScript): string | null {
   return texts.some((text) => text === null) ? null : texts.filter((text) => !/^-[neE]+$/.test(text ?? '')).join(' ');
 }
 
+/** Text that a command puts into the pipe behind it: the words of `echo`, the here-document of `cat`. */
+function printedText(name: string, danger: Danger, words: Words, redirections: readonly { text: string | null }[]): string | null {
+  if (danger.prints)
+    return words
+      .slice(1)
+      .map((word) => word ?? '')
+      .join(' ');
+  return name === 'cat' ? (redirections.find(({ text }) => text !== null)?.text ?? null) : null;
+}
+
 function spansOf(words: readonly LineWord[], at: readonly number[]): (readonly [number, number])[] {
   return at.flatMap((i) => {
     const word = words[i];
@@ -1212,10 +1245,6 @@ function argumentPieces(text: string): string[] {
   const equals = text.indexOf('=');
   if (equals > 0) return text.length > equals + 1 ? [text.slice(equals + 1)] : [];
   return /^-[A-Za-z][./~]/.test(text) ? [text.slice(2)] : [];
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 const MAX_QUOTE = 120;
