@@ -37,7 +37,8 @@ export class Gathered {
   readonly facts: Facts;
   readonly policy: Policy;
   readonly tool: ToolReading;
-  #risk: Risk;
+  /** After the arguments read so far. */
+  risk: Risk;
   #places: readonly FileContext[] | null = null;
 
   constructor(call: ToolCall, facts: Facts, policy: Policy, tool: ToolReading) {
@@ -45,7 +46,7 @@ export class Gathered {
     this.facts = facts;
     this.policy = policy;
     this.tool = tool;
-    this.#risk = tool.risk;
+    this.risk = tool.risk;
   }
 
   get mapped(): string {
@@ -70,7 +71,7 @@ export class Gathered {
   }
 
   raise(risk: Risk | null): void {
-    if (risk !== null && RISKS.indexOf(risk) > RISKS.indexOf(this.#risk)) this.#risk = risk;
+    if (risk !== null && RISKS.indexOf(risk) > RISKS.indexOf(this.risk)) this.risk = risk;
   }
 
   find(verdict: 'hold' | 'deny', code: ReasonCode, risk: Risk | null, message: string, policyPath: string): void {
@@ -170,7 +171,7 @@ export class Gathered {
     return {
       mappedTool: this.mapped,
       baseRisk: this.tool.risk,
-      risk: this.#risk,
+      risk: this.risk,
       findings: this.findings,
       commands: this.commands,
       paths: this.paths,
