@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { classify, isWrapper, type JsonObject, MAX_JSON_PARTS, type Risk, unwrapCall } from '../../policies/index.ts';
+import { classify, isWrapper, type JsonObject, MAX_JSON_PARTS, type Risk, TOOL_CLASSES, unwrapCall } from '../../policies/index.ts';
 import { callOf, DEFAULT_POLICY, factsWith, fastest, judge, policyWith } from './scene.ts';
 
 const read = (tool: string, args: JsonObject = {}, policy = DEFAULT_POLICY) => classify(callOf(tool, args), factsWith(), policy);
@@ -47,6 +47,9 @@ describe('names', () => {
     [{ openWorldHint: true, readOnlyHint: true }, 'green', 'green'],
     [{ readOnlyHint: true }, 'yellow', 'yellow'],
     [{ destructiveHint: false }, 'red', 'red'],
+    [{ openWorldHint: true }, 'red', 'red'],
+    [{ readOnlyHint: false }, 'red', 'red'],
+    [{ readOnlyHint: true }, 'red', 'red'],
     [{}, 'green', 'green'],
   ] as const)('hints %j on a tool mapped %s: %s', (annotations, mapped: Risk, risk: Risk) => {
     for (const trusted of [true, false])
@@ -57,6 +60,21 @@ describe('names', () => {
           policyWith({ riskMap: { w__get: mapped } }),
         ).baseRisk,
       ).toBe(risk);
+  });
+});
+
+describe('entries for tools', () => {
+  test.each(TOOL_CLASSES)('a tool of the class %s is judged as it', (name) => {
+    const policy = policyWith({ tools: { w__x: { class: name } } });
+    const args = { command: 'ls', path: 'output/a', url: 'https://github.com', branch: 'fix' };
+    const { mappedTool, baseRisk } = classify(callOf('w__x', args), factsWith(), policy);
+    expect([mappedTool, baseRisk]).toEqual([name, classify(callOf(name, args), factsWith(), policy).baseRisk]);
+  });
+
+  test('their own risk comes before that of their class and of the map', () => {
+    const policy = policyWith({ tools: { w__x: { class: 'send_email', risk: 'green' }, 'w__*': { risk: 'yellow' } } });
+    expect(classify(callOf('w__x'), factsWith(), policy).baseRisk).toBe('green');
+    expect(classify(callOf('w__y'), factsWith(), policy).baseRisk).toBe('yellow');
   });
 });
 

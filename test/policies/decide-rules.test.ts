@@ -296,6 +296,8 @@ describe('sequence rules', () => {
   });
 
   test('model calls are left alone', () => {
-    expect(judge(callOf('model_call'), { ...after('untrusted', 'private', 'code'), estimatedCost: 1 }).verdict).toBe('allow');
+    const policy = policyWith({ sequence: { outside: ['*'] } });
+    expect(judge(callOf('read_db'), after('untrusted', 'private'), policy).verdict).toBe('hold');
+    expect(judge(callOf('model_call'), { ...after('untrusted', 'private', 'code'), estimatedCost: 1 }, policy).verdict).toBe('allow');
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { REASON_CODES, type ReasonCode, simulateCases } from '../../policies/index.ts';
 import { DECISIONS } from './corpora/decisions.ts';
-import { DEFAULT_POLICY, policyWith } from './scene.ts';
+import { callOf, DEFAULT_POLICY, factsWith, judge, policyWith } from './scene.ts';
 
 const AGENT = { id: 'agent-1', autonomy: 'specialist', status: 'active' };
 
@@ -50,4 +50,18 @@ describe('the corpus of decisions', () => {
     const seen = new Set(DECISIONS.flatMap(({ codes = [] }) => codes));
     expect(REASON_CODES.filter((code) => !seen.has(code) && !elsewhere.includes(code))).toEqual([]);
   });
+});
+
+test('each loop limit that is exceeded is named', () => {
+  const { reasons } = judge(
+    callOf('read_db'),
+    factsWith({ history: { sameErrorRetries: 4, commentsIn30Min: 21, reviewCycles: 4, pairExchangesIn10Min: 9 } }),
+  );
+  expect(reasons.map(({ code, policyPath }) => [code, policyPath])).toEqual([
+    ['LOOP', 'loopDetection.retryLimit'],
+    ['LOOP', 'loopDetection.commentRateThreshold'],
+    ['LOOP', 'loopDetection.reviewCycleLimit'],
+    ['LOOP', 'loopDetection.pairExchangeLimit'],
+  ]);
+  expect(reasons[3]?.message).toContain('9 messages');
 });
