@@ -18,11 +18,11 @@ import {
   type WordPart,
 } from 'unbash';
 import { findOddCharacter } from './characters.ts';
-import { type FileRules, type GlobToken, isGatePath, isSecretPath, readGlob, readPath, readTree } from './filesystem.ts';
+import { aimsAtSecret, type FileRules, type GlobToken, isGatePath, isSecretPath, readGlob, readPath, readTree } from './filesystem.ts';
 import type { CommandReading, Finding, HostReading, PathReading, Risk } from './model.ts';
 import { type NetworkRules, readAuthority, readUrl } from './network.ts';
 import { type Danger, inspect, isAlwaysBlocked, isDestructiveCode, isDestructiveSql, programName, type Words } from './shell-danger.ts';
-import { findProfile, type KnownWord, listProfileNames, type Profile, readPattern, type WordUse } from './shell-profiles.ts';
+import { findProfile, type KnownWord, listProfileNames, type Profile, type WordUse } from './shell-profiles.ts';
 import { readWord } from './shell-words.ts';
 
 /** Compiled `allowlists.shell`; made by {@link compileShellRules} and read by nobody else. */
@@ -704,6 +704,13 @@ class Reader {
       case 'write':
         if (use.glob !== null) return 'what it writes to is a pattern';
         return this.#path(readPath(use.text, 'write', context, files));
+      case 'name':
+        return aimsAtSecret(use.text) ? this.#aimed(use.text) : null;
+      case 'stage': {
+        if (use.glob === null) return this.#readTarget(use.text, context);
+        const glob = readGlob(use.text, use.glob, context, files);
+        return this.#path({ ...glob, secret: glob.targeted });
+      }
       case 'read':
       case 'target': {
         if (use.glob !== null) return this.#path(readGlob(use.text, use.glob, context, files));
@@ -766,17 +773,18 @@ class Reader {
     return reading.secret ? `${name} names a secret file` : null;
   }
 
+  #aimed(pattern: string): string {
+    this.#secret(`${quote(pattern)} is aimed at secret files`);
+    return `${quote(pattern)} is aimed at secret files`;
+  }
+
   /** `HEAD~1`, `main..dev`, `HEAD:src/a.ts`, `:(exclude)docs`, `src/a.ts`. */
   #readTarget(text: string, context: ShellContext): string | null {
     const magic = /^:(?:\([^)]*\)|[!^/]+:?)/.exec(text);
     const path = magic === null ? text : text.slice(magic[0].length);
     if (path === '') return null;
     // git matches patterns itself, however they were quoted; one that is aimed at secrets names them.
-    const glob = readPattern(path);
-    if (glob !== null) {
-      const reading = readGlob(path, glob, context, this.#context.files);
-      return this.#path({ ...reading, secret: reading.targeted });
-    }
+    if (/[*?[]/.test(path) && aimsAtSecret(path)) return this.#aimed(path);
     const problem = this.#path(readPath(path, 'read', context, this.#context.files));
     if (problem !== null) return problem;
     for (let colon = path.indexOf(':'); colon >= 0; colon = path.indexOf(':', colon + 1)) {
@@ -1073,12 +1081,12 @@ class Reader {
     for (const [start, end, number] of items) {
       if (start < at) return false;
       const gap = source.slice(at, start);
-      const fits = number === previous ? /^(?:[ \t]|\\\n)*$/.test(gap) : isGap(gap);
+      const fits = number === previous ? /^(?:[ \t]|\\\n)*$/.test(gap) : isGap(gap, at === 0);
       if (!fits) return false;
       at = end;
       previous = number;
     }
-    return isGap(source.slice(at));
+    return isGap(source.slice(at), at === 0);
   }
 }
 
@@ -1112,8 +1120,22 @@ function merge(a: Effects, b: Effects): Effects {
 }
 
 /** White space, `|`, `&&`, `||`, `;`, line ends and comments; a comment starts behind white space or an operator. */
-function isGap(gap: string): boolean {
-  return /^(?:[ \t\n;|]|&&|\\\n|(?:(?<=[ \t\n;|&])|^)#[^\n]*)*$/.test(gap);
+function isGap(gap: string, atStart: boolean): boolean {
+  let opens = atStart;
+  for (let at = 0; at < gap.length; at++) {
+    const c = gap[at];
+    if (c === '\\' && gap[at + 1] === '\n') at++;
+    else if (c === '#' && opens) {
+      const end = gap.indexOf('\n', at);
+      if (end < 0) return true;
+      at = end;
+    } else if (c === '&' && gap[at + 1] === '&') {
+      at++;
+      opens = true;
+    } else if (c === ' ' || c === '\t' || c === '\n' || c === ';' || c === '|') opens = true;
+    else return false;
+  }
+  return true;
 }
 
 function fixedScope(scope: Scope, start: number, end: number): Scope {
