@@ -236,10 +236,13 @@ function findBracketEnd(raw: string, open: number): number | null {
 
 /** Expands braces in raw text without expansions, as bash does. Null: too many, or of a kind that is not read here. */
 function expandBraces(raw: string): string[] | null {
+  if (raw.length > MAX_BRACE_LENGTH) return null;
   const pieces = expandFrom(raw, { steps: 20_000 });
   // A dollar or backtick that is only text would start something else once the braces are gone.
   return pieces === null || pieces.length === 1 || !/[$`]/.test(raw) ? pieces : null;
 }
+
+const MAX_BRACE_LENGTH = 4096;
 
 interface Budget {
   steps: number;
@@ -248,7 +251,8 @@ interface Budget {
 function expandFrom(raw: string, budget: Budget): string[] | null {
   for (let open = nextUnquoted(raw, 0, '{'); open >= 0; open = nextUnquoted(raw, open + 1, '{')) {
     const group = readGroup(raw, open, budget);
-    if (group === null) return null;
+    budget.steps -= 50;
+    if (group === null || budget.steps < 0) return null;
     if (group === 'literal') continue;
     const before = raw.slice(0, open);
     const rest = expandFrom(raw.slice(group.end + 1), budget);
