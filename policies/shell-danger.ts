@@ -468,8 +468,8 @@ function containerCommand(words: Words): Inner[] {
 }
 
 function packageCommand(words: Words): Inner[] {
-  const verb = words.findIndex((word, at) => at > 0 && (word === 'exec' || word === 'x' || word === 'dlx'));
-  if (verb < 0) return [];
+  const verb = words.findIndex((word, at) => at > 0 && !word?.startsWith('-'));
+  if (!/^(?:exec|x|dlx)$/.test(words[verb] ?? '')) return [];
   return [...scriptOption(words, ['-c', '--call']), ...suffixes(words, verb + 1)];
 }
 
@@ -483,7 +483,7 @@ function gitCommand(words: Words): Inner[] {
   });
 }
 
-const MAX_SUFFIXES = 24;
+const MAX_SUFFIXES = 8;
 
 function suffixes(words: Words, from: number): Inner[] {
   const found: Inner[] = [];

@@ -16,12 +16,13 @@ export interface KnownWord {
  * How a command would use a part of one of its words:
  * - `read` its content, `tree` its content and everything below it, `write` it;
  * - `list` its name or the names in it, `walk` the names of everything below it;
- * - `target` git revision or path whose content may be shown;
+ * - `name` a pattern for names that a program matches itself;
+ * - `target` git revision or path whose content may be shown, `stage` one that is taken up into the index;
  * - `code` a file or folder whose content runs, `place` the working directory whose configuration runs;
  * - `argument` handed to a script, which may read it as a path or an address;
  * - `enter` the working directory of the commands behind it.
  */
-export type Usage = 'read' | 'tree' | 'write' | 'list' | 'walk' | 'target' | 'code' | 'place' | 'argument' | 'enter';
+export type Usage = 'read' | 'tree' | 'write' | 'list' | 'walk' | 'name' | 'target' | 'stage' | 'code' | 'place' | 'argument' | 'enter';
 
 /** One use; `text` is the part of word `at` that is meant. */
 export interface WordUse {
@@ -232,7 +233,7 @@ function mayFollow(value: string, kind: ValueKind): boolean {
 }
 
 function describeValueProblem(text: string, kind: ValueKind): string | null {
-  if (kind === 'word' && !/^[\w+][\w.,:+-]*$/.test(text)) return `"${text}" is not a plain name`;
+  if (kind === 'word' && !/^[\w+][\w+-]*%?$/.test(text)) return `"${text}" is not a plain name`;
   if (kind === 'number' && !/^[+-]?\d{1,15}[A-Za-z]{0,3}%?$/.test(text)) return `"${text}" is not a number`;
   return null;
 }
@@ -454,20 +455,9 @@ const matchFind: Matcher = (words) => {
   return { uses, guardsLeadingGlob: true };
 };
 
-/** A name test is a pattern however it was quoted; as a path it is judged relative to where the search works. */
-function nameTestUse(pattern: string, at: number): WordUse {
-  const text = pattern.replace(/^\/+/, '');
-  return { at, usage: 'list', text, glob: readPattern(text) };
-}
-
-/** The pieces of a pattern that a program matches itself, or null where the text is none. */
-export function readPattern(text: string): readonly GlobToken[] | null {
-  if (!/[*?[]/.test(text)) return null;
-  return text.split(/(\*+|\?|\[[^\]]*\])/).flatMap((piece): GlobToken[] => {
-    if (piece === '') return [];
-    if (piece.startsWith('*')) return [{ kind: 'star' }];
-    return piece === '?' || /^\[.*\]$/s.test(piece) ? [{ kind: 'one' }] : [piece];
-  });
+/** A name test is a pattern, however it was quoted. */
+function nameTestUse(text: string, at: number): WordUse {
+  return { at, usage: 'name', text, glob: null };
 }
 
 // ---- git ----------------------------------------------------------------------------------------------------------------
@@ -561,7 +551,7 @@ function gitProfile(subcommand: string, match: GitMatcher): [string, Profile] {
         if (words[at]?.value !== verb) return null;
         const fit = match(words, at + 1);
         if (fit === null || 'why' in fit) return fit;
-        return { uses: [{ at: 0, usage: 'place', text: '.', glob: null }, ...fit.uses], guardsLeadingGlob: true };
+        return { uses: [{ at: 0, usage: 'place', text: '.', glob: null }, ...fit.uses], guardsLeadingGlob: fit.guardsLeadingGlob ?? true };
       },
     },
   ];
@@ -592,7 +582,7 @@ const matchGitStatus: GitMatcher = (words, from) => {
 
 const matchGitAdd: GitMatcher = (words, from) => {
   const scanned = scan(words, from, GIT_ADD_OPTIONS);
-  return 'why' in scanned ? scanned : { uses: usesOf(words, scanned.operands, 'target') };
+  return 'why' in scanned ? scanned : { uses: usesOf(words, scanned.operands, 'stage'), guardsLeadingGlob: false };
 };
 
 const matchGitCommit: GitMatcher = (words, from) => {

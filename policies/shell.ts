@@ -18,11 +18,11 @@ import {
   type WordPart,
 } from 'unbash';
 import { findOddCharacter } from './characters.ts';
-import { type FileRules, type GlobToken, isGatePath, isSecretPath, readGlob, readPath, readTree } from './filesystem.ts';
+import { aimsAtSecret, type FileRules, type GlobToken, isGatePath, isSecretPath, readGlob, readPath, readTree } from './filesystem.ts';
 import type { CommandReading, Finding, HostReading, PathReading, Risk } from './model.ts';
 import { type NetworkRules, readAuthority, readUrl } from './network.ts';
 import { type Danger, inspect, isAlwaysBlocked, isDestructiveCode, isDestructiveSql, programName, type Words } from './shell-danger.ts';
-import { findProfile, type KnownWord, listProfileNames, type Profile, readPattern, type WordUse } from './shell-profiles.ts';
+import { findProfile, type KnownWord, listProfileNames, type Profile, type WordUse } from './shell-profiles.ts';
 import { readWord } from './shell-words.ts';
 
 /** Compiled `allowlists.shell`; made by {@link compileShellRules} and read by nobody else. */
@@ -84,10 +84,11 @@ export function compileShellRules(entries: readonly string[]): CompiledShellRule
   return errors.length > 0 ? { errors } : { rules: { byProgram } };
 }
 
-/** No program can be started with a longer argument on Linux (MAX_ARG_STRLEN). */
-const MAX_COMMAND_LENGTH = 131_072;
+/** Longer command lines are held unread: the parser's time grows faster than the length on input made to be slow. */
+const MAX_COMMAND_LENGTH = 32_768;
+const MAX_HERE_DOCUMENTS = 50;
 
-/** Reads a command line. Never throws; linear in its length; gives up, and so holds, beyond fixed numbers of commands. */
+/** Reads a command line. Never throws, and its time is bounded: it gives up, and so holds, beyond fixed sizes. */
 export function readShell(command: string, rules: ShellRules, context: ShellContext): ShellReading {
   const reader = new Reader(command, rules, context);
   reader.read();
@@ -175,10 +176,12 @@ interface LineWord {
   readonly feeds: boolean;
 }
 
-const MAX_COMMANDS = 500;
+const MAX_COMMANDS = 200;
+/** A longer word that needs more than decoding is held as it is. */
+const MAX_COMPLEX_WORD = 4096;
 const MAX_DEPTH = 16;
 const MAX_FINDINGS = 60;
-const MAX_WORDS = 20_000;
+const MAX_WORDS = 2000;
 
 class Reader {
   readonly reading: ShellReading = { findings: [], commands: [], paths: [], hosts: [], risk: null };
@@ -193,6 +196,7 @@ class Reader {
   /** The stretches of the original line that were understood: [start, end, command number]. */
   readonly #covered: [number, number, number][] = [];
   #commandNumber = 0;
+  #budget: number;
   #words = 0;
   /** Where a `cd` may have led, whatever the list says of it; only ever used to deny. */
   #looseCwd: string | null;
@@ -203,20 +207,42 @@ class Reader {
     this.#context = context;
     this.#places = [context.cwd];
     this.#looseCwd = context.cwd;
+    this.#budget = 20_000 + source.length * 4;
   }
 
   read(): void {
     const source = this.#source;
     if (source.trim() === '' || source.length > MAX_COMMAND_LENGTH) {
-      this.#hold(source.length > MAX_COMMAND_LENGTH ? 'The command is longer than a system accepts.' : 'The command is empty.', null);
+      this.#hold(source.length > MAX_COMMAND_LENGTH ? 'The command is too long to be read.' : 'The command is empty.', null);
       return;
     }
     const odd = findOddCharacter(source);
     if (odd !== null) this.#hold(`The command contains the character ${odd.name}, which hides what it does.`, null);
-    const script = parse(source);
+    const script = this.#parse(source);
+    if (script === null) return;
     this.#walkScript(script, { surround: null, place: (start, end) => [start, end], depth: 0, original: true });
     if (this.reading.commands.length === 0) this.#hold('The line contains no command.', null);
     if (this.reading.findings.length === 0 && !this.#isCovered()) this.#hold('A part of the line was not understood.', null);
+  }
+
+  /** The parser works without limits of its own on some nested input: what it gives up on is held. */
+  #parse(text: string): ParsedScript | null {
+    if (!this.#spend(text.length) || text.split('<<', MAX_HERE_DOCUMENTS + 1).length > MAX_HERE_DOCUMENTS) {
+      this.#hold('The command is nested too deeply to be read.', null);
+      return null;
+    }
+    try {
+      return parse(text);
+    } catch {
+      this.#hold('The command cannot be parsed.', null);
+      return null;
+    }
+  }
+
+  /** Texts inside texts are read again at every level; all of them together may only be a few times the line. */
+  #spend(characters: number): boolean {
+    this.#budget -= characters;
+    return this.#budget >= 0;
   }
 
   // -- findings
@@ -379,14 +405,16 @@ class Reader {
 
   /** Reads a text that a command would run. `span` is where it stands in the line, or null where it is put together. */
   #walkText(text: string, scope: Scope, span: readonly [number, number] | null): Effects {
-    if (scope.depth >= MAX_DEPTH || text.length > MAX_COMMAND_LENGTH) {
+    if (scope.depth >= MAX_DEPTH) {
       this.#hold('The command is nested too deeply to be read.', null);
       return NO_EFFECTS;
     }
     const [start, end] = span ?? scope.place(0, 0);
     const literal = this.#source.slice(start + 1, end - 1) === text;
     const place: Scope['place'] = literal ? (from, to) => [start + 1 + from, start + 1 + to] : () => [start, end];
-    return this.#walkScript(parse(text), {
+    const script = this.#parse(text);
+    if (script === null) return NO_EFFECTS;
+    return this.#walkScript(script, {
       surround: scope.surround ?? 'it is run by another command',
       place,
       depth: scope.depth + 1,
@@ -581,7 +609,8 @@ class Reader {
   }
 
   #host(reading: HostReading): void {
-    this.reading.hosts.push(reading);
+    const same = (other: HostReading) => other.given === reading.given && other.port === reading.port && other.scheme === reading.scheme;
+    if (!this.reading.hosts.some(same)) this.reading.hosts.push(reading);
     if (reading.verdict === 'listed') return;
     const refused = reading.verdict === 'refused';
     this.#find({
@@ -704,6 +733,13 @@ class Reader {
       case 'write':
         if (use.glob !== null) return 'what it writes to is a pattern';
         return this.#path(readPath(use.text, 'write', context, files));
+      case 'name':
+        return aimsAtSecret(use.text) ? this.#aimed(use.text) : null;
+      case 'stage': {
+        if (use.glob === null) return this.#readTarget(use.text, context);
+        const glob = readGlob(use.text, use.glob, context, files);
+        return this.#path({ ...glob, secret: glob.targeted });
+      }
       case 'read':
       case 'target': {
         if (use.glob !== null) return this.#path(readGlob(use.text, use.glob, context, files));
@@ -766,17 +802,18 @@ class Reader {
     return reading.secret ? `${name} names a secret file` : null;
   }
 
+  #aimed(pattern: string): string {
+    this.#secret(`${quote(pattern)} is aimed at secret files`);
+    return `${quote(pattern)} is aimed at secret files`;
+  }
+
   /** `HEAD~1`, `main..dev`, `HEAD:src/a.ts`, `:(exclude)docs`, `src/a.ts`. */
   #readTarget(text: string, context: ShellContext): string | null {
     const magic = /^:(?:\([^)]*\)|[!^/]+:?)/.exec(text);
     const path = magic === null ? text : text.slice(magic[0].length);
     if (path === '') return null;
     // git matches patterns itself, however they were quoted; one that is aimed at secrets names them.
-    const glob = readPattern(path);
-    if (glob !== null) {
-      const reading = readGlob(path, glob, context, this.#context.files);
-      return this.#path({ ...reading, secret: reading.targeted });
-    }
+    if (/[*?[]/.test(path) && aimsAtSecret(path)) return this.#aimed(path);
     const problem = this.#path(readPath(path, 'read', context, this.#context.files));
     if (problem !== null) return problem;
     for (let colon = path.indexOf(':'); colon >= 0; colon = path.indexOf(':', colon + 1)) {
@@ -836,16 +873,17 @@ class Reader {
     const span = scope.place(word.pos, word.end);
     const raw = word.text;
     if (++this.#words > MAX_WORDS) {
-      this.#hold('The line contains too many words to be read.', null);
-      return [{ ...UNKNOWN_WORD, raw, span }];
+      if (this.#words === MAX_WORDS + 1) this.#hold('The line contains too many words to be read.', null);
+      return [];
     }
     const read = readWord(raw);
     if (read.length !== 1 || read[0]?.problem === null) {
       return read.map(({ value, glob, problem }) => ({ value, glob, problem, loose: value, raw, span, nested: null, feeds: false }));
     }
+    const problem = read[0]?.problem ?? 'an expansion';
     const proven = provenText(word);
     if (proven !== null) return [{ value: proven, glob: null, problem: null, loose: proven, raw, span, nested: null, feeds: false }];
-    const problem = read[0]?.problem ?? 'an expansion';
+    if (raw.length > MAX_COMPLEX_WORD) return [{ ...UNKNOWN_WORD, problem, raw: raw.slice(0, MAX_COMPLEX_WORD), span }];
     const found = this.#walkParts(word, scope);
     const loose = this.#looseText(word);
     const shared = { value: null, glob: null, problem, raw, span, nested: found.effects, feeds: found.feeds };
@@ -855,16 +893,20 @@ class Reader {
   }
 
   /** Reads the commands that run inside a word. */
-  #walkParts(word: { readonly parts?: readonly WordPart[] | undefined }, scope: Scope): { effects: Effects; feeds: boolean } {
+  #walkParts(
+    word: { readonly parts?: readonly WordPart[] | undefined; readonly text: string },
+    scope: Scope,
+  ): { effects: Effects; feeds: boolean } {
     let effects = NO_EFFECTS;
     let feeds = false;
+    const { length } = word.text;
     const inside: Scope = {
       ...scope,
       surround: scope.surround ?? 'it runs inside a substitution',
       depth: scope.depth + 1,
       original: false,
     };
-    if (inside.depth > MAX_DEPTH) {
+    if (inside.depth > MAX_DEPTH || !this.#spend(length)) {
       this.#hold('The command is nested too deeply to be read.', null);
       return { effects, feeds };
     }
@@ -918,7 +960,7 @@ class Reader {
     };
     const parts = word.parts;
     if (parts === undefined) return word.value;
-    if (!parts.every((part) => take(part, false))) return null;
+    if (!parts.every((part) => text.length <= MAX_LOOSE_LENGTH && take(part, false))) return null;
     return text;
   }
 
@@ -943,7 +985,13 @@ class Reader {
     for (const element of elements) {
       const [word] = this.#readLineWords(element, scope);
       if (word?.nested) effects = merge(effects, word.nested);
-      if (item.value.type === 'Word' && item.index === undefined && item.append !== true && typeof word?.loose === 'string') {
+      if (
+        item.value.type === 'Word' &&
+        item.index === undefined &&
+        item.append !== true &&
+        typeof word?.loose === 'string' &&
+        word.loose.length <= MAX_LOOSE_LENGTH
+      ) {
         this.#variables.set(item.name, word.loose);
       }
     }
@@ -1073,16 +1121,19 @@ class Reader {
     for (const [start, end, number] of items) {
       if (start < at) return false;
       const gap = source.slice(at, start);
-      const fits = number === previous ? /^(?:[ \t]|\\\n)*$/.test(gap) : isGap(gap);
+      const fits = number === previous ? /^(?:[ \t]|\\\n)*$/.test(gap) : isGap(gap, at === 0);
       if (!fits) return false;
       at = end;
       previous = number;
     }
-    return isGap(source.slice(at));
+    return isGap(source.slice(at), at === 0);
   }
 }
 
 // ---- parts of the reader that need no state -------------------------------------------------------------------------------------
+
+/** Constants put into constants grow without end; no disguise of a command needs that much. */
+const MAX_LOOSE_LENGTH = 4096;
 
 const FIELD_BREAK = '\u0001';
 
@@ -1112,8 +1163,22 @@ function merge(a: Effects, b: Effects): Effects {
 }
 
 /** White space, `|`, `&&`, `||`, `;`, line ends and comments; a comment starts behind white space or an operator. */
-function isGap(gap: string): boolean {
-  return /^(?:[ \t\n;|]|&&|\\\n|(?:(?<=[ \t\n;|&])|^)#[^\n]*)*$/.test(gap);
+function isGap(gap: string, atStart: boolean): boolean {
+  let opens = atStart;
+  for (let at = 0; at < gap.length; at++) {
+    const c = gap[at];
+    if (c === '\\' && gap[at + 1] === '\n') at++;
+    else if (c === '#' && opens) {
+      const end = gap.indexOf('\n', at);
+      if (end < 0) return true;
+      at = end;
+    } else if (c === '&' && gap[at + 1] === '&') {
+      at++;
+      opens = true;
+    } else if (c === ' ' || c === '\t' || c === '\n' || c === ';' || c === '|') opens = true;
+    else return false;
+  }
+  return true;
 }
 
 function fixedScope(scope: Scope, start: number, end: number): Scope {
