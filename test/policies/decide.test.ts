@@ -65,3 +65,16 @@ test('each loop limit that is exceeded is named', () => {
   ]);
   expect(reasons[3]?.message).toContain('9 messages');
 });
+
+test('a cap is named by the line of the policy it comes from, or as the agent’s or task’s own', () => {
+  const task = { id: 't', type: 'social' as const, status: 'in_progress' as const, assigneeIds: [] };
+  const paths = (caps: object) =>
+    judge(callOf('read_db'), factsWith({ task, caps, estimatedCost: 50_000_000 })).reasons.map(({ policyPath }) => policyPath);
+  expect(paths({})).toEqual(['budgets.perRun.specialist', 'budgets.perTask.social', 'budgets.perAgentDaily.specialist']);
+  expect(paths({ run: 1, task: 2, agentDay: 3, fleetDay: 4 })).toEqual([
+    'agent.budgets.perRunCap',
+    'task.budget',
+    'agent.budgets.dailyCap',
+    'budgets.fleetDaily',
+  ]);
+});
