@@ -53,6 +53,7 @@ export function gatherArguments(gathered: Gathered): string | null {
       return null;
     default:
       gatherOperands(gathered, 'read');
+      gatherForeignCommand(gathered);
       return null;
   }
 }
@@ -123,6 +124,21 @@ function gatherShellOptions(gathered: Gathered): void {
     given.cwd !== ''
   )
     hold('Two different working directories are named.');
+}
+
+/**
+ * A tool that a map or a trusted hint made known, with a command among its arguments: a blocked or plainly destructive one counts as it
+ * does in a shell call. Whether its server runs commands is not known, so that an unlisted one alone means nothing.
+ */
+function gatherForeignCommand(gathered: Gathered): void {
+  const { command } = gathered.arguments;
+  if (!gathered.tool.known || typeof command !== 'string') return;
+  const before = gathered.findings.length;
+  const { risk } = gathered;
+  gathered.command(command);
+  const found = gathered.findings.splice(before);
+  gathered.risk = risk;
+  for (const finding of found) if (finding.verdict === 'deny' || finding.risk === 'red') gathered.add(finding);
 }
 
 /** Looking at a running process is harmless; typing into it is a command that nobody has read. */
