@@ -173,8 +173,9 @@ export function aimsAtSecret(pattern: string): boolean {
         .replace(/\[([^\]])\]/g, '$1')
         .replace(/\[[^\]]*\]/g, '?'),
     );
-    const isPlain = segment.length === 1 && segment[0]?.kind === 'text';
-    return isPlain ? isSecretName(text) || isGateName(text) : segmentAims(segment);
+    const [first, ...others] = segment;
+    if (first?.kind === 'text' && others.length === 0) return isSecretName(first.text) || isGateName(first.text);
+    return segmentAims(segment);
   });
 }
 

@@ -24,8 +24,8 @@ beforeAll(() => {
   workspace = join(folder, 'workspace');
   for (const name of ['bin', 'workspace/output', 'workspace/docs', 'workspace/memory']) mkdirSync(join(folder, name), { recursive: true });
   for (const name of PROGRAMS) {
-    // One write per call, so that the two ends of a pipe do not mix their records.
-    const recorder = `#!/bin/bash\nprintf -v all '%s\\x1f' ${name} "$@"\nprintf '%s\\x1e' "$all" >> "$RECORD"\n`;
+    // One file per process, so that the two ends of a pipe do not mix their records.
+    const recorder = `#!/bin/bash\nprintf '%s\\0' ${name} "$@" > "$RECORD/$$"\n`;
     writeFileSync(join(folder, 'bin', name), recorder);
     chmodSync(join(folder, 'bin', name), 0o755);
   }
@@ -33,15 +33,14 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What the programs received, one list of words per program, in the order in which they ran. */
+/** What the programs received, one list of words per program, in no particular order. */
 function runInBash(command: string): string[][] {
   const record = join(folder, 'record');
-  writeFileSync(record, '');
+  mkdirSync(record);
   spawnSync('/bin/bash', ['-f', '-c', command], { cwd: workspace, env: { PATH: join(folder, 'bin'), RECORD: record, LC_ALL: 'C.UTF-8' } });
-  return readFileSync(record, 'utf8')
-    .split('\x1e')
-    .filter((entry) => entry !== '')
-    .map((entry) => entry.split('\x1f').slice(0, -1));
+  const ran = readdirSync(record).map((name) => readFileSync(join(record, name), 'utf8').split('\0').slice(0, -1));
+  rmSync(record, { recursive: true });
+  return ran;
 }
 
 const plain = fc.constantFrom(
