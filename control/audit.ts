@@ -5,6 +5,7 @@
  */
 import { hash } from 'node:crypto';
 import { canonicalJson, type JsonObject } from '../policies/index.ts';
+import { storableJson } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 
 /** Who did something, always from the credential and never from a field that the caller sent. */
@@ -51,7 +52,8 @@ export async function appendAudit(tx: Tx, entries: readonly AuditEntry[]): Promi
   const head = await tx.selectFrom('audit_head').select(['seq', 'hash']).where('id', '=', 1).forUpdate().executeTakeFirstOrThrow();
   let { seq, hash: previous } = head;
   const rows = entries.map((entry) => {
-    const detailsText = canonicalJson(entry.details);
+    // Hashed as the database will give them back.
+    const details = JSON.parse(storableJson(JSON.stringify(entry.details))) as JsonObject;
     const row: ChainedRow = {
       seq: ++seq,
       at: entry.at,
@@ -60,11 +62,11 @@ export async function appendAudit(tx: Tx, entries: readonly AuditEntry[]): Promi
       action: entry.action,
       subject_type: entry.subjectType,
       subject_id: entry.subjectId,
-      details_hash: hash('sha256', detailsText),
+      details_hash: hash('sha256', canonicalJson(details)),
       prev_hash: previous,
     };
     previous = hashRow(row);
-    return { ...row, details: entry.details, hash: previous };
+    return { ...row, details, hash: previous };
   });
   await insertRows(tx, rows);
   await tx.updateTable('audit_head').set({ seq, hash: previous }).where('id', '=', 1).execute();
