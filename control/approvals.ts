@@ -523,7 +523,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     if (filter.status) query = query.where('status', '=', filter.status);
     if (filter.agentId) query = query.where('agent_id', '=', filter.agentId);
     if (filter.taskId) query = query.where('task_id', '=', filter.taskId);
-    if (filter.cursor) query = query.where('number', '<', Number(decodeCursor(filter.cursor)[0]));
+    if (filter.cursor) query = query.where('number', '<', decodeCursor(filter.cursor, ['number'])[0]);
     const rows = (await query.execute()) as ApprovalRow[];
     const page = rows.slice(0, filter.limit);
     const last = page.at(-1);
