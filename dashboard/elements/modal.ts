@@ -17,10 +17,10 @@ export class ModalElement extends LightElement {
   protected override render(): TemplateResult {
     return html`<dialog class="modal" aria-labelledby="${this.uid}-heading" @close=${() => emit(this, 'mc-close', null)} @click=${this.#onScrim}>
       <div class="modal-in">
-        <header class="modal-h">
+        <div class="modal-h">
           <h2 id="${this.uid}-heading" tabindex="-1">${this.heading}</h2>
           ${button({ label: 'Close', icon: 'x', iconOnly: true, kind: 'quiet', onClick: () => this.#dialog()?.close() })}
-        </header>
+        </div>
         ${this.content}
       </div>
     </dialog>`;

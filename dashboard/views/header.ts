@@ -83,7 +83,7 @@ export class HeaderElement extends SignalWatcher(LightElement) {
     const now = session.get();
     if (!now) return nothing;
     const { name, role } = now.operator;
-    return html`<button type="button" class="ava" popovertarget="account" aria-label="${name}, ${ROLE_WORDS[role]}: account, theme, settings">${initials(name)}</button>
+    return html`<button type="button" class="ava" popovertarget="account"><span aria-hidden="true">${initials(name)}</span><span class="sr">${name}, ${ROLE_WORDS[role]}: account, theme, settings</span></button>
       <div id="account" popover class="menu">
         <p class="menu-who"><b class="b">${name}</b><br /><span class="muted">${ROLE_WORDS[role]}</span></p>
         <div class="menu-theme" role="group" aria-label="Theme"><span class="lbl">Theme</span><div class="seg">${(
