@@ -34,7 +34,7 @@ export const ROLES = ['viewer', 'approver', 'operator', 'admin'] as const;
 /** Each role may do what the ones before it may (SPEC 8.1). */
 export type Role = (typeof ROLES)[number];
 
-export const ReasonSchema = z
+const ReasonSchema = z
   .object({ code: z.enum(REASON_CODES), message: z.string(), policyPath: z.string() })
   .meta({ id: 'Reason', description: 'Why a call was judged as it was: stable code, one sentence, the policy line it came from.' });
 
@@ -138,7 +138,7 @@ export const NewTokenSchema = z
   .object({ id: Id, token: z.string() })
   .meta({ id: 'NewToken', description: 'The secret is shown this once.' });
 
-export const LINK_STATES = ['none', 'connecting', 'connected', 'unauthorized', 'down'] as const;
+const LINK_STATES = ['none', 'connecting', 'connected', 'unauthorized', 'down'] as const;
 export const GatewaySchema = z
   .object({
     id: Id,
@@ -160,6 +160,8 @@ export const GatewayCreateSchema = z
   .object({ name: Text(120).min(1), url: Text(2048).nullable().optional(), token: Text(4096).nullable().optional() })
   .strict()
   .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
+
+export const GatewayUpdateSchema = GatewayCreateSchema.partial().meta({ id: 'GatewayUpdate' });
 
 const Artifacts = z
   .object({
@@ -615,12 +617,16 @@ export interface BeatEvent {
 
 /* ---------------------------------------------------------------- the gate (SPEC 3.1), spoken by the proxy */
 
-const JsonValue: z.ZodType<Json> = z.json() as z.ZodType<Json>;
+/** Any value that came out of JSON.parse; its depth and size were bounded when the body was read. */
+const JsonValue = z.custom<Json>((value) => value !== undefined);
+const JsonObjectValue = z.custom<JsonObject>((value) => typeof value === 'object' && value !== null && !Array.isArray(value), {
+  message: 'must be an object',
+});
 
 export const GateCallSchema = z
   .object({
     tool: Text(256).min(1),
-    arguments: z.record(z.string(), JsonValue) as unknown as z.ZodType<JsonObject>,
+    arguments: JsonObjectValue,
     callId: Text(512).min(1).optional(),
     agentId: Text(256).min(1).optional(),
     sessionKey: Text(512).optional(),
@@ -633,7 +639,6 @@ export const GateCallSchema = z
   })
   .strict()
   .meta({ id: 'GateCall' });
-export type GateCall = z.infer<typeof GateCallSchema>;
 
 export interface GateReason {
   code: string;
@@ -669,7 +674,6 @@ export const GateOutcomeSchema = z
   })
   .strict()
   .meta({ id: 'GateOutcome' });
-export type GateOutcome = z.infer<typeof GateOutcomeSchema>;
 
 export const RunCheckSchema = z
   .object({
@@ -693,4 +697,228 @@ export const HeartbeatSchema = z
     sessions: z.number().int().nonnegative().optional(),
   })
   .strict();
-export type Heartbeat = z.infer<typeof HeartbeatSchema>;
+
+/* ---------------------------------------------------------------- between a proxy and control (/internal/v1, cluster secret) */
+
+/** What a proxy must know of an agent to judge and attribute its calls. */
+export interface AgentPicture {
+  id: string;
+  name: string;
+  autonomy: (typeof AUTONOMY_LEVELS)[number];
+  status: (typeof AGENT_STATUSES)[number];
+  depth: number;
+  children: number;
+  currentTaskId: string | null;
+  toolPermissions: readonly string[] | null;
+  workspace: string | null;
+  gate: 'openclaw' | 'none';
+  gatewayId: string | null;
+  externalId: string | null;
+  /** Own caps in micro-dollars; null = the policy's. */
+  dailyCap: number | null;
+  perRunCap: number | null;
+  /** Hashes (SHA-256, hex) of the agent's live tokens. */
+  tokenHashes: readonly string[];
+}
+export interface GatewayPicture {
+  id: string;
+  name: string;
+  tokenHashes: readonly string[];
+}
+export interface TaskPicture {
+  id: string;
+  type: (typeof TASK_TYPES)[number];
+  status: (typeof TASK_STATUSES)[number];
+  assigneeIds: readonly string[];
+  sessionKey: string | null;
+  /** Own cap in micro-dollars; null = the policy's for its type. */
+  budget: number | null;
+}
+export interface SystemPicture {
+  estop: boolean;
+  /** Identifies the stop that a proxy acknowledges. */
+  stopId: string | null;
+  squadPaused: boolean;
+  activeAgents: number;
+}
+export interface PolicyPicture {
+  id: string;
+  version: string;
+  document: unknown;
+}
+
+/** An approval as a proxy needs it: to answer a waiting call and to judge it again. */
+export interface HoldState {
+  callId: string;
+  approvalId: string;
+  approvalNumber: number;
+  status: ApprovalStatus;
+  approver: string | null;
+  approverType: 'human' | 'agent' | 'system' | 'unknown';
+  note: string | null;
+  /** What runs instead of the caller's own arguments, when the approver edited them. */
+  editedArguments: JsonObject | null;
+  decidedAt: number | null;
+  grantExpiresAt: number | null;
+  /** The call that took the single use, if any. */
+  redeemedBy: string | null;
+  /** Micro-dollars the approver allowed above the caps. */
+  allowance: number;
+  waitingUntil: number;
+  deferred: boolean;
+}
+
+/** A held call in full, so that any proxy can take up its wait. */
+export interface HeldCall {
+  call: CallFacts;
+  /** The caller's own arguments, as judged. Kept encrypted at control until hold and grant have ended. */
+  arguments: JsonObject;
+  state: HoldState;
+}
+
+/** Everything a record says of a call apart from its arguments. Times are epoch milliseconds, money micro-dollars. */
+export interface CallFacts {
+  id: string;
+  /** Hash over agent, session, run, call id and digest (SPEC 3.1). */
+  key: string;
+  /** Hash over agent, session, run and call id, without the digest: finds a call id used again for other arguments. Null without a call id. */
+  slot: string | null;
+  digest: string;
+  entry: (typeof ENTRIES)[number];
+  agentId: string;
+  gatewayId: string | null;
+  sessionKey: string;
+  runId: string | null;
+  taskId: string | null;
+  callId: string | null;
+  traceId: string | null;
+  tool: string;
+  mappedTool: string;
+  toolKind: string | null;
+  cwd: string | null;
+  workspace: string | null;
+  at: number;
+}
+
+export interface JudgedFacts {
+  verdict: (typeof VERDICTS)[number];
+  risk: (typeof RISKS)[number];
+  reasons: readonly GateReason[];
+  policyVersion: string;
+  estimatedCost: number;
+  /** What `decide` was told besides the call, for replay (SPEC 10). */
+  facts: unknown;
+}
+
+/** Body of POST /internal/v1/holds. */
+export interface HoldRequest {
+  proxyId: string;
+  call: CallFacts;
+  judged: JudgedFacts;
+  arguments: JsonObject;
+  redacted: JsonObject;
+  preview: Preview;
+  summary: string;
+  /** An approval that the call came back with and that did not release it: its grant ends and a new one is opened. */
+  insufficient: string | null;
+}
+
+/** Redacted arguments, capped; `truncated` says that the record keeps only a part. */
+export type JournalEvent =
+  | {
+      type: 'held' | 'denied' | 'intent';
+      at: number;
+      call: CallFacts;
+      judged: JudgedFacts;
+      input: JsonObject;
+      summary: string;
+      approvalId: string | null;
+    }
+  | {
+      type: 'completed';
+      at: number;
+      id: string;
+      status: 'success' | 'failed' | 'unknown';
+      output: string | null;
+      error: string | null;
+      durationMs: number | null;
+      cost: number;
+    }
+  | { type: 'withdrawn'; at: number; id: string; reason: string }
+  | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
+  | { type: 'heartbeat'; at: number; gatewayId: string; pluginVersion: string; agents: readonly string[] }
+  | {
+      type: 'run';
+      at: number;
+      runId: string;
+      agentId: string;
+      sessionKey: string;
+      taskId: string | null;
+      allowed: boolean;
+      message: string | null;
+    };
+
+/** One line of a journal file: its place and the event. */
+export interface JournalEntry {
+  seq: number;
+  event: JournalEvent;
+}
+
+/** A call that is allowed and has no outcome yet, or ended a short while ago; how a proxy finds its way after a restart. */
+export interface KnownCall {
+  id: string;
+  key: string;
+  slot: string | null;
+  agentId: string;
+  gatewayId: string | null;
+  runId: string | null;
+  taskId: string | null;
+  state: 'held' | 'running' | 'ended';
+  verdict: (typeof VERDICTS)[number];
+  risk: (typeof RISKS)[number];
+  reasons: readonly GateReason[];
+  approval: { id: string; number: number } | null;
+  waitingUntil: number | null;
+  estimatedCost: number;
+  at: number;
+}
+
+/** Answer of POST /internal/v1/hello. */
+export interface HelloAnswer {
+  /** Last journal sequence number of this proxy that control has ingested. */
+  cursor: number;
+  /** Derived key for call digests, base64url. */
+  digestKey: string;
+  calls: readonly KnownCall[];
+  /** Settled spend per scope key, micro-dollars. */
+  spent: { readonly [scope: string]: number };
+}
+
+/** Lines of GET /internal/v1/stream (NDJSON). The first is always `picture`; a `beat` at least every second proves that control is reachable. */
+export type StreamMessage =
+  | {
+      type: 'picture';
+      at: number;
+      system: SystemPicture;
+      policy: PolicyPicture;
+      agents: readonly AgentPicture[];
+      gateways: readonly GatewayPicture[];
+      tasks: readonly TaskPicture[];
+    }
+  | { type: 'system'; at: number; system: SystemPicture }
+  | { type: 'policy'; at: number; policy: PolicyPicture }
+  | { type: 'agents'; at: number; changed: readonly AgentPicture[]; removed: readonly string[] }
+  | { type: 'gateways'; at: number; changed: readonly GatewayPicture[]; removed: readonly string[] }
+  | { type: 'tasks'; at: number; changed: readonly TaskPicture[]; removed: readonly string[] }
+  | { type: 'hold'; at: number; approvalId: string; status: ApprovalStatus }
+  /** Everything up to this revision has been sent; the proxy answers with POST /internal/v1/applied. */
+  | { type: 'mark'; at: number; revision: number }
+  | { type: 'beat'; at: number };
+
+/** Body of POST /internal/v1/stops/{stopId}: a proxy says that it refuses everything and when it last did not. */
+export interface StopAcknowledgement {
+  proxyId: string;
+  at: number;
+  lastAdmittedAt: number | null;
+  agents: readonly { id: string; lastAdmittedAt: number | null; withdrawnCalls: number }[];
+}

@@ -1,0 +1,154 @@
+/**
+ * mission-control: the command line, and the only place where the parts are put together. `start` runs control and proxy in one
+ * process; the other commands talk to the API. Exit codes: 0 done, 1 failed or refused, 2 wrong usage.
+ */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { pino } from 'pino';
+import { apiClient } from './control/commands/client.ts';
+import { doctor } from './control/commands/doctor.ts';
+import { connectOpenClaw } from './control/commands/openclaw.ts';
+import { startControl } from './control/main.ts';
+import { DEFAULT_BOUNDS } from './proxy/config.ts';
+import { startProxy } from './proxy/main.ts';
+import { readSettings, SettingsError } from './settings.ts';
+
+const here = import.meta.dirname;
+const { version } = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8')) as { version: string };
+const settings = () => readSettings(process.env, process.cwd());
+
+const program = new Command('mission-control')
+  .description('The gateway between OpenClaw agents and everything they can touch.')
+  .version(version)
+  .showHelpAfterError()
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+
+program.command('start').description('Run control, dashboard and proxy in this process').action(start);
+
+program
+  .command('sign-in')
+  .description('Print a new one-time sign-in link for the dashboard')
+  .action(async () => {
+    const client = apiClient(settings());
+    const { token } = await client.post<{ token: string }>('/sign-in-links', {});
+    console.log(`${settings().controlUrl}/sign-in#token=${token}`);
+  });
+
+program
+  .command('stop')
+  .description('Emergency stop: every new call of every kind is refused')
+  .option('--reason <text>', 'why; shown to everybody')
+  .option('--json', 'print the receipt as JSON')
+  .action(async ({ reason, json }: { reason?: string; json?: true }) => {
+    const receipt = await apiClient(settings()).post<StopSummary>('/emergency/stop', reason === undefined ? {} : { reason });
+    if (json) return console.log(JSON.stringify(receipt, null, 2));
+    const silent = receipt.proxies.filter((proxy) => proxy.acknowledgedAt !== null).length;
+    console.log(`Stopped at ${new Date(receipt.stoppedAt).toISOString()}. ${silent} of ${receipt.proxies.length} proxies confirmed.`);
+    console.log('Agents stay paused after a resume. Resume: npm run -s mc -- resume --note "why"');
+  });
+
+program
+  .command('resume')
+  .description('Lift the emergency stop; agents stay paused')
+  .requiredOption('--note <text>', 'why it is safe again')
+  .action(async ({ note }: { note: string }) => {
+    await apiClient(settings()).post('/emergency/resume', { note });
+    console.log('Resumed. Agents are still paused: restart each one when it may work again.');
+  });
+
+program
+  .command('doctor')
+  .description('Say what is connected, what is not, and how to mend it')
+  .option('--json', 'print the findings as JSON')
+  .action(async ({ json }: { json?: true }) => {
+    process.exitCode = (await doctor(settings(), json === true)) ? 0 : 1;
+  });
+
+program
+  .command('openclaw')
+  .description('Connect OpenClaw gateways')
+  .command('connect')
+  .description('Write plugin and settings into an OpenClaw configuration, after showing the difference')
+  .requiredOption('--config <file>', "the gateway's openclaw.json")
+  .option('--name <name>', 'name of this gateway in Mission Control', 'openclaw')
+  .option('--autonomy <level>', 'autonomy of agents that are registered now: intern, specialist or lead', 'specialist')
+  .option('--yes', 'do not ask')
+  .option('--undo', 'take everything back that an earlier connect wrote')
+  .action(async (options: { config: string; name: string; autonomy: string; yes?: true; undo?: true }) => {
+    process.exitCode = (await connectOpenClaw(settings(), options)) ? 0 : 1;
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(error instanceof SettingsError ? `Cannot start, a setting is wrong:\n${error.message}` : message(error));
+  process.exit(1);
+}
+
+interface StopSummary {
+  stoppedAt: number;
+  proxies: { acknowledgedAt: number | null }[];
+}
+
+async function start(): Promise<void> {
+  const config = settings();
+  const log = pino({ level: config.MC_LOG_LEVEL, base: null }, pino.destination({ dest: 2, sync: false }));
+  const clusterSecret = randomBytes(32).toString('base64url');
+  const control = await startControl(
+    {
+      host: config.MC_HOST,
+      port: config.MC_CONTROL_PORT,
+      dataDir: config.dataDir,
+      keyDir: config.keyDir,
+      adminToken: config.MC_ADMIN_TOKEN,
+      clusterSecret,
+      openclaw: config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
+      dashboardDir: join(here, 'dashboard', 'dist'),
+      version,
+    },
+    log,
+    Date.now,
+  );
+  const proxy = await startProxy(
+    {
+      host: config.MC_HOST,
+      port: config.MC_PROXY_PORT,
+      journalDir: join(config.dataDir, 'journal'),
+      controlUrl: control.url,
+      clusterSecret,
+      metricsToken: config.MC_METRICS_TOKEN,
+      bounds: DEFAULT_BOUNDS,
+    },
+    log,
+    Date.now,
+  );
+  console.log(
+    `\nMission Control ${version} is ready.\n\n  Dashboard  ${control.url}\n  Gate       ${proxy.url}\n\n  Sign in (once, within a day):\n  ${await control.signInLink()}\n`,
+  );
+
+  let stopping = false;
+  const stop = async (signal: string) => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ signal }, 'stopping: finishing what is under way');
+    await proxy.close();
+    await control.close();
+    process.exit(0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      stop(signal).catch((error) => {
+        log.error({ err: error }, 'could not stop in order');
+        process.exit(1);
+      });
+    });
+  }
+}
+
+function message(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause instanceof Error ? `\n  because: ${error.cause.message}` : '';
+  return `${error.message}${cause}`;
+}

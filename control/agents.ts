@@ -1,0 +1,527 @@
+/**
+ * The agents: who they are, what binds them, and whether they may act. A status change binds at the gate as soon as the
+ * proxies have it; what else follows (held calls withdrawn, tasks blocked, live OpenClaw runs aborted) happens here, once,
+ * whoever asked for it.
+ */
+import { randomUUID } from 'node:crypto';
+import { type JsonObject, microsFromUsd, usdFromMicros } from '../policies/index.ts';
+import type { Alerts } from './alerts.ts';
+import type { Actor } from './audit.ts';
+import { type Auth, issueCredential } from './auth.ts';
+import { recordChanges, touch } from './changes.ts';
+import type { ActivityType, Agent, AgentCreate, AgentUpdate } from './contract.ts';
+import { type Db, json, type Tx } from './db/database.ts';
+import type { AgentsTable } from './db/schema.ts';
+import { decodeCursor, encodeCursor } from './paging.ts';
+import type { ActivePolicy } from './policies.ts';
+import { notFound, Refusal } from './problem.ts';
+import type { Tasks } from './tasks.ts';
+
+export type Agents = ReturnType<typeof createAgents>;
+type AgentRow = Omit<AgentsTable, 'model_config' | 'tool_permissions' | 'metadata'> & {
+  model_config: Agent['modelConfig'];
+  tool_permissions: string[] | null;
+  metadata: Record<string, unknown>;
+};
+
+interface Dependencies {
+  db: Db;
+  clock: () => number;
+  auth: Auth;
+  tasks: Tasks;
+  activePolicy: () => ActivePolicy;
+  published: () => void;
+  /** Withdraws what the agent has held; in the transaction that stops it. */
+  withdrawHeld: (tx: Tx, agentId: string, reason: string, now: number) => Promise<void>;
+  alerts: Alerts;
+  /** Aborts live runs in OpenClaw, session by session. */
+  abortRuns: (gatewayId: string, sessionKeys: readonly string[]) => Promise<unknown>;
+}
+
+export function createAgents({ db, clock, auth, tasks, activePolicy, published, alerts, withdrawHeld, abortRuns }: Dependencies) {
+  /** By name. */
+  async function list(filter: {
+    status?: Agent['status'] | undefined;
+    limit: number;
+    cursor?: string | undefined;
+  }): Promise<{ items: Agent[]; nextCursor: string | null }> {
+    let query = db
+      .selectFrom('agents')
+      .selectAll()
+      .where('removed_at', 'is', null)
+      .orderBy('name')
+      .limit(filter.limit + 1);
+    if (filter.status) query = query.where('status', '=', filter.status);
+    if (filter.cursor) query = query.where('name', '>', String(decodeCursor(filter.cursor)[0]));
+    const rows = (await query.execute()) as AgentRow[];
+    const page = rows.slice(0, filter.limit);
+    const last = page.at(-1);
+    return { items: await view(page), nextCursor: rows.length > filter.limit && last ? encodeCursor([last.name]) : null };
+  }
+
+  /** How many there are, and how many of them are active. */
+  async function count(): Promise<{ all: number; active: number }> {
+    const row = await db
+      .selectFrom('agents')
+      .select((eb) => [eb.fn.countAll<number>().as('all'), eb.fn.countAll<number>().filterWhere('status', '=', 'active').as('active')])
+      .where('removed_at', 'is', null)
+      .executeTakeFirstOrThrow();
+    return { all: Number(row.all), active: Number(row.active) };
+  }
+
+  async function get(id: string): Promise<Agent> {
+    const agent = await find(id);
+    if (!agent) throw notFound('agent', id);
+    return agent;
+  }
+
+  async function find(id: string): Promise<Agent | null> {
+    const row = await db.selectFrom('agents').selectAll().where('id', '=', id).where('removed_at', 'is', null).executeTakeFirst();
+    return row ? ((await view([row as AgentRow]))[0] ?? null) : null;
+  }
+
+  /** Registers an agent. @throws Refusal 409 for a taken name or OpenClaw identity, 400 for an unknown parent or gateway. */
+  async function create(actor: Actor, input: AgentCreate): Promise<Agent> {
+    const id = randomUUID();
+    await db.transaction().execute((tx) => createIn(tx, actor, id, input));
+    published();
+    return get(id);
+  }
+
+  async function createIn(tx: Tx, actor: Actor, id: string, input: AgentCreate): Promise<void> {
+    const now = clock();
+    await refuseConflicts(tx, id, input);
+    const parent = input.parentId ? await liveRow(tx, input.parentId) : null;
+    await tx
+      .insertInto('agents')
+      .values({
+        id,
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+        name: input.name,
+        session_key: input.sessionKey ?? null,
+        autonomy: input.autonomyLevel ?? 'intern',
+        status: 'active',
+        status_reason: null,
+        status_changed_at: now,
+        gate: input.gate ?? 'none',
+        gateway_id: input.gatewayId ?? null,
+        external_id: input.externalId ?? null,
+        workspace: input.workspace ?? null,
+        model_config: json(input.modelConfig ?? {}),
+        tool_permissions: input.toolPermissions ? json(input.toolPermissions) : null,
+        daily_cap: capOf(input.budgets?.dailyCap),
+        per_run_cap: capOf(input.budgets?.perRunCap),
+        current_task_id: input.currentTaskId ?? null,
+        parent_id: parent?.id ?? null,
+        depth: parent ? parent.depth + 1 : 0,
+        last_heartbeat: null,
+        last_call_at: null,
+        error_streak: 0,
+        total_spend: 0,
+        soul_hash: input.soulHash ?? null,
+        metadata: json(input.metadata ?? {}),
+        removed_at: null,
+      })
+      .execute();
+    await recordChanges(tx, [
+      {
+        at: now,
+        actor,
+        action: 'agent.created',
+        topic: 'agent',
+        id,
+        details: { ...input } as JsonObject,
+        activity: { type: 'agent_created', agentId: id, summary: `${input.name} was registered` },
+        touches: input.gatewayId ? [['gateway', input.gatewayId]] : [],
+      },
+    ]);
+  }
+
+  /** @param revision from If-Match; null = whatever it is now. @throws Refusal 412 when it has changed since. */
+  async function update(actor: Actor, id: string, input: AgentUpdate, revision: number | null): Promise<Agent> {
+    await db.transaction().execute(async (tx) => {
+      const before = await liveRow(tx, id);
+      if (revision !== null && revision !== before.revision) {
+        throw new Refusal(412, 'CHANGED', `${before.name} was changed by somebody else meanwhile; fetch it again.`);
+      }
+      await refuseConflicts(tx, id, input);
+      const now = clock();
+      await tx
+        .updateTable('agents')
+        .set({
+          updated_at: now,
+          revision: before.revision + 1,
+          ...(input.name !== undefined && { name: input.name }),
+          ...(input.sessionKey !== undefined && { session_key: input.sessionKey }),
+          ...(input.autonomyLevel !== undefined && { autonomy: input.autonomyLevel }),
+          ...(input.gate !== undefined && { gate: input.gate }),
+          ...(input.gatewayId !== undefined && { gateway_id: input.gatewayId }),
+          ...(input.externalId !== undefined && { external_id: input.externalId }),
+          ...(input.workspace !== undefined && { workspace: input.workspace }),
+          ...(input.modelConfig !== undefined && { model_config: json(input.modelConfig) }),
+          ...(input.toolPermissions !== undefined && { tool_permissions: input.toolPermissions ? json(input.toolPermissions) : null }),
+          ...(input.budgets?.dailyCap !== undefined && { daily_cap: capOf(input.budgets.dailyCap) }),
+          ...(input.budgets?.perRunCap !== undefined && { per_run_cap: capOf(input.budgets.perRunCap) }),
+          ...(input.currentTaskId !== undefined && { current_task_id: input.currentTaskId }),
+          ...(input.soulHash !== undefined && { soul_hash: input.soulHash }),
+          ...(input.metadata !== undefined && { metadata: json(input.metadata) }),
+        })
+        .where('id', '=', id)
+        .execute();
+      await recordChanges(tx, [
+        {
+          at: now,
+          actor,
+          action: 'agent.updated',
+          topic: 'agent',
+          id,
+          details: { ...input } as JsonObject,
+          activity: { type: 'agent_updated', agentId: id, summary: `${input.name ?? before.name} was changed` },
+        },
+      ]);
+    });
+    published();
+    return get(id);
+  }
+
+  /** New calls are refused until the agent is restarted. Held calls stay: after a restart they can still be approved and run. */
+  async function pause(actor: Actor, id: string, reason: string | null): Promise<Agent> {
+    return change(actor, id, 'paused', reason, 'agent_paused', 'was paused');
+  }
+
+  /** The agent finishes its current task; calls outside it are refused. */
+  async function drain(actor: Actor, id: string, reason: string | null): Promise<Agent> {
+    return change(actor, id, 'drained', reason, 'agent_drained', 'finishes its task and then pauses');
+  }
+
+  /** Everything is refused, held calls are withdrawn, its tasks are blocked, and an alert is raised (SPEC 7). */
+  async function quarantine(actor: Actor, id: string, reason: string | null): Promise<Agent> {
+    return change(actor, id, 'quarantined', reason, 'agent_quarantined', 'was quarantined');
+  }
+
+  /** Back to active, error streak cleared; ends any pause of this agent, the squad's included (SPEC 8.3). */
+  async function restart(actor: Actor, id: string, reason: string | null): Promise<Agent> {
+    return change(actor, id, 'active', reason, 'agent_restarted', 'is active again');
+  }
+
+  /** Retires an agent: its tokens are revoked, its records stay. */
+  async function remove(actor: Actor, id: string): Promise<void> {
+    await db.transaction().execute(async (tx) => {
+      const row = await liveRow(tx, id);
+      const now = clock();
+      await applyStatus(tx, actor, row, 'stopped', 'deleted', 'agent_stopped', 'was removed');
+      await tx.updateTable('agents').set({ removed_at: now }).where('id', '=', id).execute();
+      await tx
+        .updateTable('credentials')
+        .set({ revoked_at: now })
+        .where('kind', '=', 'agent')
+        .where('owner_id', '=', id)
+        .where('revoked_at', 'is', null)
+        .execute();
+    });
+    published();
+    abortSoon(id);
+  }
+
+  async function change(
+    actor: Actor,
+    id: string,
+    status: Agent['status'],
+    reason: string | null,
+    activity: ActivityType,
+    words: string,
+  ): Promise<Agent> {
+    await db.transaction().execute(async (tx) => applyStatus(tx, actor, await liveRow(tx, id), status, reason, activity, words));
+    published();
+    if (status !== 'active' && status !== 'drained') abortSoon(id);
+    return get(id);
+  }
+
+  /** The gate refuses already; aborting in OpenClaw only ends the run sooner, so nobody waits for it and its failure is shown by the link. */
+  function abortSoon(id: string): void {
+    liveSessions(db, id, clock())
+      .then(({ gatewayId, sessionKeys }) => (gatewayId && sessionKeys.length > 0 ? abortRuns(gatewayId, sessionKeys) : undefined))
+      .catch(() => {});
+  }
+
+  async function applyStatus(
+    tx: Tx,
+    actor: Actor,
+    before: AgentRow,
+    status: Agent['status'],
+    reason: string | null,
+    activity: ActivityType,
+    words: string,
+  ): Promise<void> {
+    const now = clock();
+    await tx
+      .updateTable('agents')
+      .set({
+        status,
+        status_reason: reason,
+        status_changed_at: now,
+        updated_at: now,
+        revision: before.revision + 1,
+        ...(status === 'active' && { error_streak: 0 }),
+      })
+      .where('id', '=', before.id)
+      .execute();
+    await recordChanges(tx, [
+      {
+        at: now,
+        actor,
+        action: `agent.${status === 'active' ? 'restarted' : status}`,
+        topic: 'agent',
+        id: before.id,
+        details: { from: before.status, to: status, reason },
+        activity: {
+          type: activity,
+          agentId: before.id,
+          summary: `${before.name} ${words}${reason ? `: ${reason}` : ''}`,
+          details: { from: before.status },
+        },
+      },
+    ]);
+    if (status === 'quarantined') {
+      await alerts.raise(tx, {
+        type: 'agent_quarantined',
+        severity: 'high',
+        agentId: before.id,
+        message: `${before.name} is quarantined by ${actor.name}${reason ? `: ${reason}` : ''}`,
+      });
+    }
+    if (status === 'active') await alerts.clear(tx, 'agent_quarantined', before.id, 'the agent is active again');
+    if (status === 'active') await endSquadPause(tx, now);
+    if (status === 'quarantined' || status === 'stopped') {
+      await withdrawHeld(tx, before.id, `${before.name} ${words}`, now);
+      await tasks.blockTasksOf(tx, before.id, `${before.name} ${words}${reason ? `: ${reason}` : ''}`);
+    }
+  }
+
+  /**
+   * Pauses every active or draining agent, in the caller's transaction.
+   * @returns the agents that this paused.
+   */
+  async function pauseAll(tx: Tx, actor: Actor, reason: string): Promise<AgentRow[]> {
+    const rows = (await tx
+      .selectFrom('agents')
+      .selectAll()
+      .where('removed_at', 'is', null)
+      .where('status', 'in', ['active', 'drained'])
+      .orderBy('id')
+      .forUpdate()
+      .execute()) as AgentRow[];
+    for (const row of rows) await applyStatus(tx, actor, row, 'paused', reason, 'agent_paused', 'was paused');
+    return rows;
+  }
+
+  async function issueToken(actor: Actor, id: string) {
+    const issued = await db.transaction().execute(async (tx) => {
+      const row = await liveRow(tx, id);
+      const credential = await issueCredential(tx, 'agent', id, clock());
+      await recordChanges(tx, [
+        {
+          at: clock(),
+          actor,
+          action: 'token.issued',
+          topic: 'agent',
+          id,
+          details: { tokenId: credential.id },
+          activity: { type: 'token_issued', agentId: id, summary: `A token for ${row.name} was issued` },
+        },
+      ]);
+      return credential;
+    });
+    published();
+    return issued;
+  }
+
+  async function revokeToken(actor: Actor, id: string, tokenId: string): Promise<void> {
+    await db.transaction().execute(async (tx) => {
+      const row = await liveRow(tx, id);
+      await auth.revoke(tx, 'agent', id, tokenId);
+      await recordChanges(tx, [
+        {
+          at: clock(),
+          actor,
+          action: 'token.revoked',
+          topic: 'agent',
+          id,
+          details: { tokenId },
+          activity: { type: 'token_revoked', agentId: id, summary: `A token of ${row.name} was revoked` },
+        },
+      ]);
+    });
+    published();
+  }
+
+  /** Marks agents as seen by the plugin of their gateway; not an audited change. */
+  async function markHeartbeat(tx: Tx, ids: readonly string[], at: number): Promise<void> {
+    if (ids.length === 0) return;
+    await tx
+      .updateTable('agents')
+      .set({ last_heartbeat: at })
+      .where('id', 'in', [...ids])
+      .execute();
+    await touch(
+      tx,
+      ids.map((id) => ({ topic: 'agent', entity_id: id, at })),
+    );
+  }
+
+  async function refuseConflicts(tx: Tx, id: string, input: AgentUpdate): Promise<void> {
+    if (input.name !== undefined) {
+      const taken = await tx
+        .selectFrom('agents')
+        .select('id')
+        .where('name', '=', input.name)
+        .where('id', '<>', id)
+        .where('removed_at', 'is', null)
+        .executeTakeFirst();
+      if (taken) throw new Refusal(409, 'NAME_TAKEN', `An agent named "${input.name}" exists already.`);
+    }
+    if (input.gatewayId) {
+      const gateway = await tx
+        .selectFrom('gateways')
+        .select('id')
+        .where('id', '=', input.gatewayId)
+        .where('removed_at', 'is', null)
+        .executeTakeFirst();
+      if (!gateway) throw new Refusal(400, 'UNKNOWN_GATEWAY', `There is no gateway with the id "${input.gatewayId}".`);
+      if (input.externalId) {
+        const taken = await tx
+          .selectFrom('agents')
+          .select('name')
+          .where('gateway_id', '=', input.gatewayId)
+          .where('external_id', '=', input.externalId)
+          .where('id', '<>', id)
+          .where('removed_at', 'is', null)
+          .executeTakeFirst();
+        if (taken)
+          throw new Refusal(409, 'IDENTITY_TAKEN', `${taken.name} is registered as "${input.externalId}" of this gateway already.`);
+      }
+    }
+  }
+
+  async function view(rows: readonly AgentRow[]): Promise<Agent[]> {
+    if (rows.length === 0) return [];
+    const { policy, today } = activePolicy();
+    const ids = rows.map((row) => row.id);
+    const day = today(clock());
+    const spend = await db
+      .selectFrom('spend')
+      .select(['scope', 'micros'])
+      .where(
+        'scope',
+        'in',
+        ids.map((id) => `agent-day:${id}:${day}`),
+      )
+      .execute();
+    const pending = await db
+      .selectFrom('approvals')
+      .select(['agent_id', (eb) => eb.fn.countAll<number>().as('count')])
+      .where('status', '=', 'pending')
+      .where('agent_id', 'in', ids)
+      .groupBy('agent_id')
+      .execute();
+    const spentToday = new Map(spend.map((row) => [row.scope, row.micros]));
+    const waiting = new Map(pending.map((row) => [row.agent_id, Number(row.count)]));
+    return rows.map((row) => {
+      const cap = row.daily_cap ?? policy.capsFor(row.autonomy, null).agentDay;
+      return {
+        id: row.id,
+        createdAt: row.created_at,
+        updatedAt: row.updated_at,
+        revision: row.revision,
+        name: row.name,
+        sessionKey: row.session_key,
+        autonomyLevel: row.autonomy,
+        status: row.status,
+        statusReason: row.status_reason,
+        statusChangedAt: row.status_changed_at,
+        gate: row.gate,
+        gatewayId: row.gateway_id,
+        externalId: row.external_id,
+        workspace: row.workspace,
+        modelConfig: row.model_config,
+        toolPermissions: row.tool_permissions,
+        budgets: { dailyCap: usdOf(row.daily_cap), perRunCap: usdOf(row.per_run_cap) },
+        currentTaskId: row.current_task_id,
+        parentId: row.parent_id,
+        depth: row.depth,
+        lastHeartbeat: row.last_heartbeat,
+        lastCallAt: row.last_call_at,
+        errorStreak: row.error_streak,
+        totalSpend: usdFromMicros(row.total_spend),
+        todaySpend: usdFromMicros(spentToday.get(`agent-day:${row.id}:${day}`) ?? 0),
+        todayCap: usdOf(cap),
+        pendingApprovals: waiting.get(row.id) ?? 0,
+        soulHash: row.soul_hash,
+        metadata: row.metadata,
+      };
+    });
+  }
+
+  return {
+    list,
+    count,
+    get,
+    find,
+    create,
+    createIn,
+    update,
+    remove,
+    pause,
+    drain,
+    quarantine,
+    restart,
+    pauseAll,
+    issueToken,
+    revokeToken,
+    markHeartbeat,
+    listTokens: (id: string) => auth.listCredentials('agent', id),
+  };
+}
+
+async function liveRow(tx: Tx, id: string): Promise<AgentRow> {
+  const row = await tx.selectFrom('agents').selectAll().where('id', '=', id).where('removed_at', 'is', null).forUpdate().executeTakeFirst();
+  if (!row) throw notFound('agent', id);
+  return row as AgentRow;
+}
+
+/** Sessions of an agent with a run in the last hour. */
+async function liveSessions(db: Db, agentId: string, now: number): Promise<{ gatewayId: string | null; sessionKeys: string[] }> {
+  const rows = await db
+    .selectFrom('runs')
+    .innerJoin('agents', 'agents.id', 'runs.agent_id')
+    .select(['agents.gateway_id', 'runs.session_key'])
+    .where('runs.agent_id', '=', agentId)
+    .where('runs.status', '=', 'running')
+    .where('runs.last_seen_at', '>', now - 60 * 60 * 1000)
+    .distinct()
+    .execute();
+  return { gatewayId: rows[0]?.gateway_id ?? null, sessionKeys: rows.flatMap((row) => (row.session_key ? [row.session_key] : [])) };
+}
+
+/** The squad's pause is over once no agent is paused any more. */
+async function endSquadPause(tx: Tx, now: number): Promise<void> {
+  const ended = await tx
+    .updateTable('system_state')
+    .set({ squad_paused: false, squad_paused_at: null, squad_paused_by: null })
+    .where('id', '=', 1)
+    .where('squad_paused', '=', true)
+    .where((eb) => eb.not(eb.exists(eb.selectFrom('agents').select('id').where('status', '=', 'paused').where('removed_at', 'is', null))))
+    .returning('id')
+    .executeTakeFirst();
+  if (ended) await touch(tx, [{ topic: 'system', entity_id: 'squad', at: now }]);
+}
+
+function capOf(usd: number | null | undefined): number | null {
+  return usd === null || usd === undefined ? null : microsFromUsd(usd);
+}
+
+function usdOf(micros: number | null): number | null {
+  return micros === null ? null : usdFromMicros(micros);
+}

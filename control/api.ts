@@ -1,0 +1,305 @@
+/**
+ * The control API: one Hono app with authentication, roles, idempotency and one error handler. Routes are declared in
+ * `routes/`; this file owns what holds for all of them.
+ */
+import { hash, randomUUID, timingSafeEqual } from 'node:crypto';
+import { OpenAPIHono } from '@hono/zod-openapi';
+import type { Context, MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
+import { HTTPException } from 'hono/http-exception';
+import { secureHeaders } from 'hono/secure-headers';
+import type { Agents } from './agents.ts';
+import type { Alerts } from './alerts.ts';
+import type { Approvals } from './approvals.ts';
+import type { Auth, Principal } from './auth.ts';
+import type { Broadcast } from './broadcast.ts';
+import type { Calls } from './calls.ts';
+import { type Overview, type Problem, SessionCreateSchema, SessionSchema } from './contract.ts';
+import type { Db } from './db/database.ts';
+import type { Emergency } from './emergency.ts';
+import { eventStream } from './events.ts';
+import type { Gateways } from './gateways.ts';
+import type { Keys } from './keys.ts';
+import type { Operators } from './operators.ts';
+import type { Policies } from './policies.ts';
+import { Refusal } from './problem.ts';
+import { agentRoutes } from './routes/agents.ts';
+import { approvalRoutes } from './routes/approvals.ts';
+import { policyRoutes } from './routes/policies.ts';
+import { recordRoutes } from './routes/records.ts';
+import type { Api, ApiEnv } from './routes/route.ts';
+import { systemRoutes } from './routes/system.ts';
+import { taskRoutes } from './routes/tasks.ts';
+import type { Tasks } from './tasks.ts';
+
+const COOKIE = 'mc_session';
+const BODY_MAX_BYTES = 1024 * 1024;
+/** A simulation carries up to a thousand calls. */
+const SIMULATE_MAX_BYTES = 8 * 1024 * 1024;
+/** A changed cap binds within 300 ms (SPEC 8.3); a proxy that does not confirm by then is left to its own staleness. */
+const BIND_MS = 300;
+const IDEMPOTENCY_KEEP_MS = 24 * 60 * 60 * 1000;
+
+export interface Services {
+  db: Db;
+  clock: () => number;
+  keys: Keys;
+  auth: Auth;
+  agents: Agents;
+  tasks: Tasks;
+  approvals: Approvals;
+  policies: Policies;
+  alerts: Alerts;
+  calls: Calls;
+  gateways: Gateways;
+  operators: Operators;
+  emergency: Emergency;
+  broadcast: Broadcast;
+  overview: () => Promise<Overview>;
+  /** Resolves when every connected proxy judges by what has been committed, or after the given time. */
+  caughtUp: (timeoutMs: number) => Promise<void>;
+  version: string;
+  log: { error: (fields: object, message: string) => void; info: (fields: object, message: string) => void };
+}
+
+/** Builds the app that answers everything under /api. */
+export function createApi(services: Services): Api {
+  const app: Api = new OpenAPIHono<ApiEnv>();
+  app.use('*', requestId, secureHeaders(), limitBodies());
+  app.onError((error, context) => answerError(error, context, services));
+  app.notFound((context) =>
+    problem(context, 404, 'NOT_FOUND', `There is no ${context.req.method} ${context.req.path}. The API is described at /api/docs.`),
+  );
+
+  sessionRoutes(app, services);
+  app.get('/openapi.json', (context) =>
+    context.json(
+      app.getOpenAPI31Document({
+        openapi: '3.1.0',
+        info: { title: 'Mission Control for OpenClaw', version: services.version },
+        servers: [{ url: '/' }],
+      }),
+    ),
+  );
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
+  app.openAPIRegistry.registerComponent('securitySchemes', 'session', { type: 'apiKey', in: 'cookie', name: COOKIE });
+
+  app.use('*', authenticate(services.auth), protectFromForgery, bindBeforeAnswering(services), idempotent(services));
+  app.get('/events', (context) => {
+    const principal = context.get('principal');
+    if (principal.kind !== 'human') throw new Refusal(403, 'HUMANS_ONLY', 'The event stream is for people.');
+    const lastEventId = context.req.header('last-event-id') ?? context.req.query('lastEventId');
+    return eventStream(services, () => principalOf(context, services.auth), lastEventId);
+  });
+  agentRoutes(app, services.agents);
+  taskRoutes(app, services.tasks);
+  approvalRoutes(app, services.approvals);
+  policyRoutes(app, services.policies);
+  recordRoutes(app, services);
+  systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });
+  return app;
+}
+
+/* ---------------------------------------------------------------- who is asking */
+
+function sessionRoutes(app: Api, { auth }: Services): void {
+  app.post('/session', async (context) => {
+    refuseForeignOrigin(context);
+    const parsed = SessionCreateSchema.safeParse(await context.req.json().catch(() => null));
+    if (!parsed.success) throw new Refusal(400, 'BAD_REQUEST', 'Send {"token": "…"}: a sign-in token or an operator token.');
+    const { secret, principal, expiresAt } = await auth.signIn(parsed.data.token.trim());
+    setCookie(context, COOKIE, secret, {
+      httpOnly: true,
+      sameSite: 'Strict',
+      path: '/',
+      secure: new URL(context.req.url).protocol === 'https:',
+      expires: new Date(expiresAt),
+    });
+    return context.json(sessionView(principal, expiresAt), 201);
+  });
+  app.get('/session', async (context) => {
+    const principal = await principalOf(context, auth);
+    if (principal?.kind !== 'human') return problem(context, 401, 'UNAUTHENTICATED', 'Sign in first.');
+    return context.json(sessionView(principal, 0));
+  });
+  app.delete('/session', async (context) => {
+    const secret = getCookie(context, COOKIE);
+    if (secret) {
+      const principal = await auth.bySession(secret);
+      if (principal) checkForgery(context, principal);
+      await auth.signOut(secret);
+    }
+    deleteCookie(context, COOKIE, { path: '/' });
+    return context.body(null, 204);
+  });
+  app.openAPIRegistry.registerPath({
+    method: 'post',
+    path: '/api/session',
+    tags: ['session'],
+    summary: 'Sign in; sets the session cookie',
+    request: { body: { content: { 'application/json': { schema: SessionCreateSchema } } } },
+    responses: { 201: { description: 'Signed in', content: { 'application/json': { schema: SessionSchema } } } },
+  });
+}
+
+function sessionView(principal: Extract<Principal, { kind: 'human' }>, expiresAt: number) {
+  return { operator: { id: principal.id, name: principal.name, role: principal.role }, csrfToken: principal.csrfToken ?? '', expiresAt };
+}
+
+/** A bearer token counts before a cookie; two different credentials in one request are ambiguous only if both are tokens. */
+async function principalOf(context: Context<ApiEnv>, auth: Auth): Promise<Principal | null> {
+  const header = context.req.header('authorization');
+  if (header !== undefined) {
+    const token = /^Bearer +(\S+)$/i.exec(header)?.[1];
+    return token ? auth.byToken(token) : null;
+  }
+  const secret = getCookie(context, COOKIE);
+  return secret ? auth.bySession(secret) : null;
+}
+
+function authenticate(auth: Auth): MiddlewareHandler<ApiEnv> {
+  return async (context, next) => {
+    const principal = await principalOf(context, auth);
+    if (!principal) {
+      context.header('www-authenticate', 'Bearer');
+      return problem(context, 401, 'UNAUTHENTICATED', 'Send "Authorization: Bearer <token>", or sign in to the dashboard.');
+    }
+    context.set('principal', principal);
+    return next();
+  };
+}
+
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** A change that a cookie authorises must carry the session's token in a header, which another site cannot set. */
+const protectFromForgery: MiddlewareHandler<ApiEnv> = async (context, next) => {
+  if (!SAFE.has(context.req.method)) checkForgery(context, context.get('principal'));
+  return next();
+};
+
+function checkForgery(context: Context<ApiEnv>, principal: Principal): void {
+  if (principal.kind !== 'human' || principal.csrfToken === null) return;
+  refuseForeignOrigin(context);
+  const given = Buffer.from(hash('sha256', context.req.header('x-mc-csrf') ?? ''));
+  if (!timingSafeEqual(given, Buffer.from(hash('sha256', principal.csrfToken)))) {
+    throw new Refusal(403, 'CSRF', 'The X-MC-CSRF header is missing or wrong; reload the page.');
+  }
+}
+
+function refuseForeignOrigin(context: Context<ApiEnv>): void {
+  const origin = context.req.header('origin');
+  if (origin === undefined) return;
+  const host = URL.canParse(origin) ? new URL(origin).host : null;
+  if (host !== context.req.header('host')) throw new Refusal(403, 'FOREIGN_ORIGIN', 'This request comes from another site.');
+}
+
+/* ---------------------------------------------------------------- the same request twice */
+
+/** With an Idempotency-Key, the first answer of a POST is kept for a day and given again (draft-ietf-httpapi-idempotency-key-header). */
+function idempotent({ db, clock, keys }: Services): MiddlewareHandler<ApiEnv> {
+  return async (context, next) => {
+    const key = context.req.header('idempotency-key');
+    if (context.req.method !== 'POST' || key === undefined) return next();
+    if (key.length === 0 || key.length > 200) throw new Refusal(400, 'BAD_IDEMPOTENCY_KEY', 'Idempotency-Key takes 1 to 200 characters.');
+    const principal = context.get('principal');
+    const who = `${principal.kind}:${principal.id}`;
+    const route = context.req.path;
+    const requestHash = hash('sha256', await context.req.text());
+    const now = clock();
+    await db
+      .deleteFrom('idempotency')
+      .where('created_at', '<', now - IDEMPOTENCY_KEEP_MS)
+      .execute();
+    const claimed = await db
+      .insertInto('idempotency')
+      .values({ key, principal: who, route, request_hash: requestHash, status: null, response: null, created_at: now })
+      .onConflict((conflict) => conflict.columns(['principal', 'route', 'key']).doNothing())
+      .returning('key')
+      .executeTakeFirst();
+    const row = db.selectFrom('idempotency').selectAll().where('principal', '=', who).where('route', '=', route).where('key', '=', key);
+    const context_ = `idempotency:${who}:${route}:${key}`;
+    if (!claimed) {
+      const first = await row.executeTakeFirstOrThrow();
+      if (first.request_hash !== requestHash)
+        throw new Refusal(422, 'IDEMPOTENCY_MISMATCH', 'This Idempotency-Key was used for another request.');
+      if (first.status === null || first.response === null)
+        throw new Refusal(409, 'IN_PROGRESS', 'The first request with this key is still running.');
+      return context.newResponse(keys.open(first.response, context_), first.status as 200, { 'content-type': 'application/json' });
+    }
+    await next();
+    const own = db.deleteFrom('idempotency').where('principal', '=', who).where('route', '=', route).where('key', '=', key);
+    if (context.res.status >= 400) await own.execute();
+    else {
+      // Sealed: an answer may carry a secret that is shown once.
+      const response = keys.seal(await context.res.clone().text(), context_);
+      await db
+        .updateTable('idempotency')
+        .set({ status: context.res.status, response })
+        .where('principal', '=', who)
+        .where('route', '=', route)
+        .where('key', '=', key)
+        .execute();
+    }
+  };
+}
+
+/** A change is answered when the proxies judge by it (bounded): who pauses an agent may rely on the answer. */
+function bindBeforeAnswering({ caughtUp }: Services): MiddlewareHandler<ApiEnv> {
+  return async (context, next) => {
+    await next();
+    if (!SAFE.has(context.req.method) && context.res.status < 400) await caughtUp(BIND_MS);
+  };
+}
+
+/* ---------------------------------------------------------------- errors and bounds */
+
+const requestId: MiddlewareHandler<ApiEnv> = async (context, next) => {
+  const id = randomUUID();
+  context.set('requestId', id);
+  context.header('x-request-id', id);
+  context.header('cache-control', 'no-store');
+  return next();
+};
+
+function limitBodies(): MiddlewareHandler<ApiEnv> {
+  const refuse = (context: Context) => problem(context, 413, 'TOO_LARGE', 'The body is too large: 1 MiB at most, 8 MiB for a simulation.');
+  const usual = bodyLimit({ maxSize: BODY_MAX_BYTES, onError: refuse });
+  const simulate = bodyLimit({ maxSize: SIMULATE_MAX_BYTES, onError: refuse });
+  return (context, next) => (context.req.path.endsWith('/policies/simulate') ? simulate : usual)(context, next);
+}
+
+function answerError(error: Error, context: Context<ApiEnv>, { log }: Services): Response {
+  if (error instanceof Refusal) return problem(context, error.status, error.code, error.message, error.extra);
+  if (error instanceof HTTPException)
+    return problem(context, error.status as 400, 'BAD_REQUEST', error.message || 'The request cannot be read.');
+  log.error({ err: error, requestId: context.get('requestId'), path: context.req.path }, 'request failed');
+  return problem(context, 500, 'INTERNAL', 'Something broke on our side. The request id finds it in the log.');
+}
+
+function problem(context: Context, status: number, code: string, detail: string, extra: Record<string, unknown> = {}): Response {
+  const body: Problem = {
+    type: 'about:blank',
+    title: TITLES[status] ?? 'Error',
+    status,
+    detail,
+    code,
+    requestId: context.get('requestId') as string,
+    ...extra,
+  };
+  return context.newResponse(JSON.stringify(body), status as 400, { 'content-type': 'application/problem+json' });
+}
+
+const TITLES: Record<number, string> = {
+  400: 'Bad request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not found',
+  409: 'Conflict',
+  412: 'Precondition failed',
+  413: 'Too large',
+  422: 'Unprocessable',
+  429: 'Too many requests',
+  500: 'Internal error',
+  503: 'Unavailable',
+};

@@ -1,0 +1,827 @@
+/**
+ * Approvals: durable rows that outlive every process that waits on them. One is open per digest while it is pending; the first
+ * valid decision wins by compare-and-set; one call takes its single use. Approving admits nothing by itself: the proxy judges
+ * the call again with the approval as one more fact.
+ */
+import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
+import { type JsonObject, redact, usdFromMicros } from '../policies/index.ts';
+import type { Alerts } from './alerts.ts';
+import { type Actor, SYSTEM } from './audit.ts';
+import { recordChanges, touch } from './changes.ts';
+import type { Approval, ApprovalStatus, CallFacts, HeldCall, HoldRequest, HoldState, Preview } from './contract.ts';
+import { type Db, json, type Tx } from './db/database.ts';
+import type { ApprovalsTable } from './db/schema.ts';
+import { carryEdit } from './edit.ts';
+import type { Keys } from './keys.ts';
+import { decodeCursor, encodeCursor } from './paging.ts';
+import type { ActivePolicy } from './policies.ts';
+import { notFound, Refusal } from './problem.ts';
+import { type Tasks, taskApproval } from './tasks.ts';
+
+export type Approvals = ReturnType<typeof createApprovals>;
+type ApprovalRow = Omit<ApprovalsTable, 'number' | 'arguments' | 'edited_arguments' | 'reasons' | 'preview'> & {
+  number: number;
+  arguments: JsonObject | null;
+  edited_arguments: JsonObject | null;
+  reasons: Approval['reasons'];
+  preview: Preview | null;
+};
+
+interface Dependencies {
+  db: Db;
+  clock: () => number;
+  keys: Keys;
+  tasks: Tasks;
+  alerts: Alerts;
+  activePolicy: () => ActivePolicy;
+  published: () => void;
+}
+
+const BUDGET_REASONS = new Set(['BUDGET_RUN', 'BUDGET_TASK', 'BUDGET_DAILY', 'BUDGET_FLEET']);
+
+export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, published }: Dependencies) {
+  /**
+   * Opens the approval that a held call waits for, or attaches the call to the one that is pending for the same digest or
+   * that was granted and not yet used. Asking again for the same call changes nothing.
+   */
+  async function open(request: HoldRequest): Promise<HoldState> {
+    const now = clock();
+    const { call } = request;
+    const state = await db.transaction().execute(async (tx) => {
+      if (request.insufficient !== null) await endGrant(tx, request.insufficient, now);
+      const known = await tx.selectFrom('held_calls').select('approval_id').where('id', '=', call.id).executeTakeFirst();
+      if (known && !(await isSpent(tx, known.approval_id, call.id, now))) return stateOf(await rowOf(tx, known.approval_id), call.id);
+
+      const approval = (await findOpen(tx, call.digest, now)) ?? (await insertFor(tx, request, now));
+      await tx
+        .insertInto('held_calls')
+        .values({
+          id: call.id,
+          approval_id: approval.id,
+          call: json(call),
+          judged: json(request.judged),
+          sealed: keys.seal(JSON.stringify(request.arguments), `held:${call.id}`),
+          created_at: now,
+          withdrawn_at: null,
+        })
+        .onConflict((conflict) =>
+          conflict.column('id').doUpdateSet((eb) => ({ approval_id: approval.id, sealed: eb.ref('excluded.sealed'), withdrawn_at: null })),
+        )
+        .execute();
+      await upsertCallRow(tx, request, approval.id, now);
+      await recordChanges(tx, [
+        {
+          at: now,
+          actor: { type: 'agent', id: call.agentId, name: call.agentId },
+          action: approval.created ? 'approval.requested' : 'approval.joined',
+          topic: 'approval',
+          id: approval.id,
+          details: { callId: call.id, tool: call.tool, digest: call.digest, risk: request.judged.risk },
+          ...(approval.created && {
+            activity: {
+              type: 'approval_requested' as const,
+              agentId: call.agentId,
+              taskId: call.taskId,
+              summary: `Waits for approval: ${call.tool} ${request.summary}`,
+              details: { approvalId: approval.id, risk: request.judged.risk, tool: call.tool },
+            },
+          }),
+          touches: [
+            ['agent', call.agentId],
+            ['tool_call', call.id],
+          ],
+        },
+      ]);
+      return stateOf(await rowOf(tx, approval.id), call.id);
+    });
+    published();
+    return state;
+  }
+
+  async function insertFor(tx: Tx, request: HoldRequest, now: number): Promise<{ id: string; created: boolean }> {
+    const { policy } = activePolicy();
+    const { call, judged } = request;
+    const id = randomUUID();
+    const inserted = await tx
+      .insertInto('approvals')
+      .values({
+        id,
+        created_at: now,
+        kind: 'call',
+        status: 'pending',
+        agent_id: call.agentId,
+        task_id: call.taskId,
+        run_id: call.runId,
+        session_key: call.sessionKey,
+        tool_call_id: call.id,
+        tool: call.tool,
+        arguments: json(request.redacted),
+        edited_arguments: null,
+        edited_sealed: null,
+        cwd: call.cwd,
+        workspace: call.workspace,
+        risk: judged.risk === 'red' ? 'red' : 'yellow',
+        summary: `${call.tool} ${request.summary}`.trim(),
+        reasons: json(judged.reasons),
+        preview: json(request.preview),
+        digest: call.digest,
+        estimated_cost: judged.estimatedCost,
+        allowance: 0,
+        policy_version: judged.policyVersion,
+        approver: null,
+        approver_id: null,
+        approver_type: null,
+        decision: null,
+        decided_at: null,
+        expires_at: now + policy.approvalTtlMs,
+        waiting_until: now + policy.holdInlineMs,
+        deferred: false,
+        redeemed_at: null,
+        redeemed_by: null,
+        grant_expires_at: null,
+        told_at: null,
+        tell_attempts: 0,
+      })
+      .onConflict((conflict) => conflict.column('digest').where('status', '=', 'pending').where('digest', 'is not', null).doNothing())
+      .returning('id')
+      .executeTakeFirst();
+    if (inserted) return { id, created: true };
+    // Another proxy opened it between our look and our insert.
+    const other = await findOpen(tx, call.digest, now);
+    if (!other) throw new Error(`approval for digest ${call.digest} neither inserted nor found`);
+    return other;
+  }
+
+  /** A person's decision. The first valid one wins; a later one gets the outcome (409 DECIDED with the approval). */
+  async function decide(
+    actor: Actor,
+    id: string,
+    verdict: 'approved' | 'denied',
+    input: { note?: string | undefined; arguments?: JsonObject | undefined },
+  ): Promise<Approval> {
+    const now = clock();
+    const decided = await db.transaction().execute(async (tx) => {
+      const row = await lockRow(tx, id);
+      if (row.status !== 'pending') return false;
+      if (row.expires_at <= now) {
+        await expireRow(tx, row, now);
+        return false;
+      }
+      const note = input.note?.trim() || null;
+      if (row.risk === 'red' && note === null) {
+        throw new Refusal(422, 'NOTE_REQUIRED', 'This call is red: say in "note" why it may run or why not.');
+      }
+      const edited = verdict === 'approved' && input.arguments ? await editOf(tx, row, input.arguments) : null;
+      await tx
+        .updateTable('approvals')
+        .set({
+          status: verdict,
+          approver: actor.name,
+          approver_id: actor.id,
+          approver_type: actor.type,
+          decision: note,
+          decided_at: now,
+          ...(verdict === 'approved' && {
+            grant_expires_at: now + activePolicy().policy.grantTtlMs,
+            // Approving what was held for a cap grants its estimate above that cap, once (SPEC 8.3).
+            allowance: row.reasons.some((reason) => BUDGET_REASONS.has(reason.code)) ? row.estimated_cost : 0,
+          }),
+          ...(edited && {
+            edited_arguments: json(redact(edited).value),
+            edited_sealed: keys.seal(JSON.stringify(edited), `edit:${id}`),
+          }),
+        })
+        .where('id', '=', id)
+        .execute();
+      if (verdict === 'denied') await forget(tx, id);
+      await recordChanges(tx, [
+        {
+          at: now,
+          actor,
+          action: `approval.${verdict}`,
+          topic: 'approval',
+          id,
+          details: { note, digest: row.digest, tool: row.tool, edited: edited !== null, callId: row.tool_call_id },
+          activity: {
+            type: 'approval_decided',
+            agentId: row.agent_id,
+            taskId: row.task_id,
+            summary: `${actor.name} ${verdict} ${edited ? 'an edited form of ' : ''}${row.summary}${note ? `: ${note}` : ''}`,
+            details: { approvalId: id, status: verdict, risk: row.risk },
+          },
+          touches: row.agent_id ? [['agent', row.agent_id]] : [],
+        },
+      ]);
+      if (row.task_id && row.kind === 'call') {
+        await tasks.release(tx, row.task_id, actor, `approval ${row.number} ${verdict}${note ? `: ${note}` : ''}`);
+      }
+      return true;
+    });
+    published();
+    const approval = await get(id);
+    if (!decided) {
+      const by = approval.approver ? ` by ${approval.approver}` : '';
+      throw new Refusal(409, 'DECIDED', `Approval ${approval.number} was already ${approval.status}${by}.`, { approval });
+    }
+    return approval;
+  }
+
+  async function editOf(tx: Tx, row: ApprovalRow, edited: JsonObject): Promise<JsonObject | null> {
+    if (row.kind !== 'call' || !row.tool_call_id || !row.arguments) {
+      throw new Refusal(422, 'NOTHING_TO_EDIT', 'This approval is not for a call, so there are no arguments to edit.');
+    }
+    const original = await originalOf(tx, row.tool_call_id);
+    if (!original) throw new Refusal(422, 'NOTHING_TO_EDIT', "The call's own arguments are gone.");
+    const result = carryEdit(original, row.arguments, edited);
+    return JSON.stringify(result) === JSON.stringify(original) ? null : result;
+  }
+
+  /**
+   * Takes the single use of a grant for one call. The same call gets it again until its outcome is known; any other call is
+   * refused. Nothing runs without this.
+   */
+  async function redeem(approvalId: string, callId: string): Promise<{ granted: boolean; state: HoldState }> {
+    const now = clock();
+    const result = await db.transaction().execute(async (tx) => {
+      const row = await tx
+        .updateTable('approvals')
+        .set({ redeemed_by: callId, redeemed_at: sql<number>`coalesce(redeemed_at, ${now}::bigint)` })
+        .where('id', '=', approvalId)
+        .where('status', '=', 'approved')
+        .where((eb) => eb.or([eb('redeemed_by', '=', callId), eb.and([eb('redeemed_by', 'is', null), eb('grant_expires_at', '>', now)])]))
+        .returning(['agent_id', 'tool'])
+        .executeTakeFirst();
+      if (row) {
+        await recordChanges(tx, [
+          {
+            at: now,
+            actor: { type: 'agent', id: row.agent_id, name: row.agent_id ?? 'agent' },
+            action: 'approval.redeemed',
+            topic: 'approval',
+            id: approvalId,
+            details: { callId },
+          },
+        ]);
+      }
+      return { granted: row !== undefined, state: stateOf(await rowOf(tx, approvalId), callId) };
+    });
+    published();
+    return result;
+  }
+
+  /** The inline wait of a call is over: from now on the agent is told through its session. A decision that came first wins. */
+  async function defer(callId: string): Promise<HoldState> {
+    const state = await db.transaction().execute(async (tx) => {
+      const held = await tx.selectFrom('held_calls').select('approval_id').where('id', '=', callId).executeTakeFirst();
+      if (!held) throw notFound('held call', callId);
+      const row = await lockRow(tx, held.approval_id);
+      if (row.status === 'pending' && !row.deferred) await deferRow(tx, row);
+      return stateOf(await rowOf(tx, row.id), callId);
+    });
+    published();
+    return state;
+  }
+
+  async function deferRow(tx: Tx, row: ApprovalRow): Promise<void> {
+    const now = clock();
+    await tx.updateTable('approvals').set({ deferred: true }).where('id', '=', row.id).execute();
+    await recordChanges(tx, [{ at: now, actor: SYSTEM, action: 'approval.deferred', topic: 'approval', id: row.id, details: {} }]);
+    if (row.task_id) await tasks.hold(tx, row.task_id, `waits for approval ${row.number}: ${row.summary}`);
+  }
+
+  /** Takes a call out of its wait: the caller cancelled, or the run was aborted. The approval goes with its last call. */
+  async function withdraw(callId: string, reason: string): Promise<HoldState> {
+    const now = clock();
+    const state = await db.transaction().execute(async (tx) => {
+      const held = await tx.selectFrom('held_calls').select('approval_id').where('id', '=', callId).executeTakeFirst();
+      if (!held) throw notFound('held call', callId);
+      await withdrawCalls(tx, [callId], reason, now);
+      const row = await lockRow(tx, held.approval_id);
+      if (row.status === 'pending' && !(await hasLiveCalls(tx, row.id))) await withdrawRow(tx, row, reason, now);
+      return stateOf(await rowOf(tx, held.approval_id), callId);
+    });
+    published();
+    return state;
+  }
+
+  /** Withdraws everything that an agent (or, with null, anybody) has held; in the transaction that stops it. */
+  async function withdrawHeld(tx: Tx, agentId: string | null, reason: string, now: number): Promise<number> {
+    let query = tx.selectFrom('approvals').selectAll().where('kind', '=', 'call').where('status', '=', 'pending').orderBy('id').forUpdate();
+    if (agentId !== null) query = query.where('agent_id', '=', agentId);
+    const rows = (await query.execute()) as ApprovalRow[];
+    for (const row of rows) {
+      const calls = await tx
+        .selectFrom('held_calls')
+        .select('id')
+        .where('approval_id', '=', row.id)
+        .where('withdrawn_at', 'is', null)
+        .execute();
+      await withdrawCalls(
+        tx,
+        calls.map((call) => call.id),
+        reason,
+        now,
+      );
+      await withdrawRow(tx, row, reason, now);
+    }
+    return rows.length;
+  }
+
+  async function withdrawCalls(tx: Tx, ids: readonly string[], reason: string, now: number): Promise<void> {
+    if (ids.length === 0) return;
+    await tx
+      .updateTable('held_calls')
+      .set({ withdrawn_at: now, sealed: '' })
+      .where('id', 'in', [...ids])
+      .where('withdrawn_at', 'is', null)
+      .execute();
+    await tx
+      .updateTable('tool_calls')
+      .set({ status: 'withdrawn', ended_at: now, error: reason })
+      .where('id', 'in', [...ids])
+      .where('status', '=', 'needs_approval')
+      .execute();
+    await touch(
+      tx,
+      ids.map((id) => ({ topic: 'tool_call', entity_id: id, at: now })),
+    );
+  }
+
+  async function withdrawRow(tx: Tx, row: ApprovalRow, reason: string, now: number): Promise<void> {
+    await tx
+      .updateTable('approvals')
+      .set({ status: 'withdrawn', decided_at: now, decision: reason, approver_type: 'system' })
+      .where('id', '=', row.id)
+      .execute();
+    await recordChanges(tx, [
+      {
+        at: now,
+        actor: SYSTEM,
+        action: 'approval.withdrawn',
+        topic: 'approval',
+        id: row.id,
+        details: { reason },
+        activity: {
+          type: 'approval_withdrawn',
+          agentId: row.agent_id,
+          taskId: row.task_id,
+          summary: `Withdrawn: ${row.summary} (${reason})`,
+        },
+        touches: row.agent_id ? [['agent', row.agent_id]] : [],
+      },
+    ]);
+  }
+
+  /** One pass of the approval processor: overdue waits are deferred, overdue approvals and grants end. */
+  async function sweep(): Promise<void> {
+    const now = clock();
+    const changed = await db.transaction().execute(async (tx) => {
+      const overdue = (await tx
+        .selectFrom('approvals')
+        .selectAll()
+        .where('kind', '=', 'call')
+        .where('status', '=', 'pending')
+        .where((eb) => eb.or([eb('expires_at', '<=', now), eb.and([eb('deferred', '=', false), eb('waiting_until', '<=', now)])]))
+        .orderBy('id')
+        .limit(200)
+        .forUpdate()
+        .execute()) as ApprovalRow[];
+      for (const row of overdue) {
+        if (row.expires_at <= now) await expireRow(tx, row, now);
+        else await deferRow(tx, row);
+      }
+      const ended = await tx
+        .selectFrom('approvals')
+        .select('id')
+        .where('status', '=', 'approved')
+        .where('redeemed_by', 'is', null)
+        .where('grant_expires_at', '<=', now)
+        .where((eb) =>
+          eb.exists(eb.selectFrom('held_calls').select('id').whereRef('approval_id', '=', 'approvals.id').where('sealed', '<>', '')),
+        )
+        .limit(200)
+        .execute();
+      for (const row of ended) await forget(tx, row.id);
+      return overdue.length > 0;
+    });
+    if (changed) published();
+  }
+
+  async function expireRow(tx: Tx, row: ApprovalRow, now: number): Promise<void> {
+    await tx
+      .updateTable('approvals')
+      .set({ status: 'expired', decided_at: now, approver_type: 'system' })
+      .where('id', '=', row.id)
+      .execute();
+    await forget(tx, row.id);
+    await recordChanges(tx, [
+      {
+        at: now,
+        actor: SYSTEM,
+        action: 'approval.expired',
+        topic: 'approval',
+        id: row.id,
+        details: {},
+        activity: {
+          type: 'approval_expired',
+          agentId: row.agent_id,
+          taskId: row.task_id,
+          summary: `Nobody decided in time: ${row.summary}`,
+        },
+        touches: row.agent_id ? [['agent', row.agent_id]] : [],
+      },
+    ]);
+    await alerts.raise(tx, {
+      type: 'approval_timeout',
+      severity: 'medium',
+      agentId: row.agent_id,
+      taskId: row.task_id,
+      message: `Approval ${row.number} expired without a decision: ${row.summary}`,
+    });
+    if (row.task_id && row.kind === 'call') {
+      const other = await tx
+        .selectFrom('approvals')
+        .select('id')
+        .where('task_id', '=', row.task_id)
+        .where('status', '=', 'pending')
+        .executeTakeFirst();
+      if (!other) await tasks.block(tx, row.task_id, `approval ${row.number} expired without a decision`);
+    }
+  }
+
+  /** Approvals whose agent must be told of the outcome through its session, oldest first. */
+  async function untold(graceMs: number) {
+    const now = clock();
+    const rows = (await db
+      .selectFrom('approvals')
+      .selectAll()
+      .where('kind', '=', 'call')
+      .where('told_at', 'is', null)
+      .where('session_key', 'is not', null)
+      .where((eb) =>
+        eb.or([
+          eb.and([eb('status', '=', 'approved'), eb('redeemed_by', 'is', null), eb('grant_expires_at', '>', now)]),
+          eb.and([eb('status', 'in', ['denied', 'expired']), eb('deferred', '=', true), eb('decided_at', '>', now - 60 * 60 * 1000)]),
+        ]),
+      )
+      .where((eb) => eb.or([eb('deferred', '=', true), eb('decided_at', '<=', now - graceMs)]))
+      .orderBy('decided_at')
+      .limit(50)
+      .execute()) as ApprovalRow[];
+    return Promise.all(
+      rows.map(async (row) => ({
+        id: row.id,
+        number: row.number,
+        status: row.status,
+        agentId: row.agent_id,
+        sessionKey: row.session_key ?? '',
+        tool: row.tool ?? '',
+        approver: row.approver,
+        note: row.decision,
+        edited: row.edited_sealed !== null,
+        grantExpiresAt: row.grant_expires_at,
+        attempts: row.tell_attempts,
+        arguments: row.status === 'approved' && row.tool_call_id ? await originalOf(db, row.tool_call_id) : null,
+      })),
+    );
+  }
+
+  async function markTold(id: string, told: boolean): Promise<void> {
+    await db
+      .updateTable('approvals')
+      .set((eb) => ({ tell_attempts: eb('tell_attempts', '+', 1), ...(told && { told_at: clock() }) }))
+      .where('id', '=', id)
+      .execute();
+  }
+
+  /** A held call in full, for the proxy that takes up its wait; null where there is none. */
+  async function held(callId: string): Promise<HeldCall | null> {
+    const row = await db.selectFrom('held_calls').selectAll().where('id', '=', callId).executeTakeFirst();
+    if (!row) return null;
+    const state = stateOf(await rowOf(db, row.approval_id), callId);
+    const original = row.sealed === '' ? {} : (JSON.parse(keys.open(row.sealed, `held:${callId}`)) as JsonObject);
+    return { call: row.call as CallFacts, arguments: original, state };
+  }
+
+  async function state(approvalId: string, callId: string): Promise<HoldState> {
+    return stateOf(await rowOf(db, approvalId), callId);
+  }
+
+  async function list(filter: {
+    status?: ApprovalStatus | undefined;
+    agentId?: string | undefined;
+    taskId?: string | undefined;
+    limit: number;
+    cursor?: string | undefined;
+  }) {
+    let query = db
+      .selectFrom('approvals')
+      .selectAll()
+      .orderBy('number', 'desc')
+      .limit(filter.limit + 1);
+    if (filter.status) query = query.where('status', '=', filter.status);
+    if (filter.agentId) query = query.where('agent_id', '=', filter.agentId);
+    if (filter.taskId) query = query.where('task_id', '=', filter.taskId);
+    if (filter.cursor) query = query.where('number', '<', Number(decodeCursor(filter.cursor)[0]));
+    const rows = (await query.execute()) as ApprovalRow[];
+    const page = rows.slice(0, filter.limit);
+    const last = page.at(-1);
+    return { items: await views(page), nextCursor: rows.length > filter.limit && last ? encodeCursor([last.number]) : null };
+  }
+
+  async function get(id: string): Promise<Approval> {
+    const approval = await find(id);
+    if (!approval) throw notFound('approval', id);
+    return approval;
+  }
+
+  async function find(id: string): Promise<Approval | null> {
+    const row = await db.selectFrom('approvals').selectAll().where('id', '=', id).executeTakeFirst();
+    return row ? ((await views([row as ApprovalRow]))[0] ?? null) : null;
+  }
+
+  /** Asks in advance for a person's approval that a task may be closed. */
+  async function requestForTask(actor: Actor, input: { taskId: string; summary: string; reason: string }): Promise<Approval> {
+    const now = clock();
+    const id = randomUUID();
+    await db.transaction().execute(async (tx) => {
+      const task = await tx
+        .selectFrom('tasks')
+        .select(['id', 'session_key', 'assignee_ids'])
+        .where('id', '=', input.taskId)
+        .where('removed_at', 'is', null)
+        .executeTakeFirst();
+      if (!task) throw notFound('task', input.taskId);
+      if (actor.type === 'agent' && !(task.assignee_ids as string[]).includes(actor.id ?? '')) {
+        throw new Refusal(403, 'FOREIGN_TASK', 'This task is assigned to somebody else.');
+      }
+      await tx
+        .insertInto('approvals')
+        .values({ ...taskApproval(task, input.summary, input.reason, now), id, agent_id: actor.type === 'agent' ? actor.id : null })
+        .execute();
+      await recordChanges(tx, [
+        {
+          at: now,
+          actor,
+          action: 'approval.requested',
+          topic: 'approval',
+          id,
+          details: { kind: 'task', taskId: input.taskId },
+          activity: {
+            type: 'approval_requested',
+            taskId: input.taskId,
+            summary: `${actor.name} asks: ${input.summary}`,
+            details: { approvalId: id },
+          },
+        },
+      ]);
+    });
+    published();
+    return get(id);
+  }
+
+  async function countPending(): Promise<number> {
+    const { count } = await db
+      .selectFrom('approvals')
+      .select((eb) => eb.fn.countAll<number>().as('count'))
+      .where('status', '=', 'pending')
+      .executeTakeFirstOrThrow();
+    return Number(count);
+  }
+
+  async function originalOf(from: Db | Tx, callId: string): Promise<JsonObject | null> {
+    const row = await from.selectFrom('held_calls').select('sealed').where('id', '=', callId).executeTakeFirst();
+    return row && row.sealed !== '' ? (JSON.parse(keys.open(row.sealed, `held:${callId}`)) as JsonObject) : null;
+  }
+
+  function stateOf(row: ApprovalRow, callId: string): HoldState {
+    return {
+      callId,
+      approvalId: row.id,
+      approvalNumber: row.number,
+      status: row.status,
+      approver: row.approver,
+      approverType: row.approver_type ?? 'unknown',
+      note: row.decision,
+      editedArguments: row.edited_sealed === null ? null : (JSON.parse(keys.open(row.edited_sealed, `edit:${row.id}`)) as JsonObject),
+      decidedAt: row.decided_at,
+      grantExpiresAt: row.grant_expires_at,
+      redeemedBy: row.redeemed_by,
+      allowance: row.allowance,
+      waitingUntil: row.waiting_until ?? row.created_at,
+      deferred: row.deferred,
+    };
+  }
+
+  async function views(rows: readonly ApprovalRow[]): Promise<Approval[]> {
+    if (rows.length === 0) return [];
+    const ids = rows.map((row) => row.id);
+    const agentIds = distinct(rows.map((row) => row.agent_id));
+    const taskIds = distinct(rows.map((row) => row.task_id));
+    const agents = agentIds.length > 0 ? await db.selectFrom('agents').select(['id', 'name']).where('id', 'in', agentIds).execute() : [];
+    const titles = taskIds.length > 0 ? await db.selectFrom('tasks').select(['id', 'title']).where('id', 'in', taskIds).execute() : [];
+    const waiting = await db
+      .selectFrom('held_calls')
+      .select(['approval_id', (eb) => eb.fn.countAll<number>().as('count')])
+      .where('approval_id', 'in', ids)
+      .where('withdrawn_at', 'is', null)
+      .groupBy('approval_id')
+      .execute();
+    const ran = await db
+      .selectFrom('tool_calls')
+      .select(['approval_id', 'status'])
+      .where('approval_id', 'in', ids)
+      .where('status', 'in', ['running', 'success', 'failed', 'unknown'])
+      .execute();
+    const nameOf = new Map(agents.map((agent) => [agent.id, agent.name]));
+    const titleOf = new Map(titles.map((task) => [task.id, task.title]));
+    const waitingOf = new Map(waiting.map((row) => [row.approval_id, Number(row.count)]));
+    const outcomeOf = new Map(ran.map((row) => [row.approval_id, row.status]));
+    return rows.map((row) => ({
+      id: row.id,
+      number: row.number,
+      createdAt: row.created_at,
+      kind: row.kind,
+      status: row.status,
+      agentId: row.agent_id,
+      agentName: row.agent_id ? (nameOf.get(row.agent_id) ?? null) : null,
+      taskId: row.task_id,
+      taskTitle: row.task_id ? (titleOf.get(row.task_id) ?? null) : null,
+      runId: row.run_id,
+      sessionKey: row.session_key,
+      toolCallId: row.tool_call_id,
+      tool: row.tool,
+      arguments: row.arguments,
+      editedArguments: row.edited_arguments,
+      cwd: row.cwd,
+      workspace: row.workspace,
+      risk: row.risk,
+      summary: row.summary,
+      reason: row.reasons[0]?.message ?? '',
+      reasons: row.reasons,
+      preview: row.preview,
+      digest: row.digest,
+      estimatedCost: usdFromMicros(row.estimated_cost),
+      policyVersion: row.policy_version,
+      approver: row.approver,
+      decision: row.decision,
+      decidedAt: row.decided_at,
+      expiresAt: row.expires_at,
+      waitingUntil: row.waiting_until,
+      deferred: row.deferred,
+      redeemedAt: row.redeemed_at,
+      redeemedBy: row.redeemed_by,
+      grantExpiresAt: row.grant_expires_at,
+      noteRequired: row.risk === 'red',
+      waitingCalls: waitingOf.get(row.id) ?? 0,
+      outcome: outcomeFrom(outcomeOf.get(row.id)),
+    }));
+  }
+
+  return {
+    open,
+    decide,
+    redeem,
+    defer,
+    withdraw,
+    withdrawHeld,
+    sweep,
+    untold,
+    markTold,
+    held,
+    state,
+    list,
+    get,
+    find,
+    requestForTask,
+    countPending,
+  };
+}
+
+/** The pending approval of a digest, or a grant for it that nobody has used yet. */
+async function findOpen(tx: Tx, digest: string, now: number): Promise<{ id: string; created: false } | null> {
+  const row = await tx
+    .selectFrom('approvals')
+    .select('id')
+    .where('digest', '=', digest)
+    .where((eb) =>
+      eb.or([
+        eb('status', '=', 'pending'),
+        eb.and([eb('status', '=', 'approved'), eb('redeemed_by', 'is', null), eb('grant_expires_at', '>', now)]),
+      ]),
+    )
+    // A grant first: the call that repeats after an approval must find it even if another one waits again.
+    .orderBy('status')
+    .orderBy('number')
+    .executeTakeFirst();
+  return row ? { id: row.id, created: false } : null;
+}
+
+/** Whether an approval can no longer release this call, so that the call must be held anew. */
+async function isSpent(tx: Tx, approvalId: string, callId: string, now: number): Promise<boolean> {
+  const row = await rowOf(tx, approvalId);
+  if (row.status !== 'approved') return false;
+  if (row.redeemed_by !== null) return row.redeemed_by !== callId;
+  return (row.grant_expires_at ?? 0) <= now;
+}
+
+/** A grant that did not release its call (a cap was used up meanwhile, the policy became stricter) is over. */
+async function endGrant(tx: Tx, id: string, now: number): Promise<void> {
+  await tx
+    .updateTable('approvals')
+    .set({ grant_expires_at: now })
+    .where('id', '=', id)
+    .where('status', '=', 'approved')
+    .where('redeemed_by', 'is', null)
+    .execute();
+}
+
+async function rowOf(from: Db | Tx, id: string): Promise<ApprovalRow> {
+  const row = await from.selectFrom('approvals').selectAll().where('id', '=', id).executeTakeFirst();
+  if (!row) throw notFound('approval', id);
+  return row as ApprovalRow;
+}
+
+async function lockRow(tx: Tx, id: string): Promise<ApprovalRow> {
+  const row = await tx.selectFrom('approvals').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
+  if (!row) throw notFound('approval', id);
+  return row as ApprovalRow;
+}
+
+async function hasLiveCalls(tx: Tx, approvalId: string): Promise<boolean> {
+  const row = await tx
+    .selectFrom('held_calls')
+    .select('id')
+    .where('approval_id', '=', approvalId)
+    .where('withdrawn_at', 'is', null)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Drops the originals of an approval's calls: its hold or grant has ended. */
+async function forget(tx: Tx, approvalId: string): Promise<void> {
+  await tx.updateTable('held_calls').set({ sealed: '' }).where('approval_id', '=', approvalId).execute();
+}
+
+/** The record of the held call exists at once; the journal brings the same row again later. */
+async function upsertCallRow(tx: Tx, request: HoldRequest, approvalId: string, now: number): Promise<void> {
+  const { call, judged } = request;
+  await tx
+    .insertInto('tool_calls')
+    .values({
+      id: call.id,
+      created_at: call.at,
+      entry: call.entry,
+      key: call.key,
+      slot: call.slot,
+      digest: call.digest,
+      agent_id: call.agentId,
+      gateway_id: call.gatewayId,
+      run_id: call.runId,
+      task_id: call.taskId,
+      session_key: call.sessionKey,
+      call_id: call.callId,
+      trace_id: call.traceId,
+      tool: call.tool,
+      mapped_tool: call.mappedTool,
+      tool_kind: call.toolKind,
+      cwd: call.cwd,
+      workspace: call.workspace,
+      risk: judged.risk,
+      verdict: 'hold',
+      reasons: json(judged.reasons),
+      status: 'needs_approval',
+      input: json(request.redacted),
+      output: null,
+      error: null,
+      held_at: now,
+      started_at: null,
+      ended_at: null,
+      duration: null,
+      cost: null,
+      estimated_cost: judged.estimatedCost,
+      approval_id: approvalId,
+      policy_version: judged.policyVersion,
+      facts: json(judged.facts),
+      summary: request.summary,
+    })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet({ approval_id: approvalId, held_at: now }))
+    .execute();
+}
+
+function outcomeFrom(status: string | undefined): Approval['outcome'] {
+  switch (status) {
+    case 'running':
+    case 'success':
+    case 'failed':
+    case 'unknown':
+      return status;
+    default:
+      return 'none';
+  }
+}
+
+function distinct(ids: readonly (string | null)[]): string[] {
+  return [...new Set(ids.filter((id): id is string => id !== null))];
+}

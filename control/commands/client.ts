@@ -1,0 +1,81 @@
+/**
+ * The command line's way to the API. Its credential is MC_ADMIN_TOKEN, or the token that control leaves in the key folder for the
+ * command line of the same machine and user.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ResolvedSettings } from '../../settings.ts';
+import type { Problem } from '../contract.ts';
+
+/** File of the command line's own token, inside the key folder (mode 0600). */
+export const CLI_TOKEN_FILE = 'cli-token';
+
+/** Control answered with a refusal, or not at all. The message is for the person at the terminal. */
+export class CommandError extends Error {
+  readonly code: string;
+  readonly problem: Problem | null;
+  constructor(code: string, text: string, problem: Problem | null = null) {
+    super(text);
+    this.code = code;
+    this.problem = problem;
+  }
+}
+
+export interface ApiClient {
+  get: <T>(path: string) => Promise<T>;
+  post: <T>(path: string, body: unknown) => Promise<T>;
+  patch: <T>(path: string, body: unknown) => Promise<T>;
+  delete: (path: string) => Promise<void>;
+}
+
+/** @throws CommandError from every call: NO_CREDENTIAL, UNREACHABLE, or the code of control's refusal. */
+export function apiClient(settings: ResolvedSettings): ApiClient {
+  async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
+    let response: Response;
+    try {
+      response = await fetch(`${settings.controlUrl}/api${path}`, {
+        method,
+        headers: { authorization: `Bearer ${credential(settings)}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        signal: AbortSignal.timeout(30_000),
+      });
+    } catch (error) {
+      if (error instanceof CommandError) throw error;
+      throw new CommandError(
+        'UNREACHABLE',
+        `Mission Control does not answer at ${settings.controlUrl}. Is it running? Start it: npm start`,
+      );
+    }
+    const text = await response.text();
+    if (response.ok) return (text === '' ? undefined : JSON.parse(text)) as T;
+    const problem = parseProblem(text);
+    throw new CommandError(problem?.code ?? `HTTP_${response.status}`, problem?.detail ?? `Control answered ${response.status}.`, problem);
+  }
+  return {
+    get: (path) => send('GET', path),
+    post: (path, body) => send('POST', path, body),
+    patch: (path, body) => send('PATCH', path, body),
+    delete: (path) => send('DELETE', path),
+  };
+}
+
+function credential(settings: ResolvedSettings): string {
+  if (settings.MC_ADMIN_TOKEN !== null) return settings.MC_ADMIN_TOKEN;
+  const file = join(settings.keyDir, CLI_TOKEN_FILE);
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch {
+    throw new CommandError(
+      'NO_CREDENTIAL',
+      `There is no credential: ${file} cannot be read and MC_ADMIN_TOKEN is not set. Run this where and as whom Mission Control runs, or set MC_ADMIN_TOKEN.`,
+    );
+  }
+}
+
+function parseProblem(text: string): Problem | null {
+  try {
+    return JSON.parse(text) as Problem;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,147 @@
+/** `openclaw connect`: shows what would change in an OpenClaw configuration, and on a yes writes it and registers gateway and agents. */
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import type { ResolvedSettings } from '../../settings.ts';
+import type { Agent, Gateway } from '../contract.ts';
+import {
+  applyConnect,
+  applyUndo,
+  ConfigProblem,
+  type ConnectPlan,
+  type FoundAgent,
+  planConnect,
+  planUndo,
+  readConfig,
+  readRecord,
+} from '../openclaw-config.ts';
+import { type ApiClient, apiClient } from './client.ts';
+
+interface Options {
+  config: string;
+  name: string;
+  autonomy: string;
+  yes?: true;
+  undo?: true;
+}
+
+const PLUGIN_SOURCE = join(import.meta.dirname, '..', '..', 'proxy', 'openclaw');
+
+/** @returns whether the connection (or its undoing) was carried out. */
+export async function connectOpenClaw(settings: ResolvedSettings, options: Options): Promise<boolean> {
+  const configFile = resolve(options.config);
+  const stateDir = process.env.OPENCLAW_STATE_DIR ? resolve(process.env.OPENCLAW_STATE_DIR) : dirname(configFile);
+  try {
+    return options.undo ? await undo(configFile, stateDir, options) : await connect(settings, configFile, stateDir, options);
+  } catch (error) {
+    if (!(error instanceof ConfigProblem)) throw error;
+    console.error(error.message);
+    return false;
+  }
+}
+
+async function connect(settings: ResolvedSettings, configFile: string, stateDir: string, options: Options): Promise<boolean> {
+  const client = apiClient(settings);
+  await client.get('/overview'); // first of all: is control there, and do we have the right to this?
+  const text = await readConfig(configFile);
+  const record = await readRecord(stateDir);
+  const host = settings.MC_HOST.includes(':') ? `[${settings.MC_HOST}]` : settings.MC_HOST;
+  const plan = planConnect(
+    text,
+    {
+      proxyUrl: `http://${host}:${settings.MC_PROXY_PORT}`,
+      stateDir,
+      home: homedir(),
+      ...(process.env.OPENCLAW_WORKSPACE_DIR && { defaultWorkspace: process.env.OPENCLAW_WORKSPACE_DIR }),
+    },
+    record ?? undefined,
+  );
+  show(plan.diff, plan.warnings);
+  console.log(`Agents found: ${plan.agents.map((agent) => `${agent.id} (${agent.workspace})`).join(', ') || 'none'}`);
+  if (!options.yes && !(await confirm('Write this and register the agents?'))) {
+    console.log('Nothing was changed.');
+    return false;
+  }
+  const gateway = await registerGateway(client, options.name, plan.gateway);
+  await applyConnect(configFile, text, plan, { stateDir, token: gateway.token, pluginSource: PLUGIN_SOURCE });
+  await gateway.revokeOlder();
+  for (const agent of plan.agents) await registerAgent(client, gateway.id, options, agent);
+  console.log(`\nConnected. A running OpenClaw takes it up by itself within seconds. Check with: npm run -s mc -- doctor`);
+  return true;
+}
+
+async function undo(configFile: string, stateDir: string, options: Options): Promise<boolean> {
+  const text = await readConfig(configFile);
+  const record = await readRecord(stateDir);
+  if (text === null || record === null) {
+    console.log('There is no connection to take back here.');
+    return false;
+  }
+  const plan = planUndo(text, record);
+  show(plan.diff, plan.warnings);
+  console.log('OpenClaw will run its tools without the gate after this.');
+  if (!options.yes && !(await confirm('Take the connection back?'))) {
+    console.log('Nothing was changed.');
+    return false;
+  }
+  await applyUndo(configFile, text, plan, { stateDir });
+  console.log('Done. Its registration and records stay in Mission Control; remove the gateway there if it is gone for good.');
+  return true;
+}
+
+/** The gateway by its name, brought up to date, with a fresh token for the gate. */
+async function registerGateway(client: ApiClient, name: string, found: ConnectPlan['gateway']) {
+  const { items } = await client.get<{ items: Gateway[] }>('/gateways');
+  const existing = items.find((gateway) => gateway.name === name || gateway.url === found.url);
+  if (!existing) {
+    const created = await client.post<Gateway & { token: string }>('/gateways', { name, url: found.url, token: found.token });
+    return { id: created.id, token: created.token, revokeOlder: async () => {} };
+  }
+  await client.patch(`/gateways/${existing.id}`, { url: found.url, ...(found.token !== null && { token: found.token }) });
+  const issued = await client.post<{ id: string; token: string }>(`/gateways/${existing.id}/tokens`, {});
+  const revokeOlder = async () => {
+    const tokens = await client.get<{ items: { id: string; revokedAt: number | null }[] }>(`/gateways/${existing.id}/tokens`);
+    for (const token of tokens.items) {
+      if (token.id !== issued.id && token.revokedAt === null) await client.delete(`/gateways/${existing.id}/tokens/${token.id}`);
+    }
+  };
+  return { id: existing.id, token: issued.token, revokeOlder };
+}
+
+async function registerAgent(client: ApiClient, gatewayId: string, { name, autonomy }: Options, found: FoundAgent): Promise<void> {
+  const { items } = await client.get<{ items: Agent[] }>('/agents');
+  const existing = items.find((agent) => agent.gatewayId === gatewayId && agent.externalId === found.id);
+  if (existing) {
+    if (existing.workspace !== found.workspace) await client.patch(`/agents/${existing.id}`, { workspace: found.workspace });
+    console.log(`Agent ${existing.name} is registered already.`);
+    return;
+  }
+  const free = items.some((agent) => agent.name === found.id) ? `${name}-${found.id}` : found.id;
+  await client.post('/agents', {
+    name: free,
+    autonomyLevel: autonomy,
+    gate: 'openclaw',
+    gatewayId,
+    externalId: found.id,
+    workspace: found.workspace,
+  });
+  console.log(`Agent ${free} is registered as ${autonomy}.`);
+}
+
+function show(diff: string, warnings: readonly string[]): void {
+  console.log(diff || 'The configuration is as it should be already.');
+  for (const warning of warnings) console.log(`Note: ${warning}`);
+}
+
+async function confirm(question: string): Promise<boolean> {
+  if (!process.stdin.isTTY) {
+    console.log('There is no terminal to ask at; say --yes to go on.');
+    return false;
+  }
+  const prompt = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return /^y(es)?$/i.test((await prompt.question(`${question} [y/N] `)).trim());
+  } finally {
+    prompt.close();
+  }
+}

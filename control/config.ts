@@ -1,0 +1,15 @@
+/** What control is told at start. Made once from the environment and the configuration file (settings.ts), then never changed. */
+export interface ControlConfig {
+  host: string;
+  port: number;
+  dataDir: string;
+  keyDir: string;
+  /** `MC_ADMIN_TOKEN`; null = off. */
+  adminToken: string | null;
+  /** Shared with the proxies. */
+  clusterSecret: string;
+  /** An OpenClaw gateway to register at start. */
+  openclaw: { url: string; token: string | null } | null;
+  dashboardDir: string;
+  version: string;
+}

@@ -1,0 +1,89 @@
+/**
+ * Opens the database, brings its tables up to date, and owns the data folder while it is open: a second process on the same
+ * folder is refused, because the embedded database has no lock of its own and would lose rows.
+ */
+import { mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
+import { type Migration, Migrator } from 'kysely/migration';
+import { up as foundation } from './migrations/001-foundation.ts';
+import { pgliteDialect } from './pglite-dialect.ts';
+import type { Database } from './schema.ts';
+
+export type Db = Kysely<Database>;
+export type Tx = Transaction<Database>;
+
+const MIGRATIONS: Record<string, Migration> = { '001-foundation': { up: foundation } };
+
+/**
+ * Opens the embedded database in `dataDir` and migrates it forward.
+ * @returns the handle and `close`, which ends the database in order and frees the folder.
+ * @throws Error when another live process holds the folder, or a migration fails (the old state stays).
+ */
+export async function openDatabase(dataDir: string): Promise<{ db: Db; close: () => Promise<void> }> {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const unlock = lockFolder(dataDir);
+  const db = new Kysely<Database>({ dialect: pgliteDialect(join(dataDir, 'pg')) });
+  const close = async () => {
+    await db.destroy();
+    unlock();
+  };
+  try {
+    await migrate(db);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { db, close };
+}
+
+/** A value for a jsonb column; spelled so that every PostgreSQL client sends the same text. */
+export function json(value: unknown): RawBuilder<unknown> {
+  return sql`${JSON.stringify(value ?? null)}::text::jsonb`;
+}
+
+async function migrate(db: Db): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
+  const { error } = await migrator.migrateToLatest();
+  if (error) throw new Error('the database could not be brought up to date; the old state is unchanged', { cause: error });
+}
+
+/** Writes `mc.lock` with the process id and its start time; a lock left by a killed process is taken over. */
+function lockFolder(dataDir: string): () => void {
+  const file = join(dataDir, 'mc.lock');
+  const own = `${process.pid} ${startTimeOf(process.pid) ?? '-'}`;
+  for (;;) {
+    try {
+      writeSync(openSync(file, 'wx', 0o600), own);
+      return () => rmSync(file, { force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const [pid = '', started = ''] = readFileSync(file, 'utf8').split(' ');
+    if (Number(pid) !== process.pid && isAlive(Number(pid), started)) {
+      throw new Error(`data folder ${dataDir} is in use by process ${pid}; stop it first or set MC_DATA_DIR to another folder`);
+    }
+    rmSync(file, { force: true });
+  }
+}
+
+function isAlive(pid: number, started: string): boolean {
+  if (!Number.isInteger(pid) || pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+  // The number may have gone to another process since: its start time tells (Linux; elsewhere the number alone decides).
+  const now = startTimeOf(pid);
+  return now === null || started === '-' || now === started;
+}
+
+function startTimeOf(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,343 @@
+/**
+ * The tables as Kysely sees them. Times are epoch milliseconds (bigint), money whole micro-dollars (bigint), identifiers text.
+ * The SQL is in `migrations/`; the two must say the same, which the type checker cannot see: the flow tests do.
+ */
+import type { ColumnType, Generated } from 'kysely';
+import type {
+  Activity,
+  Agent,
+  Alert,
+  Approval,
+  CallFacts,
+  GateReason,
+  HoldRequest,
+  Preview,
+  Role,
+  Run,
+  StopReceipt,
+  Task,
+  ToolCallView,
+} from '../contract.ts';
+
+/** A jsonb column: read as data, written with `json()` from database.ts. */
+export type Jsonb<T> = ColumnType<T, unknown, unknown>;
+
+export interface Database {
+  operators: OperatorsTable;
+  credentials: CredentialsTable;
+  sign_in_links: { hash: string; operator_id: string; expires_at: number; used_at: number | null };
+  sessions: { hash: string; operator_id: string; csrf_token: string; created_at: number; expires_at: number };
+  gateways: GatewaysTable;
+  agents: AgentsTable;
+  tasks: TasksTable;
+  task_transitions: TransitionsTable;
+  approvals: ApprovalsTable;
+  held_calls: HeldCallsTable;
+  tool_calls: ToolCallsTable;
+  runs: RunsTable;
+  activities: ActivitiesTable;
+  alerts: AlertsTable;
+  policies: PoliciesTable;
+  system_state: SystemStateTable;
+  outbox: { id: Generated<number>; topic: string; entity_id: string; at: number };
+  audit_log: AuditTable;
+  audit_head: { id: number; seq: number; hash: string };
+  journal_cursors: { proxy_id: string; seq: number; updated_at: number };
+  spend: { scope: string; micros: number };
+  idempotency: IdempotencyTable;
+}
+
+export interface OperatorsTable {
+  id: string;
+  name: string;
+  role: Role;
+  created_at: number;
+  last_seen_at: number | null;
+  removed_at: number | null;
+}
+
+export interface CredentialsTable {
+  id: string;
+  kind: 'agent' | 'gateway' | 'operator';
+  owner_id: string;
+  hash: string;
+  hint: string;
+  created_at: number;
+  last_used_at: number | null;
+  revoked_at: number | null;
+}
+
+export interface GatewaysTable {
+  id: string;
+  name: string;
+  url: string | null;
+  token_sealed: string | null;
+  created_at: number;
+  removed_at: number | null;
+  last_heartbeat: number | null;
+  plugin_version: string | null;
+}
+
+export interface AgentsTable {
+  id: string;
+  created_at: number;
+  updated_at: number;
+  revision: number;
+  name: string;
+  session_key: string | null;
+  autonomy: Agent['autonomyLevel'];
+  status: Agent['status'];
+  status_reason: string | null;
+  status_changed_at: number;
+  /** True when the squad's pause, not a person's act on this agent, paused it. */
+  gate: Agent['gate'];
+  gateway_id: string | null;
+  external_id: string | null;
+  workspace: string | null;
+  model_config: Jsonb<Agent['modelConfig']>;
+  tool_permissions: Jsonb<string[] | null>;
+  daily_cap: number | null;
+  per_run_cap: number | null;
+  current_task_id: string | null;
+  parent_id: string | null;
+  depth: number;
+  last_heartbeat: number | null;
+  last_call_at: number | null;
+  error_streak: number;
+  total_spend: number;
+  soul_hash: string | null;
+  metadata: Jsonb<Record<string, unknown>>;
+  removed_at: number | null;
+}
+
+export interface TasksTable {
+  id: string;
+  number: Generated<number>;
+  created_at: number;
+  updated_at: number;
+  revision: number;
+  title: string;
+  description: string;
+  type: Task['type'];
+  status: Task['status'];
+  /** Where NEEDS_APPROVAL returns to once a person has decided. */
+  status_before_hold: Task['status'] | null;
+  priority: Task['priority'];
+  assignee_ids: Jsonb<string[]>;
+  reviewer_ids: Jsonb<string[]>;
+  subscriber_ids: Jsonb<string[]>;
+  thread_ref: string | null;
+  session_key: string | null;
+  parent_task_id: string | null;
+  depends_on: Jsonb<string[]>;
+  budget: number | null;
+  spend: number;
+  work_plan: string | null;
+  deliverable: string | null;
+  deliverable_makes_claims: boolean;
+  self_review: string | null;
+  evidence: Jsonb<string[]>;
+  deliverable_confirmed: boolean;
+  decision_note: string | null;
+  blocked_reason: string | null;
+  metadata: Jsonb<Record<string, unknown>>;
+  removed_at: number | null;
+}
+
+export interface TransitionsTable {
+  id: string;
+  created_at: number;
+  task_id: string;
+  from_status: Task['status'];
+  to_status: Task['status'];
+  actor: 'agent' | 'human' | 'system';
+  actor_id: string | null;
+  reason: string | null;
+  artifacts_provided: Jsonb<string[]>;
+  idempotency_key: string | null;
+}
+
+export interface ApprovalsTable {
+  id: string;
+  number: Generated<number>;
+  created_at: number;
+  kind: Approval['kind'];
+  status: Approval['status'];
+  agent_id: string | null;
+  task_id: string | null;
+  run_id: string | null;
+  session_key: string | null;
+  tool_call_id: string | null;
+  tool: string | null;
+  arguments: Jsonb<Record<string, unknown> | null>;
+  edited_arguments: Jsonb<Record<string, unknown> | null>;
+  /** The arguments that may run after an edit, encrypted; null = the caller's original. */
+  edited_sealed: string | null;
+  cwd: string | null;
+  workspace: string | null;
+  risk: Approval['risk'];
+  summary: string;
+  reasons: Jsonb<Approval['reasons']>;
+  preview: Jsonb<Preview | null>;
+  digest: string | null;
+  estimated_cost: number;
+  allowance: number;
+  policy_version: string | null;
+  approver: string | null;
+  approver_id: string | null;
+  approver_type: 'human' | 'agent' | 'system' | null;
+  decision: string | null;
+  decided_at: number | null;
+  expires_at: number;
+  waiting_until: number | null;
+  deferred: boolean;
+  redeemed_at: number | null;
+  redeemed_by: string | null;
+  grant_expires_at: number | null;
+  /** When the agent was told of the decision through its session; null = not (yet) needed or not done. */
+  told_at: number | null;
+  tell_attempts: number;
+}
+
+/** A held call's own arguments, encrypted, until its hold and grant have ended (SPEC 6). */
+export interface HeldCallsTable {
+  id: string;
+  approval_id: string;
+  call: Jsonb<CallFacts>;
+  judged: Jsonb<HoldRequest['judged']>;
+  sealed: string;
+  created_at: number;
+  withdrawn_at: number | null;
+}
+
+export interface ToolCallsTable {
+  id: string;
+  created_at: number;
+  entry: ToolCallView['entry'];
+  key: string;
+  slot: string | null;
+  digest: string;
+  agent_id: string;
+  gateway_id: string | null;
+  run_id: string | null;
+  task_id: string | null;
+  session_key: string;
+  call_id: string | null;
+  trace_id: string | null;
+  tool: string;
+  mapped_tool: string;
+  tool_kind: string | null;
+  cwd: string | null;
+  workspace: string | null;
+  risk: ToolCallView['risk'];
+  verdict: ToolCallView['verdict'];
+  reasons: Jsonb<GateReason[]>;
+  status: ToolCallView['status'];
+  input: Jsonb<Record<string, unknown>>;
+  output: string | null;
+  error: string | null;
+  held_at: number | null;
+  started_at: number | null;
+  ended_at: number | null;
+  duration: number | null;
+  cost: number | null;
+  estimated_cost: number;
+  approval_id: string | null;
+  policy_version: string | null;
+  facts: Jsonb<unknown>;
+  summary: string;
+}
+
+export interface RunsTable {
+  id: string;
+  run_id: string;
+  agent_id: string;
+  task_id: string | null;
+  session_key: string | null;
+  started_at: number;
+  last_seen_at: number;
+  ended_at: number | null;
+  status: Run['status'];
+  cost: number;
+  tool_call_count: number;
+  error_message: string | null;
+}
+
+export interface ActivitiesTable {
+  id: Generated<number>;
+  created_at: number;
+  type: Activity['type'];
+  task_id: string | null;
+  agent_id: string | null;
+  actor_id: string | null;
+  actor_type: Activity['actorType'];
+  summary: string;
+  details: Jsonb<Record<string, unknown>>;
+}
+
+export interface AlertsTable {
+  id: string;
+  created_at: number;
+  type: Alert['type'];
+  severity: Alert['severity'];
+  task_id: string | null;
+  agent_id: string | null;
+  gateway_id: string | null;
+  message: string;
+  /** One open alert per subject and type. */
+  dedupe_key: string;
+  resolved_at: number | null;
+  resolved_by: string | null;
+}
+
+export interface PoliciesTable {
+  id: string;
+  number: Generated<number>;
+  version: string;
+  created_at: number;
+  created_by: string;
+  note: string;
+  active: boolean;
+  activated_at: number | null;
+  activated_by: string | null;
+  document: Jsonb<Record<string, unknown>>;
+  source: string;
+}
+
+export interface SystemStateTable {
+  id: number;
+  estop: boolean;
+  stop_id: string | null;
+  stopped_at: number | null;
+  stopped_by: string | null;
+  stop_reason: string | null;
+  squad_paused: boolean;
+  squad_paused_at: number | null;
+  squad_paused_by: string | null;
+  receipt: Jsonb<StopReceipt | null>;
+}
+
+export interface AuditTable {
+  seq: number;
+  at: number;
+  actor_type: 'agent' | 'human' | 'system';
+  actor_id: string | null;
+  action: string;
+  subject_type: string;
+  subject_id: string | null;
+  details: Jsonb<Record<string, unknown>>;
+  /** SHA-256 of the canonical details: what the chain binds, so that retention can drop the payload and keep the proof. */
+  details_hash: string;
+  prev_hash: string;
+  hash: string;
+}
+
+export interface IdempotencyTable {
+  key: string;
+  principal: string;
+  route: string;
+  request_hash: string;
+  status: number | null;
+  response: string | null;
+  created_at: number;
+}

@@ -1,0 +1,407 @@
+/**
+ * From a proxy's journal to the record: call rows, runs, spend, audit and feed, one transaction per batch. The cursor moves in
+ * the same transaction, so a batch that arrives twice counts once, and one that fails is sent again whole.
+ */
+import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
+import type { JsonObject } from '../policies/index.ts';
+import type { Agents } from './agents.ts';
+import { type AuditEntry, appendAudit, SYSTEM } from './audit.ts';
+import { touch } from './changes.ts';
+import type { CallFacts, JournalEntry, JournalEvent, ToolCallView } from './contract.ts';
+import { type Db, json, type Tx } from './db/database.ts';
+import type { Gateways } from './gateways.ts';
+import type { ActivePolicy } from './policies.ts';
+
+export type Ingest = ReturnType<typeof createIngest>;
+type CallEvent = Extract<JournalEvent, { type: 'held' | 'denied' | 'intent' }>;
+type EndEvent = Extract<JournalEvent, { type: 'completed' | 'withdrawn' | 'refused' }>;
+
+interface Dependencies {
+  db: Db;
+  clock: () => number;
+  agents: Agents;
+  gateways: Gateways;
+  activePolicy: () => ActivePolicy;
+  published: () => void;
+}
+
+/** How far along a call is: an event of another proxy that arrives late never takes a record back. */
+const RANK = sql`case tool_calls.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
+const EXCLUDED_RANK = sql`case excluded.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
+
+export function createIngest({ db, clock, agents, gateways, activePolicy, published }: Dependencies) {
+  /** Ingests a batch. @returns the last sequence number that is now recorded. */
+  async function ingest(proxyId: string, entries: readonly JournalEntry[]): Promise<number> {
+    const acknowledged = await db.transaction().execute(async (tx) => {
+      const cursor = await lockCursor(tx, proxyId);
+      const fresh = entries.filter((entry) => entry.seq > cursor);
+      const last = fresh.at(-1);
+      if (!last) return cursor;
+      await record(
+        tx,
+        fresh.map((entry) => entry.event),
+      );
+      await tx.updateTable('journal_cursors').set({ seq: last.seq, updated_at: clock() }).where('proxy_id', '=', proxyId).execute();
+      return last.seq;
+    });
+    published();
+    return acknowledged;
+  }
+
+  async function record(tx: Tx, events: readonly JournalEvent[]): Promise<void> {
+    const calls: CallEvent[] = [];
+    const ends: EndEvent[] = [];
+    const touched = new Map<string, { topic: string; entity_id: string; at: number }>();
+    const mark = (topic: string, id: string, at: number) => touched.set(`${topic} ${id}`, { topic, entity_id: id, at });
+
+    for (const event of events) {
+      switch (event.type) {
+        case 'held':
+        case 'denied':
+        case 'intent':
+          calls.push(event);
+          mark('tool_call', event.call.id, event.at);
+          mark('agent', event.call.agentId, event.at);
+          break;
+        case 'completed':
+        case 'withdrawn':
+        case 'refused':
+          ends.push(event);
+          mark('tool_call', event.id, event.at);
+          break;
+        case 'heartbeat':
+          await gateways.heard(tx, event.gatewayId, event.pluginVersion, event.at);
+          await agents.markHeartbeat(tx, event.agents, event.at);
+          break;
+        case 'run':
+          await upsertRun(
+            tx,
+            event.agentId,
+            event.runId,
+            event.sessionKey,
+            event.taskId,
+            event.at,
+            event.allowed ? 'running' : 'blocked',
+            event.message,
+          );
+          break;
+      }
+    }
+    // The chain first: its lock puts concurrent batches, and so the outbox, into one order.
+    await appendAudit(tx, events.flatMap(auditOf));
+    await upsertCalls(tx, calls);
+    await countRuns(tx, calls);
+    const settled = await endCalls(tx, ends);
+    await settleSpend(tx, settled);
+    await followErrors(tx, settled);
+    await releaseOriginals(tx, settled);
+    await feedDenials(tx, calls, mark);
+    for (const row of settled) {
+      mark('agent', row.agent_id, row.ended_at ?? 0);
+      if (row.approval_id) mark('approval', row.approval_id, row.ended_at ?? 0);
+    }
+    await touch(tx, [...touched.values()]);
+  }
+
+  /** Spend of ended calls, per cap that bound them; the day is that of the outcome. */
+  async function settleSpend(tx: Tx, rows: readonly EndedRow[]): Promise<void> {
+    const sums = new Map<string, number>();
+    const add = (scope: string, micros: number) => sums.set(scope, (sums.get(scope) ?? 0) + micros);
+    const { today } = activePolicy();
+    for (const row of rows) {
+      if (!row.cost) continue;
+      const day = today(row.ended_at ?? clock());
+      add(`agent-day:${row.agent_id}:${day}`, row.cost);
+      add(`fleet-day:${day}`, row.cost);
+      if (row.task_id) add(`task:${row.task_id}`, row.cost);
+      if (row.run_id) add(`run:${row.agent_id}/${row.run_id}`, row.cost);
+      await tx
+        .updateTable('agents')
+        .set((eb) => ({ total_spend: eb('total_spend', '+', row.cost ?? 0) }))
+        .where('id', '=', row.agent_id)
+        .execute();
+      if (row.task_id) {
+        await tx
+          .updateTable('tasks')
+          .set((eb) => ({ spend: eb('spend', '+', row.cost ?? 0) }))
+          .where('id', '=', row.task_id)
+          .execute();
+      }
+      if (row.run_id) {
+        await tx
+          .updateTable('runs')
+          .set((eb) => ({ cost: eb('cost', '+', row.cost ?? 0) }))
+          .where('agent_id', '=', row.agent_id)
+          .where('run_id', '=', row.run_id)
+          .execute();
+      }
+    }
+    for (const [scope, micros] of sums) {
+      await tx
+        .insertInto('spend')
+        .values({ scope, micros })
+        .onConflict((conflict) => conflict.column('scope').doUpdateSet((eb) => ({ micros: eb('spend.micros', '+', micros) })))
+        .execute();
+    }
+  }
+
+  return { ingest };
+}
+
+interface EndedRow {
+  id: string;
+  agent_id: string;
+  task_id: string | null;
+  run_id: string | null;
+  approval_id: string | null;
+  status: ToolCallView['status'];
+  cost: number | null;
+  ended_at: number | null;
+}
+
+async function lockCursor(tx: Tx, proxyId: string): Promise<number> {
+  await tx
+    .insertInto('journal_cursors')
+    .values({ proxy_id: proxyId, seq: 0, updated_at: 0 })
+    .onConflict((conflict) => conflict.column('proxy_id').doNothing())
+    .execute();
+  const row = await tx.selectFrom('journal_cursors').select('seq').where('proxy_id', '=', proxyId).forUpdate().executeTakeFirstOrThrow();
+  return row.seq;
+}
+
+/** One statement for the batch, whatever its size: columns travel as one JSON document (PERFORMANCE.md 3). */
+async function upsertCalls(tx: Tx, events: readonly CallEvent[]): Promise<void> {
+  const latest = new Map<string, ReturnType<typeof rowOf>>();
+  for (const event of events) {
+    const row = rowOf(event);
+    const before = latest.get(row.id);
+    latest.set(row.id, before ? { ...row, held_at: before.held_at ?? row.held_at } : row);
+  }
+  if (latest.size === 0) return;
+  await sql`
+    insert into tool_calls
+    select * from jsonb_populate_recordset(null::tool_calls, ${json([...latest.values()])})
+    on conflict (id) do update set
+      status = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.status else tool_calls.status end,
+      verdict = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.verdict else tool_calls.verdict end,
+      risk = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.risk else tool_calls.risk end,
+      reasons = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.reasons else tool_calls.reasons end,
+      input = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.input else tool_calls.input end,
+      summary = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.summary else tool_calls.summary end,
+      approval_id = coalesce(excluded.approval_id, tool_calls.approval_id),
+      held_at = coalesce(tool_calls.held_at, excluded.held_at),
+      started_at = coalesce(tool_calls.started_at, excluded.started_at),
+      ended_at = coalesce(tool_calls.ended_at, excluded.ended_at)
+  `.execute(tx);
+}
+
+function rowOf({ type, at, call, judged, input, summary, approvalId }: CallEvent) {
+  return {
+    id: call.id,
+    created_at: call.at,
+    entry: call.entry,
+    key: call.key,
+    slot: call.slot,
+    digest: call.digest,
+    agent_id: call.agentId,
+    gateway_id: call.gatewayId,
+    run_id: call.runId,
+    task_id: call.taskId,
+    session_key: call.sessionKey,
+    call_id: call.callId,
+    trace_id: call.traceId,
+    tool: call.tool,
+    mapped_tool: call.mappedTool,
+    tool_kind: call.toolKind,
+    cwd: call.cwd,
+    workspace: call.workspace,
+    risk: judged.risk,
+    verdict: judged.verdict,
+    reasons: judged.reasons,
+    status: type === 'intent' ? 'running' : type === 'held' ? 'needs_approval' : 'blocked',
+    input,
+    output: null,
+    error: null,
+    held_at: type === 'held' ? at : null,
+    started_at: type === 'intent' ? at : null,
+    ended_at: type === 'denied' ? at : null,
+    duration: null,
+    cost: null,
+    estimated_cost: judged.estimatedCost,
+    approval_id: approvalId,
+    policy_version: judged.policyVersion,
+    facts: judged.facts,
+    summary,
+  };
+}
+
+async function endCalls(tx: Tx, events: readonly EndEvent[]): Promise<EndedRow[]> {
+  if (events.length === 0) return [];
+  // A call ends once: the second outcome of the same call changes nothing and costs nothing.
+  const result = await sql<EndedRow>`
+    update tool_calls set status = ended.status, verdict = coalesce(ended.verdict, tool_calls.verdict),
+      reasons = coalesce(ended.reasons, tool_calls.reasons), output = ended.output, error = ended.error, duration = ended.duration,
+      cost = ended.cost, ended_at = ended.ended_at
+    from jsonb_to_recordset(${json(events.map(endOf))}) as ended(id text, status text, verdict text, reasons jsonb, output text, error text,
+      duration double precision, cost bigint, ended_at bigint)
+    where tool_calls.id = ended.id and tool_calls.status in ('running', 'needs_approval')
+    returning tool_calls.id, tool_calls.agent_id, tool_calls.task_id, tool_calls.run_id, tool_calls.approval_id, tool_calls.status,
+      tool_calls.cost, tool_calls.ended_at
+  `.execute(tx);
+  return result.rows;
+}
+
+function endOf(event: EndEvent) {
+  const nothing = { verdict: null, reasons: null, output: null, error: null, duration: null, cost: null };
+  switch (event.type) {
+    case 'completed': {
+      const { id, status, output, error, durationMs, cost, at } = event;
+      return { ...nothing, id, status, output, error, duration: durationMs, cost, ended_at: at };
+    }
+    case 'withdrawn':
+      return { ...nothing, id: event.id, status: 'withdrawn', error: event.reason, ended_at: event.at };
+    case 'refused':
+      return { ...nothing, id: event.id, status: 'blocked', verdict: 'deny', reasons: event.reasons, ended_at: event.at };
+  }
+}
+
+/** Failures in a row per agent; a success clears them. */
+async function followErrors(tx: Tx, rows: readonly EndedRow[]): Promise<void> {
+  for (const row of rows) {
+    if (row.status !== 'success' && row.status !== 'failed') continue;
+    await tx
+      .updateTable('agents')
+      .set((eb) => ({ error_streak: row.status === 'failed' ? eb('error_streak', '+', 1) : 0 }))
+      .where('id', '=', row.agent_id)
+      .$if(row.status === 'success', (query) => query.where('error_streak', '<>', 0))
+      .execute();
+  }
+}
+
+/** The original arguments of a call that ran under an approval are no longer needed. */
+async function releaseOriginals(tx: Tx, rows: readonly EndedRow[]): Promise<void> {
+  const approvals = rows.flatMap((row) => (row.approval_id && row.status !== 'withdrawn' ? [row.id] : []));
+  if (approvals.length === 0) return;
+  await tx.updateTable('held_calls').set({ sealed: '' }).where('id', 'in', approvals).execute();
+}
+
+async function countRuns(tx: Tx, events: readonly CallEvent[]): Promise<void> {
+  const agents = new Map<string, number>();
+  const runs = new Map<string, { call: CallFacts; at: number; started: number }>();
+  for (const { type, at, call } of events) {
+    agents.set(call.agentId, Math.max(at, agents.get(call.agentId) ?? 0));
+    if (call.runId === null) continue;
+    const key = `${call.agentId} ${call.runId}`;
+    const started = (runs.get(key)?.started ?? 0) + (type === 'intent' ? 1 : 0);
+    runs.set(key, { call, at, started });
+  }
+  for (const [id, at] of agents) {
+    await tx.updateTable('agents').set({ last_call_at: at }).where('id', '=', id).execute();
+  }
+  for (const { call, at, started } of runs.values()) {
+    if (call.runId === null) continue;
+    await upsertRun(tx, call.agentId, call.runId, call.sessionKey, call.taskId, at, 'running', null, started);
+  }
+}
+
+async function upsertRun(
+  tx: Tx,
+  agentId: string,
+  runId: string,
+  sessionKey: string,
+  taskId: string | null,
+  at: number,
+  status: 'running' | 'blocked',
+  message: string | null,
+  calls = 0,
+): Promise<void> {
+  await tx
+    .insertInto('runs')
+    .values({
+      id: randomUUID(),
+      run_id: runId,
+      agent_id: agentId,
+      task_id: taskId,
+      session_key: sessionKey,
+      started_at: at,
+      last_seen_at: at,
+      ended_at: status === 'blocked' ? at : null,
+      status,
+      cost: 0,
+      tool_call_count: calls,
+      error_message: message,
+    })
+    .onConflict((conflict) =>
+      conflict.columns(['agent_id', 'run_id']).doUpdateSet((eb) => ({
+        last_seen_at: at,
+        tool_call_count: eb('runs.tool_call_count', '+', calls),
+        task_id: eb.fn.coalesce('runs.task_id', eb.ref('excluded.task_id')),
+      })),
+    )
+    .execute();
+}
+
+async function feedDenials(tx: Tx, events: readonly CallEvent[], mark: (topic: string, id: string, at: number) => void): Promise<void> {
+  const denied = events.filter((event) => event.type === 'denied');
+  if (denied.length === 0) return;
+  const rows = await tx
+    .insertInto('activities')
+    .values(
+      denied.map(({ at, call, judged, summary }) => ({
+        created_at: at,
+        type: 'call_denied' as const,
+        task_id: call.taskId,
+        agent_id: call.agentId,
+        actor_id: null,
+        actor_type: 'system' as const,
+        summary: `Denied: ${call.tool} ${summary}`,
+        details: json({ callId: call.id, tool: call.tool, risk: judged.risk, code: judged.reasons[0]?.code ?? null }),
+      })),
+    )
+    .returning('id')
+    .execute();
+  for (const row of rows) mark('activity', String(row.id), denied[0]?.at ?? 0);
+}
+
+/** What the audit chain keeps of a journal event; heartbeats are no acts. */
+function auditOf(event: JournalEvent): AuditEntry[] {
+  switch (event.type) {
+    case 'held':
+    case 'denied':
+    case 'intent': {
+      const { call, judged } = event;
+      return [
+        entry(event.at, call.agentId, `call.${event.type === 'intent' ? 'started' : event.type}`, call.id, {
+          tool: call.tool,
+          verdict: judged.verdict,
+          risk: judged.risk,
+          reasons: judged.reasons.map((reason) => reason.code),
+          digest: call.digest,
+          taskId: call.taskId,
+          runId: call.runId,
+          approvalId: event.approvalId,
+          policyVersion: judged.policyVersion,
+          input: event.input,
+        }),
+      ];
+    }
+    case 'completed':
+      return [entry(event.at, null, 'call.completed', event.id, { status: event.status, cost: event.cost, durationMs: event.durationMs })];
+    case 'withdrawn':
+      return [entry(event.at, null, 'call.withdrawn', event.id, { reason: event.reason })];
+    case 'refused':
+      return [entry(event.at, null, 'call.refused', event.id, { reasons: event.reasons.map((reason) => reason.code) })];
+    case 'run':
+      return [
+        entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run'),
+      ];
+    case 'heartbeat':
+      return [];
+  }
+}
+
+function entry(at: number, agentId: string | null, action: string, id: string, details: JsonObject, subjectType = 'tool_call'): AuditEntry {
+  const actor = agentId === null ? SYSTEM : { type: 'agent' as const, id: agentId, name: agentId };
+  return { at, actor, action, subjectType, subjectId: id, details };
+}

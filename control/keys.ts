@@ -1,0 +1,60 @@
+/**
+ * The key folder (SPEC 8.3): one master key, made at first start, readable by its owner only, and what is derived from it.
+ * Secrets at rest are sealed with AES-256-GCM and bound to the row that they belong to.
+ */
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+
+export interface Keys {
+  /** Key of the call digests (SPEC 3.1), base64url; handed to proxies over the authenticated line. */
+  digestKey: string;
+  /** Encrypts `text` for the row named by `context`; opens only with the same context. */
+  seal: (text: string, context: string) => string;
+  /** @throws Error when the text was changed, belongs to another row or to another key folder. */
+  open: (sealed: string, context: string) => string;
+}
+
+/**
+ * Opens the key folder, creating it and the master key at first start.
+ * @throws Error when the key file is damaged or others may read it.
+ */
+export function openKeys(keyDir: string): Keys {
+  mkdirSync(keyDir, { recursive: true, mode: 0o700 });
+  const master = readMaster(join(keyDir, 'master.key'));
+  const derive = (purpose: string) => Buffer.from(hkdfSync('sha256', master, Buffer.alloc(0), `mission-control/${purpose}/v1`, 32));
+  const sealing = derive('sealing');
+  return {
+    digestKey: derive('call-digest').toString('base64url'),
+    seal(text, context) {
+      const nonce = randomBytes(12);
+      const cipher = createCipheriv('aes-256-gcm', sealing, nonce);
+      cipher.setAAD(Buffer.from(context));
+      return Buffer.concat([nonce, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]).toString('base64url');
+    },
+    open(sealed, context) {
+      const bytes = Buffer.from(sealed, 'base64url');
+      const decipher = createDecipheriv('aes-256-gcm', sealing, bytes.subarray(0, 12));
+      decipher.setAAD(Buffer.from(context));
+      decipher.setAuthTag(bytes.subarray(-16));
+      return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()]).toString('utf8');
+    },
+  };
+}
+
+function readMaster(file: string): Buffer {
+  try {
+    const fd = openSync(file, 'wx', 0o600);
+    const key = randomBytes(32);
+    writeSync(fd, key);
+    fsyncSync(fd);
+    closeSync(fd);
+    return key;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  if (statSync(file).mode & 0o077) throw new Error(`${file} can be read by others; run: chmod 600 ${file}`);
+  const key = readFileSync(file);
+  if (key.length !== 32) throw new Error(`${file} is damaged (${key.length} bytes instead of 32); restore it from a backup`);
+  return key;
+}

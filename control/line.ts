@@ -1,0 +1,426 @@
+/**
+ * The lines to the proxies: pictures out, journal and holds in (/internal/v1, cluster secret). A line that is open proves to the
+ * proxy that control is reachable: it beats every second, and a proxy that hears nothing refuses.
+ */
+import { timingSafeEqual } from 'node:crypto';
+import { Hono } from 'hono';
+import type { Approvals } from './approvals.ts';
+import { hashSecret } from './auth.ts';
+import type { Broadcast, OutboxRow } from './broadcast.ts';
+import type {
+  AgentPicture,
+  GatewayPicture,
+  HelloAnswer,
+  HoldRequest,
+  JournalEntry,
+  KnownCall,
+  StopAcknowledgement,
+  StreamMessage,
+  SystemPicture,
+  TaskPicture,
+} from './contract.ts';
+import type { Db } from './db/database.ts';
+import type { Emergency } from './emergency.ts';
+import type { Ingest } from './ingest.ts';
+import type { Keys } from './keys.ts';
+import type { Policies } from './policies.ts';
+
+const BEAT_MS = 1_000;
+/** Calls that a proxy learns of after a restart: all open ones, and those that ended within this time. */
+const KNOWN_MS = 60 * 60 * 1000;
+const KNOWN_MAX = 20_000;
+
+interface Dependencies {
+  db: Db;
+  clock: () => number;
+  keys: Keys;
+  clusterSecret: string;
+  broadcast: Broadcast;
+  approvals: Approvals;
+  ingest: Ingest;
+  policies: Policies;
+  log: { error: (fields: object, message: string) => void };
+}
+
+interface Stream {
+  proxyId: string;
+  send: (message: StreamMessage) => void;
+  /** Ends the line; the proxy connects again and gets a whole picture. */
+  cut: () => void;
+  /** The revision that was last sent with a mark, and the one that the proxy last confirmed. */
+  owes: number;
+  applied: number;
+}
+
+export function createLine({ db, clock, keys, clusterSecret, broadcast, approvals, ingest, policies, log }: Dependencies) {
+  const secretHash = Buffer.from(hashSecret(clusterSecret));
+  const streams = new Set<Stream>();
+  const lastSeen = new Map<string, number>();
+  let emergency: Emergency | null = null;
+  /** Rows are turned into pictures one batch after the other, so that an older picture never overtakes a newer one. */
+  let queue: Promise<void> = Promise.resolve();
+
+  /** Begins to beat and to follow the outbox. Emergency comes late because it needs the line to travel on. */
+  function start(stopState: Emergency): () => void {
+    emergency = stopState;
+    const unsubscribe = broadcast.onRows((rows) => {
+      queue = queue.then(() => forward(rows)).catch((error) => fail(error));
+    });
+    const timer = setInterval(() => {
+      const beat: StreamMessage = { type: 'beat', at: clock() };
+      for (const stream of streams) {
+        stream.send(beat);
+        lastSeen.set(stream.proxyId, beat.at);
+      }
+    }, BEAT_MS);
+    return () => {
+      clearInterval(timer);
+      unsubscribe();
+    };
+  }
+
+  /** A picture that could not be made must not leave a proxy with an old one that looks fresh: its line is cut, and it asks again. */
+  function fail(error: unknown): void {
+    log.error({ err: error }, 'pictures for the proxies could not be made; their lines are cut');
+    for (const stream of [...streams]) stream.cut();
+  }
+
+  async function forward(rows: readonly OutboxRow[]): Promise<void> {
+    const revision = rows.at(-1)?.id ?? 0;
+    if (streams.size === 0) {
+      forwarded = revision;
+      return;
+    }
+    const of = (topic: OutboxRow['topic']) => [...new Set(rows.filter((row) => row.topic === topic).map((row) => row.entityId))];
+    const at = clock();
+    const messages: StreamMessage[] = [];
+    const agentIds = of('agent');
+    const gatewayIds = of('gateway');
+    const taskIds = of('task');
+    if (agentIds.length > 0) {
+      const pictures = await agentPictures(db, agentIds);
+      const removed = agentIds.filter((id) => !pictures.some((agent) => agent.id === id));
+      // An agent is touched with every call of it; only what bears on judging goes to the proxies.
+      const changed = pictures.filter((agent) => remember(agent));
+      for (const id of removed) sent.delete(id);
+      if (changed.length > 0 || removed.length > 0) messages.push({ type: 'agents', at, changed, removed });
+    }
+    if (gatewayIds.length > 0) {
+      const changed = await gatewayPictures(db, gatewayIds);
+      messages.push({ type: 'gateways', at, changed, removed: gatewayIds.filter((id) => !changed.some((gateway) => gateway.id === id)) });
+    }
+    if (taskIds.length > 0) {
+      const changed = await taskPictures(db, taskIds);
+      messages.push({ type: 'tasks', at, changed, removed: taskIds.filter((id) => !changed.some((task) => task.id === id)) });
+    }
+    if (of('policy').length > 0) messages.push({ type: 'policy', at, policy: policyPicture() });
+    if (messages.some((message) => message.type === 'agents') || of('system').length > 0) {
+      messages.push({ type: 'system', at, system: await systemPicture() });
+    }
+    for (const id of of('approval')) {
+      const row = await db.selectFrom('approvals').select('status').where('id', '=', id).executeTakeFirst();
+      if (row) messages.push({ type: 'hold', at, approvalId: id, status: row.status });
+    }
+    if (messages.length > 0) messages.push({ type: 'mark', at, revision });
+    for (const stream of streams) {
+      if (messages.length > 0) stream.owes = revision;
+      for (const message of messages) stream.send(message);
+    }
+    forwarded = revision;
+  }
+
+  /** Whether this picture differs from the one that the proxies have. */
+  function remember(agent: AgentPicture): boolean {
+    const text = JSON.stringify(agent);
+    if (sent.get(agent.id) === text) return false;
+    sent.set(agent.id, text);
+    return true;
+  }
+
+  /**
+   * Waits until every connected proxy judges by what has been committed so far, or `timeoutMs` are over: so that who pauses an
+   * agent or issues a token may count on it as soon as the answer is there.
+   */
+  async function caughtUp(timeoutMs: number): Promise<void> {
+    const revision = await broadcast.drained();
+    const isDone = () => forwarded >= revision && [...streams].every((stream) => stream.applied >= stream.owes);
+    if (isDone()) return;
+    await new Promise<void>((resolve) => {
+      const finish = () => {
+        clearTimeout(timer);
+        watchers.delete(look);
+        resolve();
+      };
+      const look = () => {
+        if (isDone()) finish();
+      };
+      const timer = setTimeout(finish, timeoutMs);
+      watchers.add(look);
+      // The queue may have ended between the look above and now.
+      queue.then(look, look);
+    });
+  }
+  const watchers = new Set<() => void>();
+  const sent = new Map<string, string>();
+  let forwarded = 0;
+
+  /** Tells every proxy of the stop or its end, ahead of everything else and without the database. */
+  function push(): void {
+    const system: SystemPicture = { ...known, ...emergency?.picture() };
+    for (const stream of streams) stream.send({ type: 'system', at: clock(), system });
+  }
+  let known: SystemPicture = { estop: false, stopId: null, squadPaused: false, activeAgents: 0 };
+
+  async function systemPicture(): Promise<SystemPicture> {
+    const { count } = await db
+      .selectFrom('agents')
+      .select((eb) => eb.fn.countAll<number>().as('count'))
+      .where('status', '=', 'active')
+      .where('removed_at', 'is', null)
+      .executeTakeFirstOrThrow();
+    const row = await db.selectFrom('system_state').select('squad_paused').where('id', '=', 1).executeTakeFirstOrThrow();
+    known = { estop: false, stopId: null, ...emergency?.picture(), squadPaused: row.squad_paused, activeAgents: Number(count) };
+    return known;
+  }
+
+  function policyPicture() {
+    const { id, version, document } = policies.current();
+    return { id, version, document };
+  }
+
+  async function picture(): Promise<StreamMessage> {
+    return {
+      type: 'picture',
+      at: clock(),
+      system: await systemPicture(),
+      policy: policyPicture(),
+      agents: await agentPictures(db, null),
+      gateways: await gatewayPictures(db, null),
+      tasks: await taskPictures(db, null),
+    };
+  }
+
+  function openStream(proxyId: string): ReadableStream<Uint8Array> {
+    const encoder = new TextEncoder();
+    let leave = () => {};
+    return new ReadableStream<Uint8Array>({
+      start: async (controller) => {
+        let early: StreamMessage[] | null = [];
+        let isOpen = true;
+        const write = (message: StreamMessage) => controller.enqueue(encoder.encode(`${JSON.stringify(withStop(message))}\n`));
+        const stream: Stream = {
+          proxyId,
+          owes: 0,
+          applied: 0,
+          send: (message) => (early ? early.push(message) : isOpen && write(message)),
+          cut: () => {
+            leave();
+            controller.close();
+          },
+        };
+        leave = () => {
+          isOpen = false;
+          streams.delete(stream);
+        };
+        // Joined before the picture is made: a change in between is sent after it, never lost.
+        streams.add(stream);
+        const first = await picture();
+        if (!isOpen) return;
+        write(first);
+        for (const message of early) write(message);
+        early = null;
+        lastSeen.set(proxyId, clock());
+      },
+      cancel: () => leave(),
+    });
+  }
+
+  /**
+   * The stop as it is at the moment of sending: a picture that was being made while somebody pressed the stop must not lift it.
+   */
+  function withStop(message: StreamMessage): StreamMessage {
+    if (message.type !== 'system' && message.type !== 'picture') return message;
+    return { ...message, system: { ...message.system, ...emergency?.picture() } };
+  }
+
+  /** What a proxy needs to find its way after a start. */
+  async function hello(proxyId: string): Promise<HelloAnswer> {
+    const cursor = await db.selectFrom('journal_cursors').select('seq').where('proxy_id', '=', proxyId).executeTakeFirst();
+    const rows = await db
+      .selectFrom('tool_calls')
+      .leftJoin('approvals', 'approvals.id', 'tool_calls.approval_id')
+      .selectAll('tool_calls')
+      .select(['approvals.number as approval_number', 'approvals.waiting_until'])
+      .where((eb) =>
+        eb.or([eb('tool_calls.status', 'in', ['running', 'needs_approval']), eb('tool_calls.created_at', '>', clock() - KNOWN_MS)]),
+      )
+      .orderBy('tool_calls.created_at', 'desc')
+      .limit(KNOWN_MAX)
+      .execute();
+    const spend = await db.selectFrom('spend').selectAll().execute();
+    return {
+      cursor: cursor?.seq ?? 0,
+      digestKey: keys.digestKey,
+      calls: rows.map(
+        (row): KnownCall => ({
+          id: row.id,
+          key: row.key,
+          slot: row.slot,
+          agentId: row.agent_id,
+          gatewayId: row.gateway_id,
+          runId: row.run_id,
+          taskId: row.task_id,
+          state: row.status === 'running' ? 'running' : row.status === 'needs_approval' ? 'held' : 'ended',
+          verdict: row.verdict,
+          risk: row.risk,
+          reasons: row.reasons as KnownCall['reasons'],
+          approval: row.approval_id === null ? null : { id: row.approval_id, number: row.approval_number ?? 0 },
+          waitingUntil: row.waiting_until,
+          estimatedCost: row.estimated_cost,
+          at: row.created_at,
+        }),
+      ),
+      spent: Object.fromEntries(spend.map((row) => [row.scope, row.micros])),
+    };
+  }
+
+  function routes(): Hono {
+    const app = new Hono();
+    app.use('*', async (context, next) => {
+      const given = context.req.header('authorization')?.replace(/^Bearer /, '') ?? '';
+      if (!timingSafeEqual(secretHash, Buffer.from(hashSecret(given)))) {
+        return context.json(
+          { title: 'Unauthorized', status: 401, code: 'UNAUTHENTICATED', detail: 'The cluster secret is missing or wrong.' },
+          401,
+        );
+      }
+      return next();
+    });
+    app.post('/hello', async (context) => context.json(await hello((await context.req.json<{ proxyId: string }>()).proxyId)));
+    app.get('/stream', (context) => {
+      const proxyId = context.req.query('proxyId') ?? 'unknown';
+      return new Response(openStream(proxyId), { headers: { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' } });
+    });
+    app.post('/journal', async (context) => {
+      const { proxyId, entries } = await context.req.json<{ proxyId: string; entries: JournalEntry[] }>();
+      lastSeen.set(proxyId, clock());
+      return context.json({ acknowledged: await ingest.ingest(proxyId, entries) });
+    });
+    app.post('/applied', async (context) => {
+      const { proxyId, revision } = await context.req.json<{ proxyId: string; revision: number }>();
+      for (const stream of streams) if (stream.proxyId === proxyId) stream.applied = Math.max(stream.applied, revision);
+      for (const look of watchers) look();
+      return context.json({});
+    });
+    app.post('/holds', async (context) => context.json(await approvals.open(await context.req.json<HoldRequest>())));
+    app.get('/holds/:callId', async (context) => {
+      const held = await approvals.held(context.req.param('callId'));
+      return held ? context.json(held) : context.json({ code: 'NOT_FOUND' }, 404);
+    });
+    app.post('/holds/:callId/defer', async (context) => context.json(await approvals.defer(context.req.param('callId'))));
+    app.post('/holds/:callId/withdraw', async (context) => {
+      const { reason } = await context.req.json<{ reason: string }>();
+      return context.json(await approvals.withdraw(context.req.param('callId'), reason));
+    });
+    app.post('/approvals/:id/redeem', async (context) => {
+      const { callId } = await context.req.json<{ callId: string }>();
+      return context.json(await approvals.redeem(context.req.param('id'), callId));
+    });
+    app.post('/stops/:stopId', async (context) => {
+      emergency?.acknowledge(context.req.param('stopId'), await context.req.json<StopAcknowledgement>());
+      return context.json({});
+    });
+    return app;
+  }
+
+  /** Proxies with an open line. */
+  function liveProxies(): string[] {
+    return [...new Set([...streams].map((stream) => stream.proxyId))];
+  }
+
+  function proxies() {
+    const live = new Set(liveProxies());
+    return [...lastSeen].map(([id, lastSeenAt]) => ({ id, state: live.has(id) ? ('live' as const) : ('stale' as const), lastSeenAt }));
+  }
+
+  return { start, push, caughtUp, routes, liveProxies, proxies };
+}
+
+async function agentPictures(db: Db, ids: readonly string[] | null): Promise<AgentPicture[]> {
+  let query = db.selectFrom('agents').selectAll().where('removed_at', 'is', null);
+  if (ids) query = query.where('id', 'in', [...ids]);
+  const rows = await query.execute();
+  if (rows.length === 0) return [];
+  const found = rows.map((row) => row.id);
+  const tokens = await tokenHashes(db, 'agent', found);
+  const children = await db
+    .selectFrom('agents')
+    .select(['parent_id', (eb) => eb.fn.countAll<number>().as('count')])
+    .where('parent_id', 'in', found)
+    .where('status', '<>', 'stopped')
+    .where('removed_at', 'is', null)
+    .groupBy('parent_id')
+    .execute();
+  const childrenOf = new Map(children.map((row) => [row.parent_id, Number(row.count)]));
+  return rows.map((row) => ({
+    id: row.id,
+    name: row.name,
+    autonomy: row.autonomy,
+    status: row.status,
+    depth: row.depth,
+    children: childrenOf.get(row.id) ?? 0,
+    currentTaskId: row.current_task_id,
+    toolPermissions: row.tool_permissions as string[] | null,
+    workspace: row.workspace,
+    gate: row.gate,
+    gatewayId: row.gateway_id,
+    externalId: row.external_id,
+    dailyCap: row.daily_cap,
+    perRunCap: row.per_run_cap,
+    tokenHashes: tokens.get(row.id) ?? [],
+  }));
+}
+
+async function gatewayPictures(db: Db, ids: readonly string[] | null): Promise<GatewayPicture[]> {
+  let query = db.selectFrom('gateways').select(['id', 'name']).where('removed_at', 'is', null);
+  if (ids) query = query.where('id', 'in', [...ids]);
+  const rows = await query.execute();
+  const tokens = await tokenHashes(
+    db,
+    'gateway',
+    rows.map((row) => row.id),
+  );
+  return rows.map((row) => ({ id: row.id, name: row.name, tokenHashes: tokens.get(row.id) ?? [] }));
+}
+
+/** Tasks that can still bear on a call; what ended stays known long enough to be refused by name. */
+async function taskPictures(db: Db, ids: readonly string[] | null): Promise<TaskPicture[]> {
+  let query = db
+    .selectFrom('tasks')
+    .select(['id', 'type', 'status', 'assignee_ids', 'session_key', 'budget'])
+    .where('removed_at', 'is', null);
+  query = ids ? query.where('id', 'in', [...ids]) : query.orderBy('updated_at', 'desc').limit(20_000);
+  const rows = await query.execute();
+  return rows.map((row) => ({
+    id: row.id,
+    type: row.type,
+    status: row.status,
+    assigneeIds: row.assignee_ids as string[],
+    sessionKey: row.session_key,
+    budget: row.budget,
+  }));
+}
+
+async function tokenHashes(db: Db, kind: 'agent' | 'gateway', owners: readonly string[]): Promise<Map<string, string[]>> {
+  const hashes = new Map<string, string[]>();
+  if (owners.length === 0) return hashes;
+  const rows = await db
+    .selectFrom('credentials')
+    .select(['owner_id', 'hash'])
+    .where('kind', '=', kind)
+    .where('revoked_at', 'is', null)
+    .where('owner_id', 'in', [...owners])
+    .execute();
+  for (const row of rows) hashes.set(row.owner_id, [...(hashes.get(row.owner_id) ?? []), row.hash]);
+  return hashes;
+}

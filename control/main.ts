@@ -1,0 +1,243 @@
+/**
+ * Control: opens the database, wires the services, and serves API, dashboard and the lines to the proxies on one listener.
+ * Stops in order: no new requests, then the workers, then what is being published, then the database.
+ */
+import { readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type ServerType, serve } from '@hono/node-server';
+import { serveStatic } from '@hono/node-server/serve-static';
+import { Hono } from 'hono';
+import type { Logger } from 'pino';
+import { usdFromMicros } from '../policies/index.ts';
+import { createAgents } from './agents.ts';
+import { createAlerts } from './alerts.ts';
+import { createApi } from './api.ts';
+import { createApprovals } from './approvals.ts';
+import { SYSTEM } from './audit.ts';
+import { createAuth, provideCliToken } from './auth.ts';
+import { createBroadcast, type ViewLoaders } from './broadcast.ts';
+import { createCalls } from './calls.ts';
+import { CLI_TOKEN_FILE } from './commands/client.ts';
+import type { ControlConfig } from './config.ts';
+import type { Overview } from './contract.ts';
+import { openDatabase } from './db/database.ts';
+import { createEmergency } from './emergency.ts';
+import { createGateways } from './gateways.ts';
+import { createIngest } from './ingest.ts';
+import { openKeys } from './keys.ts';
+import { createLine } from './line.ts';
+import { createOperators } from './operators.ts';
+import { createPolicies } from './policies.ts';
+import { createTasks } from './tasks.ts';
+import { approvalProcessor } from './workers/approval-processor.ts';
+import { startWorkers } from './workers/loop.ts';
+
+export interface Control {
+  /** Base URL of API and dashboard. */
+  url: string;
+  /** Makes a one-time sign-in link for the first administrator. */
+  signInLink: () => Promise<string>;
+  close: () => Promise<void>;
+}
+
+/** Starts control. @throws Error with the reason when database, keys, policy or port are not to be had. */
+export async function startControl(config: ControlConfig, log: Logger, clock: () => number): Promise<Control> {
+  const { db, close: closeDatabase } = await openDatabase(config.dataDir);
+  const keys = openKeys(config.keyDir);
+  const broadcast = createBroadcast({ db, onError: (error) => log.error({ err: error }, 'changes could not be published') });
+  const { published } = broadcast;
+  const base = { db, clock, published };
+
+  const policies = createPolicies(base);
+  await policies.load(readFileSync(new URL('../policies/default.yaml', import.meta.url), 'utf8'));
+  const activePolicy = policies.current;
+  const auth = createAuth({ db, clock, adminToken: config.adminToken });
+  await provideCliToken(db, join(config.keyDir, CLI_TOKEN_FILE), clock());
+  const operators = createOperators({ ...base, auth });
+  const alerts = createAlerts(base);
+  const tasks = createTasks(base);
+  const approvals = createApprovals({ ...base, keys, tasks, alerts, activePolicy });
+  const gateways = createGateways({ ...base, keys, auth, alerts, log });
+  const agents = createAgents({
+    ...base,
+    auth,
+    tasks,
+    alerts,
+    activePolicy,
+    withdrawHeld: async (tx, agentId, reason, now) => void (await approvals.withdrawHeld(tx, agentId, reason, now)),
+    abortRuns: (gatewayId, sessionKeys) => gateways.abortRuns(gatewayId, sessionKeys),
+  });
+  const calls = createCalls({ db });
+  const ingest = createIngest({ ...base, agents, gateways, activePolicy });
+  const line = createLine({ db, clock, keys, clusterSecret: config.clusterSecret, broadcast, approvals, ingest, policies, log });
+  const emergency = createEmergency({
+    ...base,
+    dataDir: config.dataDir,
+    agents,
+    tasks,
+    approvals,
+    alerts,
+    gateways,
+    push: line.push,
+    liveProxies: line.liveProxies,
+  });
+  await emergency.load();
+
+  const overview = async (): Promise<Overview> => {
+    const { id, version, policy, today } = activePolicy();
+    const { all, active } = await agents.count();
+    const day = today(clock());
+    const spent = await db.selectFrom('spend').select('micros').where('scope', '=', `fleet-day:${day}`).executeTakeFirst();
+    const fleetCap = policy.capsFor('lead', null).fleetDay;
+    return {
+      serverTime: clock(),
+      version: config.version,
+      system: await emergency.state(),
+      pendingApprovals: await approvals.countPending(),
+      openAlerts: await alerts.countOpen(),
+      activeAgents: active,
+      agents: all,
+      todaySpend: usdFromMicros(spent?.micros ?? 0),
+      fleetCap: fleetCap === null ? null : usdFromMicros(fleetCap),
+      activePolicy: { id, version },
+      proxies: line.proxies(),
+    };
+  };
+  const views: ViewLoaders = {
+    agent: agents.find,
+    approval: approvals.find,
+    task: tasks.find,
+    tool_call: calls.find,
+    run: calls.findRun,
+    activity: calls.findActivity,
+    alert: alerts.find,
+    policy: (id) => policies.get(id).catch(() => null),
+    gateway: gateways.find,
+    system: overview,
+  };
+  await broadcast.start(views);
+
+  const api = createApi({
+    db,
+    clock,
+    keys,
+    auth,
+    agents,
+    tasks,
+    approvals,
+    policies,
+    alerts,
+    calls,
+    gateways,
+    operators,
+    emergency,
+    broadcast,
+    overview,
+    caughtUp: line.caughtUp,
+    version: config.version,
+    log,
+  });
+  const app = new Hono();
+  app.get('/healthz', (context) => context.text('ok'));
+  app.get('/readyz', (context) => context.text('ok'));
+  app.route('/internal/v1', line.routes());
+  app.route('/api', api);
+  serveReference(app);
+  serveDashboard(app, config.dashboardDir);
+
+  const stopLine = line.start(emergency);
+  const server = await listen(app, config.host, config.port);
+  await gateways.start();
+  if (config.openclaw) await registerGateway(config.openclaw);
+  const stopWorkers = startWorkers(
+    [approvalProcessor({ approvals, agents, gateways }), { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep }],
+    (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again'),
+  );
+
+  /** The gateway named in the environment; its token for our gate is issued by `openclaw connect`. */
+  async function registerGateway(input: { url: string; token: string | null }): Promise<void> {
+    const existing = await db
+      .selectFrom('gateways')
+      .select('id')
+      .where('url', '=', input.url)
+      .where('removed_at', 'is', null)
+      .executeTakeFirst();
+    if (!existing) await gateways.register(SYSTEM, { name: 'openclaw', ...input });
+  }
+
+  const { address, port } = server.address() as AddressInfo;
+  const url = `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+  return {
+    url,
+    signInLink: async () => `${url}/sign-in#token=${await auth.createSignInToken('admin')}`,
+    close: async () => {
+      stopLine();
+      await closeServer(server);
+      await stopWorkers();
+      await gateways.stop();
+      await broadcast.stop();
+      await closeDatabase();
+    },
+  };
+}
+
+function listen(app: Hono, hostname: string, port: number): Promise<ServerType> {
+  return new Promise((resolve, reject) => {
+    const server = serve({ fetch: app.fetch, hostname, port }, () => resolve(server));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? new Error(`port ${port} on ${hostname} is taken; set MC_CONTROL_PORT to another one`) : error),
+    );
+  });
+}
+
+/** Event streams and lines stay open for ever by nature: they are cut, everything else may finish. */
+async function closeServer(server: ServerType): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  setTimeout(() => 'closeAllConnections' in server && server.closeAllConnections(), 250).unref();
+  await closed;
+}
+
+const DASHBOARD_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/** The reference page is a third party's bundle that writes styles inline; it still may load nothing from elsewhere. */
+const REFERENCE_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+function serveDashboard(app: Hono, folder: string): void {
+  const root = relative(process.cwd(), folder) || '.';
+  const index = serveStatic({ root, path: 'index.html' });
+  app.use('/*', async (context, next) => {
+    await next();
+    context.header('content-security-policy', DASHBOARD_POLICY);
+    context.header('x-content-type-options', 'nosniff');
+    context.header('referrer-policy', 'no-referrer');
+    context.header('cross-origin-opener-policy', 'same-origin');
+    // Built files carry their hash in the name; the page itself must always be the newest.
+    context.header('cache-control', context.req.path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache');
+  });
+  app.use('/*', serveStatic({ root }));
+  app.get('/*', (context, next) => index(context, next));
+}
+
+function serveReference(app: Hono): void {
+  const folder = dirname(fileURLToPath(import.meta.resolve('swagger-ui-dist/package.json')));
+  const page = (context: import('hono').Context) => {
+    context.header('content-security-policy', REFERENCE_POLICY);
+    return context.html(
+      '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Mission Control API</title><link rel="stylesheet" href="/api/docs/swagger-ui.css"></head>' +
+        '<body><div id="ui"></div><script src="/api/docs/swagger-ui-bundle.js" charset="utf-8"></script><script src="/api/docs/start.js"></script></body></html>',
+    );
+  };
+  app.get('/api/docs', page);
+  app.get('/api/docs/', page);
+  app.get('/api/docs/start.js', (context) =>
+    context.body("SwaggerUIBundle({ url: '/api/openapi.json', dom_id: '#ui' });", 200, {
+      'content-type': 'text/javascript; charset=utf-8',
+    }),
+  );
+  for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js']) {
+    app.get(`/api/docs/${file}`, serveStatic({ root: relative(process.cwd(), folder), path: file }));
+  }
+}

@@ -1,0 +1,139 @@
+/** People and their roles. The last administrator can be neither removed nor lowered: somebody must be able to resume after a stop. */
+import { randomUUID } from 'node:crypto';
+import type { Actor } from './audit.ts';
+import { type Auth, issueCredential } from './auth.ts';
+import { recordChanges } from './changes.ts';
+import type { Role } from './contract.ts';
+import type { Db, Tx } from './db/database.ts';
+import type { OperatorsTable } from './db/schema.ts';
+import { notFound, Refusal } from './problem.ts';
+
+export type Operators = ReturnType<typeof createOperators>;
+
+export function createOperators({ db, clock, auth, published }: { db: Db; clock: () => number; auth: Auth; published: () => void }) {
+  async function list() {
+    const rows = await db.selectFrom('operators').selectAll().where('removed_at', 'is', null).orderBy('created_at').execute();
+    return rows.map(view);
+  }
+
+  /** Adds an operator with a first token, shown once. @throws Refusal 409 when the name is taken. */
+  async function create(actor: Actor, input: { name: string; role: Role }) {
+    const now = clock();
+    const id = randomUUID();
+    const row: OperatorsTable = { id, name: input.name, role: input.role, created_at: now, last_seen_at: null, removed_at: null };
+    const token = await db.transaction().execute(async (tx) => {
+      await refuseTakenName(tx, input.name, id);
+      await tx.insertInto('operators').values(row).execute();
+      const issued = await issueCredential(tx, 'operator', id, now);
+      await record(tx, actor, 'operator.created', id, 'operator_created', `${input.name} can sign in as ${input.role}`, {
+        role: input.role,
+      });
+      return issued.token;
+    });
+    published();
+    return { ...view(row), token };
+  }
+
+  async function update(actor: Actor, id: string, input: { name?: string | undefined; role?: Role | undefined }) {
+    const row = await db.transaction().execute(async (tx) => {
+      const before = await live(tx, id);
+      if (input.role && input.role !== 'admin') await refuseLastAdministrator(tx, before);
+      if (input.name) await refuseTakenName(tx, input.name, id);
+      const after = { ...before, name: input.name ?? before.name, role: input.role ?? before.role };
+      await tx.updateTable('operators').set({ name: after.name, role: after.role }).where('id', '=', id).execute();
+      await record(tx, actor, 'operator.updated', id, 'operator_updated', `${after.name} is now ${after.role}`, {
+        from: before.role,
+        to: after.role,
+      });
+      return after;
+    });
+    published();
+    return view(row);
+  }
+
+  /** Removes an operator: sessions and tokens end at once. */
+  async function remove(actor: Actor, id: string): Promise<void> {
+    const now = clock();
+    await db.transaction().execute(async (tx) => {
+      const row = await live(tx, id);
+      await refuseLastAdministrator(tx, row);
+      await tx.updateTable('operators').set({ removed_at: now }).where('id', '=', id).execute();
+      await tx.deleteFrom('sessions').where('operator_id', '=', id).execute();
+      await tx
+        .updateTable('credentials')
+        .set({ revoked_at: now })
+        .where('kind', '=', 'operator')
+        .where('owner_id', '=', id)
+        .where('revoked_at', 'is', null)
+        .execute();
+      await record(tx, actor, 'operator.removed', id, 'operator_removed', `${row.name} was removed`, {});
+    });
+    published();
+  }
+
+  async function issueToken(actor: Actor, id: string) {
+    return db.transaction().execute(async (tx) => {
+      const row = await live(tx, id);
+      const issued = await issueCredential(tx, 'operator', id, clock());
+      await record(tx, actor, 'token.issued', id, 'token_issued', `A token for ${row.name} was issued`, { tokenId: issued.id });
+      return issued;
+    });
+  }
+
+  async function revokeToken(actor: Actor, id: string, tokenId: string): Promise<void> {
+    await db.transaction().execute(async (tx) => {
+      const row = await live(tx, id);
+      await auth.revoke(tx, 'operator', id, tokenId);
+      await record(tx, actor, 'token.revoked', id, 'token_revoked', `A token of ${row.name} was revoked`, { tokenId });
+    });
+  }
+
+  async function record(
+    tx: Tx,
+    actor: Actor,
+    action: string,
+    id: string,
+    type: 'operator_created' | 'operator_updated' | 'operator_removed' | 'token_issued' | 'token_revoked',
+    summary: string,
+    details: Record<string, string>,
+  ): Promise<void> {
+    await recordChanges(tx, [{ at: clock(), actor, action, topic: 'system', id, details, activity: { type, summary } }]);
+  }
+
+  return { list, create, update, remove, issueToken, revokeToken };
+}
+
+async function live(tx: Tx, id: string): Promise<OperatorsTable> {
+  const row = await tx.selectFrom('operators').selectAll().where('id', '=', id).where('removed_at', 'is', null).executeTakeFirst();
+  if (!row) throw notFound('operator', id);
+  return row;
+}
+
+async function refuseTakenName(tx: Tx, name: string, id: string): Promise<void> {
+  const taken = await tx
+    .selectFrom('operators')
+    .select('id')
+    .where('name', '=', name)
+    .where('id', '<>', id)
+    .where('removed_at', 'is', null)
+    .executeTakeFirst();
+  if (taken) throw new Refusal(409, 'NAME_TAKEN', `An operator named "${name}" exists already.`);
+}
+
+async function refuseLastAdministrator(tx: Tx, row: OperatorsTable): Promise<void> {
+  if (row.role !== 'admin') return;
+  const others = await tx
+    .selectFrom('operators')
+    .select('id')
+    .where('role', '=', 'admin')
+    .where('removed_at', 'is', null)
+    .where('id', '<>', row.id)
+    .executeTakeFirst();
+  if (!others) {
+    throw new Refusal(409, 'LAST_ADMIN', `${row.name} is the last administrator. Make somebody else an administrator first.`);
+  }
+}
+
+function view(row: OperatorsTable) {
+  return { id: row.id, createdAt: row.created_at, name: row.name, role: row.role, lastSeenAt: row.last_seen_at };
+}

@@ -1,0 +1,234 @@
+/**
+ * Policies as versions: made, checked, activated, one of them active. Activation is one transaction; the proxies get the new
+ * document over their lines and compile it themselves with the same code.
+ */
+import { randomUUID } from 'node:crypto';
+import { stringify } from 'yaml';
+import { applyPatch, compilePolicy, dayOf, type JsonObject, type Policy, type PolicyError, parsePolicyText } from '../policies/index.ts';
+import { type Actor, SYSTEM } from './audit.ts';
+import { recordChanges } from './changes.ts';
+import { type Db, json, type Tx } from './db/database.ts';
+import { notFound, Refusal } from './problem.ts';
+
+export interface ActivePolicy {
+  id: string;
+  version: string;
+  document: JsonObject;
+  policy: Policy;
+  /** The budget day of a moment, in the policy's time zone. */
+  today: (now: number) => string;
+}
+
+export type Policies = ReturnType<typeof createPolicies>;
+
+export function createPolicies({ db, clock, published }: { db: Db; clock: () => number; published: () => void }) {
+  let active: ActivePolicy | null = null;
+
+  /** Loads the active policy; at first start `shipped` becomes version 1 and active. */
+  async function load(shipped: string): Promise<void> {
+    const row = await db.selectFrom('policies').select(['id', 'version', 'source']).where('active', '=', true).executeTakeFirst();
+    if (row) {
+      active = compiled(row.id, row.version, row.source);
+      return;
+    }
+    const now = clock();
+    const { document } = parseSource(shipped);
+    const id = randomUUID();
+    await db.transaction().execute(async (tx) => {
+      await insert(tx, id, 'v1', document, shipped, 'Shipped with Mission Control', SYSTEM.name, now);
+      await tx.updateTable('policies').set({ active: true, activated_at: now, activated_by: SYSTEM.name }).where('id', '=', id).execute();
+      await recordChanges(tx, [{ at: now, actor: SYSTEM, action: 'policy.activated', topic: 'policy', id, details: { version: 'v1' } }]);
+    });
+    active = compiled(id, 'v1', shipped);
+  }
+
+  function current(): ActivePolicy {
+    if (!active) throw new Error('no policy is loaded');
+    return active;
+  }
+
+  async function list() {
+    const rows = await db.selectFrom('policies').selectAll().orderBy('number', 'desc').limit(200).execute();
+    return rows.map(view);
+  }
+
+  /** By id or version name. */
+  async function get(idOrVersion: string) {
+    const row = await db
+      .selectFrom('policies')
+      .selectAll()
+      .where((eb) => eb.or([eb('id', '=', idOrVersion), eb('version', '=', idOrVersion)]))
+      .executeTakeFirst();
+    if (!row) throw notFound('policy', idOrVersion);
+    return view(row);
+  }
+
+  /**
+   * Adds a version; it does not bind before it is activated.
+   * @throws Refusal 422 with every mistake (path, line, column) where it would not compile.
+   */
+  async function create(actor: Actor, input: { document?: JsonObject | string | undefined; patch?: JsonObject | undefined; note: string }) {
+    if ((input.document === undefined) === (input.patch === undefined)) {
+      throw new Refusal(
+        400,
+        'BAD_REQUEST',
+        'Give either "document" (the whole policy, data or YAML) or "patch" (a JSON Merge Patch over the active one).',
+      );
+    }
+    const source =
+      typeof input.document === 'string'
+        ? input.document
+        : stringify(input.document ?? applyPatch(current().document, input.patch ?? {}), { lineWidth: 0 });
+    const { document } = parseSource(source);
+    const id = randomUUID();
+    const now = clock();
+    const version = await db.transaction().execute(async (tx) => {
+      const { count } = await tx
+        .selectFrom('policies')
+        .select((eb) => eb.fn.countAll<number>().as('count'))
+        .executeTakeFirstOrThrow();
+      const name = `v${Number(count) + 1}`;
+      await insert(tx, id, name, document, source, input.note, actor.name, now);
+      await recordChanges(tx, [
+        {
+          at: now,
+          actor,
+          action: 'policy.created',
+          topic: 'policy',
+          id,
+          details: { version: name, note: input.note },
+          activity: { type: 'policy_created', summary: `${actor.name} wrote policy ${name}: ${input.note}` },
+        },
+      ]);
+      return name;
+    });
+    published();
+    return { id, version };
+  }
+
+  /** Makes one version the active one, at once and for every proxy. */
+  async function activate(actor: Actor, id: string, note: string) {
+    const row = await get(id);
+    const next = compiled(row.id, row.version, row.source);
+    const now = clock();
+    await db.transaction().execute(async (tx) => {
+      await tx.updateTable('policies').set({ active: false }).where('active', '=', true).execute();
+      await tx
+        .updateTable('policies')
+        .set({ active: true, activated_at: now, activated_by: actor.name })
+        .where('id', '=', row.id)
+        .execute();
+      await recordChanges(tx, [
+        {
+          at: now,
+          actor,
+          action: 'policy.activated',
+          topic: 'policy',
+          id: row.id,
+          details: { version: row.version, note, before: current().version },
+          activity: { type: 'policy_activated', summary: `${actor.name} activated policy ${row.version}: ${note}` },
+        },
+      ]);
+    });
+    active = next;
+    published();
+    return get(row.id);
+  }
+
+  /**
+   * The compiled policy that a simulation asks for.
+   * @param reference "active", a version, an id, or a patch over the active document.
+   */
+  async function resolve(reference: string | { patch: JsonObject }): Promise<Policy> {
+    if (reference === 'active') return current().policy;
+    if (typeof reference === 'string') {
+      const row = await get(reference);
+      return compiled(row.id, row.version, row.source).policy;
+    }
+    const result = compilePolicy(applyPatch(current().document, reference.patch));
+    if ('errors' in result) throw invalid(result.errors);
+    return result.policy;
+  }
+
+  return { load, current, list, get, create, activate, resolve };
+}
+
+function compiled(id: string, version: string, source: string): ActivePolicy {
+  const { document, policy } = parseSource(source);
+  const timezone = policy.document.budgets.timezone;
+  return { id, version, document, policy, today: (now) => dayOf(now, timezone) };
+}
+
+function parseSource(source: string): { document: JsonObject; policy: Policy } {
+  const parsed = parsePolicyText(source);
+  if ('errors' in parsed) throw invalid(parsed.errors);
+  const result = compilePolicy(parsed.document, source);
+  if ('errors' in result) throw invalid(result.errors);
+  return { document: parsed.document as JsonObject, policy: result.policy };
+}
+
+function invalid(errors: readonly PolicyError[]): Refusal {
+  const first = errors[0];
+  const where = first?.line ? `line ${first.line}, ` : '';
+  return new Refusal(
+    422,
+    'POLICY_INVALID',
+    `The policy has ${errors.length} mistake(s); the first: ${where}${first?.path}: ${first?.message}`,
+    {
+      errors,
+    },
+  );
+}
+
+async function insert(
+  tx: Tx,
+  id: string,
+  version: string,
+  document: JsonObject,
+  source: string,
+  note: string,
+  by: string,
+  now: number,
+): Promise<void> {
+  await tx
+    .insertInto('policies')
+    .values({
+      id,
+      version,
+      created_at: now,
+      created_by: by,
+      note,
+      active: false,
+      activated_at: null,
+      activated_by: null,
+      document: json(document),
+      source,
+    })
+    .execute();
+}
+
+function view(row: {
+  id: string;
+  version: string;
+  created_at: number;
+  created_by: string;
+  note: string;
+  active: boolean;
+  activated_at: number | null;
+  activated_by: string | null;
+  document: Record<string, unknown>;
+  source: string;
+}) {
+  return {
+    id: row.id,
+    version: row.version,
+    createdAt: row.created_at,
+    createdBy: row.created_by,
+    note: row.note,
+    active: row.active,
+    activatedAt: row.activated_at,
+    activatedBy: row.activated_by,
+    document: row.document,
+    source: row.source,
+  };
+}

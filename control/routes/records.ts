@@ -1,0 +1,182 @@
+import { z } from 'zod';
+import { VERDICTS } from '../../policies/index.ts';
+import type { Alerts } from '../alerts.ts';
+import { verifyAudit } from '../audit.ts';
+import type { Calls } from '../calls.ts';
+import {
+  ACTIVITY_TYPES,
+  ActivitySchema,
+  AlertSchema,
+  AuditRowSchema,
+  CALL_STATUSES,
+  listOf,
+  RunSchema,
+  ToolCallSchema,
+} from '../contract.ts';
+import type { Db } from '../db/database.ts';
+import { decodeCursor, encodeCursor } from '../paging.ts';
+import { notFound } from '../problem.ts';
+import { type Api, ID, PAGE, route } from './route.ts';
+
+const BY = { agentId: z.string().max(128).optional(), taskId: z.string().max(128).optional() };
+
+/** The record: tool calls, runs, activities, alerts, audit. */
+export function recordRoutes(app: Api, { db, calls, alerts }: { db: Db; calls: Calls; alerts: Alerts }): void {
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/tool-calls',
+      tag: 'record',
+      summary: 'List tool calls, newest first',
+      access: { role: 'viewer' },
+      query: {
+        ...PAGE,
+        ...BY,
+        approvalId: z.string().max(128).optional(),
+        runId: z.string().max(256).optional(),
+        status: z.enum(CALL_STATUSES).optional(),
+        verdict: z.enum(VERDICTS).optional(),
+      },
+      response: listOf(ToolCallSchema),
+    },
+    ({ query }) => calls.list(query),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/tool-calls/{id}',
+      tag: 'record',
+      summary: 'One tool call',
+      access: { role: 'viewer' },
+      params: ID,
+      response: ToolCallSchema,
+    },
+    async ({ params }) => {
+      const call = await calls.find(params.id);
+      if (!call) throw notFound('tool call', params.id);
+      return call;
+    },
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/runs',
+      tag: 'record',
+      summary: 'List runs, newest first',
+      access: { role: 'viewer' },
+      query: { ...PAGE, ...BY },
+      response: listOf(RunSchema),
+    },
+    ({ query }) => calls.listRuns(query),
+  );
+  route(
+    app,
+    { method: 'get', path: '/runs/{id}', tag: 'record', summary: 'One run', access: { role: 'viewer' }, params: ID, response: RunSchema },
+    async ({ params }) => {
+      const run = await calls.findRun(params.id);
+      if (!run) throw notFound('run', params.id);
+      return run;
+    },
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/activities',
+      tag: 'record',
+      summary: 'The feed, newest first',
+      access: { role: 'viewer' },
+      query: { ...PAGE, ...BY, type: z.enum(ACTIVITY_TYPES).optional() },
+      response: listOf(ActivitySchema),
+    },
+    ({ query }) => calls.listActivities(query),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/alerts',
+      tag: 'record',
+      summary: 'List alerts, newest first',
+      access: { role: 'viewer' },
+      query: { ...PAGE, resolved: z.stringbool().optional() },
+      response: listOf(AlertSchema),
+    },
+    ({ query }) => alerts.list(query),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/alerts/{id}/resolve',
+      tag: 'record',
+      summary: 'Mark an alert as dealt with',
+      access: { role: 'operator' },
+      params: ID,
+      body: z.strictObject({}),
+      response: AlertSchema,
+    },
+    ({ actor, params }) => alerts.resolve(actor, params.id),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/audit',
+      tag: 'audit',
+      summary: 'The audit log, newest first',
+      access: { role: 'viewer' },
+      query: { ...PAGE, subjectId: z.string().max(128).optional(), action: z.string().max(100).optional() },
+      response: listOf(AuditRowSchema),
+    },
+    async ({ query }) => {
+      let select = db
+        .selectFrom('audit_log')
+        .selectAll()
+        .orderBy('seq', 'desc')
+        .limit(query.limit + 1);
+      if (query.subjectId) select = select.where('subject_id', '=', query.subjectId);
+      if (query.action) select = select.where('action', '=', query.action);
+      if (query.cursor) select = select.where('seq', '<', Number(decodeCursor(query.cursor)[0]));
+      const rows = await select.execute();
+      const page = rows.slice(0, query.limit);
+      const last = page.at(-1);
+      return {
+        items: page.map((row) => ({
+          seq: row.seq,
+          at: row.at,
+          actorType: row.actor_type,
+          actorId: row.actor_id,
+          action: row.action,
+          subjectType: row.subject_type,
+          subjectId: row.subject_id,
+          details: row.details,
+          prevHash: row.prev_hash,
+          hash: row.hash,
+        })),
+        nextCursor: rows.length > query.limit && last ? encodeCursor([last.seq]) : null,
+      };
+    },
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/audit/verify',
+      tag: 'audit',
+      summary: 'Check the whole chain',
+      access: { role: 'viewer' },
+      response: z.object({
+        ok: z.boolean(),
+        rows: z.number().optional(),
+        head: z.string().optional(),
+        seq: z.number().optional(),
+        why: z.string().optional(),
+      }),
+    },
+    () => verifyAudit(db),
+  );
+}

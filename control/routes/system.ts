@@ -1,0 +1,303 @@
+import { z } from 'zod';
+import {
+  ControlActionSchema,
+  GatewayCreateSchema,
+  GatewaySchema,
+  GatewayUpdateSchema,
+  listOf,
+  NewTokenSchema,
+  OperatorCreateSchema,
+  OperatorSchema,
+  OperatorUpdateSchema,
+  type Overview,
+  OverviewSchema,
+  ResumeSchema,
+  StopReceiptSchema,
+  SystemStateSchema,
+  TokenSchema,
+} from '../contract.ts';
+import type { Emergency } from '../emergency.ts';
+import type { Gateways } from '../gateways.ts';
+import type { Operators } from '../operators.ts';
+import { pageOf } from '../paging.ts';
+import { type Api, ID, PAGE, route } from './route.ts';
+
+/** The emergency stop, gateways, operators, and the overview for the dashboard's header. */
+export function systemRoutes(
+  app: Api,
+  {
+    emergency,
+    gateways,
+    operators,
+    overview,
+    signInToken,
+  }: {
+    emergency: Emergency;
+    gateways: Gateways;
+    operators: Operators;
+    overview: () => Promise<Overview>;
+    signInToken: (operatorId: string) => Promise<string>;
+  },
+): void {
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/overview',
+      tag: 'system',
+      summary: 'What the header shows',
+      access: { role: 'viewer' },
+      response: OverviewSchema,
+    },
+    overview,
+  );
+
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/emergency',
+      tag: 'emergency',
+      summary: 'Is anything stopped?',
+      access: { role: 'viewer' },
+      response: SystemStateSchema,
+    },
+    () => emergency.state(),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/emergency/pause-squad',
+      tag: 'emergency',
+      summary: 'Pause all agents',
+      access: { role: 'operator' },
+      body: ControlActionSchema,
+      response: SystemStateSchema,
+    },
+    ({ actor, body }) => emergency.pauseSquad(actor, body.reason ?? null),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/emergency/stop',
+      tag: 'emergency',
+      summary: 'Stop everything; answers the receipt',
+      access: { role: 'operator' },
+      body: ControlActionSchema,
+      response: StopReceiptSchema,
+    },
+    ({ actor, body }) => emergency.stop(actor, body.reason ?? null),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/emergency/resume',
+      tag: 'emergency',
+      summary: 'Lift the stop; agents stay paused',
+      access: { role: 'admin' },
+      body: ResumeSchema,
+      response: SystemStateSchema,
+    },
+    ({ actor, body }) => emergency.resume(actor, body.note),
+  );
+
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/gateways',
+      tag: 'gateways',
+      summary: 'List OpenClaw gateways',
+      access: { role: 'viewer' },
+      query: PAGE,
+      response: listOf(GatewaySchema),
+    },
+    async ({ query }) => pageOf(await gateways.list(), query),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/gateways',
+      tag: 'gateways',
+      summary: 'Register an OpenClaw gateway; answers its token for the gate once',
+      access: { role: 'admin' },
+      body: GatewayCreateSchema,
+      response: GatewaySchema.extend({ token: z.string() }),
+      status: 201,
+    },
+    ({ actor, body }) => gateways.register(actor, body),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/gateways/{id}',
+      tag: 'gateways',
+      summary: 'One gateway',
+      access: { role: 'viewer' },
+      params: ID,
+      response: GatewaySchema,
+    },
+    ({ params }) => gateways.get(params.id),
+  );
+  route(
+    app,
+    {
+      method: 'delete',
+      path: '/gateways/{id}',
+      tag: 'gateways',
+      summary: 'Remove a gateway and revoke its tokens',
+      access: { role: 'admin' },
+      params: ID,
+    },
+    ({ actor, params }) => gateways.remove(actor, params.id),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/gateways/{id}/tokens',
+      tag: 'gateways',
+      summary: 'Credentials of a gateway, without secrets',
+      access: { role: 'admin' },
+      params: ID,
+      query: PAGE,
+      response: listOf(TokenSchema),
+    },
+    async ({ params, query }) => pageOf(await gateways.listTokens(params.id), query),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/gateways/{id}/tokens',
+      tag: 'gateways',
+      summary: 'Issue a further token for the gate, shown this once',
+      access: { role: 'admin' },
+      params: ID,
+      body: z.strictObject({}),
+      response: NewTokenSchema,
+      status: 201,
+    },
+    ({ actor, params }) => gateways.issueToken(actor, params.id),
+  );
+
+  route(
+    app,
+    {
+      method: 'patch',
+      path: '/gateways/{id}',
+      tag: 'gateways',
+      summary: 'Change name, address or operator token of a gateway',
+      access: { role: 'admin' },
+      params: ID,
+      body: GatewayUpdateSchema,
+      response: GatewaySchema,
+    },
+    ({ actor, params, body }) => gateways.update(actor, params.id, body),
+  );
+  route(
+    app,
+    {
+      method: 'delete',
+      path: '/gateways/{id}/tokens/{tokenId}',
+      tag: 'gateways',
+      summary: 'Revoke a token of a gateway',
+      access: { role: 'admin' },
+      params: { ...ID, tokenId: z.string().min(1).max(128) },
+    },
+    ({ actor, params }) => gateways.revokeToken(actor, params.id, params.tokenId),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/sign-in-links',
+      tag: 'operators',
+      summary: 'Make a one-time sign-in token for yourself',
+      access: { role: 'viewer' },
+      body: z.strictObject({}),
+      response: z.object({ token: z.string() }),
+      status: 201,
+    },
+    async ({ principal }) => ({ token: await signInToken(principal.id) }),
+  );
+
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/operators',
+      tag: 'operators',
+      summary: 'List people',
+      access: { role: 'admin' },
+      query: PAGE,
+      response: listOf(OperatorSchema),
+    },
+    async ({ query }) => pageOf(await operators.list(), query),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/operators',
+      tag: 'operators',
+      summary: 'Add a person with a first token, shown this once',
+      access: { role: 'admin' },
+      body: OperatorCreateSchema,
+      response: OperatorSchema.extend({ token: z.string() }),
+      status: 201,
+    },
+    ({ actor, body }) => operators.create(actor, body),
+  );
+  route(
+    app,
+    {
+      method: 'patch',
+      path: '/operators/{id}',
+      tag: 'operators',
+      summary: 'Change name or role',
+      access: { role: 'admin' },
+      params: ID,
+      body: OperatorUpdateSchema,
+      response: OperatorSchema,
+    },
+    ({ actor, params, body }) => operators.update(actor, params.id, body),
+  );
+  route(
+    app,
+    { method: 'delete', path: '/operators/{id}', tag: 'operators', summary: 'Remove a person', access: { role: 'admin' }, params: ID },
+    ({ actor, params }) => operators.remove(actor, params.id),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/operators/{id}/tokens',
+      tag: 'operators',
+      summary: 'Issue a token, shown this once',
+      access: { role: 'admin' },
+      params: ID,
+      body: z.strictObject({}),
+      response: NewTokenSchema,
+      status: 201,
+    },
+    ({ actor, params }) => operators.issueToken(actor, params.id),
+  );
+  route(
+    app,
+    {
+      method: 'delete',
+      path: '/operators/{id}/tokens/{tokenId}',
+      tag: 'operators',
+      summary: 'Revoke a token',
+      access: { role: 'admin' },
+      params: { ...ID, tokenId: z.string().min(1).max(128) },
+    },
+    ({ actor, params }) => operators.revokeToken(actor, params.id, params.tokenId),
+  );
+}

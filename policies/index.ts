@@ -1,0 +1,57 @@
+/** What the rest of the product may use of the judgement. Pure throughout; runs in Node and in a browser. */
+export {
+  type BudgetScope,
+  bindingCaps,
+  type Caps,
+  dayOf,
+  type Excess,
+  findExcesses,
+  formatUsd,
+  MICROS_PER_USD,
+  microsFromUsd,
+  nextDayStart,
+  remaining,
+  usdFromMicros,
+} from './budget.ts';
+export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH } from './canonical.ts';
+export { classify, isBareWrapper, unwrapCall } from './classify.ts';
+export { decide } from './decide.ts';
+export { findLoops, type LoopFinding } from './loops.ts';
+export * from './model.ts';
+export { isSpecialAddress, readAuthority } from './network.ts';
+export {
+  applyPatch,
+  compilePolicy,
+  LIMITS,
+  type Policy,
+  type PolicyDocument,
+  type PolicyError,
+  parsePolicyText,
+  policyDocumentSchema,
+} from './policy.ts';
+export { REASON_MEANINGS, type ReasonMeaning } from './reasons.ts';
+export { redact, redactText } from './secrets.ts';
+export { findSequences, labelsOf, type SequenceFinding } from './sequence.ts';
+export {
+  DEFAULT_WORKSPACE,
+  MAX_CASES,
+  type SimulateRequest,
+  type SimulateResult,
+  simulateCases,
+  simulateRequestSchema,
+} from './simulate.ts';
+export {
+  type AllowedMove,
+  ARTIFACTS,
+  type Artifact,
+  makesClaimsByDefault,
+  movesFrom,
+  type TaskFacts,
+  TRANSITIONS,
+  type Transition,
+  type TransitionArtifacts,
+  type TransitionRefusal,
+  type TransitionResult,
+  transition,
+} from './task.ts';
+export { isWrapper, TOOL_CLASSES, type ToolClass } from './tools.ts';

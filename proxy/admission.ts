@@ -1,0 +1,500 @@
+/**
+ * Admission: the single story of a call. Every entry point comes in through `admit`, waits through `take`, and ends through
+ * `complete` or `cancel`; nothing else lets a call through.
+ *
+ *   admit   is there a picture? → is the call known? → judge
+ *   judge   decide → deny | hold | run
+ *   run     reserve → redeem the approval, if it needed one → record the intent → allowed
+ *   hold    record → open the approval → held; the caller comes back with `take`
+ *   take    wait → judge again, with the approval as one more fact
+ *
+ * Invariants:
+ * - An allowed call has its intent in the journal first; a yellow, red or priced one on the disk (SPEC 10).
+ * - A held call runs only after a person's approval was redeemed for this very call, and was judged again after the decision.
+ * - What fails, refuses; what was reserved for it is released.
+ */
+import { randomUUID } from 'node:crypto';
+import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts } from '../control/contract.ts';
+import { type Decision, decide, type JsonObject, type Reason, type ReasonCode, type Risk } from '../policies/index.ts';
+import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
+import { Fingerprint } from './fingerprint.ts';
+import type { Holds } from './holds.ts';
+import type { Journal } from './journal.ts';
+import type { Ledger } from './ledger.ts';
+import { linksUnder } from './links.ts';
+import type { Rates } from './rates.ts';
+import { previewOf, recordedInput, recordedText, summaryOf } from './record.ts';
+import type { CallRecord, Register } from './register.ts';
+import type { Picture, Snapshot } from './snapshot.ts';
+
+/** A call as an entry point hands it in: parsed, and with its identity settled. */
+export interface CallRequest {
+  entry: CallFacts['entry'];
+  agent: AgentPicture;
+  gatewayId: string | null;
+  sessionKey: string;
+  runId: string | null;
+  taskId: string | null;
+  callId: string | null;
+  traceId: string | null;
+  tool: string;
+  arguments: JsonObject;
+  toolKind: string | null;
+  cwd: string | null;
+  workspace: string | null;
+}
+
+interface Answered {
+  id: string;
+  risk: Risk;
+  reasons: readonly GateReason[];
+}
+/** `arguments`: the approver's edit, to be run instead of the caller's own; null = run your own. */
+export type Allowed = Answered & { verdict: 'allow'; arguments: JsonObject | null };
+/** `waiting` is false once the inline wait is over: end the turn, the agent is told through its session. */
+export type Held = Answered & { verdict: 'hold'; approval: { id: string; number: number }; waiting: boolean };
+/** `duplicate`: it ran before, or its call id was used for another call. `unavailable`: we lack something to judge with; try again. */
+export type Denied = Answered & { verdict: 'deny'; kind: 'policy' | 'duplicate' | 'unavailable' };
+export type Admission = Allowed | Held | Denied;
+
+export interface Outcome {
+  status: 'success' | 'failed';
+  output: string | null;
+  error: string | null;
+  durationMs: number;
+  /** What it cost, micro-dollars; null = nobody said, and the estimate stands. */
+  costMicros: number | null;
+}
+
+interface Collaborators {
+  snapshot: Snapshot;
+  ledger: Ledger;
+  holds: Holds;
+  journal: Journal;
+  register: Register;
+  rates: Rates;
+  /** Epoch milliseconds. */
+  clock: () => number;
+  limits: { inputMaxChars: number; outputMaxChars: number };
+}
+
+/** Others take the last of a cap this often between our look and our grasp: then we say that it is contended. */
+const RACES_MAX = 5;
+const NEVER = new AbortController().signal;
+const AWAY = 'Nothing ran; try again shortly.';
+
+export class Gatekeeper {
+  readonly #with: Collaborators;
+  readonly #lastAdmittedAt = new Map<string, number>();
+  #fingerprint: Fingerprint | null = null;
+
+  constructor(collaborators: Collaborators) {
+    this.#with = collaborators;
+  }
+
+  /** Sets the key of the call digests, which control hands out; until then everything is refused. */
+  useDigestKey(key: string): void {
+    this.#fingerprint = new Fingerprint(key);
+  }
+
+  /** Judges a call: allowed and recorded, held for a person, or denied. Never rejects. */
+  async admit(request: CallRequest): Promise<Admission> {
+    const { snapshot, register, rates, clock } = this.#with;
+    const id = randomUUID();
+    const at = clock();
+    const picture = snapshot.current(at);
+    if (!picture || !this.#fingerprint) {
+      return unavailable(id, 'SNAPSHOT_STALE', `Mission Control has lost touch with its control process and cannot judge. ${AWAY}`);
+    }
+    const prints = this.#fingerprint.of(request, id);
+    const known = register.byKey(prints.key);
+    if (known) return this.#again(known);
+    if (prints.slot !== null && register.bySlot(prints.slot)) {
+      return duplicate(id, 'This call id was used in this run for a call with other arguments. A new call needs a new call id.');
+    }
+    if (!register.hasRoom()) return unavailable(id, 'RATE_LIMIT', `Too many calls are open at this proxy. ${AWAY}`);
+
+    rates.count(request.agent.id, request.tool, at);
+    const call: CallFacts = { id, ...prints, ...describe(request), mappedTool: request.tool, at };
+    const record = register.add(call, request.arguments);
+    return this.#once(record, () => this.#judge(record, call, request.arguments, picture, null));
+  }
+
+  /**
+   * Comes back for a held call: waits for the decision, judges again, and lets it run or not. Never rejects.
+   * @param waitMs how long the caller is willing to wait. @param gone fires when the caller has left.
+   */
+  async take(record: CallRecord, waitMs: number, gone: AbortSignal): Promise<Admission> {
+    const { holds, clock } = this.#with;
+    await record.settling;
+    if (record.state !== 'held' || record.approval === null) return this.#again(record);
+    // Woken at the end of the inline wait too, so that a caller with a longer poll hears of it in time.
+    const inlineMs = record.waitingUntil - clock();
+    const state = await holds.wait(record.id, record.approval.id, inlineMs > 0 ? Math.min(waitMs, inlineMs) : 0, gone).catch(() => null);
+    // Nothing runs for a caller that has left, and nothing is decided while control is away: the hold stays.
+    if (gone.aborted || state === null) return held(record, true);
+    if (state.status === 'pending' && !state.deferred && clock() < state.waitingUntil) return held(record, true);
+    return this.#once(record, () => this.#settleHold(record, state));
+  }
+
+  /** A call by its id: one of ours, or a held one that an earlier process or another proxy left at control. @throws ControlUnavailable */
+  async find(id: string): Promise<CallRecord | null> {
+    const { register, holds } = this.#with;
+    const own = register.byId(id);
+    if (own) return own;
+    const known = await holds.find(id);
+    return known === null ? null : (register.byId(id) ?? register.adopt(known));
+  }
+
+  /**
+   * Ends a call that was allowed.
+   * @returns false where it is not running: it ended before, or never ran. @throws JournalUnavailable: not recorded, say it again.
+   */
+  async complete(record: CallRecord, outcome: Outcome): Promise<boolean> {
+    const { ledger, journal, register, clock, limits } = this.#with;
+    if (record.state !== 'running' || record.settling !== null) return false;
+    const { id, scopes } = record;
+    const cost = outcome.costMicros ?? record.estimatedMicros;
+    const output = recordedText(outcome.output, limits.outputMaxChars);
+    const error = recordedText(outcome.error, limits.outputMaxChars);
+    const { status, durationMs } = outcome;
+    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost }, false);
+    // Of two outcomes of one call the second finds this one under way.
+    record.settling = recording.catch(() => {});
+    try {
+      await recording;
+    } finally {
+      record.settling = null;
+    }
+    register.move(record, 'ended');
+    ledger.settle(id, cost, scopes);
+    return true;
+  }
+
+  /** The caller takes its call back: a held one never runs; of a running one nobody will hear again. @throws ControlUnavailable */
+  async cancel(record: CallRecord, reason: string): Promise<void> {
+    const { holds, journal, register, clock } = this.#with;
+    await record.settling;
+    if (record.state === 'running') {
+      await this.complete(record, { status: 'failed', output: null, error: reason, durationMs: 0, costMicros: null });
+      return;
+    }
+    if (record.state !== 'held') return;
+    await holds.withdraw(record.id, reason);
+    if (record.state !== 'held') return;
+    end(register, record, [reasonOf('APPROVAL_INVALID', `The call was withdrawn: ${reason}`)]);
+    await journal.append({ type: 'withdrawn', at: clock(), id: record.id, reason }, false);
+  }
+
+  /** When each agent's last call was admitted, for the receipt of a stop. */
+  lastAdmitted(): ReadonlyMap<string, number> {
+    return this.#lastAdmittedAt;
+  }
+
+  /* ------------------------------------------------------------ judge */
+
+  /** Judges a call, with the approval it came back with if any, and carries the decision out. */
+  async #judge(record: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null): Promise<Admission> {
+    const { ledger } = this.#with;
+    const effective = hold?.editedArguments ?? args;
+    for (let race = 0; race < RACES_MAX; race++) {
+      const judgement = await this.#decide(call, effective, picture, hold);
+      if (judgement === null)
+        return this.#deny(record, call, effective, [reasonOf('AGENT_STOPPED', 'This agent is no longer registered.')]);
+      const { decision, judged, caps } = judgement;
+      const judgedCall = { ...call, mappedTool: decision.classification.mappedTool };
+      Object.assign(record, { call: judgedCall, judged, risk: decision.risk, verdict: decision.verdict, reasons: judged.reasons });
+      record.estimatedMicros = decision.estimatedCost;
+      record.scopes = caps.map((cap) => cap.scope);
+
+      if (decision.verdict === 'deny') return this.#deny(record, judgedCall, effective, judged.reasons);
+      if (decision.verdict === 'hold') return this.#hold(record, judgedCall, args, judged, decision, hold);
+      if (ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0)) {
+        const admission = await this.#run(record, judgedCall, effective, judged, hold);
+        if (admission.verdict !== 'allow') ledger.release(record.id);
+        return admission;
+      }
+      // Another call took the rest of a cap meanwhile: judge again with what is left now.
+    }
+    return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget is contended right now. ${AWAY}`);
+  }
+
+  /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
+  async #decide(call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
+    const { ledger, register, rates, clock } = this.#with;
+    const agent = picture.agent(call.agentId);
+    if (!agent) return null;
+    const now = clock();
+    const scopes = scopesOf(call, picture.policy, now);
+    const caps = bindingCapsOf(agent, call, scopes, picture);
+    const sources = {
+      agent,
+      call,
+      arguments: args,
+      scopes,
+      caps,
+      spent: (scope: string) => ledger.spent(scope),
+      picture,
+      hold,
+      concurrent: register.running(call.agentId),
+      callsLastMinute: rates.lastMinute(call.agentId, call.tool, now),
+      now,
+    };
+    const toolCall = toolCallOf(call, args);
+    let facts = factsOf({ ...sources, symlinks: {} });
+    let decision = decide(toolCall, facts, picture.policy);
+    if (decision.verdict === 'allow' && decision.classification.paths.length > 0) {
+      const symlinks = await linksUnder(decision.classification.paths, call.workspace);
+      if (symlinks !== null) {
+        facts = factsOf({ ...sources, symlinks });
+        decision = decide(toolCall, facts, picture.policy);
+      }
+    }
+    return { decision, caps, judged: judgedFacts(decision, facts, picture.policyVersion) };
+  }
+
+  /* ------------------------------------------------------------ deny, hold, run */
+
+  async #deny(record: CallRecord, call: CallFacts, args: JsonObject, reasons: readonly GateReason[]): Promise<Denied> {
+    const { journal, register, clock, limits } = this.#with;
+    const input = recordedInput(args, limits.inputMaxChars);
+    const judged = record.judged ?? { verdict: 'deny', risk: record.risk, reasons, policyVersion: '', estimatedCost: 0, facts: null };
+    end(register, record, reasons);
+    // A refusal that cannot be recorded is still a refusal.
+    await journal
+      .append(
+        { type: 'denied', at: clock(), call, judged, input, summary: summaryOf(input), approvalId: record.approval?.id ?? null },
+        false,
+      )
+      .catch(() => {});
+    return { verdict: 'deny', id: record.id, risk: record.risk, reasons, kind: 'policy' };
+  }
+
+  /**
+   * Records that the call is held and opens its approval, or attaches it to the one that is pending or granted for its digest.
+   * @param insufficient the approval that the call came back with and that did not release it.
+   */
+  async #hold(
+    record: CallRecord,
+    call: CallFacts,
+    args: JsonObject,
+    judged: JudgedFacts,
+    decision: Decision,
+    insufficient: HoldState | null,
+  ): Promise<Admission> {
+    const { holds, journal, register, snapshot, clock, limits } = this.#with;
+    const input = recordedInput(args, limits.inputMaxChars);
+    const summary = summaryOf(input);
+    let state: HoldState;
+    try {
+      await journal.append({ type: 'held', at: clock(), call, judged, input, summary, approvalId: null }, false);
+      state = await holds.open({
+        proxyId: journal.proxyId,
+        call,
+        judged,
+        arguments: args,
+        redacted: input,
+        preview: previewOf(decision.classification),
+        summary,
+        insufficient: insufficient?.approvalId ?? null,
+      });
+    } catch {
+      return this.#giveUp(record, 'SNAPSHOT_STALE', `This needs an approval, and control cannot be reached to ask for it. ${AWAY}`);
+    }
+    record.approval = { id: state.approvalId, number: state.approvalNumber };
+    record.waitingUntil = state.waitingUntil;
+    register.move(record, 'held');
+    const picture = snapshot.current(clock());
+    if (state.status === 'approved' && picture) return this.#judge(record, call, args, picture, state);
+    return held(record, !state.deferred);
+  }
+
+  /** Redeem, then record, then it may run; a stop that arrives in between wins. */
+  async #run(record: CallRecord, call: CallFacts, args: JsonObject, judged: JudgedFacts, hold: HoldState | null): Promise<Admission> {
+    const { holds, journal, register, clock, limits } = this.#with;
+    if (hold !== null) {
+      const redeemed = await holds.redeem(hold.approvalId, record.id).catch(() => null);
+      if (redeemed === null) return held(record, true);
+      if (!redeemed.granted) return this.#holdAnew(record, call);
+      record.editedArguments = hold.editedArguments;
+    }
+    const input = recordedInput(args, limits.inputMaxChars);
+    const isDurable = judged.risk !== 'green' || judged.estimatedCost > 0;
+    try {
+      const approvalId = hold?.approvalId ?? null;
+      await journal.append({ type: 'intent', at: clock(), call, judged, input, summary: summaryOf(input), approvalId }, isDurable);
+    } catch {
+      if (hold !== null) return held(record, true);
+      return this.#giveUp(record, 'JOURNAL_UNAVAILABLE', `The call could not be recorded, and what is not recorded does not run. ${AWAY}`);
+    }
+    const stopped = this.#stopOf(call.agentId);
+    if (stopped !== null) {
+      return this.#refuse(record, [stopped]);
+    }
+    register.move(record, 'running');
+    this.#lastAdmittedAt.set(call.agentId, clock());
+    return allowed(record);
+  }
+
+  /** What came about while the intent was being recorded, and stops the call all the same. */
+  #stopOf(agentId: string): GateReason | null {
+    const picture = this.#with.snapshot.current(this.#with.clock());
+    if (picture === null) return reasonOf('SNAPSHOT_STALE', 'Mission Control lost touch with its control process.');
+    if (picture.system.estop) return reasonOf('ESTOP', 'The emergency stop is on: nothing runs until an administrator resumes.');
+    const status = picture.agent(agentId)?.status;
+    if (status === 'quarantined') return reasonOf('AGENT_QUARANTINED', 'The agent is quarantined.');
+    if (status === undefined || status === 'stopped') return reasonOf('AGENT_STOPPED', 'The agent is stopped.');
+    return status === 'paused' ? reasonOf('AGENT_PAUSED', 'The agent is paused.') : null;
+  }
+
+  /* ------------------------------------------------------------ after the wait */
+
+  /** A held call whose approval is decided, or whose inline wait is over. */
+  async #settleHold(record: CallRecord, state: HoldState): Promise<Admission> {
+    const { holds, register, snapshot, clock } = this.#with;
+    switch (state.status) {
+      case 'pending': {
+        // From here on the agent is told through its session. A decision that came first wins.
+        const deferred = state.deferred ? state : await holds.defer(record.id).catch(() => null);
+        if (deferred === null) return held(record, true);
+        if (deferred.status !== 'pending') return this.#settleHold(record, deferred);
+        register.rest(record);
+        record.waitingUntil = Number.POSITIVE_INFINITY; // who polls on all the same may wait as long as it likes
+        return held(record, false);
+      }
+      case 'approved': {
+        const picture = snapshot.current(clock());
+        const original = await this.#original(record);
+        if (picture === null || original === null) return held(record, true);
+        return this.#judge(record, original.call, original.arguments, picture, state);
+      }
+      case 'denied':
+      case 'expired':
+      case 'withdrawn': {
+        // What stands in the way now says more than that the approval was withdrawn for it.
+        const why = (state.status === 'withdrawn' ? this.#stopOf(record.agentId) : null) ?? refusalOf(state);
+        return this.#refuse(record, [why, ...record.reasons.filter((reason) => reason.code !== why.code)]);
+      }
+    }
+  }
+
+  /** A call that was recorded as held or about to run, and will not run. */
+  async #refuse(record: CallRecord, reasons: readonly GateReason[]): Promise<Denied> {
+    const { journal, register, clock } = this.#with;
+    end(register, record, reasons);
+    await journal.append({ type: 'refused', at: clock(), id: record.id, reasons }, false).catch(() => {});
+    return { verdict: 'deny', id: record.id, risk: record.risk, reasons, kind: 'policy' };
+  }
+
+  /** The grant went to another call of the same digest: this one is held anew (SPEC 3.1). */
+  async #holdAnew(record: CallRecord, call: CallFacts): Promise<Admission> {
+    const picture = this.#with.snapshot.current(this.#with.clock());
+    const original = await this.#original(record);
+    if (picture === null || original === null) return held(record, true);
+    return this.#judge(record, call, original.arguments, picture, null);
+  }
+
+  /** The call and the caller's own arguments: in memory, or from control after a restart. */
+  async #original(record: CallRecord): Promise<{ call: CallFacts; arguments: JsonObject } | null> {
+    if (record.call !== null && record.arguments !== null) return { call: record.call, arguments: record.arguments };
+    const known = await this.#with.holds.find(record.id).catch(() => null);
+    if (known === null) return null;
+    record.call = known.call;
+    record.arguments = known.arguments;
+    return known;
+  }
+
+  /* ------------------------------------------------------------ the same call again */
+
+  /** One thing at a time happens to a call: whoever asks meanwhile waits, and gets what came of it. */
+  async #once(record: CallRecord, step: () => Promise<Admission>): Promise<Admission> {
+    if (record.settling !== null) {
+      await record.settling;
+      return this.#again(record);
+    }
+    const settling = step();
+    record.settling = settling.then(
+      () => {},
+      () => {},
+    );
+    try {
+      return await settling;
+    } finally {
+      record.settling = null;
+    }
+  }
+
+  /** The answer that a call had already: never a second approval, never a second execution. */
+  async #again(record: CallRecord): Promise<Admission> {
+    await record.settling;
+    switch (record.state) {
+      case 'judging':
+        return unavailable(record.id, 'SNAPSHOT_STALE', `The call could not be judged. ${AWAY}`);
+      case 'held':
+        return this.take(record, 0, NEVER);
+      case 'running':
+        return allowed(record);
+      case 'ended':
+        if (record.verdict === 'deny')
+          return { verdict: 'deny', id: record.id, risk: record.risk, reasons: record.reasons, kind: 'policy' };
+        return duplicate(record.id, 'This call has run already; its outcome is recorded.', record.risk);
+    }
+  }
+
+  /** We lack something. The call came to nothing and can be tried again under the same key. */
+  #giveUp(record: CallRecord, code: ReasonCode, message: string): Denied {
+    this.#with.register.remove(record);
+    return unavailable(record.id, code, message, record.risk);
+  }
+}
+
+function describe({ agent, arguments: _, ...request }: CallRequest) {
+  return { ...request, agentId: agent.id };
+}
+
+function judgedFacts(decision: Decision, facts: unknown, policyVersion: string): JudgedFacts {
+  const { verdict, risk, reasons, estimatedCost } = decision;
+  return { verdict, risk, reasons, policyVersion, estimatedCost, facts };
+}
+
+function end(register: Register, record: CallRecord, reasons: readonly GateReason[]): void {
+  record.verdict = 'deny';
+  record.reasons = reasons;
+  register.move(record, 'ended');
+}
+
+function allowed(record: CallRecord): Allowed {
+  return { verdict: 'allow', id: record.id, risk: record.risk, reasons: record.reasons, arguments: record.editedArguments };
+}
+
+function held(record: CallRecord, waiting: boolean): Held {
+  const approval = record.approval ?? { id: '', number: 0 };
+  return { verdict: 'hold', id: record.id, risk: record.risk, reasons: record.reasons, approval, waiting };
+}
+
+function unavailable(id: string, code: ReasonCode, message: string, risk: Risk = 'red'): Denied {
+  return { verdict: 'deny', id, risk, reasons: [reasonOf(code, message)], kind: 'unavailable' };
+}
+
+function duplicate(id: string, message: string, risk: Risk = 'red'): Denied {
+  return { verdict: 'deny', id, risk, reasons: [reasonOf('DUPLICATE', message)], kind: 'duplicate' };
+}
+
+function reasonOf(code: ReasonCode, message: string): Reason {
+  return { code, message, policyPath: 'builtin.admission' };
+}
+
+function refusalOf(state: HoldState): Reason {
+  const by = state.approver === null ? '' : ` by ${state.approver}`;
+  const note = state.note === null ? '' : `: ${state.note}`;
+  switch (state.status) {
+    case 'denied':
+      return reasonOf('APPROVAL_DENIED', `Approval ${state.approvalNumber} was denied${by}${note}`);
+    case 'expired':
+      return reasonOf('APPROVAL_EXPIRED', `Approval ${state.approvalNumber} ended without a decision.`);
+    case 'pending':
+    case 'approved':
+    case 'withdrawn':
+      return reasonOf('APPROVAL_INVALID', `Approval ${state.approvalNumber} was withdrawn${note}`);
+  }
+}

@@ -1,0 +1,57 @@
+/** What a proxy is told at start, and the bounds of everything in it that can grow. Made once, then never changed. */
+export interface ProxyConfig {
+  host: string;
+  port: number;
+  /** Folder of the journal; belongs to this proxy alone. */
+  journalDir: string;
+  /** Base URL of control. */
+  controlUrl: string;
+  clusterSecret: string;
+  /** `MC_METRICS_TOKEN`: opens /metrics; null = closed. */
+  metricsToken: string | null;
+  bounds: ProxyBounds;
+}
+
+export interface ProxyBounds {
+  /** Largest request body, bytes. */
+  bodyMaxBytes: number;
+  /** A client has this long to send its headers and body. */
+  requestTimeoutMs: number;
+  headersTimeoutMs: number;
+  /** Connections at once. */
+  connectionsMax: number;
+  /** Longest wait of one poll of a held call. */
+  pollMaxMs: number;
+  /** Polls that wait at once. */
+  waitersMax: number;
+  /** What a record keeps of a call's output or error, characters. */
+  outputMaxChars: number;
+  /** What a record keeps of a call's arguments, characters of JSON. */
+  inputMaxChars: number;
+  /** Calls remembered after their end, so that a repeat is recognised. */
+  endedCallsMax: number;
+  /** Calls that are open (allowed or held) at once. */
+  openCallsMax: number;
+  /** Journal on disk, not yet acknowledged by control, bytes. */
+  journalMaxBytes: number;
+  /** One journal file, bytes. */
+  journalSegmentBytes: number;
+  /** Time limit of one request to control. */
+  controlTimeoutMs: number;
+}
+
+export const DEFAULT_BOUNDS: ProxyBounds = {
+  bodyMaxBytes: 4 * 1024 * 1024,
+  requestTimeoutMs: 30_000,
+  headersTimeoutMs: 10_000,
+  connectionsMax: 4_096,
+  pollMaxMs: 30_000,
+  waitersMax: 4_096,
+  outputMaxChars: 64 * 1024,
+  inputMaxChars: 64 * 1024,
+  endedCallsMax: 50_000,
+  openCallsMax: 20_000,
+  journalMaxBytes: 256 * 1024 * 1024,
+  journalSegmentBytes: 16 * 1024 * 1024,
+  controlTimeoutMs: 5_000,
+};

@@ -1,0 +1,116 @@
+/** From the live picture to what `decide` is told: the caps that bind a call with what is spent of each, and everything else. */
+import type { AgentPicture, CallFacts, HoldState } from '../control/contract.ts';
+import { type ApprovalFact, dayOf, type Facts, type JsonObject, type Policy, type ToolCall } from '../policies/index.ts';
+import type { BindingCap } from './ledger.ts';
+import type { Picture } from './snapshot.ts';
+
+/** The scope keys of a call at a moment: run, task, agent-day, fleet-day (SPEC 5). */
+export interface Scopes {
+  run: string | null;
+  task: string | null;
+  agentDay: string;
+  fleetDay: string;
+}
+
+export function scopesOf(call: { agentId: string; runId: string | null; taskId: string | null }, policy: Policy, now: number): Scopes {
+  const day = dayOf(now, policy.document.budgets.timezone);
+  return {
+    run: call.runId === null ? null : `run:${call.agentId}/${call.runId}`,
+    task: call.taskId === null ? null : `task:${call.taskId}`,
+    agentDay: `agent-day:${call.agentId}:${day}`,
+    fleetDay: `fleet-day:${day}`,
+  };
+}
+
+export function scopeKeys(scopes: Scopes): string[] {
+  return [scopes.run, scopes.task, scopes.agentDay, scopes.fleetDay].filter((scope) => scope !== null);
+}
+
+/** The caps that bind a call; an agent's or task's own cap comes before the policy's. */
+export function bindingCapsOf(agent: AgentPicture, call: { taskId: string | null }, scopes: Scopes, picture: Picture): BindingCap[] {
+  const task = call.taskId === null ? undefined : picture.task(call.taskId);
+  const usual = picture.policy.capsFor(agent.autonomy, task?.type ?? null);
+  const caps: BindingCap[] = [
+    { scope: scopes.agentDay, capMicros: agent.dailyCap ?? usual.agentDay },
+    { scope: scopes.fleetDay, capMicros: usual.fleetDay },
+  ];
+  if (scopes.task !== null) caps.push({ scope: scopes.task, capMicros: task?.budget ?? usual.task });
+  if (scopes.run !== null) caps.push({ scope: scopes.run, capMicros: agent.perRunCap ?? usual.run });
+  return caps;
+}
+
+export interface FactSources {
+  agent: AgentPicture;
+  call: Pick<CallFacts, 'taskId'> & Partial<CallFacts>;
+  arguments: JsonObject;
+  scopes: Scopes;
+  caps: readonly BindingCap[];
+  spent: (scope: string) => number;
+  picture: Picture;
+  hold: HoldState | null;
+  /** Calls of the agent that run now. */
+  concurrent: number;
+  callsLastMinute: number;
+  symlinks: Readonly<Record<string, string>>;
+  now: number;
+}
+
+/** Everything that `decide` may depend on besides the call. */
+export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: FactSources): Facts {
+  const task = call.taskId === null ? undefined : picture.task(call.taskId);
+  const capOf = (scope: string | null) => (scope === null ? null : (caps.find((cap) => cap.scope === scope)?.capMicros ?? null));
+  const spentOf = (scope: string | null) => (scope === null ? 0 : spent(scope));
+  return {
+    agent: {
+      id: agent.id,
+      autonomy: agent.autonomy,
+      status: agent.status,
+      depth: agent.depth,
+      children: agent.children,
+      currentTaskId: agent.currentTaskId,
+      toolPermissions: agent.toolPermissions,
+    },
+    task: task ? { id: task.id, type: task.type, status: task.status, assigneeIds: task.assigneeIds } : null,
+    system: {
+      estop: picture.system.estop,
+      // An agent that was restarted by itself is out of the squad's pause (SPEC 8.3).
+      squadPaused: picture.system.squadPaused && agent.status === 'paused',
+      activeAgents: picture.system.activeAgents,
+    },
+    spend: { run: spentOf(scopes.run), task: spentOf(scopes.task), agentDay: spent(scopes.agentDay), fleetDay: spent(scopes.fleetDay) },
+    caps: { run: capOf(scopes.run), task: capOf(scopes.task), agentDay: capOf(scopes.agentDay), fleetDay: capOf(scopes.fleetDay) },
+    estimatedCost: null,
+    approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
+    mcp: null,
+    history: NO_HISTORY,
+    network: NO_NETWORK,
+    files: { symlinks: rest.symlinks },
+    rates: { callsLastMinute: rest.callsLastMinute, concurrent: rest.concurrent },
+  };
+}
+
+const NO_HISTORY = Object.freeze({ sameErrorRetries: 0, commentsIn30Min: 0, reviewCycles: 0, pairExchangesIn10Min: 0 });
+const NO_NETWORK = Object.freeze({ dns: Object.freeze({}), redirects: Object.freeze([]) as readonly string[] });
+
+export function toolCallOf(call: CallFacts, args: JsonObject): ToolCall {
+  return { tool: call.tool, arguments: args, cwd: call.cwd, workspace: call.workspace, toolKind: call.toolKind };
+}
+
+/**
+ * Control attached this call to the approval by its digest, so agent, tool and arguments are the ones it was given for; an edit
+ * is what was approved in their place.
+ */
+function approvalFact(hold: HoldState, agentId: string, call: Partial<CallFacts>, args: JsonObject, now: number): ApprovalFact {
+  return {
+    id: hold.approvalId,
+    status: hold.status,
+    approverType: hold.approverType,
+    approver: hold.approver,
+    agentId,
+    tool: call.tool ?? '',
+    arguments: args,
+    uses: hold.redeemedBy === null || hold.redeemedBy === call.id ? 0 : 1,
+    ageMs: hold.decidedAt === null ? 0 : Math.max(0, now - hold.decidedAt),
+    allowance: hold.allowance,
+  };
+}

@@ -1,0 +1,292 @@
+/**
+ * The OpenClaw gate (SPEC 3.1): HTTP in front of admission for everything that runs inside an OpenClaw gateway. It parses, settles
+ * who speaks for whom, and translates what admission answers; it decides nothing.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  type AgentPicture,
+  type GateAnswer,
+  GateCallSchema,
+  GateOutcomeSchema,
+  HeartbeatSchema,
+  type RunCheckAnswer,
+  RunCheckSchema,
+} from '../control/contract.ts';
+import { decide, isBareWrapper, microsFromUsd, unwrapCall } from '../policies/index.ts';
+import type { Admission, Gatekeeper } from './admission.ts';
+import { BadRequest, readJson } from './body.ts';
+import type { ProxyBounds } from './config.ts';
+import { bindingCapsOf, factsOf, scopesOf } from './facts.ts';
+import { attribute, authenticate, type Bearer, type IdentityRefusal, identify, speaksFor } from './identity.ts';
+import type { Journal } from './journal.ts';
+import type { Ledger } from './ledger.ts';
+import type { CallRecord } from './register.ts';
+import { problem, respond } from './respond.ts';
+import type { Picture, Snapshot } from './snapshot.ts';
+import type { Telemetry } from './telemetry.ts';
+
+const RETRY_AFTER_MS = 1_000;
+
+export interface HookDependencies {
+  gate: Gatekeeper;
+  snapshot: Snapshot;
+  ledger: Ledger;
+  journal: Journal;
+  telemetry: Telemetry;
+  clock: () => number;
+  bounds: ProxyBounds;
+}
+
+export type Hook = ReturnType<typeof createHook>;
+
+/** The routes under /v1. */
+export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, bounds }: HookDependencies) {
+  /** @returns false where the path is none of ours. */
+  async function handle(request: IncomingMessage, response: ServerResponse, path: string, query: URLSearchParams): Promise<boolean> {
+    const match = /^\/v1\/(?:(tool-calls)(?:\/([\w-]{1,64})(?:\/(outcome|cancel))?)?|(runs\/check)|(heartbeats))$/.exec(path);
+    if (!match) return false;
+    const [, calls, id, action, runs] = match;
+    const expected = calls && id !== undefined && action === undefined ? 'GET' : 'POST';
+    if (request.method !== expected) {
+      response.setHeader('allow', expected);
+      problem(response, 405, 'METHOD_NOT_ALLOWED', `${path} takes ${expected}.`);
+      return true;
+    }
+    const picture = snapshot.current(clock());
+    if (!picture) {
+      problem(
+        response,
+        503,
+        'SNAPSHOT_STALE',
+        'Mission Control has lost touch with its control process and cannot judge. Nothing ran; try again shortly.',
+      );
+      return true;
+    }
+    const bearer = authenticate(request.headers.authorization, picture);
+    if ('code' in bearer) return refused(response, bearer);
+
+    if (calls && id === undefined) await judge(request, response, bearer, picture);
+    else if (calls && id !== undefined) await followUp(request, response, bearer, id, action, query);
+    else if (runs) await checkRun(request, response, bearer, picture);
+    else await heartbeat(request, response, bearer, picture);
+    return true;
+  }
+
+  /** POST /v1/tool-calls */
+  async function judge(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
+    const body = parse(GateCallSchema, await readJson(request, bounds.bodyMaxBytes));
+    const agent = identify(bearer, body.agentId, picture);
+    if ('code' in agent) return void refused(response, agent);
+    const sessionKey = body.sessionKey ?? '';
+    const attribution = attribute(agent, body.taskId, sessionKey, picture);
+    if ('code' in attribution) return void refused(response, attribution);
+    const given = { tool: body.tool, arguments: body.arguments, toolKind: body.toolKind ?? null, ...placeOf(agent, body) };
+    if (bearer.kind === 'gateway' && isBareWrapper(given)) {
+      // A wrapper is no call of its own: what it carries comes to the gate by itself (SPEC 3, Attribution).
+      return respond(response, 200, { id: '', verdict: 'allow', risk: 'green', reasons: [] });
+    }
+    const admission = await gate.admit({
+      entry: 'openclaw',
+      agent,
+      gatewayId: bearer.kind === 'gateway' ? bearer.gateway.id : null,
+      sessionKey,
+      runId: body.runId ?? null,
+      taskId: attribution.taskId,
+      callId: body.callId ?? null,
+      traceId: body.traceId ?? null,
+      ...unwrapCall(given),
+    });
+    telemetry.decided('openclaw', admission.verdict);
+    answer(response, admission);
+  }
+
+  /** GET /v1/tool-calls/{id}, POST …/outcome, POST …/cancel */
+  async function followUp(
+    request: IncomingMessage,
+    response: ServerResponse,
+    bearer: Bearer,
+    id: string,
+    action: string | undefined,
+    query: URLSearchParams,
+  ): Promise<void> {
+    let record: CallRecord | null;
+    try {
+      record = await gate.find(id);
+    } catch {
+      return problem(response, 503, 'SNAPSHOT_STALE', 'Control cannot be reached to look this call up. Try again shortly.');
+    }
+    // A foreign call looks like one that does not exist.
+    if (!record || !speaksFor(bearer, record.agentId, record.gatewayId)) {
+      return problem(response, 404, 'NOT_FOUND', `No call of yours has the id "${id}".`);
+    }
+    if (action === 'outcome') return settle(request, response, record);
+    if (action === 'cancel') {
+      try {
+        await gate.cancel(record, 'cancelled by the caller');
+      } catch {
+        return problem(response, 503, 'SNAPSHOT_STALE', 'The call could not be withdrawn: control cannot be reached. Try again shortly.');
+      }
+      return respond(response, 200, { id, state: record.state });
+    }
+    const gone = new AbortController();
+    response.on('close', () => gone.abort());
+    answer(response, await gate.take(record, waitOf(query), gone.signal));
+  }
+
+  async function settle(request: IncomingMessage, response: ServerResponse, record: CallRecord): Promise<void> {
+    const { status, output, error, durationMs, usage } = parse(GateOutcomeSchema, await readJson(request, bounds.bodyMaxBytes));
+    const text = output === undefined ? null : typeof output === 'string' ? output : JSON.stringify(output);
+    const costMicros = usage?.costUsd === undefined ? null : microsOf(usage.costUsd);
+    let ended: boolean;
+    try {
+      ended = await gate.complete(record, { status, output: text, error: error ?? null, durationMs, costMicros });
+    } catch {
+      return problem(response, 503, 'JOURNAL_UNAVAILABLE', 'The outcome could not be recorded. Send it again shortly.');
+    }
+    if (ended) return respond(response, 200, { id: record.id, state: 'ended' });
+    const why = record.state === 'held' ? 'This call is held; nothing ran, so it has no outcome.' : 'This call has ended already.';
+    problem(response, 409, 'DUPLICATE', why, { id: record.id, state: record.state });
+  }
+
+  /** POST /v1/runs/check: may a run start? The same judgement as for a call that costs the least there is. */
+  async function checkRun(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
+    const body = parse(RunCheckSchema, await readJson(request, bounds.bodyMaxBytes));
+    const agent = identify(bearer, body.agentId, picture);
+    if ('code' in agent) return void refused(response, agent);
+    const sessionKey = body.sessionKey ?? '';
+    const attribution = attribute(agent, body.taskId, sessionKey, picture);
+    if ('code' in attribution) return void refused(response, attribution);
+    const now = clock();
+    const { taskId } = attribution;
+    const runId = body.runId ?? null;
+    const decision = judgeRun(agent, runId, taskId, picture, now);
+    const allowed = decision.verdict === 'allow';
+    const message = allowed ? 'This run may start.' : decision.reasons.map((reason) => reason.message).join(' ');
+    if (runId !== null) {
+      await journal
+        .append({ type: 'run', at: now, runId, agentId: agent.id, sessionKey, taskId, allowed, message: allowed ? null : message }, false)
+        .catch(() => {});
+    }
+    const answer: RunCheckAnswer = { allowed, reasons: allowed ? [] : [...decision.reasons], message };
+    respond(response, 200, answer);
+  }
+
+  function judgeRun(agent: AgentPicture, runId: string | null, taskId: string | null, picture: Picture, now: number) {
+    const call = { agentId: agent.id, runId, taskId };
+    const scopes = scopesOf(call, picture.policy, now);
+    const facts = factsOf({
+      agent,
+      call,
+      arguments: {},
+      scopes,
+      caps: bindingCapsOf(agent, call, scopes, picture),
+      spent: (scope) => ledger.spent(scope),
+      picture,
+      hold: null,
+      concurrent: 0,
+      callsLastMinute: 0,
+      symlinks: {},
+      now,
+    });
+    // The ceiling of tools is asked at each call; a run is no tool.
+    const run = { ...facts, agent: { ...facts.agent, toolPermissions: null }, estimatedCost: 1 };
+    return decide({ tool: 'model_call', arguments: {}, cwd: null, workspace: null, toolKind: null }, run, picture.policy);
+  }
+
+  /** POST /v1/heartbeats: counts with a gateway token only (SPEC 10). */
+  async function heartbeat(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
+    const body = parse(HeartbeatSchema, await readJson(request, bounds.bodyMaxBytes));
+    if (bearer.kind !== 'gateway') {
+      return problem(
+        response,
+        403,
+        'GATEWAY_TOKEN_REQUIRED',
+        'Heartbeats prove the plugin of a gateway; send them with its gateway token.',
+      );
+    }
+    const { gateway } = bearer;
+    const agents = (body.agents ?? []).flatMap((name) => picture.agentOfGateway(gateway.id, name)?.id ?? []);
+    await journal
+      .append({ type: 'heartbeat', at: clock(), gatewayId: gateway.id, pluginVersion: body.pluginVersion, agents }, false)
+      .catch(() => {});
+    respond(response, 200, { ok: true });
+  }
+
+  function waitOf(query: URLSearchParams): number {
+    const asked = Number(query.get('waitMs') ?? 0);
+    return Number.isFinite(asked) ? Math.min(Math.max(0, asked), bounds.pollMaxMs) : 0;
+  }
+
+  return { handle };
+}
+
+/** The workspace comes from the registration; a call may narrow it to a folder inside, never widen it (SPEC 3, Identity). */
+function placeOf(agent: AgentPicture, body: { cwd?: string | undefined; workspace?: string | undefined }) {
+  const registered = agent.workspace;
+  const isInside = registered !== null && body.workspace !== undefined && isUnder(body.workspace, registered);
+  return { cwd: body.cwd ?? null, workspace: isInside && body.workspace !== undefined ? body.workspace : registered };
+}
+
+function isUnder(path: string, root: string): boolean {
+  const parts = path.split('/');
+  return (path === root || path.startsWith(root.endsWith('/') ? root : `${root}/`)) && !parts.includes('..') && !parts.includes('.');
+}
+
+function microsOf(usd: number): number {
+  // Providers report more digits than a micro-dollar has: rounded up, so that nothing is ever counted low.
+  return microsFromUsd(Math.ceil(usd * 1_000_000) / 1_000_000);
+}
+
+function answer(response: ServerResponse, admission: Admission): void {
+  const [status, body] = answerOf(admission);
+  respond(response, status, body);
+}
+
+function answerOf(admission: Admission): [status: number, body: GateAnswer] {
+  const { id, risk } = admission;
+  const reasons = [...admission.reasons];
+  switch (admission.verdict) {
+    case 'allow': {
+      const { arguments: edited } = admission;
+      return [200, { id, verdict: 'allow', risk, reasons, ...(edited !== null && { arguments: edited }) }];
+    }
+    case 'hold': {
+      const { approval, waiting } = admission;
+      const message = waiting
+        ? `Held: approval ${approval.number} waits for a person. Nothing ran yet.`
+        : `Approval ${approval.number} is pending and nothing ran. Do not retry and do not work around it: end your turn, you will be told when a person has decided.`;
+      const numbers = { approvalId: approval.id, approvalNumber: approval.number, retryAfterMs: RETRY_AFTER_MS };
+      return [202, { id, verdict: 'hold', risk, ...numbers, reasons, waiting, message }];
+    }
+    case 'deny': {
+      const status = { policy: 403, duplicate: 409, unavailable: 503 }[admission.kind];
+      return [status, { id, verdict: 'deny', risk, reasons, message: messageFor(reasons) }];
+    }
+  }
+}
+
+/** One sentence for the model: why, and that it did not run. */
+function messageFor(reasons: readonly { code: string; message: string }[]): string {
+  const [first] = reasons;
+  return first ? `Refused by Mission Control (${first.code}): ${first.message}` : 'Refused by Mission Control.';
+}
+
+function refused(response: ServerResponse, { status, code, detail }: IdentityRefusal): true {
+  if (status === 401) response.setHeader('www-authenticate', 'Bearer');
+  problem(response, status, code, detail);
+  return true;
+}
+
+function parse<T>(
+  schema: {
+    safeParse: (
+      value: unknown,
+    ) => { success: true; data: T } | { success: false; error: { issues: readonly { path: readonly PropertyKey[]; message: string }[] } };
+  },
+  value: unknown,
+): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new BadRequest(400, 'MALFORMED', `${issue?.path.map(String).join('.') || 'the body'}: ${issue?.message ?? 'is not as expected'}`);
+}

@@ -1,0 +1,134 @@
+/**
+ * A proxy: wires journal, ledger, snapshot, holds and admission to the line to control, and listens. It has no database. At start
+ * it ships what an earlier process left before it takes up the spend, so that nothing is counted twice or forgotten.
+ */
+
+import { hash, timingSafeEqual } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import type { Logger } from 'pino';
+import type { StreamMessage } from '../control/contract.ts';
+import { Gatekeeper } from './admission.ts';
+import type { ProxyConfig } from './config.ts';
+import { scopeKeys, scopesOf } from './facts.ts';
+import { Holds } from './holds.ts';
+import { createHook } from './hook.ts';
+import { Journal } from './journal.ts';
+import { Ledger } from './ledger.ts';
+import { Rates } from './rates.ts';
+import { Register } from './register.ts';
+import { createListener } from './server.ts';
+import { Snapshot } from './snapshot.ts';
+import { createTelemetry } from './telemetry.ts';
+import { Uplink } from './uplink.ts';
+
+export interface Proxy {
+  url: string;
+  close: () => Promise<void>;
+}
+
+const DRAIN_MS = 5_000;
+
+/** Starts a proxy and waits for its first picture. @throws Error where control does not answer or the port is taken. */
+export async function startProxy(config: ProxyConfig, log: Logger, clock: () => number): Promise<Proxy> {
+  const { bounds } = config;
+  const uplink = new Uplink({ controlUrl: config.controlUrl, clusterSecret: config.clusterSecret, timeoutMs: bounds.controlTimeoutMs });
+  const journal = new Journal(config.journalDir, { maxBytes: bounds.journalMaxBytes, segmentBytes: bounds.journalSegmentBytes });
+  const ledger = new Ledger();
+  const snapshot = new Snapshot();
+  const holds = new Holds(uplink, bounds.waitersMax);
+  const register = new Register({ endedMax: bounds.endedCallsMax, openMax: bounds.openCallsMax });
+  const rates = new Rates();
+  const gate = new Gatekeeper({ snapshot, ledger, holds, journal, register, rates, clock, limits: bounds });
+
+  const ready = Promise.withResolvers<void>();
+  const following = uplink.follow(journal.proxyId, onMessage, (error) => {
+    log.warn({ err: error }, 'the line to control is down; calls are refused once the picture is too old');
+    holds.wakeAll();
+  });
+
+  let announcedStop: string | null = null;
+  function onMessage(message: StreamMessage): void {
+    snapshot.apply(message, clock());
+    if (message.type === 'picture') ready.resolve();
+    if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
+    if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
+    const { estop, stopId } = snapshot.system();
+    if (estop && stopId !== null && stopId !== announcedStop) {
+      announcedStop = stopId;
+      holds.wakeAll();
+      const agents = [...gate.lastAdmitted()].map(([id, lastAdmittedAt]) => ({ id, lastAdmittedAt, withdrawnCalls: register.heldBy(id) }));
+      const last = agents.length > 0 ? Math.max(...agents.map((agent) => agent.lastAdmittedAt)) : null;
+      uplink
+        .acknowledgeStop(stopId, { proxyId: journal.proxyId, at: clock(), lastAdmittedAt: last, agents })
+        .catch((error) => log.warn({ err: error }, 'the stop holds here, but control could not be told'));
+    }
+  }
+
+  const hello = await uplink.hello(journal.proxyId);
+  journal.recover(hello.cursor);
+  journal.start((lines) => uplink.ship(journal.proxyId, lines));
+  // What an earlier process recorded and did not ship goes first: the spend and the open calls below must include it.
+  await journal.settled(DRAIN_MS);
+  await ready.promise;
+  const known = await uplink.hello(journal.proxyId);
+  ledger.load(known.spent);
+  const picture = snapshot.current(clock());
+  if (!picture) throw new Error('control sent no picture that can be used');
+  register.load(known.calls, (call) => scopeKeys(scopesOf(call, picture.policy, call.at)));
+  for (const call of known.calls) {
+    if (call.state === 'running') ledger.restore(call.id, scopeKeys(scopesOf(call, picture.policy, call.at)), call.estimatedCost);
+  }
+  gate.useDigestKey(known.digestKey);
+
+  const telemetry = createTelemetry({
+    openCalls: () => register.open,
+    waiting: () => holds.waiting,
+    journalDepth: () => journal.depth,
+    snapshotAgeMs: () => snapshot.age(clock()),
+  });
+  const server = createListener({
+    hook: createHook({ gate, snapshot, ledger, journal, telemetry, clock, bounds }),
+    notReady: () =>
+      snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,
+    metrics: async (authorization) => (isMetricsToken(config.metricsToken, authorization) ? telemetry.page() : null),
+    onError: (error, path) => log.error({ err: error, path }, 'request failed'),
+    bounds,
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === 'EADDRINUSE' ? new Error(`port ${config.port} on ${config.host} is taken; set MC_PROXY_PORT to another one`) : error,
+      ),
+    );
+    server.listen(config.port, config.host, resolve);
+  });
+  const dayTimer = setInterval(() => {
+    const current = snapshot.current(clock());
+    if (current)
+      ledger.forgetDaysBefore(
+        scopesOf({ agentId: '', runId: null, taskId: null }, current.policy, clock()).fleetDay.slice('fleet-day:'.length),
+      );
+  }, 60_000);
+
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
+    close: async () => {
+      clearInterval(dayTimer);
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      // Whoever waits for a person is sent back at once: the hold stays, and the wait is taken up after the restart.
+      holds.close();
+      server.closeIdleConnections();
+      setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
+      await closed;
+      await journal.close(DRAIN_MS);
+      await uplink.close();
+      await following;
+    },
+  };
+}
+
+function isMetricsToken(token: string | null, authorization: string | undefined): boolean {
+  if (token === null || authorization === undefined) return false;
+  return timingSafeEqual(Buffer.from(hash('sha256', `Bearer ${token}`)), Buffer.from(hash('sha256', authorization)));
+}

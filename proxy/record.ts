@@ -1,0 +1,47 @@
+/** What is kept of a call: redacted, bounded, and one line that says what it is about. Redaction comes before everything else. */
+import type { Preview } from '../control/contract.ts';
+import { type Classification, type Json, type JsonObject, redact, redactText } from '../policies/index.ts';
+
+const SUMMARY_MAX_CHARS = 300;
+
+/** The arguments as they may be stored: redacted, and cut to `maxChars` of JSON with a mark where something is missing. */
+export function recordedInput(args: JsonObject, maxChars: number): JsonObject {
+  const redacted = redact(args).value as JsonObject;
+  const size = JSON.stringify(redacted).length;
+  if (size <= maxChars) return redacted;
+  const each = Math.max(200, Math.floor(maxChars / Math.max(1, Object.keys(redacted).length)) - 100);
+  const cut: JsonObject = {};
+  for (const [name, value] of Object.entries(redacted).slice(0, 200)) cut[name] = cutValue(value, each);
+  return { ...cut, '…': `shortened from ${size} characters` };
+}
+
+function cutValue(value: Json, maxChars: number): Json {
+  if (typeof value === 'string') return cutText(value, maxChars);
+  const text = JSON.stringify(value);
+  return text.length <= maxChars ? value : cutText(text, maxChars);
+}
+
+/** A text as it may be stored. */
+export function recordedText(text: string | null, maxChars: number): string | null {
+  return text === null ? null : cutText(redactText(text).text, maxChars);
+}
+
+function cutText(text: string, maxChars: number): string {
+  return text.length <= maxChars ? text : `${text.slice(0, maxChars)}… (${text.length - maxChars} more characters)`;
+}
+
+/** Fields that say in one glance what a call is about, in this order. */
+const TELLING = ['command', 'path', 'file_path', 'url', 'to', 'target', 'query', 'message', 'task', 'action'];
+
+/** One line for tables and feeds, without the tool's name. @param input the recorded arguments. */
+export function summaryOf(input: JsonObject): string {
+  const name = TELLING.find((candidate) => typeof input[candidate] === 'string' && input[candidate] !== '');
+  const text = name ? String(input[name]) : Object.keys(input).length > 0 ? JSON.stringify(input) : '';
+  return cutText(text.trim().replaceAll(/\s+/g, ' '), SUMMARY_MAX_CHARS);
+}
+
+/** How the call was read, for the card; every text in it is redacted. */
+export function previewOf({ mappedTool, commands, paths, hosts }: Classification): Preview {
+  const preview = { mappedTool, commands: commands.slice(0, 100), paths: paths.slice(0, 100), hosts: hosts.slice(0, 100) };
+  return redact(preview as unknown as JsonObject).value as unknown as Preview;
+}

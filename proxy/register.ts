@@ -1,0 +1,198 @@
+/**
+ * The calls that this proxy knows: the open ones, and those that ended a short while ago. Finds a repeated call by its key, so
+ * that it gets the same record and never a second execution, and a call id that is used again for other arguments. Bounded: the
+ * oldest ended calls go first, then the oldest held ones nobody waits for (control has those in full).
+ */
+import type { CallFacts, GateReason, HeldCall, JudgedFacts, KnownCall } from '../control/contract.ts';
+import type { JsonObject, Risk, Verdict } from '../policies/index.ts';
+
+export interface CallRecord {
+  readonly id: string;
+  readonly key: string;
+  readonly slot: string | null;
+  readonly agentId: string;
+  readonly gatewayId: string | null;
+  state: 'judging' | 'held' | 'running' | 'ended';
+  verdict: Verdict;
+  risk: Risk;
+  reasons: readonly GateReason[];
+  approval: { id: string; number: number } | null;
+  /** End of the inline wait of a held call, epoch milliseconds. */
+  waitingUntil: number;
+  estimatedMicros: number;
+  /** Keys of the caps that bind it. */
+  scopes: readonly string[];
+  /** The call and the caller's own arguments; null where only control has them. */
+  call: CallFacts | null;
+  arguments: JsonObject | null;
+  judged: JudgedFacts | null;
+  /** The approver's edit that the caller was told to run. */
+  editedArguments: JsonObject | null;
+  /** Ends when what is happening to the call now has happened; never rejects. */
+  settling: Promise<void> | null;
+}
+
+export class Register {
+  readonly #byId = new Map<string, CallRecord>();
+  readonly #byKey = new Map<string, CallRecord>();
+  readonly #bySlot = new Map<string, CallRecord>();
+  /** Oldest first. */
+  readonly #ended = new Set<CallRecord>();
+  /** Held calls whose inline wait is over, oldest first. */
+  readonly #resting = new Set<CallRecord>();
+  readonly #running = new Map<string, number>();
+  readonly #limits: { endedMax: number; openMax: number };
+
+  constructor(limits: { endedMax: number; openMax: number }) {
+    this.#limits = limits;
+  }
+
+  /** Takes up what control knows of the time before a restart. @param scopesOf keys of the caps that bound a call. */
+  load(calls: readonly KnownCall[], scopesOf: (call: KnownCall) => readonly string[]): void {
+    for (const known of calls) {
+      if (this.#byId.has(known.id)) continue;
+      this.#insert({
+        id: known.id,
+        key: known.key,
+        slot: known.slot,
+        agentId: known.agentId,
+        gatewayId: known.gatewayId,
+        state: known.state,
+        verdict: known.verdict,
+        risk: known.risk,
+        reasons: known.reasons,
+        approval: known.approval,
+        waitingUntil: known.waitingUntil ?? 0,
+        estimatedMicros: known.estimatedCost,
+        scopes: scopesOf(known),
+        call: null,
+        arguments: null,
+        judged: null,
+        editedArguments: null,
+        settling: null,
+      });
+    }
+  }
+
+  /** Adds a call that is about to be judged. */
+  add(call: CallFacts, args: JsonObject): CallRecord {
+    const record: CallRecord = {
+      id: call.id,
+      key: call.key,
+      slot: call.slot,
+      agentId: call.agentId,
+      gatewayId: call.gatewayId,
+      state: 'judging',
+      verdict: 'deny',
+      risk: 'red',
+      reasons: [],
+      approval: null,
+      waitingUntil: 0,
+      estimatedMicros: 0,
+      scopes: [],
+      call,
+      arguments: args,
+      judged: null,
+      editedArguments: null,
+      settling: null,
+    };
+    this.#insert(record);
+    return record;
+  }
+
+  /** Takes up a held call that only control knew. */
+  adopt({ call, arguments: args, state }: HeldCall): CallRecord {
+    const record = this.add(call, args);
+    record.approval = { id: state.approvalId, number: state.approvalNumber };
+    record.waitingUntil = state.waitingUntil;
+    record.verdict = 'hold';
+    this.move(record, state.redeemedBy === call.id ? 'running' : 'held');
+    record.editedArguments = record.state === 'running' ? state.editedArguments : null;
+    return record;
+  }
+
+  byId(id: string): CallRecord | undefined {
+    return this.#byId.get(id);
+  }
+
+  byKey(key: string): CallRecord | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** The call that used this call id first, whatever its arguments. */
+  bySlot(slot: string): CallRecord | undefined {
+    return this.#bySlot.get(slot);
+  }
+
+  /** Calls of an agent that run now. */
+  running(agentId: string): number {
+    return this.#running.get(agentId) ?? 0;
+  }
+
+  /** Calls of an agent that are held now. */
+  heldBy(agentId: string): number {
+    let count = 0;
+    for (const record of this.#byId.values()) if (record.state === 'held' && record.agentId === agentId) count++;
+    return count;
+  }
+
+  /** Calls that have not ended. */
+  get open(): number {
+    return this.#byId.size - this.#ended.size;
+  }
+
+  /** Makes room for one more open call where that loses nothing. @returns false where there is none. */
+  hasRoom(): boolean {
+    if (this.open < this.#limits.openMax) return true;
+    const oldest = this.#resting.values().next().value;
+    if (oldest === undefined) return false;
+    this.remove(oldest);
+    return true;
+  }
+
+  move(record: CallRecord, state: CallRecord['state']): void {
+    this.#count(record, -1);
+    record.state = state;
+    this.#count(record, 1);
+    this.#resting.delete(record);
+    if (state !== 'ended') return;
+    record.call = null;
+    record.arguments = null;
+    record.judged = null;
+    this.#ended.add(record);
+    const oldest = this.#ended.size > this.#limits.endedMax ? this.#ended.values().next().value : undefined;
+    if (oldest !== undefined) this.remove(oldest);
+  }
+
+  /** Nobody waits for this held call any more: control alone keeps its arguments. */
+  rest(record: CallRecord): void {
+    record.arguments = null;
+    record.judged = null;
+    this.#resting.add(record);
+  }
+
+  /** Forgets a call, so that it can be tried again. */
+  remove(record: CallRecord): void {
+    this.#count(record, -1);
+    this.#ended.delete(record);
+    this.#resting.delete(record);
+    this.#byId.delete(record.id);
+    if (this.#byKey.get(record.key) === record) this.#byKey.delete(record.key);
+    if (record.slot !== null && this.#bySlot.get(record.slot) === record) this.#bySlot.delete(record.slot);
+  }
+
+  #insert(record: CallRecord): void {
+    this.#byId.set(record.id, record);
+    this.#byKey.set(record.key, record);
+    if (record.slot !== null && !this.#bySlot.has(record.slot)) this.#bySlot.set(record.slot, record);
+    this.#count(record, 1);
+    if (record.state === 'ended') this.#ended.add(record);
+  }
+
+  #count(record: CallRecord, by: 1 | -1): void {
+    if (record.state !== 'running') return;
+    const count = (this.#running.get(record.agentId) ?? 0) + by;
+    if (count > 0) this.#running.set(record.agentId, count);
+    else this.#running.delete(record.agentId);
+  }
+}

@@ -1,0 +1,88 @@
+/** The proxy's listener: paths to entry points, health, and the bounds of every connection. Plain node:http (PERFORMANCE.md 3). */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { BadRequest } from './body.ts';
+import type { ProxyBounds } from './config.ts';
+import type { Hook } from './hook.ts';
+import { problem } from './respond.ts';
+
+export interface ListenerDependencies {
+  hook: Hook;
+  /** Null while the proxy can judge; otherwise why it cannot. */
+  notReady: () => string | null;
+  /** Text of /metrics, or null where this credential may not read it. */
+  metrics: (authorization: string | undefined) => Promise<string | null>;
+  onError: (error: unknown, path: string) => void;
+  bounds: ProxyBounds;
+}
+
+/** Creates the listener; the caller decides where it listens. */
+export function createListener({ hook, notReady, metrics, onError, bounds }: ListenerDependencies): Server {
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = request.url ?? '/';
+    const mark = url.indexOf('?');
+    const path = mark < 0 ? url : url.slice(0, mark);
+    if (path === '/healthz') return void text(response, 200, 'ok');
+    if (path === '/readyz') return void text(response, notReady() === null ? 200 : 503, notReady() === null ? 'ready' : 'not ready');
+    if (path === '/metrics') {
+      const page = await metrics(request.headers.authorization);
+      if (page !== null) return void text(response, 200, page);
+      return problem(response, 401, 'UNAUTHENTICATED', 'Send the metrics token (MC_METRICS_TOKEN) as a bearer token.');
+    }
+    const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
+    if (await hook.handle(request, response, path, query)) return;
+    problem(response, 404, 'NOT_FOUND', `There is no ${request.method} ${path.slice(0, 200)} here.`);
+  }
+
+  const server = createServer(
+    {
+      headersTimeout: bounds.headersTimeoutMs,
+      requestTimeout: bounds.requestTimeoutMs,
+      keepAliveTimeout: 65_000,
+      maxHeaderSize: 16 * 1024,
+      connectionsCheckingInterval: 1_000,
+    },
+    (request, response) => {
+      handle(request, response).catch((error) => {
+        if (error instanceof BadRequest) {
+          // The rest of a body that is not read must not be taken for the next request.
+          response.setHeader('connection', 'close');
+          problem(response, error.status, error.code, error.message);
+          return;
+        }
+        onError(error, request.url ?? '/');
+        problem(response, 500, 'INTERNAL', 'Something broke on our side. Nothing ran.');
+      });
+    },
+  );
+  server.maxConnections = bounds.connectionsMax;
+  server.on('clientError', answerBrokenRequest);
+  return server;
+}
+
+/** A request that is not HTTP, too slow or too large in its head never reaches a handler; it still gets a readable answer. */
+function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, title, code] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? [431, 'Request Header Fields Too Large', 'HEADERS_TOO_LARGE']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, 'Request Timeout', 'TOO_SLOW']
+        : [400, 'Bad Request', 'BAD_HTTP'];
+  const body = JSON.stringify({ type: 'about:blank', title, status, code, detail: 'The request cannot be read.' });
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+function text(response: ServerResponse, status: number, body: string): void {
+  response.writeHead(status, {
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+  });
+  response.end(body);
+}

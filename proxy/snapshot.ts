@@ -1,0 +1,164 @@
+/**
+ * The live picture that every call is judged by: active policy, agents, tasks, stop. Control sends it whole once and then what
+ * changes, and beats every second; a picture that has not been confirmed for `limits.snapshotMaxAgeMs` is no picture, and the
+ * call is refused. The stop is kept even then.
+ */
+import type { AgentPicture, GatewayPicture, StreamMessage, SystemPicture, TaskPicture } from '../control/contract.ts';
+import { compilePolicy, type Policy } from '../policies/index.ts';
+
+export interface Picture {
+  policy: Policy;
+  policyVersion: string;
+  system: SystemPicture;
+  agent: (id: string) => AgentPicture | undefined;
+  agentByToken: (hash: string) => AgentPicture | undefined;
+  gatewayByToken: (hash: string) => GatewayPicture | undefined;
+  /** By the id that OpenClaw gives it, or by ours. */
+  agentOfGateway: (gatewayId: string, nameOrId: string) => AgentPicture | undefined;
+  task: (id: string) => TaskPicture | undefined;
+  taskOfSession: (sessionKey: string) => TaskPicture | undefined;
+}
+
+export class Snapshot {
+  #policy: Policy | null = null;
+  #policyVersion = '';
+  #system: SystemPicture = { estop: false, stopId: null, squadPaused: false, activeAgents: 0 };
+  readonly #agents = new Map<string, AgentPicture>();
+  readonly #gateways = new Map<string, GatewayPicture>();
+  readonly #tasks = new Map<string, TaskPicture>();
+  readonly #agentByToken = new Map<string, AgentPicture>();
+  readonly #gatewayByToken = new Map<string, GatewayPicture>();
+  readonly #agentByExternal = new Map<string, AgentPicture>();
+  readonly #taskBySession = new Map<string, TaskPicture>();
+  #confirmedAt: number | null = null;
+  readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system'> = {
+    agent: (id) => this.#agents.get(id),
+    agentByToken: (hash) => this.#agentByToken.get(hash),
+    gatewayByToken: (hash) => this.#gatewayByToken.get(hash),
+    agentOfGateway: (gatewayId, nameOrId) => {
+      const external = this.#agentByExternal.get(externalKey(gatewayId, nameOrId));
+      if (external) return external;
+      const own = this.#agents.get(nameOrId);
+      return own?.gatewayId === gatewayId ? own : undefined;
+    },
+    task: (id) => this.#tasks.get(id),
+    taskOfSession: (sessionKey) => this.#taskBySession.get(sessionKey),
+  };
+
+  /** The picture, or null where it is missing or older than the policy allows. @param now epoch milliseconds. */
+  current(now: number): Picture | null {
+    if (this.#policy === null || this.#confirmedAt === null) return null;
+    if (now - this.#confirmedAt > this.#policy.snapshotMaxAgeMs) return null;
+    return { ...this.#picture, policy: this.#policy, policyVersion: this.#policyVersion, system: this.#system };
+  }
+
+  /** Milliseconds since control last confirmed the picture; null = never. */
+  age(now: number): number | null {
+    return this.#confirmedAt === null ? null : now - this.#confirmedAt;
+  }
+
+  system(): SystemPicture {
+    return this.#system;
+  }
+
+  /** Takes in what control sent. @param now when it arrived, by our clock: control's own clock does not matter. */
+  apply(message: StreamMessage, now: number): void {
+    switch (message.type) {
+      case 'picture':
+        this.#agents.clear();
+        this.#gateways.clear();
+        this.#tasks.clear();
+        this.#agentByToken.clear();
+        this.#gatewayByToken.clear();
+        this.#agentByExternal.clear();
+        this.#taskBySession.clear();
+        this.#system = message.system;
+        this.#setPolicy(message.policy.version, message.policy.document);
+        for (const agent of message.agents) this.#addAgent(agent);
+        for (const gateway of message.gateways) this.#addGateway(gateway);
+        for (const task of message.tasks) this.#addTask(task);
+        break;
+      case 'system':
+        this.#system = message.system;
+        break;
+      case 'policy':
+        this.#setPolicy(message.policy.version, message.policy.document);
+        break;
+      case 'agents':
+        for (const id of message.removed) this.#removeAgent(id);
+        for (const agent of message.changed) {
+          this.#removeAgent(agent.id);
+          this.#addAgent(agent);
+        }
+        break;
+      case 'gateways':
+        for (const id of message.removed) this.#removeGateway(id);
+        for (const gateway of message.changed) {
+          this.#removeGateway(gateway.id);
+          this.#addGateway(gateway);
+        }
+        break;
+      case 'tasks':
+        for (const id of message.removed) this.#removeTask(id);
+        for (const task of message.changed) {
+          this.#removeTask(task.id);
+          this.#addTask(task);
+        }
+        break;
+      case 'hold':
+      case 'mark':
+      case 'beat':
+        break;
+    }
+    this.#confirmedAt = now;
+  }
+
+  /** A policy that does not compile is no policy: everything is refused until one does. */
+  #setPolicy(version: string, document: unknown): void {
+    const result = compilePolicy(document);
+    this.#policy = 'policy' in result ? result.policy : null;
+    this.#policyVersion = version;
+  }
+
+  #addAgent(agent: AgentPicture): void {
+    this.#agents.set(agent.id, agent);
+    for (const hash of agent.tokenHashes) this.#agentByToken.set(hash, agent);
+    if (agent.gatewayId && agent.externalId) this.#agentByExternal.set(externalKey(agent.gatewayId, agent.externalId), agent);
+  }
+
+  #removeAgent(id: string): void {
+    const agent = this.#agents.get(id);
+    if (!agent) return;
+    this.#agents.delete(id);
+    for (const hash of agent.tokenHashes) this.#agentByToken.delete(hash);
+    if (agent.gatewayId && agent.externalId) this.#agentByExternal.delete(externalKey(agent.gatewayId, agent.externalId));
+  }
+
+  #addGateway(gateway: GatewayPicture): void {
+    this.#gateways.set(gateway.id, gateway);
+    for (const hash of gateway.tokenHashes) this.#gatewayByToken.set(hash, gateway);
+  }
+
+  #removeGateway(id: string): void {
+    const gateway = this.#gateways.get(id);
+    if (!gateway) return;
+    this.#gateways.delete(id);
+    for (const hash of gateway.tokenHashes) this.#gatewayByToken.delete(hash);
+  }
+
+  #addTask(task: TaskPicture): void {
+    this.#tasks.set(task.id, task);
+    if (task.sessionKey) this.#taskBySession.set(task.sessionKey, task);
+  }
+
+  #removeTask(id: string): void {
+    const task = this.#tasks.get(id);
+    if (!task) return;
+    this.#tasks.delete(id);
+    if (task.sessionKey) this.#taskBySession.delete(task.sessionKey);
+  }
+}
+
+function externalKey(gatewayId: string, externalId: string): string {
+  return `${gatewayId}\u0000${externalId}`;
+}

@@ -1,0 +1,157 @@
+/**
+ * The line to control: authenticated requests, and the stream of pictures that proves that control is reachable. Reconnects by
+ * itself; everything it cannot do rejects, and the caller refuses.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Pool } from 'undici';
+import type { HeldCall, HelloAnswer, HoldRequest, HoldState, StopAcknowledgement, StreamMessage } from '../control/contract.ts';
+
+/** Control did not answer, or not as agreed. */
+class ControlUnavailable extends Error {
+  readonly code = 'CONTROL_UNAVAILABLE';
+}
+
+const RECONNECT_MS = 200;
+/** A stream line is a whole picture at most: agents, gateways and 20,000 tasks. */
+const LINE_MAX_CHARS = 64 * 1024 * 1024;
+/** The stream beats every second; silent for this long, it is dead even if the socket is not. */
+const STREAM_SILENT_MS = 5_000;
+
+export class Uplink {
+  readonly #pool: Pool;
+  readonly #authorization: string;
+  readonly #timeoutMs: number;
+  readonly #closing = new AbortController();
+
+  constructor({ controlUrl, clusterSecret, timeoutMs }: { controlUrl: string; clusterSecret: string; timeoutMs: number }) {
+    this.#pool = new Pool(controlUrl, { connections: 32, pipelining: 1, keepAliveTimeout: 30_000 });
+    this.#authorization = `Bearer ${clusterSecret}`;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  hello(proxyId: string): Promise<HelloAnswer> {
+    return this.#post('/hello', { proxyId });
+  }
+
+  /** Ships journal lines, which are JSON already. @returns the last sequence number recorded. */
+  async ship(proxyId: string, lines: readonly string[]): Promise<number> {
+    const body = `{"proxyId":${JSON.stringify(proxyId)},"entries":[${lines.join(',')}]}`;
+    const { acknowledged } = await this.#send<{ acknowledged: number }>('POST', '/journal', body);
+    return acknowledged;
+  }
+
+  openHold(request: HoldRequest): Promise<HoldState> {
+    return this.#post('/holds', request);
+  }
+
+  /** A held call in full; null where control knows none by that id. */
+  async held(callId: string): Promise<HeldCall | null> {
+    return this.#send<HeldCall | null>('GET', `/holds/${encodeURIComponent(callId)}`, null);
+  }
+
+  defer(callId: string): Promise<HoldState> {
+    return this.#post(`/holds/${encodeURIComponent(callId)}/defer`, {});
+  }
+
+  withdraw(callId: string, reason: string): Promise<HoldState> {
+    return this.#post(`/holds/${encodeURIComponent(callId)}/withdraw`, { reason });
+  }
+
+  redeem(approvalId: string, callId: string): Promise<{ granted: boolean; state: HoldState }> {
+    return this.#post(`/approvals/${encodeURIComponent(approvalId)}/redeem`, { callId });
+  }
+
+  /** Says that everything up to `revision` is in force here; of several only the last is said. */
+  confirmApplied(proxyId: string, revision: number): void {
+    this.#confirm = revision;
+    if (this.#confirming) return;
+    this.#confirming = true;
+    const said = revision;
+    this.#post('/applied', { proxyId, revision })
+      .catch(() => {}) // control waits a bounded time for this and goes on
+      .finally(() => {
+        this.#confirming = false;
+        if (this.#confirm > said) this.confirmApplied(proxyId, this.#confirm);
+      });
+  }
+  #confirm = 0;
+  #confirming = false;
+
+  acknowledgeStop(stopId: string, answer: StopAcknowledgement): Promise<unknown> {
+    return this.#post(`/stops/${encodeURIComponent(stopId)}`, answer);
+  }
+
+  /**
+   * Follows the stream until close(): every message goes to `onMessage`; `onLost` is called when it breaks, before the next try.
+   */
+  async follow(proxyId: string, onMessage: (message: StreamMessage) => void, onLost: (error: unknown) => void): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      try {
+        await this.#followOnce(proxyId, onMessage);
+        throw new ControlUnavailable('control ended the stream');
+      } catch (error) {
+        if (this.#closing.signal.aborted) return;
+        onLost(error);
+      }
+      await sleep(RECONNECT_MS, undefined, { signal: this.#closing.signal }).catch(() => {});
+    }
+  }
+
+  async #followOnce(proxyId: string, onMessage: (message: StreamMessage) => void): Promise<void> {
+    const { statusCode, body } = await this.#pool.request({
+      method: 'GET',
+      path: `/internal/v1/stream?proxyId=${encodeURIComponent(proxyId)}`,
+      headers: { authorization: this.#authorization },
+      headersTimeout: this.#timeoutMs,
+      bodyTimeout: STREAM_SILENT_MS,
+      signal: this.#closing.signal,
+    });
+    if (statusCode !== 200) {
+      await body.dump();
+      throw new ControlUnavailable(`control answered ${statusCode} to the stream`);
+    }
+    body.setEncoding('utf8');
+    let rest = '';
+    for await (const chunk of body as AsyncIterable<string>) {
+      rest += chunk;
+      if (rest.length > LINE_MAX_CHARS) throw new ControlUnavailable('control sent a line without an end');
+      let end = rest.indexOf('\n');
+      while (end >= 0) {
+        onMessage(JSON.parse(rest.slice(0, end)) as StreamMessage);
+        rest = rest.slice(end + 1);
+        end = rest.indexOf('\n');
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#pool.destroy();
+  }
+
+  #post<T>(path: string, body: unknown): Promise<T> {
+    return this.#send<T>('POST', path, JSON.stringify(body));
+  }
+
+  async #send<T>(method: 'GET' | 'POST', path: string, body: string | null): Promise<T> {
+    let statusCode: number;
+    let text: string;
+    try {
+      const response = await this.#pool.request({
+        method,
+        path: `/internal/v1${path}`,
+        headers: { authorization: this.#authorization, ...(body !== null && { 'content-type': 'application/json' }) },
+        body,
+        headersTimeout: this.#timeoutMs,
+        bodyTimeout: this.#timeoutMs,
+      });
+      statusCode = response.statusCode;
+      text = await response.body.text();
+    } catch (error) {
+      throw new ControlUnavailable(`control cannot be reached: ${error instanceof Error ? error.message : error}`, { cause: error });
+    }
+    if (statusCode === 404) return null as T;
+    if (statusCode !== 200) throw new ControlUnavailable(`control answered ${statusCode} to ${method} ${path}`);
+    return JSON.parse(text) as T;
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Everything that can be set from outside, in one table: environment variables (`MC_CONTROL_PORT`) and the optional file
+ * `mission-control.yaml` (`controlPort`). Read once at start; a mistake names the key, the value and what is allowed. The
+ * environment wins over the file.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { isAbsolute, join, relative, resolve } from 'node:path';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+
+/** A setting that cannot be taken; the message is for the person who wrote it. */
+export class SettingsError extends Error {}
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const secret = z.string().min(16, 'must have at least 16 characters');
+const webUrl = z.url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:3000' });
+const gatewayUrl = z.url({ protocol: /^(wss?|https?)$/, error: 'must be a URL such as ws://127.0.0.1:18789' });
+
+/** name → schema, default and one sentence. A default of null means "not set". */
+export const SETTINGS = {
+  MC_ROLE: { schema: z.enum(['all']), default: 'all', help: 'Roles of this process.' },
+  MC_HOST: { schema: z.string().min(1), default: '127.0.0.1', help: 'Address that all listeners bind to.' },
+  MC_CONTROL_PORT: { schema: port, default: 3000, help: 'Control API and dashboard.' },
+  MC_PROXY_PORT: { schema: port, default: 3100, help: 'The gate for agents.' },
+  MC_EGRESS_PORT: { schema: port, default: 3200, help: 'Reserved for the egress proxy; nothing listens there yet.' },
+  MC_DATA_DIR: { schema: z.string().min(1), default: './data', help: 'Database, journal and stop file.' },
+  MC_KEY_DIR: {
+    schema: z.string().min(1),
+    default: null,
+    help: 'Keys; beside the data folder (its name plus "-keys") unless set, never inside it.',
+  },
+  MC_ADMIN_TOKEN: { schema: secret, default: null, help: "Accepted as an administrator's bearer token (automation, tests)." },
+  MC_CONTROL_URL: { schema: webUrl, default: null, help: 'Where the command line finds control; default http://MC_HOST:MC_CONTROL_PORT.' },
+  MC_METRICS_TOKEN: { schema: secret, default: null, help: 'Opens /metrics of the proxy.' },
+  MC_LOG_LEVEL: { schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']), default: 'info', help: 'Least level that is logged.' },
+  OPENCLAW_GATEWAY_URL: { schema: gatewayUrl, default: null, help: 'An OpenClaw gateway to register at start.' },
+  OPENCLAW_GATEWAY_TOKEN: { schema: z.string().min(1), default: null, help: "That gateway's operator token." },
+} as const satisfies Record<string, { schema: z.ZodType; default: string | number | null; help: string }>;
+
+type Name = keyof typeof SETTINGS;
+export type Settings = {
+  readonly [K in Name]: z.infer<(typeof SETTINGS)[K]['schema']> | ((typeof SETTINGS)[K]['default'] extends null ? null : never);
+};
+
+/** Settings, with the folders made absolute. */
+export interface ResolvedSettings extends Settings {
+  readonly dataDir: string;
+  readonly keyDir: string;
+  readonly controlUrl: string;
+}
+
+/**
+ * Reads the settings.
+ * @param environment usually process.env. @param folder where `mission-control.yaml` may stand and relative paths begin.
+ * @throws SettingsError with every mistake.
+ */
+export function readSettings(environment: Readonly<Record<string, string | undefined>>, folder: string): ResolvedSettings {
+  const mistakes: string[] = [];
+  const file = readFile(join(folder, 'mission-control.yaml'), mistakes);
+  for (const name of Object.keys(environment)) {
+    if (name.startsWith('MC_') && !(name in SETTINGS))
+      mistakes.push(`${name} is not a setting. Known: ${Object.keys(SETTINGS).join(', ')}`);
+  }
+  const values = Object.fromEntries(
+    Object.entries(SETTINGS).map(([name, { schema, default: fallback }]) => {
+      const given = environment[name] || file[name];
+      if (given === undefined || given === '') return [name, fallback];
+      const result = schema.safeParse(given);
+      if (result.success) return [name, result.data];
+      const shown = /TOKEN|SECRET/.test(name) ? 'the given value' : JSON.stringify(given);
+      mistakes.push(`${name}: ${shown} ${result.error.issues[0]?.message ?? 'is not allowed'}`);
+      return [name, fallback];
+    }),
+  ) as unknown as Settings;
+
+  const dataDir = resolve(folder, values.MC_DATA_DIR);
+  const keyDir = values.MC_KEY_DIR === null ? `${dataDir}-keys` : resolve(folder, values.MC_KEY_DIR);
+  if (isInside(keyDir, dataDir))
+    mistakes.push(`MC_KEY_DIR: ${keyDir} is inside the data folder ${dataDir}; keys must not be in its backups`);
+  if (mistakes.length > 0) throw new SettingsError(mistakes.join('\n'));
+  const host = values.MC_HOST.includes(':') ? `[${values.MC_HOST}]` : values.MC_HOST;
+  const controlUrl = values.MC_CONTROL_URL ?? `http://${host}:${values.MC_CONTROL_PORT}`;
+  return Object.freeze({ ...values, dataDir, keyDir, controlUrl });
+}
+
+function readFile(path: string, mistakes: string[]): Partial<Record<string, unknown>> {
+  if (!existsSync(path)) return {};
+  let content: unknown;
+  try {
+    content = parseYaml(readFileSync(path, 'utf8')) ?? {};
+  } catch (error) {
+    mistakes.push(`${path} is not valid YAML: ${error instanceof Error ? error.message : error}`);
+    return {};
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    mistakes.push(`${path} must be a list of "key: value"`);
+    return {};
+  }
+  const names = new Map(Object.keys(SETTINGS).map((name) => [fileKey(name), name]));
+  return Object.fromEntries(
+    Object.entries(content).flatMap(([key, value]) => {
+      const name = names.get(key);
+      if (name !== undefined) return [[name, value]];
+      mistakes.push(`${path}: ${key} is not a setting. Known: ${[...names.keys()].join(', ')}`);
+      return [];
+    }),
+  );
+}
+
+/** The key of a setting in the file: camel case without the prefix. MC_CONTROL_PORT is controlPort, OPENCLAW_GATEWAY_URL is openclawGatewayUrl. */
+export function fileKey(name: string): string {
+  return name
+    .replace(/^MC_/, '')
+    .toLowerCase()
+    .replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function isInside(path: string, folder: string): boolean {
+  const steps = relative(folder, path);
+  return steps === '' || (!steps.startsWith('..') && !isAbsolute(steps));
+}

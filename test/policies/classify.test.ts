@@ -1,0 +1,235 @@
+import { describe, expect, test } from 'vitest';
+import { classify, isWrapper, type JsonObject, type Risk, unwrapCall } from '../../policies/index.ts';
+import { callOf, DEFAULT_POLICY, factsWith, judge, policyWith } from './scene.ts';
+
+const read = (tool: string, args: JsonObject = {}, policy = DEFAULT_POLICY) => classify(callOf(tool, args), factsWith(), policy);
+
+describe('names', () => {
+  test.each([
+    ['exec', 'shell_exec', 'yellow'],
+    ['process', 'shell_exec', 'yellow'],
+    ['read', 'read_file', 'green'],
+    ['ls', 'read_file', 'green'],
+    ['write', 'write_file', 'yellow'],
+    ['edit', 'write_file', 'yellow'],
+    ['apply_patch', 'write_file', 'yellow'],
+    ['web_fetch', 'network_call', 'yellow'],
+    ['browser', 'network_call', 'yellow'],
+    ['message', 'post_social', 'red'],
+    ['web_search', 'web_search', 'green'],
+    ['automations', 'automations', 'red'],
+    ['sessions_spawn', 'sessions_spawn', 'yellow'],
+    ['memory_search', 'memory_search', 'green'],
+    ['gateway', 'gateway', 'red'],
+    ['x__exec', 'x__exec', 'red'],
+    ['mcp_resource', 'mcp_resource', 'yellow'],
+    ['model_call', 'model_call', 'green'],
+  ] as const)('%s is %s and %s', (tool, mappedTool, baseRisk) => {
+    expect(
+      read(tool, { command: 'ls', path: 'output/a', url: 'https://github.com', input: '*** Add File: output/a', action: 'list' }),
+    ).toMatchObject({ mappedTool, baseRisk });
+  });
+
+  test.each([
+    [false, 'yellow'],
+    [true, 'green'],
+  ])('MCP’s other requests of an upstream, trusted %s, are %s', (trusted, risk) => {
+    const mcp = { server: 'w', trusted, annotations: {}, changed: false };
+    for (const tool of ['mcp_resource', 'mcp_prompt', 'mcp_sampling', 'mcp_elicitation'])
+      expect(classify(callOf(tool), factsWith({ mcp }), DEFAULT_POLICY).risk).toBe(risk);
+  });
+
+  test.each([
+    [{ destructiveHint: true }, 'green', 'red'],
+    [{ destructiveHint: true }, 'yellow', 'red'],
+    [{ readOnlyHint: false }, 'green', 'yellow'],
+    [{ openWorldHint: true }, 'green', 'yellow'],
+    [{ openWorldHint: true, readOnlyHint: true }, 'green', 'green'],
+    [{ readOnlyHint: true }, 'yellow', 'yellow'],
+    [{ destructiveHint: false }, 'red', 'red'],
+    [{}, 'green', 'green'],
+  ] as const)('hints %j on a tool mapped %s: %s', (annotations, mapped: Risk, risk: Risk) => {
+    for (const trusted of [true, false])
+      expect(
+        classify(
+          callOf('w__get'),
+          factsWith({ mcp: { server: 'w', trusted, annotations, changed: false } }),
+          policyWith({ riskMap: { w__get: mapped } }),
+        ).baseRisk,
+      ).toBe(risk);
+  });
+});
+
+describe('wrappers', () => {
+  test('are named', () => {
+    expect(['tool_call', 'tool_search', 'tool_describe'].map((tool) => isWrapper(tool, null))).toEqual([true, true, true]);
+    expect(isWrapper('exec', 'code_mode_exec')).toBe(true);
+    expect([isWrapper('exec', null), isWrapper('exec', 'tool'), isWrapper('w__tool_call', null)]).toEqual([false, false, false]);
+  });
+
+  test('looking at the catalogue is green', () => {
+    expect(judge(callOf('tool_search', { query: 'mail' })).verdict).toBe('allow');
+    expect(judge(callOf('tool_describe', { id: 'message' })).verdict).toBe('allow');
+  });
+
+  test('code mode runs nothing by itself, and only if it is what it says', () => {
+    const codeMode = (args: JsonObject) => judge({ ...callOf('exec', args), toolKind: 'code_mode_exec' });
+    expect(codeMode({ code: 'await tools.read({path: "a"})' }).verdict).toBe('allow');
+    expect(codeMode({ command: 'rm -rf /' }).verdict).toBe('deny');
+    expect(codeMode({ code: '1', command: 'rm -rf /' }).verdict).toBe('deny');
+  });
+
+  test('no autonomy is asked for looking at the catalogue or for code mode', () => {
+    const facts = factsWith({ agent: { autonomy: 'intern' } });
+    expect(judge(callOf('tool_search', { query: 'mail' }), facts).risk).toBe('green');
+    expect(judge({ ...callOf('exec', { code: '1' }), toolKind: 'code_mode_exec' }, facts).verdict).toBe('allow');
+    expect(judge(callOf('tool_search'), factsWith({ system: { estop: true } })).verdict).toBe('deny');
+  });
+
+  test('a wrapper costs nothing', () => {
+    const policy = policyWith({ tools: { exec: { priceUsd: 1 } } });
+    expect(judge({ ...callOf('exec', { code: '1' }), toolKind: 'code_mode_exec' }, factsWith(), policy).estimatedCost).toBe(0);
+  });
+
+  test('what is wrapped is unwrapped once', () => {
+    expect(unwrapCall(callOf('tool_call', { id: 'read', args: { path: 'a' } }))).toMatchObject({ tool: 'read', arguments: { path: 'a' } });
+    const twice = callOf('tool_call', { id: 'tool_call', args: {} });
+    expect(unwrapCall(twice)).toBe(twice);
+    const broken = callOf('tool_call', { id: 'read' });
+    expect(unwrapCall(broken)).toBe(broken);
+    expect(judge(broken).verdict).toBe('hold');
+  });
+});
+
+describe('arguments', () => {
+  test('paths of every spelling of the argument are read', () => {
+    for (const key of ['path', 'file_path', 'filePath', 'File-Path', 'FILE', 'filename', 'target_file', 'output_path', 'directory'])
+      expect(read('create_doc', { [key]: '/etc/passwd' }).paths, key).toHaveLength(1);
+    for (const key of ['paths', 'files']) expect(read('read_file', { [key]: ['a', '/etc/passwd'] }).paths).toHaveLength(2);
+  });
+
+  test('addresses of every spelling of the argument are read', () => {
+    for (const key of ['url', 'URL', 'uri', 'targetUrl', 'base_url', 'webhook-url', 'href', 'endpoint', 'callbackUri', 'urls'])
+      expect(read('web_search', { [key]: 'https://evil.example/' }).hosts, key).toHaveLength(1);
+  });
+
+  test('nested operands are read, content is not', () => {
+    expect(read('create_doc', { options: { attach: [{ path: '/etc/passwd' }] } }).paths).toHaveLength(1);
+    expect(read('create_doc', { content: { path: '/etc/passwd', url: 'https://evil.example/' } })).toMatchObject({ paths: [], hosts: [] });
+  });
+
+  test('a source and a destination are paths for file tools only', () => {
+    expect(read('write', { source: 'src/a', destination: 'output/a' }).paths.map(({ given }) => given)).toEqual(['src/a', 'output/a']);
+    expect(read('read_db', { source: 'crm', destination: 'x' }).paths).toEqual([]);
+  });
+
+  test('the working directory of a command is judged with it', () => {
+    expect(read('exec', { command: 'ls', workdir: '/etc' }).findings.map(({ code }) => code)).toContain('FS_READ_OUTSIDE');
+    expect(
+      classify({ ...callOf('exec', { command: 'ls', workdir: 'b' }), cwd: '/workspace/a' }, factsWith(), DEFAULT_POLICY).findings,
+    ).toEqual([]);
+    expect(
+      classify({ ...callOf('exec', { command: 'ls', workdir: '../..' }), cwd: '/workspace/a' }, factsWith(), DEFAULT_POLICY).findings,
+    ).not.toEqual([]);
+    expect(read('exec', { command: 'ls', workdir: 'a', cwd: 'b' }).findings).not.toEqual([]);
+  });
+
+  test('a directory that the tool may ignore does not move its paths', () => {
+    const verdict = (tool: string, args: JsonObject, cwd: string | null = null) => judge({ ...callOf(tool, args), cwd }).verdict;
+    // OpenClaw's write takes no cwd: src/x is what it would write.
+    expect(verdict('write', { path: 'x', cwd: 'output' }, '/workspace/src')).toBe('hold');
+    expect(verdict('write', { path: 'x', cwd: '/workspace/output' })).toBe('hold');
+    expect(verdict('write', { path: 'output/x', cwd: '/etc' })).toBe('hold');
+    expect(verdict('write', { path: '/workspace/output/x', cwd: '/workspace/docs' })).toBe('allow');
+    // exec takes workdir, and no notice of cwd.
+    expect(verdict('exec', { command: 'cat ../a', workdir: 'docs' })).toBe('allow');
+    expect(verdict('exec', { command: 'cat ../a', cwd: 'docs' })).toBe('hold');
+    expect(verdict('shell_exec', { command: 'cat ../a', cwd: 'docs' })).toBe('allow');
+  });
+
+  test('an address without a scheme is a name, unless it looks like a host', () => {
+    const hosts = (url: string) => read('create_doc', { url }).hosts.map(({ host }) => host);
+    expect(hosts('doc-17')).toEqual([]);
+    expect(hosts('/docs/a')).toEqual([]);
+    expect(hosts('evil.example/x')).toEqual(['evil.example']);
+    expect(hosts('//evil.example/x')).toEqual(['evil.example']);
+  });
+
+  test('what an MCP server names as its resource lives there', () => {
+    expect(read('mcp_resource', { uri: 'file:///project/README.md' })).toMatchObject({ paths: [], hosts: [], findings: [] });
+  });
+
+  test('every spelling of a remote and a branch counts', () => {
+    expect(judge(callOf('git_push', { remote: 'origin', url: 'https://evil.example/a.git', branch: 'fix' })).verdict).toBe('hold');
+    expect(judge(callOf('git_push', { remote: 'origin', branch: 'fix', refspec: 'HEAD:main' })).verdict).toBe('hold');
+  });
+
+  test('the commands of a shell call are shown', () => {
+    const { commands, risk } = read('exec', { command: 'cat a.md | sudo tee /etc/hosts' });
+    expect(commands.map(({ argv }) => argv?.[0])).toContain('cat');
+    expect(commands.some(({ verdict }) => verdict === 'blocked')).toBe(true);
+    expect(risk).toBe('red');
+  });
+
+  test('the commands of destructive_shell are shown too', () => {
+    expect(read('destructive_shell', { command: 'rm -rf output/tmp' }).commands).not.toEqual([]);
+  });
+
+  test('a call that names more than anyone could judge is malformed', () => {
+    expect(judge(callOf('write_file', { files: Array.from({ length: 500 }, (_, i) => ({ path: `output/${i}` })) })).verdict).toBe('allow');
+    expect(judge(callOf('write_file', { files: Array.from({ length: 501 }, (_, i) => ({ path: `output/${i}` })) })).reasons[0]?.code).toBe(
+      'MALFORMED',
+    );
+    expect(judge(callOf('network_call', { url: Array.from({ length: 501 }, () => 'https://github.com/') })).reasons[0]?.code).toBe(
+      'MALFORMED',
+    );
+  });
+
+  test('findings do not pile up', () => {
+    const files = Array.from({ length: 500 }, (_, i) => ({ path: `/etc/${i}` }));
+    expect(read('write_file', { files }).findings.length).toBeLessThan(20);
+  });
+
+  test.each([
+    ['SELECT 1', null],
+    ['select * from "drop table"', null],
+    ["select 'it''s'; -- drop table x", null],
+    ['/* delete from x */ select 1', null],
+    ['/*! delete from x */', 'red'],
+    ['WITH gone AS (DELETE FROM users RETURNING *) SELECT * FROM gone', 'red'],
+    ['DROP   TABLE users', 'red'],
+    ['select 1;\ntruncate users', 'red'],
+    ['alter table users add column x int', 'red'],
+    ['grant all on users to public', 'red'],
+    ["insert into users values ('x')", 'red'],
+    ['UPDATE users SET name = 1', 'red'],
+    ['create table x (y int)', 'red'],
+    ['who did we update last week', null],
+    ["'", null],
+    [`${'/*'.repeat(100_000)}`, null],
+    [`${"'".repeat(100_001)} drop table x`, null],
+  ])('the query %.40j raises read_db to %s', (query, risk) => {
+    expect(read('read_db', { query }).risk).toBe(risk ?? 'green');
+  });
+});
+
+describe('time', () => {
+  const megabyte = 1_000_000;
+  test.each<[string, JsonObject]>([
+    ['write_file', { path: 'output/a', content: 'a'.repeat(megabyte) }],
+    ['write_file', { path: 'a/'.repeat(megabyte / 2) }],
+    ['apply_patch', { input: '*** Add File: a\n'.repeat(megabyte / 16) }],
+    ['read_db', { query: "';(/*--".repeat(megabyte / 7) }],
+    ['network_call', { url: `https://${'a.'.repeat(megabyte / 2)}` }],
+    ['install_deps', { packages: `${'a@'.repeat(megabyte / 2)}` }],
+    ['git_push', { remote: `git@${'a-'.repeat(megabyte / 2)}`, branch: ':'.repeat(megabyte) }],
+    ['post_comment', { text: 'x '.repeat(megabyte / 2) }],
+    ['frobnicate', Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`key${i}Url`, 'x']))],
+  ])('a megabyte of arguments for %s is read in time', (tool, args) => {
+    judge(callOf(tool, args));
+    const start = performance.now();
+    judge(callOf(tool, args));
+    // 50 ms is the promise; the rest is for a machine that is shared.
+    expect(performance.now() - start).toBeLessThan(150);
+  });
+});

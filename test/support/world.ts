@@ -1,0 +1,161 @@
+/**
+ * The world a flow test lives in: the real product, started as its user starts it, with real files and a real database, and a
+ * few words to talk to it. A world can be killed and started again on the same folders and ports.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const ADMIN_TOKEN = 'test-admin-token-0123456789';
+const ROOT = join(import.meta.dirname, '..', '..');
+
+export interface Answer<T = Record<string, unknown>> {
+  status: number;
+  body: T;
+  headers: Headers;
+}
+
+export interface World {
+  controlUrl: string;
+  gateUrl: string;
+  dataDir: string;
+  keyDir: string;
+  /** The one-time sign-in link that the last start printed. */
+  signInLink: () => string;
+  /** Everything that was logged since the last start. */
+  log: () => string;
+  /** Asks the control API; as the administrator unless a token is given (null = without a credential). */
+  api: <T = Record<string, unknown>>(method: string, path: string, body?: unknown, token?: string | null) => Promise<Answer<T>>;
+  /** Asks the gate with an agent's or gateway's token. */
+  gate: <T = Record<string, unknown>>(method: string, path: string, body: unknown, token: string | null) => Promise<Answer<T>>;
+  /** SIGKILL, at once. */
+  kill: () => Promise<void>;
+  /** SIGTERM; answers the exit code. */
+  stop: () => Promise<number | null>;
+  /** Starts again on the same folders and ports. */
+  start: () => Promise<void>;
+  /** Ends it and removes its folders. */
+  close: () => Promise<void>;
+}
+
+/** Starts the product in folders of its own. @param env further settings. */
+export async function startWorld(env: Record<string, string> = {}): Promise<World> {
+  const folder = mkdtempSync(join(tmpdir(), 'mc-test-'));
+  const dataDir = join(folder, 'data');
+  const [controlPort, proxyPort] = [await freePort(), await freePort()];
+  let child: ChildProcess | null = null;
+  let output = '';
+  let log = '';
+
+  async function start(): Promise<void> {
+    output = '';
+    log = '';
+    const started = spawn(process.execPath, ['cli.ts', 'start'], {
+      cwd: ROOT,
+      env: {
+        PATH: process.env.PATH,
+        HOME: folder,
+        MC_DATA_DIR: dataDir,
+        MC_CONTROL_PORT: String(controlPort),
+        MC_PROXY_PORT: String(proxyPort),
+        MC_ADMIN_TOKEN: ADMIN_TOKEN,
+        ...env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child = started;
+    started.stderr.on('data', (chunk) => {
+      log += chunk;
+    });
+    await new Promise<void>((resolve, reject) => {
+      started.stdout.on('data', (chunk) => {
+        output += chunk;
+        if (output.includes('#token=')) resolve();
+      });
+      started.once('exit', (code) => reject(new Error(`the product ended at start (exit ${code})\n${output}${log}`)));
+    });
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<number | null> {
+    const running = child;
+    child = null;
+    if (!running || running.exitCode !== null || running.signalCode !== null) return running?.exitCode ?? null;
+    return new Promise((resolve) => {
+      running.once('exit', (code) => resolve(code));
+      running.kill(signal);
+    });
+  }
+
+  await start();
+  const controlUrl = `http://127.0.0.1:${controlPort}`;
+  const gateUrl = `http://127.0.0.1:${proxyPort}`;
+  return {
+    controlUrl,
+    gateUrl,
+    dataDir,
+    keyDir: `${dataDir}-keys`,
+    signInLink: () => /http\S+#token=\S+/.exec(output)?.[0] ?? '',
+    log: () => log,
+    api: (method, path, body, token = ADMIN_TOKEN) => ask(`${controlUrl}/api${path}`, method, body, token),
+    gate: (method, path, body, token) => ask(`${gateUrl}${path}`, method, body, token),
+    kill: async () => void (await end('SIGKILL')),
+    stop: () => end('SIGTERM'),
+    start,
+    close: async () => {
+      await end('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function ask<T>(url: string, method: string, body: unknown, token: string | null): Promise<Answer<T>> {
+  const response = await fetch(url, {
+    method,
+    headers: {
+      ...(token !== null && { authorization: `Bearer ${token}` }),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  return { status: response.status, body: (text === '' ? null : JSON.parse(text)) as T, headers: response.headers };
+}
+
+/** A loopback port that was free a moment ago. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
+
+/** Asks until the answer satisfies, a few times a second. @throws Error with the last answer after `timeoutMs`. */
+export async function until<T>(look: () => Promise<T> | T, isIt: (value: T) => boolean, timeoutMs = 10_000): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const value = await look();
+    if (isIt(value)) return value;
+    if (Date.now() > deadline) throw new Error(`still not so after ${timeoutMs} ms: ${JSON.stringify(value)?.slice(0, 1000)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Registers an agent and issues its token. */
+export async function newAgent(world: World, fields: Record<string, unknown> = {}): Promise<{ id: string; token: string; name: string }> {
+  const name = `agent-${Math.random().toString(36).slice(2, 10)}`;
+  const created = await world.api<{ id: string }>('POST', '/agents', {
+    name,
+    autonomyLevel: 'specialist',
+    workspace: '/workspace',
+    ...fields,
+  });
+  if (created.status !== 201) throw new Error(`agent not created: ${JSON.stringify(created.body)}`);
+  const issued = await world.api<{ token: string }>('POST', `/agents/${created.body.id}/tokens`, {});
+  return { id: created.body.id, token: issued.body.token, name };
+}
