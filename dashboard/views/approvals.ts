@@ -105,7 +105,6 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       <aside class="il" aria-label="Pending approvals">
         <div class="il-h"><h2>Waiting for you <span class="muted">${waiting}</span></h2><span class="small muted">Oldest first</span></div>
         <div class="scroll grow" tabindex="0" role="region" aria-label="Pending list">
-          ${waiting === 0 ? empty('Nothing waits for you', 'A call that is red, outside an allowlist or over a cap is held and shows up here.') : nothing}
           <mc-approval-list .groups=${groups} .decided=${this.#decidedLately()} .selectedId=${this.approvalId} .now=${serverNow()}></mc-approval-list>
         </div>
       </aside>
@@ -164,8 +163,8 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const at = order.findIndex((other) => other.id === approval.id);
     return html`<div class="row small muted hh-steps">
       ${at >= 0 ? html`<span class="nb">${at + 1} of ${order.length}</span>` : nothing}
-      ${button({ label: 'Previous', icon: 'chevron-up', iconOnly: true, size: 'small', key: '', onClick: () => this.#move(-1) })}
-      ${button({ label: 'Next', icon: 'chevron-down', iconOnly: true, size: 'small', key: '', onClick: () => this.#move(1) })}
+      ${button({ label: 'Previous', icon: 'chevron-up', iconOnly: true, size: 'small', key: 'K', onClick: () => this.#move(-1) })}
+      ${button({ label: 'Next', icon: 'chevron-down', iconOnly: true, size: 'small', key: 'J', onClick: () => this.#move(1) })}
     </div>`;
   }
 
@@ -198,7 +197,8 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
         ${icon('fingerprint')}
         <span class="grow">${approval.digest ? html`The approval binds to this exact call, agent and folder: <code class="nb">${approval.digest}</code>` : 'The approval binds to this exact call, agent and folder.'}</span>
         ${approval.digest ? button({ label: 'Copy', icon: 'copy', size: 'small', kind: 'quiet', onClick: () => void copy(approval.digest ?? '') }) : nothing}
-        ${canEdit ? button({ label: 'Edit arguments', icon: 'pencil', size: 'small', key: 'E', reason: reasonAgainst('decide approvals'), reasonId: 'decide-why', onClick: () => this.#edit() }) : nothing}
+        ${canEdit ? button({ label: 'Edit arguments', icon: 'pencil', size: 'small', key: 'E', reason: reasonAgainst('decide approvals'), reasonId: 'edit-why', onClick: () => this.#edit() }) : nothing}
+        ${canEdit ? html`<span class="sr" id="edit-why">${reasonAgainst('decide approvals') ?? ''}</span>` : nothing}
       </div>`
       }
     </div>`;
