@@ -131,6 +131,39 @@ describe('arguments', () => {
       expect(read('web_search', { [key]: 'https://evil.example/' }).hosts, key).toHaveLength(1);
   });
 
+  test('names that only sound like paths are not', () => {
+    for (const key of ['profile', 'xpath', 'jsonPath']) expect(read('read_db', { [key]: '//div[1]' }).paths, key).toEqual([]);
+    expect(read('network_call', { url: 'https://github.com/', path: '/v1/users' }).paths).toEqual([]);
+  });
+
+  test('what a call saves is written', () => {
+    const uses = (tool: string, args: JsonObject) => read(tool, args).paths.map(({ use }) => use);
+    expect(uses('network_call', { url: 'https://github.com/', output_path: 'x' })).toEqual(['write']);
+    expect(uses('network_call', { url: 'https://github.com/', uploadFile: 'x' })).toEqual(['read']);
+    expect(uses('browser', { action: 'download', ref: 'e1', path: 'x' })).toEqual(['write']);
+    expect(uses('browser', { action: 'snapshot', path: 'x' })).toEqual(['read']);
+    expect(uses('create_doc', { path: 'x.md' })).toEqual(['write']);
+    expect(uses('create_doc', { filename: 'x.md', folder: 'Team' })).toEqual(['read', 'read']);
+    expect(uses('create_doc', { filename: 'src/x.md' })).toEqual(['write']);
+  });
+
+  test('a mapped tool of a server whose arguments are not known is looked at by a person', () => {
+    for (const [name, code] of [
+      ['read_file', 'FS_READ_OUTSIDE'],
+      ['write_file', 'FS_WRITE_OUTSIDE'],
+      ['network_call', 'NET_NOT_ALLOWLISTED'],
+      ['shell_exec', 'SHELL_NOT_ALLOWLISTED'],
+    ] as const) {
+      const decision = judge(callOf('w__x', { thing: 'y' }), factsWith(), policyWith({ tools: { w__x: { class: name } } }));
+      expect([decision.verdict, decision.reasons[0]?.code]).toEqual(['hold', code]);
+    }
+  });
+
+  test('both spellings of a patch count', () => {
+    const patch = (file: string) => `*** Begin Patch\n*** Add File: ${file}\n+x\n*** End Patch`;
+    expect(judge(callOf('apply_patch', { input: patch('docs/a'), patch: patch('src/a') })).verdict).toBe('hold');
+  });
+
   test('nested operands are read, content is not', () => {
     expect(read('create_doc', { options: { attach: [{ path: '/etc/passwd' }] } }).paths).toHaveLength(1);
     expect(read('create_doc', { content: { path: '/etc/passwd', url: 'https://evil.example/' } })).toMatchObject({ paths: [], hosts: [] });
@@ -179,6 +212,9 @@ describe('arguments', () => {
 
   test('every spelling of a remote and a branch counts', () => {
     expect(judge(callOf('git_push', { remote: 'origin', url: 'https://evil.example/a.git', branch: 'fix' })).verdict).toBe('hold');
+    expect(judge(callOf('git_push', { repo: 'https://evil.example/a.git', branch: 'fix' })).verdict).toBe('hold');
+    expect(judge(callOf('git_push', { repo: 'packages/a', branch: 'fix' })).verdict).toBe('allow');
+    expect(judge(callOf('git_push', { upstream: 'evil', branch: 'fix' })).verdict).toBe('hold');
     expect(judge(callOf('git_push', { remote: 'origin', branch: 'fix', refspec: 'HEAD:main' })).verdict).toBe('hold');
   });
 

@@ -144,6 +144,18 @@ describe('custom rules', () => {
     expect(judge(ids(101), factsWith(), two).verdict).toBe('deny');
   });
 
+  test('rules that name a tool, its plan’s name or none apply in the order of the document', () => {
+    const policy = withRules(
+      { when: 'task.type == "engineering"', effect: 'hold', message: 'first' },
+      { when: 'call.mappedTool == "shell_exec"', effect: 'hold', message: 'second' },
+      { when: 'call.tool in ["exec", "read"] && agent.depth == 0', effect: 'hold', message: 'third' },
+      { when: 'call.tool == "exec" && agent.depth == 1', effect: 'hold', message: 'never' },
+      { when: 'call.tool == "exec" || call.tool == "read"', effect: 'hold', message: 'fourth' },
+    );
+    const messages = judge(make, engineering, policy).reasons.filter(({ code }) => code === 'RULE');
+    expect(messages.map(({ message }) => message)).toEqual(['first', 'second', 'third', 'fourth']);
+  });
+
   test('200 rules for other tools take little time', () => {
     const rules = Array.from({ length: 200 }, (_, i) => ({ when: `call.tool == "tool_${i}" && call.arguments.a == ${i}`, effect: 'deny' }));
     const policy = withRules(...rules);
