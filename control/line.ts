@@ -277,7 +277,8 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
           approval: row.approval_id === null ? null : { id: row.approval_id, number: row.approval_number ?? 0 },
           waitingUntil: row.waiting_until,
           estimatedCost: row.estimated_cost,
-          at: row.created_at,
+          // The day it counts for is the one on which it began.
+          at: row.started_at ?? row.created_at,
         }),
       ),
       spent: Object.fromEntries(spend.map((row) => [row.scope, row.micros])),
