@@ -195,7 +195,7 @@ export class Gatekeeper {
 
   /** Judges a call, with the approval it came back with if any, and carries the decision out. */
   async #judge(record: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null): Promise<Admission> {
-    const { ledger } = this.#with;
+    const { ledger, register } = this.#with;
     const effective = hold?.editedArguments ?? args;
     for (let race = 0; race < RACES_MAX; race++) {
       const judgement = await this.#decide(call, effective, picture, hold);
@@ -218,12 +218,16 @@ export class Gatekeeper {
     }
     return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget is contended right now. ${AWAY}`);
   }
+      // No wait between these two and the record's own place and money: what others take meanwhile is seen by the next look.
+      if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
   async #decide(call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
+        register.leave(record);
     const { ledger, register, rates, clock } = this.#with;
     const agent = picture.agent(call.agentId);
     if (!agent) return null;
+      register.leave(record);
     const now = clock();
     const scopes = scopesOf(call, picture.policy, now);
     const caps = bindingCapsOf(agent, call, scopes, picture);

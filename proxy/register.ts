@@ -28,6 +28,8 @@ export interface CallRecord {
   judged: JudgedFacts | null;
   /** The approver's edit that the caller was told to run. */
   editedArguments: JsonObject | null;
+  /** Counted as running already: it is allowed, and its intent is being recorded. */
+  starting: boolean;
   /** Ends when what is happening to the call now has happened; never rejects. */
   settling: Promise<void> | null;
 }
@@ -68,7 +70,8 @@ export class Register {
         call: null,
         arguments: null,
         judged: null,
-        editedArguments: null,
+        editedArguments: known.editedArguments,
+        starting: false,
         settling: null,
       });
     }
@@ -94,6 +97,7 @@ export class Register {
       arguments: args,
       judged: null,
       editedArguments: null,
+      starting: false,
       settling: null,
     };
     this.#insert(record);
@@ -124,12 +128,30 @@ export class Register {
     return this.#bySlot.get(slot);
   }
 
-  /** Calls of an agent that run now. */
+  /** Calls of an agent that run now, or are about to. */
   running(agentId: string): number {
     return this.#running.get(agentId) ?? 0;
   }
 
   /** Calls of an agent that are held now. */
+  /**
+   * Takes one of the agent's places for a call that was allowed, before anything else is waited for: of many calls at once no
+   * more than `max` run. `move` or `leave` gives it back.
+   */
+  claim(record: CallRecord, max: number): boolean {
+    if (this.running(record.agentId) >= max) return false;
+    record.starting = true;
+    this.#count(record, 1);
+    return true;
+  }
+
+  /** Gives a place back that was not used. */
+  leave(record: CallRecord): void {
+    if (!record.starting) return;
+    this.#count(record, -1);
+    record.starting = false;
+  }
+
   heldBy(agentId: string): number {
     let count = 0;
     for (const record of this.#byId.values()) if (record.state === 'held' && record.agentId === agentId) count++;
@@ -153,6 +175,7 @@ export class Register {
   move(record: CallRecord, state: CallRecord['state']): void {
     this.#count(record, -1);
     record.state = state;
+    record.starting = false;
     this.#count(record, 1);
     this.#resting.delete(record);
     if (state !== 'ended') return;
@@ -190,7 +213,7 @@ export class Register {
   }
 
   #count(record: CallRecord, by: 1 | -1): void {
-    if (record.state !== 'running') return;
+    if (record.state !== 'running' && !record.starting) return;
     const count = (this.#running.get(record.agentId) ?? 0) + by;
     if (count > 0) this.#running.set(record.agentId, count);
     else this.#running.delete(record.agentId);
