@@ -15,7 +15,16 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts } from '../control/contract.ts';
-import { type Decision, decide, type JsonObject, type Reason, type ReasonCode, type Risk } from '../policies/index.ts';
+import {
+  type Decision,
+  decide,
+  type Facts,
+  type JsonObject,
+  type Reason,
+  type ReasonCode,
+  type Risk,
+  redactText,
+} from '../policies/index.ts';
 import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
@@ -254,7 +263,21 @@ export class Gatekeeper {
         decision = decide(toolCall, facts, picture.policy);
       }
     }
-    return { decision, caps, judged: judgedFacts(decision, facts, picture.policyVersion) };
+    return { decision, caps, judged: this.#judged(decision, facts, picture.policyVersion) };
+  }
+
+  /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
+  #judged({ verdict, risk, reasons, estimatedCost }: Decision, facts: Facts, policyVersion: string): JudgedFacts {
+    const { approval } = facts;
+    const kept = approval && { ...approval, arguments: recordedInput(approval.arguments, this.#with.limits.inputMaxChars) };
+    return {
+      verdict,
+      risk,
+      reasons: verdict === 'allow' && approval === null ? reasons : reasons.map(redactedReason),
+      policyVersion,
+      estimatedCost,
+      facts: { ...facts, approval: kept },
+    };
   }
 
   /* ------------------------------------------------------------ deny, hold, run */
@@ -456,11 +479,6 @@ function describe({ agent, arguments: _, ...request }: CallRequest) {
   return { ...request, agentId: agent.id };
 }
 
-function judgedFacts(decision: Decision, facts: unknown, policyVersion: string): JudgedFacts {
-  const { verdict, risk, reasons, estimatedCost } = decision;
-  return { verdict, risk, reasons, policyVersion, estimatedCost, facts };
-}
-
 function end(register: Register, record: CallRecord, reasons: readonly GateReason[]): void {
   record.verdict = 'deny';
   record.reasons = reasons;
@@ -494,6 +512,14 @@ function refusalOf(state: HoldState): Reason {
   switch (state.status) {
     case 'denied':
       return reasonOf('APPROVAL_DENIED', `Approval ${state.approvalNumber} was denied${by}${note}`);
+function redactedReason(reason: Reason): Reason {
+  return { ...reason, message: redactText(reason.message).text };
+}
+
+function expiredGrant(approvalNumber: number): Reason {
+  return reasonOf('APPROVAL_EXPIRED', `Approval ${approvalNumber} was not used in time, and the call is forgotten. Make it again.`);
+}
+
     case 'expired':
       return reasonOf('APPROVAL_EXPIRED', `Approval ${state.approvalNumber} ended without a decision.`);
     case 'pending':
