@@ -218,25 +218,25 @@ export class Gatekeeper {
 
       if (decision.verdict === 'deny') return this.#deny(record, judgedCall, effective, judged.reasons);
       if (decision.verdict === 'hold') return this.#hold(record, judgedCall, args, judged, decision, hold);
+      // No wait between these two and the record's own place and money: what others take meanwhile is seen by the next look.
+      if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
       if (ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0)) {
         const admission = await this.#run(record, judgedCall, effective, judged, hold);
         if (admission.verdict !== 'allow') ledger.release(record.id);
+        register.leave(record);
         return admission;
       }
       // Another call took the rest of a cap meanwhile: judge again with what is left now.
+      register.leave(record);
     }
     return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget is contended right now. ${AWAY}`);
   }
-      // No wait between these two and the record's own place and money: what others take meanwhile is seen by the next look.
-      if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
   async #decide(call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
-        register.leave(record);
     const { ledger, register, rates, clock } = this.#with;
     const agent = picture.agent(call.agentId);
     if (!agent) return null;
-      register.leave(record);
     const now = clock();
     const scopes = scopesOf(call, picture.policy, now);
     const caps = bindingCapsOf(agent, call, scopes, picture);
@@ -392,6 +392,7 @@ export class Gatekeeper {
       case 'approved': {
         const picture = snapshot.current(clock());
         const original = await this.#original(record);
+        if (original === 'gone') return this.#refuse(record, [expiredGrant(state.approvalNumber)]);
         if (picture === null || original === null) return held(record, true);
         return this.#judge(record, original.call, original.arguments, picture, state);
       }
@@ -417,18 +418,23 @@ export class Gatekeeper {
   async #holdAnew(record: CallRecord, call: CallFacts): Promise<Admission> {
     const picture = this.#with.snapshot.current(this.#with.clock());
     const original = await this.#original(record);
+    if (original === 'gone') return this.#refuse(record, [expiredGrant(record.approval?.number ?? 0)]);
     if (picture === null || original === null) return held(record, true);
     return this.#judge(record, call, original.arguments, picture, null);
   }
 
-  /** The call and the caller's own arguments: in memory, or from control after a restart. */
-  async #original(record: CallRecord): Promise<{ call: CallFacts; arguments: JsonObject } | null> {
+  /**
+   * The call and the caller's own arguments: in memory, or from control after a restart. Null while control cannot say; gone where
+   * they were forgotten with their hold or grant: then nothing is left that could be judged or shown to a person.
+   */
+  async #original(record: CallRecord): Promise<{ call: CallFacts; arguments: JsonObject } | 'gone' | null> {
     if (record.call !== null && record.arguments !== null) return { call: record.call, arguments: record.arguments };
     const known = await this.#with.holds.find(record.id).catch(() => null);
     if (known === null) return null;
+    if (known.arguments === null) return 'gone';
     record.call = known.call;
     record.arguments = known.arguments;
-    return known;
+    return { call: known.call, arguments: known.arguments };
   }
 
   /* ------------------------------------------------------------ the same call again */
@@ -506,12 +512,6 @@ function reasonOf(code: ReasonCode, message: string): Reason {
   return { code, message, policyPath: 'builtin.admission' };
 }
 
-function refusalOf(state: HoldState): Reason {
-  const by = state.approver === null ? '' : ` by ${state.approver}`;
-  const note = state.note === null ? '' : `: ${state.note}`;
-  switch (state.status) {
-    case 'denied':
-      return reasonOf('APPROVAL_DENIED', `Approval ${state.approvalNumber} was denied${by}${note}`);
 function redactedReason(reason: Reason): Reason {
   return { ...reason, message: redactText(reason.message).text };
 }
@@ -520,6 +520,12 @@ function expiredGrant(approvalNumber: number): Reason {
   return reasonOf('APPROVAL_EXPIRED', `Approval ${approvalNumber} was not used in time, and the call is forgotten. Make it again.`);
 }
 
+function refusalOf(state: HoldState): Reason {
+  const by = state.approver === null ? '' : ` by ${state.approver}`;
+  const note = state.note === null ? '' : `: ${state.note}`;
+  switch (state.status) {
+    case 'denied':
+      return reasonOf('APPROVAL_DENIED', `Approval ${state.approvalNumber} was denied${by}${note}`);
     case 'expired':
       return reasonOf('APPROVAL_EXPIRED', `Approval ${state.approvalNumber} ended without a decision.`);
     case 'pending':

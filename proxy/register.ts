@@ -78,7 +78,7 @@ export class Register {
   }
 
   /** Adds a call that is about to be judged. */
-  add(call: CallFacts, args: JsonObject): CallRecord {
+  add(call: CallFacts, args: JsonObject | null): CallRecord {
     const record: CallRecord = {
       id: call.id,
       key: call.key,
@@ -105,12 +105,13 @@ export class Register {
   }
 
   /** Takes up a held call that only control knew. */
-  adopt({ call, arguments: args, state }: HeldCall): CallRecord {
+  adopt({ call, arguments: args, state, end }: HeldCall): CallRecord {
     const record = this.add(call, args);
     record.approval = { id: state.approvalId, number: state.approvalNumber };
     record.waitingUntil = state.waitingUntil;
-    record.verdict = 'hold';
-    this.move(record, state.redeemedBy === call.id ? 'running' : 'held');
+    record.verdict = end === null ? 'hold' : end.ran ? 'allow' : 'deny';
+    record.reasons = end?.reasons ?? [];
+    this.move(record, end !== null ? 'ended' : state.redeemedBy === call.id ? 'running' : 'held');
     record.editedArguments = record.state === 'running' ? state.editedArguments : null;
     return record;
   }
@@ -133,7 +134,6 @@ export class Register {
     return this.#running.get(agentId) ?? 0;
   }
 
-  /** Calls of an agent that are held now. */
   /**
    * Takes one of the agent's places for a call that was allowed, before anything else is waited for: of many calls at once no
    * more than `max` run. `move` or `leave` gives it back.
@@ -152,6 +152,7 @@ export class Register {
     record.starting = false;
   }
 
+  /** Calls of an agent that are held now. */
   heldBy(agentId: string): number {
     let count = 0;
     for (const record of this.#byId.values()) if (record.state === 'held' && record.agentId === agentId) count++;
@@ -174,8 +175,8 @@ export class Register {
 
   move(record: CallRecord, state: CallRecord['state']): void {
     this.#count(record, -1);
-    record.state = state;
     record.starting = false;
+    record.state = state;
     this.#count(record, 1);
     this.#resting.delete(record);
     if (state !== 'ended') return;
