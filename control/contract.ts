@@ -796,9 +796,11 @@ export interface HoldState {
 /** A held call in full, so that any proxy can take up its wait. */
 export interface HeldCall {
   call: CallFacts;
-  /** The caller's own arguments, as judged. Kept encrypted at control until hold and grant have ended. */
-  arguments: JsonObject;
+  /** The caller's own arguments, as judged. Kept encrypted at control until hold and grant have ended; null from then on. */
+  arguments: JsonObject | null;
   state: HoldState;
+  /** How the call ended, if it has: whether it ran, and where it did not, why. Whatever its approval says, it never runs (again). */
+  end: { ran: boolean; reasons: readonly GateReason[] } | null;
 }
 
 /** Everything a record says of a call apart from its arguments. Times are epoch milliseconds, money micro-dollars. */
@@ -903,6 +905,8 @@ export interface KnownCall {
   risk: (typeof RISKS)[number];
   reasons: readonly GateReason[];
   approval: { id: string; number: number } | null;
+  /** What a running call was told to run in place of its own arguments. */
+  editedArguments: JsonObject | null;
   waitingUntil: number | null;
   estimatedCost: number;
   at: number;
