@@ -34,17 +34,24 @@ function activityRow(activity: Activity, time: TemplateResult, context: FeedCont
   const { approvalId } = activity.details;
   const about = activity.type === 'approval_requested' && typeof approvalId === 'string' ? approvalId : null;
   return html`<div class="feed-row">
-    <span class="feed-g">${MARKS[activity.type]}</span>
+    <span class="feed-g">${markOf(activity)}</span>
     <span class="feed-t">${sentenceOf(activity, context)}${about ? html` <a href="/approvals/${about}">${context.waits(about) ? 'Review' : 'Open'}</a>` : nothing}</span>
     ${time}
   </div>`;
+}
+
+function markOf({ type, details }: Activity): TemplateResult {
+  if (type === 'approval_decided' && details.status === 'approved') return glyph('tick', 'green');
+  if (type === 'approval_decided' && details.status === 'denied') return glyph('cross', 'red');
+  return MARKS[type];
 }
 
 /** Our sentence, with the agent's name standing out where it occurs. */
 function sentenceOf({ agentId, summary }: Activity, { nameOf }: FeedContext): unknown {
   const name = agentId === null ? undefined : nameOf(agentId);
   const at = name ? summary.indexOf(name) : -1;
-  if (!name || at < 0) return seen(summary);
+  if (!name) return seen(summary);
+  if (at < 0) return html`<a href="/agents/${agentId}"><b>${name}</b></a> ${seen(summary.charAt(0).toLowerCase() + summary.slice(1))}`;
   return html`${seen(summary.slice(0, at))}<a href="/agents/${agentId}"><b>${name}</b></a>${seen(summary.slice(at + name.length))}`;
 }
 

@@ -195,7 +195,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
           ? nothing
           : html`<div class="cf">
         ${icon('fingerprint')}
-        <span class="grow">${approval.digest ? html`The approval binds to this exact call, agent and folder: <code class="nb">${approval.digest}</code>` : 'The approval binds to this exact call, agent and folder.'}</span>
+        <span class="grow">${approval.digest ? html`The approval binds to this exact call, agent and folder: <code class="nb">${shortDigest(approval.digest)}</code>` : 'The approval binds to this exact call, agent and folder.'}</span>
         ${approval.digest ? button({ label: 'Copy', icon: 'copy', size: 'small', kind: 'quiet', onClick: () => void copy(approval.digest ?? '') }) : nothing}
         ${canEdit ? button({ label: 'Edit arguments', icon: 'pencil', size: 'small', key: 'E', reason: reasonAgainst('decide approvals'), reasonId: 'edit-why', onClick: () => this.#edit() }) : nothing}
         ${canEdit ? html`<span class="sr" id="edit-why">${reasonAgainst('decide approvals') ?? ''}</span>` : nothing}
@@ -481,6 +481,11 @@ function waitSentence(approval: Approval): TemplateResult | typeof nothing {
   if (until !== null || approval.deferred)
     return html`agent stopped waiting${until === null ? '' : html` at ${moment(until, clockMinutes(until))}`}, call ${kept}`;
   return html`call ${kept}`;
+}
+
+/** First and last characters, in fours, for two people to compare. */
+function shortDigest(digest: string): string {
+  return digest.length <= 24 ? digest : `${digest.slice(0, 4)} ${digest.slice(4, 8)} … ${digest.slice(-4)}`;
 }
 
 async function copy(text: string): Promise<void> {
