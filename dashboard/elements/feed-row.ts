@@ -46,13 +46,17 @@ function markOf({ type, details }: Activity): TemplateResult {
   return MARKS[type];
 }
 
-/** Our sentence, with the agent's name standing out where it occurs. */
-function sentenceOf({ agentId, summary }: Activity, { nameOf }: FeedContext): unknown {
+/** What an agent did itself, told without its name; the rest is about it. */
+const OWN: ReadonlySet<Activity['type']> = new Set(['approval_requested', 'call_denied']);
+
+/** Our sentence with the agent's name standing out: where it occurs, else before what it did or after what was done. */
+function sentenceOf({ agentId, summary, type }: Activity, { nameOf }: FeedContext): unknown {
   const name = agentId === null ? undefined : nameOf(agentId);
-  const at = name ? summary.indexOf(name) : -1;
   if (!name) return seen(summary);
-  if (at < 0) return html`<a href="/agents/${agentId}"><b>${name}</b></a> ${seen(summary.charAt(0).toLowerCase() + summary.slice(1))}`;
-  return html`${seen(summary.slice(0, at))}<a href="/agents/${agentId}"><b>${name}</b></a>${seen(summary.slice(at + name.length))}`;
+  const agent = html`<a href="/agents/${agentId}"><b>${name}</b></a>`;
+  const at = summary.indexOf(name);
+  if (at >= 0) return html`${seen(summary.slice(0, at))}${agent}${seen(summary.slice(at + name.length))}`;
+  return OWN.has(type) ? html`${agent} ${seen(summary.charAt(0).toLowerCase() + summary.slice(1))}` : html`${seen(summary)}, ${agent}`;
 }
 
 const line = (name: IconName, tone = 'k-ink') => icon(name, 14, tone);

@@ -3,7 +3,7 @@
  * What is selected never changes under the reader's hands: a call that somebody else decided stays in view and says so; only one's own
  * decision moves on to the next, and then a second press within a moment counts for nothing.
  */
-import { SignalWatcher } from '@lit-labs/signals';
+import { computed, SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { Agent, Approval, ToolCallView } from '../../control/contract.ts';
@@ -37,6 +37,8 @@ import './approvals.css';
 const SETTLE_MS = 700;
 const JUDGE_AFTER_MS = 400;
 const DECIDED_SHOWN = 12;
+/** Made once per change, not once per key. */
+const pendingGroups = computed(() => groupApprovals(pendingApprovals.get()));
 const CALLS_SHOWN = 5;
 
 @customElement('mc-approvals')
@@ -77,14 +79,14 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   }
 
   protected override render(): TemplateResult {
-    const groups = groupApprovals(pendingApprovals.get());
+    const groups = pendingGroups.get();
     const chosen = this.approvalId === null ? undefined : approvals.get(this.approvalId);
     return isPhone.get() ? this.#phone(groups, chosen) : this.#desk(groups, chosen);
   }
 
   protected override updated(changed: PropertyValues<this>): void {
     super.updated(changed);
-    const first = groupApprovals(pendingApprovals.get())[0]?.items[0];
+    const first = pendingGroups.get()[0]?.items[0];
     if (this.approvalId === null && first) queueMicrotask(() => go(`/approvals/${first.id}`, { replace: true }));
     if (!changed.has('approvalId')) return;
     this.missing = null;
@@ -320,7 +322,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   /** The pending ones in the order they are shown. */
   #order(): Approval[] {
-    return groupApprovals(pendingApprovals.get()).flatMap((group) => group.items);
+    return pendingGroups.get().flatMap((group) => group.items);
   }
 
   #decidedLately(): Approval[] {
