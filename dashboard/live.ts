@@ -10,7 +10,7 @@ import type {
   BeatEvent,
   ChangeEvent,
   Gateway,
-  SystemState,
+  Overview,
   ToolCallView,
   Topic,
 } from '../control/contract.ts';
@@ -170,7 +170,7 @@ async function readLists(): Promise<() => void> {
     api.readOverview(),
     api.listAgents(),
     api.listPendingApprovals(),
-    api.listApprovals({ limit: FIRST_PAGE }),
+    api.listApprovals({ status: 'all', limit: FIRST_PAGE }),
     api.listOpenAlerts(),
     api.listGateways(),
     api.listActivities({ limit: FIRST_PAGE }),
@@ -178,8 +178,7 @@ async function readLists(): Promise<() => void> {
   ]);
   return () => {
     heardServerTime(overview.serverTime);
-    store.overview.set(overview);
-    store.system.set(overview.system);
+    takeOverview(overview);
     store.agents.replace(agents);
     store.approvals.replace([...recent.items, ...pending]);
     store.alerts.replace(alerts);
@@ -217,8 +216,7 @@ function apply(change: ChangeEvent): void {
       if (data !== null) store.toolCalls.set(data as ToolCallView);
       break;
     case 'system':
-      if (data !== null) store.system.set(data as SystemState);
-      refreshOverview();
+      if (data !== null) takeOverview(data as Overview);
       break;
     case 'policy':
       refreshOverview();
@@ -227,6 +225,11 @@ function apply(change: ChangeEvent): void {
     case 'run':
       break;
   }
+}
+
+function takeOverview(overview: Overview): void {
+  store.overview.set(overview);
+  store.system.set(overview.system);
 }
 
 function put<T extends { id: string }>(collection: store.Collection<T>, id: string, data: T | null): void {
@@ -250,7 +253,7 @@ function refreshOverview(): void {
   setTimeout(async () => {
     overviewDue = false;
     try {
-      store.overview.set(await api.readOverview());
+      takeOverview(await api.readOverview());
     } catch {
       // The header keeps its last figure; the stream's own state says whether the server is there.
     }

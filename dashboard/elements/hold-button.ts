@@ -9,7 +9,7 @@ import { icon } from './icon.ts';
 import { emit, LightElement } from './light-element.ts';
 import './hold-button.css';
 
-export const HOLD_MS = 1_200;
+const HOLD_MS = 1_200;
 const FRAME_MS = 100;
 
 @customElement('mc-hold-button')

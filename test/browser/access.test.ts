@@ -11,15 +11,14 @@ let agent: string;
 let held: string;
 let ran: string;
 
-beforeEach(() => {
+beforeEach(async () => {
   server = dashboard.server;
-  agent = server.addAgent('Forge-03', 'lead');
-  ran = server.call(agent, CALLS.read);
-  server.call(agent, CALLS.sudo);
-  held = server.call(agent, CALLS.message);
-  server.call(agent, CALLS.build);
-  server.decide(server.call(agent, { ...CALLS.build, arguments: { command: 'make' } }), 'deny', 'not now');
-  server.raiseAlert({ type: 'gate_missing', severity: 'critical', message: 'openclaw-ams: the plugin is gone' });
+  agent = await server.addAgent('Forge-03', 'lead');
+  ran = await server.call(agent, CALLS.read);
+  await server.call(agent, CALLS.sudo);
+  held = await server.call(agent, CALLS.message);
+  await server.call(agent, CALLS.build);
+  await server.decide(await server.call(agent, { ...CALLS.build, arguments: { command: 'make' } }), 'deny', 'not now');
 });
 
 /** What axe finds against WCAG 2.2 AA and its own best practices, as "rule: element". */
@@ -46,8 +45,8 @@ const PLACES = [
   ['agents', () => '/agents', 'Forge-03'],
   ['an agent', () => `/agents/${agent}`, 'Registration'],
   ['the feed', () => '/feed', 'docs/PLAN.md'],
-  ['alerts', () => '/alerts', 'Gate missing'],
-  ['the incident view', () => '/incident', 'It was never pressed'],
+  ['alerts', () => '/alerts', 'Open'],
+  ['the incident view', () => '/incident', 'receipt'],
   ['settings', () => '/settings', 'This browser'],
   ['a call', () => `/feed?call=${ran}`, 'What came back'],
   ['nowhere', () => '/no/such/place', 'There is nothing at this address'],
@@ -140,7 +139,7 @@ it('does the main job without a mouse: in, decide with a note, look at the agent
   await page.keyboard.type('STOP');
   await page.keyboard.press('Enter');
   await page.getByText('Emergency stop is active', { exact: true }).waitFor();
-  expect(server.isStopped()).toBe(true);
+  expect(await server.isStopped()).toBe(true);
 });
 
 /** Presses Tab until what has focus bears this name. */

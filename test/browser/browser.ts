@@ -6,7 +6,7 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import type { Role } from '../../control/contract.ts';
 import { findProgram, PROGRAMS } from '../setup/programs.ts';
-import { startServer, type TestServer } from './server.ts';
+import { type ServerKind, startServer, type TestServer } from './server.ts';
 
 const FLAGS = [
   '--headless',
@@ -67,29 +67,29 @@ async function visit(
   return { page, complaints, close: () => context.close() };
 }
 
-/** What a test file works with: a fresh server for every test, one browser for all of them, and pages that close and complain by themselves. */
+/** What a test file works with: a server that is empty at the start of every test, one browser for all of them, and pages that close and complain by themselves. */
 export interface Dashboard {
   readonly server: TestServer;
   /** Opens the dashboard as this role (null = signed out) at this path. */
   open(role: Role | null, path: string, options?: BrowserContextOptions & { expected?: RegExp }): Promise<Page>;
 }
 
-/** Registers the hooks of a test file. */
-export function useDashboard(): Dashboard {
+/** Registers the hooks of a test file: one server for the file, emptied before every test. */
+export function useDashboard(kind: ServerKind = 'product'): Dashboard {
   let browser: Browser | null = null;
   let server: TestServer | null = null;
   const visits: Visit[] = [];
   beforeAll(async () => {
-    browser = await launchBrowser();
+    [browser, server] = await Promise.all([launchBrowser(), startServer(kind)]);
   });
-  afterAll(() => browser?.close());
-  beforeEach(async () => {
-    server = await startServer();
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
   });
+  beforeEach(() => server?.reset());
   afterEach(async () => {
     const complaints = visits.flatMap((opened) => opened.complaints);
     await Promise.all(visits.splice(0).map((opened) => opened.close()));
-    await server?.close();
     expect(complaints).toEqual([]);
   });
   return {

@@ -5,10 +5,12 @@ import { CALLS, type TestServer } from './server.ts';
 const dashboard = useDashboard();
 const { open } = dashboard;
 let server: TestServer;
+let agent: string;
 
-beforeEach(() => {
+beforeEach(async () => {
   server = dashboard.server;
-  server.call(server.addAgent('Forge-03'), CALLS.message);
+  agent = await server.addAgent('Forge-03');
+  await server.call(agent, CALLS.message);
 });
 
 const stopButton = { name: 'Emergency stop', exact: true };
@@ -25,7 +27,7 @@ describe('the emergency stop', () => {
     await page.mouse.up();
     await page.getByText('Emergency stop is active').waitFor();
     await page.getByText('every proxy silent after').waitFor();
-    expect(server.isStopped()).toBe(true);
+    expect(await server.isStopped()).toBe(true);
   });
 
   it('does not act when let go early: it asks, and a click there equals the hold', async () => {
@@ -33,11 +35,11 @@ describe('the emergency stop', () => {
     await page.getByRole('button', stopButton).click();
     const dialog = page.getByRole('dialog', { name: 'Stop everything?' });
     await dialog.waitFor();
-    expect(server.isStopped()).toBe(false);
+    expect(await server.isStopped()).toBe(false);
     await dialog.getByLabel(/^Reason/).fill('odd sends');
     await dialog.getByRole('button', { name: 'Emergency stop, now' }).click();
     await page.getByText('Reason: "odd sends".').waitFor();
-    expect(server.isStopped()).toBe(true);
+    expect(await server.isStopped()).toBe(true);
     await page.getByRole('link', { name: /^Stopped \d\d:\d\d:\d\d$/ }).waitFor();
   });
 
@@ -49,11 +51,11 @@ describe('the emergency stop', () => {
     await page.waitForFunction(() => document.activeElement?.id.endsWith('-word'));
     await page.keyboard.type('sto');
     await page.keyboard.press('Enter');
-    expect(server.isStopped()).toBe(false);
+    expect(await server.isStopped()).toBe(false);
     await page.keyboard.type('p');
     await page.keyboard.press('Enter');
     await page.waitForURL('**/incident');
-    expect(server.isStopped()).toBe(true);
+    expect(await server.isStopped()).toBe(true);
   });
 
   it('keeps trying while the server is away', async () => {
@@ -63,10 +65,10 @@ describe('the emergency stop', () => {
     await page.getByRole('button', stopButton).click();
     await page.getByRole('button', { name: 'Emergency stop, now' }).click();
     await page.getByText(/Sending the stop, attempt [2-9]/).waitFor();
-    expect(server.isStopped()).toBe(false);
+    expect(await server.isStopped()).toBe(false);
     await page.unroute('**/api/emergency/stop');
     await page.waitForURL('**/incident');
-    expect(server.isStopped()).toBe(true);
+    expect(await server.isStopped()).toBe(true);
   });
 
   it('is always at the bottom right of a phone, also over a drawer', async () => {
@@ -77,7 +79,7 @@ describe('the emergency stop', () => {
     await page.getByRole('button', stopButton).tap();
     await page.getByRole('button', { name: 'Emergency stop, now' }).tap();
     await page.getByText('Emergency stop is active').waitFor();
-    expect(server.isStopped()).toBe(true);
+    expect(await server.isStopped()).toBe(true);
   });
 
   it('is not for viewers, and says so', async () => {
@@ -104,21 +106,20 @@ describe('afterwards', () => {
     expect(await resume.getAttribute('aria-disabled')).toBe('true');
     await page.getByLabel('What happened, and why is it safe now?').fill('key rotated');
     await resume.click();
-    await page.getByText('Calls are judged again.').first().waitFor();
-    expect(server.isStopped()).toBe(false);
+    await page.getByText('Resumed. Agents stay paused until you restart them.').waitFor();
+    expect(await server.isStopped()).toBe(false);
     // Whoever else looks on sees it at once.
     await stopper.getByRole('button', stopButton).waitFor();
   });
 
-  it('a paused squad is said on every view and can be resumed there', async () => {
-    const page = await open('admin', '/feed');
+  it('a paused squad is said on every view and ends with the last agent that is restarted', async () => {
+    const page = await open('operator', '/feed');
     await page.getByRole('button', { name: 'Pause squad' }).click();
     await page.getByText('The squad is paused.', { exact: true }).waitFor();
     await page.getByRole('link', { name: 'Agents' }).click();
-    await page.getByRole('button', { name: 'Resume squad' }).click();
-    const dialog = page.getByRole('dialog', { name: 'Resume the squad' });
-    await dialog.getByLabel('What happened, and why is it safe now?').fill('lunch is over');
-    await dialog.getByRole('button', { name: 'Resume squad' }).click();
+    expect(await server.agentStatus(agent)).toBe('paused');
+    await page.getByRole('button', { name: 'Restart 1 agent' }).click();
     await page.getByText('The squad is paused.', { exact: true }).waitFor({ state: 'detached' });
+    expect(await server.agentStatus(agent)).toBe('active');
   });
 });

@@ -5,11 +5,14 @@ const dashboard = useDashboard();
 const { open } = dashboard;
 
 it('signs in by the printed link and leaves no token in the address or the history', async () => {
-  const page = await open(null, `/sign-in#token=${dashboard.server.signInToken('admin')}`);
+  const { pathname, hash } = new URL(await dashboard.server.signInLink());
+  const page = await open(null, pathname + hash, { expected: /401/ });
   await page.getByRole('button', { name: /Mara Voss, administrator/ }).waitFor();
   expect(page.url()).not.toContain('token');
   await page.goBack();
   expect(page.url()).not.toContain('token');
+  const second = await open(null, pathname + hash, { expected: /401/ });
+  await second.getByText('A sign-in link works once.').waitFor();
 });
 
 it('signs in with a pasted token and goes on to where one wanted to be', async () => {
@@ -28,10 +31,10 @@ it('says when a link is not valid, and when nothing was pasted', async () => {
 });
 
 it('ends with the session, says so, keeps the place, and shows nothing of before', async () => {
-  dashboard.server.addAgent('Forge-03');
+  await dashboard.server.addAgent('Forge-03');
   const page = await open('operator', '/agents', { expected: /401|ERR_/ });
   await page.getByRole('link', { name: /Forge-03/ }).waitFor();
-  dashboard.server.endSessions();
+  await dashboard.server.endOperatorSession();
   await page.getByRole('heading', { level: 1, name: 'Sign in' }).waitFor();
   expect(await page.getByText('Forge-03').count()).toBe(0);
   await page.getByLabel('Token').fill(dashboard.server.signInToken('operator'));
@@ -50,9 +53,9 @@ it('signs out, and the cookie is of no more use', async () => {
 });
 
 it('refuses a change without the CSRF token of the session', async () => {
-  const agent = dashboard.server.addAgent('Forge-03');
+  const agent = await dashboard.server.addAgent('Forge-03');
   const page = await open('operator', '/overview', { expected: /403/ });
   const status = await page.evaluate(async (id) => (await fetch(`/api/agents/${id}/pause`, { method: 'POST', body: '{}' })).status, agent);
   expect(status).toBe(403);
-  expect(dashboard.server.agentStatus(agent)).toBe('active');
+  expect(await dashboard.server.agentStatus(agent)).toBe('active');
 });

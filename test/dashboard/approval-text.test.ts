@@ -36,12 +36,38 @@ describe('naming a held call', () => {
     expect(titleOf(approval)).toEqual({ verb: 'Read', object: '/srv/wsx/.env' });
   });
 
-  it('falls back to the tool and its first text argument', () => {
-    const approval = sampleApproval({ tool: 'crm__merge', preview: null, arguments: { count: 2, keep: 'contact_8812' } });
+  it('falls back to the summary that came with it', () => {
+    const approval = sampleApproval({
+      tool: 'crm__merge',
+      preview: null,
+      arguments: { count: 2, keep: 'contact_8812' },
+      summary: 'crm__merge contact_8812',
+    });
     expect(titleOf(approval)).toEqual({ verb: 'Call', object: 'crm__merge' });
     expect(gistOf(approval)).toBe('crm__merge contact_8812');
     expect(commandLineOf(approval)).toBeNull();
   });
+});
+
+it('names what acts, not the change of folder before it, and the gravest first', () => {
+  const held = (text: string, red: boolean) => ({
+    text,
+    span: [0, 1] as const,
+    argv: text.split(' '),
+    verdict: 'held' as const,
+    red,
+    why: '',
+    offending: [],
+  });
+  const preview = {
+    mappedTool: 'shell_exec',
+    commands: [held('cd web', false), held('make all', false), held('git push', true)],
+    paths: [],
+    hosts: [],
+  };
+  expect(titleOf(sampleApproval({ preview }))).toEqual({ verb: 'Run', object: 'git push, make all' });
+  expect(gistOf(sampleApproval({ preview }))).toBe('exec git push');
+  expect(titleOf(sampleApproval({ preview: { ...preview, commands: [held('cd /etc', false)] } }))).toEqual({ verb: 'Run', object: 'cd' });
 });
 
 describe('like requests', () => {
