@@ -8,7 +8,6 @@
  * - Every exchange ends, and its slot comes back, when the answer is over, the upstream fails, the client leaves or stops reading, or
  *   the signal fires. Waiting for a slot is bounded in number and time.
  */
-import type { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { Client, type Dispatcher, Pool } from 'undici';
@@ -379,8 +378,6 @@ class Relay extends Exchange {
   #isEnded = false;
   #isWatching = false;
   #stall: NodeJS.Timeout | null = null;
-  /** Tells when the client leaves: the response, or the connection while the response waits behind an earlier, pipelined one. */
-  readonly #client: EventEmitter;
   readonly #onClose = () => this.#clientLeft();
   readonly #onDrain = () => this.#clientTookIt();
 
@@ -396,12 +393,11 @@ class Relay extends Exchange {
     this.#tap = tap;
     this.#stallMs = stallMs;
     this.#resolve = resolve;
-    this.#client = response.socket === null ? response.req.socket : response;
     // Nothing is forwarded without a live caller, also where it left while the call was judged.
     if (response.destroyed || response.req.socket.destroyed) {
       this.fail('client_gone', 'the client had left before anything was sent');
     } else {
-      this.#client.on('close', this.#onClose);
+      response.on('close', this.#onClose);
       this.watchSignal();
     }
   }
@@ -419,12 +415,12 @@ class Relay extends Exchange {
   }
 
   protected data(chunk: Buffer): void {
+    this.#tap?.chunk(chunk);
     // Between its destruction and its 'close' a response throws at whoever writes.
     if (this.#response.destroyed) {
       this.#clientLeft();
       return;
     }
-    this.#tap?.chunk(chunk);
     if (this.#length !== null && this.bytes === this.#length) {
       this.#isEnded = true;
       this.#response.end(chunk);
@@ -491,7 +487,7 @@ class Relay extends Exchange {
   #release(): void {
     if (this.#stall !== null) clearTimeout(this.#stall);
     this.#stall = null;
-    this.#client.off('close', this.#onClose);
+    this.#response.off('close', this.#onClose);
     if (this.#isWatching) this.#response.off('drain', this.#onDrain).off('finish', this.#onDrain);
     this.#isWatching = false;
   }

@@ -71,7 +71,7 @@ interface GateOptions {
   streamBody?: boolean;
   /** Called before forwarding. */
   before?: (request: IncomingMessage, response: ServerResponse) => Promise<void> | void;
-  onChunk?: (chunk: Buffer) => void;
+  onChunk?: (chunk: Buffer, response: ServerResponse) => void;
 }
 
 /** A listener that forwards everything to one origin and answers failures with 502 and their kind. */
@@ -91,7 +91,7 @@ async function gate(origin: string, options: GateOptions = {}): Promise<Gate> {
       {
         ...(maxBytes !== undefined && { maxBytes }),
         ...(signal !== undefined && { signal }),
-        ...(onChunk !== undefined && { tap: { head: () => {}, chunk: onChunk } }),
+        ...(onChunk !== undefined && { tap: { head: () => {}, chunk: (chunk: Buffer) => onChunk(chunk, response) } }),
       },
     );
     results.push(result);
@@ -482,8 +482,20 @@ describe('an answer', () => {
     expect(await nextResult()).toEqual({ outcome: 'relayed', status: 200, bytes: size });
   });
 
+  it('whose connection we close meanwhile ends quietly', async () => {
+    const { port, nextResult, forwarder } = await gate(await upstream((_, response) => response.end('the answer')), {
+      onChunk: (_, response) => response.destroy(),
+    });
+    await expect(ask(port)).rejects.toThrow();
+    expect(await nextResult()).toMatchObject({ failure: 'client_gone', mayHaveRun: true });
+    await becomes(() => forwarder.load.running === 0);
+  });
+
   it('larger than allowed is not begun where it says so, and cut where it does not', async () => {
-    const announced = await gate(await upstream((_, response) => response.end(Buffer.alloc(1001))), { maxBytes: 1000 });
+    const announced = await gate(
+      await upstream((_, response) => response.writeHead(200, { 'content-length': 1001 }).end(Buffer.alloc(1001))),
+      { maxBytes: 1000 },
+    );
     expect(await ask(announced.port)).toMatchObject({ status: 502, text: 'too_large' });
     expect(await announced.nextResult()).toMatchObject({ failure: 'too_large', answered: false, status: 200 });
     const counted = await gate(
@@ -497,6 +509,8 @@ describe('an answer', () => {
     expect(await counted.nextResult()).toMatchObject({ failure: 'too_large', answered: true });
     const exact = await gate(await upstream((_, response) => response.end(Buffer.alloc(1000))), { maxBytes: 1000 });
     expect((await ask(exact.port)).body.length).toBe(1000);
+    // What a HEAD announces does not come.
+    expect(await ask(announced.port, { method: 'HEAD' })).toMatchObject({ status: 200, headers: { 'content-length': '1001' } });
     for (const { forwarder } of [announced, counted, exact]) await becomes(() => forwarder.load.running === 0);
   });
 });
@@ -673,6 +687,17 @@ describe('a client that goes away', () => {
     response.destroy();
   });
 
+  it('is not one that waits for an earlier answer of its own connection', async () => {
+    const origin = await upstream((request, response) => {
+      if (request.url === '/second') response.end(`${'.'.repeat(1_000_000)}second`);
+      else setTimeout(() => response.end('first'), 200);
+    });
+    const { port, results } = await gate(origin, { bounds: { clientStallMaxMs: 20 } });
+    const text = await speak(port, 'GET /first HTTP/1.1\r\nHost: x\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    expect(text).toMatch(/first[\s\S]+second$/);
+    expect(results.map(({ outcome }) => outcome)).toEqual(['relayed', 'relayed']);
+  });
+
   it('by no longer reading the end of an answer is cut off as well', async () => {
     let closed = false;
     const { port, nextResult, forwarder } = await gate(await upstream((_, response) => response.end('the end')), {
@@ -732,6 +757,23 @@ describe('an upstream', () => {
     await expect(bytesOf(response)).rejects.toThrow(/aborted|reset/i);
     expect(await nextResult()).toMatchObject({ failure: 'broken', answered: true, status: 200, bytes: 10 });
     expect(forwarder.load).toEqual(idle);
+  });
+
+  it('that dies in the middle of an upload is answered for', async () => {
+    const origin = await rawUpstream((socket) => void socket.once('data', () => socket.destroy()));
+    const { port, forwarder } = await gate(origin, { streamBody: true });
+    const request = httpRequest({ host: '127.0.0.1', port, method: 'POST', headers: { 'content-length': '1000000' }, agent: false });
+    request.write('the beginning');
+    const answered = once(request, 'response') as Promise<[IncomingMessage]>;
+    await becomes(() => forwarder.load.running === 1);
+    // The connection is found broken by the next part that is sent.
+    const feeding = setInterval(() => request.write('more'), 1);
+    const [response] = await answered;
+    clearInterval(feeding);
+    expect(response.statusCode).toBe(502);
+    expect((await bytesOf(response)).toString()).toBe('broken');
+    expect(forwarder.load).toEqual(idle);
+    request.on('error', () => {}).destroy();
   });
 
   it('that never answers, or falls silent, is given up after its time', async () => {
