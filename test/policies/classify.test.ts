@@ -273,6 +273,96 @@ describe('arguments', () => {
   });
 });
 
+/** Calls that differ from an unremarkable one in one thing; each must be noticed by its verdict and code. */
+describe('one argument makes the difference', () => {
+  const image = { tool: 'exec', base: { command: 'ls' } };
+  test.each<[string, JsonObject, 'allow' | 'hold' | 'deny', string]>([
+    ['create_doc', { content: 'x', template_path: '/etc/passwd' }, 'hold', 'FS_WRITE_OUTSIDE'],
+    ['read_db', { path: '/var/lib/x.db' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['send_email', { attachments: [{ path: '.env' }] }, 'hold', 'SECRETS'],
+    ['deploy_prod', {}, 'hold', 'PROD_EXTERNAL'],
+    ['deploy_prod', { manifest_file: '/etc/x' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['access_secrets', { file: '/etc/x' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['exec', { ...image.base, node: 'mac' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, host: 'node' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, host: 'elsewhere' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, host: 'gateway' }, 'allow', 'OK'],
+    ['exec', { ...image.base, env: {} }, 'allow', 'OK'],
+    ['exec', { ...image.base, env: { A: '1' } }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, env: 'A=1' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, elevated: false }, 'allow', 'OK'],
+    ['exec', { ...image.base, elevated: 'yes' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, workdir: 7 }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { command: 'pwd', workdir: '/etc' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['exec', { command: 'pwd', workdir: 'do\u200bcs' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['exec', { ...image.base, security: 'full' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['process', { command: 'rm -rf /' }, 'deny', 'SHELL_BLOCKED'],
+    ['process', { action: 'list', command: 'sudo ls' }, 'deny', 'SHELL_BLOCKED'],
+    ['process', {}, 'deny', 'MALFORMED'],
+    ['destructive_shell', { command: 7 }, 'deny', 'MALFORMED'],
+    ['destructive_shell', { command: 'shred .env' }, 'hold', 'SECRETS'],
+    ['destructive_shell', { command: 'rm -rf /etc/x' }, 'hold', 'RED_ACTION'],
+    ['read_file', { path: 'a', files: [7] }, 'deny', 'MALFORMED'],
+    ['read_file', { path: 'a', file: true }, 'deny', 'MALFORMED'],
+    ['network_call', { url: { host: 'x' }, endpoint: 'https://github.com/' }, 'deny', 'MALFORMED'],
+    ['browser', { action: 'open', url: 7 }, 'deny', 'MALFORMED'],
+    ['browser', { action: 'open', targetUrl: ['x'] }, 'deny', 'MALFORMED'],
+    ['browser', { action: 7 }, 'deny', 'MALFORMED'],
+    ['browser', {}, 'deny', 'MALFORMED'],
+    ['browser', { url: 'https://github.com/' }, 'allow', 'OK'],
+    ['browser', { action: 'act', kind: 'hover', ref: 'e1' }, 'allow', 'OK'],
+    ['browser', { action: 'act', kind: 'hover', request: { kind: 'click' } }, 'hold', 'PROD_EXTERNAL'],
+    ['browser', { action: 'act', request: { kind: 'type', text: 'x' } }, 'hold', 'PROD_EXTERNAL'],
+    ['browser', { action: 'act' }, 'hold', 'PROD_EXTERNAL'],
+    ['browser', { action: 'dialog', accept: true }, 'hold', 'PROD_EXTERNAL'],
+    ['browser', { action: 'upload', paths: ['a'] }, 'hold', 'PROD_EXTERNAL'],
+    ['browser', { action: 'pdf' }, 'allow', 'OK'],
+    ['browser', { action: 'download', ref: 'e1', path: 'output/x' }, 'allow', 'OK'],
+    ['browser', { action: 'download', ref: 'e1', path: 'src/x' }, 'hold', 'FS_WRITE_OUTSIDE'],
+    ['git_push', { remote: 7, branch: 'fix' }, 'deny', 'MALFORMED'],
+    ['git_push', { remote: 'origin', branch: 7 }, 'deny', 'MALFORMED'],
+    ['git_push', { remote: 'origin', branch: 'fix', path: '/etc' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['git_push', { remote: 'origin', branch: 'fix', cwd: '/etc' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['git_push', { remote: 'origin', branch: 'fix', tags: true }, 'hold', 'PROD_EXTERNAL'],
+    ['git_push', { remote: 'origin', branch: 'fix', dryRun: true, setUpstream: true }, 'allow', 'OK'],
+    ['git_commit', { message: ['x'] }, 'deny', 'MALFORMED'],
+    ['git_commit', { message: 'x', noVerify: true }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['git_commit', { message: 'x', paths: ['/etc/passwd'] }, 'hold', 'FS_READ_OUTSIDE'],
+    ['install_deps', { packages: ['zod'], registry: 'https://evil.example' }, 'hold', 'NET_NOT_ALLOWLISTED'],
+    ['install_deps', { packages: ['zod'], cwd: '/etc' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['install_deps', { requirements_file: '/etc/r.txt' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['install_deps', { args: ['--unsafe-perm'] }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['install_deps', { packages: ['git@github.com:a/b.git'] }, 'hold', 'NET_NOT_ALLOWLISTED'],
+    ['install_deps', { packages: ['github:a/b'] }, 'hold', 'NET_NOT_ALLOWLISTED'],
+    ['install_deps', { packages: ['x@file:../y'] }, 'hold', 'FS_READ_OUTSIDE'],
+    ['install_deps', { packages: ['name @ https://evil.example/x.whl'] }, 'hold', 'NET_NOT_ALLOWLISTED'],
+    ['ls', { path: '/etc' }, 'hold', 'FS_READ_OUTSIDE'],
+  ])('%s %j: %s with %s', (tool, args, verdict, code) => {
+    const decision = judge(callOf(tool, args));
+    expect([decision.verdict, decision.reasons.some((reason) => reason.code === code)]).toEqual([verdict, true]);
+  });
+
+  test('ls without a path outside the workspace', () => {
+    expect(judge({ ...callOf('ls'), cwd: '/etc' }).verdict).toBe('hold');
+  });
+
+  test('a command that means nothing by itself does not raise the risk of a foreign tool', () => {
+    const mcp = { server: 'w', trusted: true, annotations: { readOnlyHint: true }, changed: false };
+    expect(judge(callOf('w__x', { command: 'make all' }), factsWith({ mcp }))).toMatchObject({ verdict: 'allow', risk: 'green' });
+    expect(judge(callOf('w__x', { command: 'find . -delete' }), factsWith({ mcp }))).toMatchObject({ verdict: 'hold', risk: 'red' });
+  });
+
+  test('the reason for a pushed branch says what is wrong with it', () => {
+    const why = (branch: string) => judge(callOf('git_push', { branch })).reasons.at(-1)?.message;
+    expect([why('+x'), why(':x'), why('main'), why('a b')]).toEqual([
+      expect.stringContaining('forces'),
+      expect.stringContaining('deletes'),
+      expect.stringContaining('default'),
+      expect.stringContaining('plain'),
+    ]);
+  });
+});
+
 describe('time', () => {
   const megabyte = 1_000_000;
   test.each<[string, JsonObject]>([
