@@ -245,6 +245,29 @@ describe('arguments', () => {
     expect(rows(MAX_JSON_PARTS - 1)).toBe('MALFORMED');
   });
 
+  test('many findings of one kind do not hide one of another', () => {
+    const paths = ['/etc/1', '/etc/2', '/etc/3', '/etc/4', '/etc/5', '/etc/6', '/etc/7', '.env'];
+    const { findings } = read('read_file', { paths });
+    expect(findings.map(({ code }) => code)).toContain('SECRETS');
+    expect(findings.filter(({ code }) => code === 'FS_READ_OUTSIDE')).toHaveLength(5);
+  });
+
+  test('what a command reads, writes and reaches is shown with the call', () => {
+    const { paths, hosts } = read('exec', { command: 'cat docs/a > output/b; curl https://evil.example/x' });
+    expect(paths.map(({ given, use }) => `${use} ${given}`).toSorted()).toEqual(['read docs/a', 'write output/b']);
+    expect(hosts.map(({ host }) => host)).toEqual(['evil.example']);
+  });
+
+  test('a command that writes what configures the gate is red', () => {
+    const decision = judge(callOf('exec', { command: 'cat docs/a > /home/u/.openclaw/openclaw.json' }));
+    expect(decision.reasons.map(({ code, policyPath }) => [code, policyPath])).toContainEqual(['FS_CONFIG_BLOCKED', 'builtin.gatePaths']);
+    expect(decision.risk).toBe('red');
+  });
+
+  test('OpenClaw drops a broken XML suffix from a path', () => {
+    expect(judge(callOf('read', { path: 'id_rsa</arg_value>>' })).reasons.map(({ code }) => code)).toContain('SECRETS');
+  });
+
   test('findings do not pile up', () => {
     const files = Array.from({ length: 500 }, (_, i) => ({ path: `/etc/${i}` }));
     expect(read('write_file', { files }).findings.length).toBeLessThan(20);
