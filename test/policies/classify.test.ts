@@ -296,6 +296,70 @@ describe('arguments', () => {
   });
 });
 
+describe('a call that cannot be read', () => {
+  test.each<[string, unknown]>([
+    ['no tool', { tool: '' }],
+    ['a tool that is no text', { tool: 7 }],
+    ['a tool with a name too long', { tool: 'x'.repeat(201) }],
+    ['a tool with a space', { tool: 'read db' }],
+    ['arguments that are null', { arguments: null }],
+    ['arguments that are a list', { arguments: ['ls'] }],
+    ['arguments that are no JSON', { arguments: { f: () => 1 } }],
+    ['a wrapper without arguments', { tool: 'tool_call', arguments: null }],
+    ['a working directory that is no text', { cwd: 7 }],
+    ['a working directory with a line break', { cwd: '/workspace\n/etc' }],
+    ['a working directory too long', { cwd: 'a/'.repeat(2_049) }],
+    ['a working directory too long among the arguments', { arguments: { workdir: 'a/'.repeat(2_049) } }],
+    ['a workspace that is relative', { workspace: 'work' }],
+    ['a workspace with NUL', { workspace: '/work\0' }],
+  ])('%s: malformed, and nothing else is said', (_name, change) => {
+    const decision = judge({ ...callOf('read_db'), ...(change as object) });
+    expect(decision).toMatchObject({ verdict: 'deny', risk: 'red', reasons: [{ code: 'MALFORMED', policyPath: 'builtin.malformed' }] });
+    expect(decision.reasons).toHaveLength(1);
+  });
+
+  test('a name of 200 characters can be read', () => {
+    expect(judge(callOf('x'.repeat(200))).reasons[0]?.code).toBe('UNKNOWN_TOOL');
+  });
+
+  test('what is quoted in a reason is short and on one line', () => {
+    for (const path of ['/etc/'.repeat(400), '/etc/a\nb\u202e']) {
+      const message = judge(callOf('read_file', { path })).reasons[0]?.message ?? '';
+      expect(message.length).toBeLessThan(300);
+      expect(message).toMatch(/^[\x20-\x7e…]+$/);
+    }
+    expect(judge(callOf('read_file', { path: '/etc/\u202etxt' })).reasons[0]?.message).toContain('\\u{202e}');
+    expect(judge(callOf('read_file', { path: '/étc/日本' })).reasons[0]?.message).toContain('/étc/日本');
+  });
+});
+
+describe('redirects', () => {
+  const after = (tool: string, args: JsonObject, ...redirects: string[]) =>
+    judge(callOf(tool, args), factsWith({ network: { redirects } })).verdict;
+  test.each([
+    ['https://api.github.com/x', 'allow'],
+    ['/x', 'allow'],
+    ['x?y', 'allow'],
+    ['//evil.example', 'hold'],
+    ['https://evil.example', 'hold'],
+    ['http://github.com', 'hold'],
+    ['file:///etc/passwd', 'hold'],
+    ['https://u:p@github.com', 'deny'],
+    ['http://127.0.0.1', 'deny'],
+  ] as const)('from a listed host to %s: %s', (hop, verdict) => {
+    expect(after('web_fetch', { url: 'https://github.com/a/b' }, hop)).toBe(verdict);
+  });
+
+  test('a hop is relative to the one before it', () => {
+    expect(after('web_fetch', { url: 'https://github.com/' }, 'https://api.github.com/', '/x')).toBe('allow');
+    expect(after('web_fetch', { url: 'https://github.com/' }, 'https://evil.example/', '/x')).toBe('hold');
+  });
+
+  test('a relative hop from nowhere is refused', () => {
+    expect(after('read_db', {}, '/x')).toBe('deny');
+  });
+});
+
 /** Calls that differ from an unremarkable one in one thing; each must be noticed by its verdict and code. */
 describe('one argument makes the difference', () => {
   const image = { tool: 'exec', base: { command: 'ls' } };
