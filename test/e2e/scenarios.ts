@@ -254,8 +254,9 @@ async function approveByClick(stage: Stage, approval: Approval): Promise<number>
     const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
     const link = (await stage.missionControl.command('sign-in')).trim();
     await page.goto(link);
+    await page.waitForURL((url) => !url.pathname.startsWith('/sign-in'));
     await page.goto(new URL(`/approvals/${approval.id}`, link).href);
-    await page.getByText('echo ran').first().waitFor();
+    await page.getByRole('heading', { name: /^Run echo/ }).waitFor();
     const button = page.getByRole('button', { name: /^Approve/ }).first();
     await button.waitFor();
     const clickedAt = Date.now();
