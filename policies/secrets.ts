@@ -1006,14 +1006,16 @@ function readQuotedValue(text: string, at: number, opening: string, kind: string
   return { start, end, kind };
 }
 
-const INDENTED_LINES = /(?:[ \t]+[^\n]*(?:\n|$))+/y;
-
-/** A block of YAML: every line that is indented. */
+/** A block of YAML: every line that is indented as far as its first. */
 function readBlock(text: string, start: number, kind: string): Span | null {
-  INDENTED_LINES.lastIndex = start;
-  const lines = INDENTED_LINES.exec(text)?.[0].trimEnd() ?? '';
-  const indent = /^[ \t]*/.exec(lines)?.[0].length ?? 0;
-  return isSecretValue(lines, kind) ? { start: start + indent, end: start + lines.length, kind } : null;
+  const indent = /^[ \t]{1,200}/.exec(text.slice(start, start + 200))?.[0] ?? '';
+  let end = start;
+  while (indent !== '' && text.startsWith(indent, end)) {
+    const lineEnd = text.indexOf('\n', end);
+    end = lineEnd < 0 ? text.length : lineEnd + 1;
+  }
+  const lines = text.slice(start + indent.length, end).trimEnd();
+  return isSecretValue(lines, kind) ? { start: start + indent.length, end: start + indent.length + lines.length, kind } : null;
 }
 
 /** `Authorization: Bearer x` and `Cookie: a=b; c=d`: the rest of the line or of the quoted argument. */
