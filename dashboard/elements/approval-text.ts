@@ -16,6 +16,8 @@ export function titleOf(approval: Approval): { verb: string; object: string } {
       return { verb: 'Read', object: pathsOf(approval, 'read') || tool };
     case 'network_call':
       return { verb: 'Connect to', object: hostsOf(approval) || tool };
+    case 'post_social':
+      return { verb: 'Send', object: 'a message' };
     case 'sessions_spawn':
       return { verb: 'Start', object: 'a sub-agent' };
     default:

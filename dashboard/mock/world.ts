@@ -2,7 +2,7 @@
  * A back end in a box for the dashboard: keeps agents, calls, approvals, alerts and the stop in memory, obeys the contract's rules as far as
  * they show on the screen, and tells every change as an event. Time is passed in. Not used by the product.
  */
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import type {
   Activity,
   ActivityType,
@@ -295,7 +295,7 @@ export class World {
   }
 
   #hold(agent: Agent, call: ToolCallView, sample: SampleCall, commands: ReturnType<typeof readCommands>): Approval {
-    const digest = randomBytes(32).toString('hex');
+    const digest = hash('sha256', call.id);
     const approval: Approval = {
       id: this.#id('ap'),
       number: ++this.#number,

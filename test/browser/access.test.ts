@@ -1,6 +1,6 @@
-import AxeBuilder from 'axe-core';
 import type { Page } from 'playwright-core';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { violations } from './axe.ts';
 import { PHONE, useDashboard } from './browser.ts';
 import { CALLS, type TestServer } from './server.ts';
 
@@ -20,19 +20,6 @@ beforeEach(async () => {
   await server.call(agent, CALLS.build);
   await server.decide(await server.call(agent, { ...CALLS.build, arguments: { command: 'make' } }), 'deny', 'not now');
 });
-
-/** What axe finds against WCAG 2.2 AA and its own best practices, as "rule: element". */
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(AxeBuilder.source);
-  const found = await page.evaluate(async () => {
-    const { axe } = window as unknown as {
-      axe: { run: (options: object) => Promise<{ violations: { id: string; nodes: { target: string[] }[] }[] }> };
-    };
-    const { violations } = await axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] });
-    return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target.join(' ')}`));
-  });
-  return found;
-}
 
 /** Nothing hangs over the edge of the screen. */
 async function overflow(page: Page): Promise<boolean> {

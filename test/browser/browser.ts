@@ -2,34 +2,17 @@
  * Real Chromium for the tests. Every page is watched: an error in the console, an uncaught exception, a request to another host or a
  * violation of the Content-Security-Policy fails the test that opened it.
  */
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import type { Role } from '../../control/contract.ts';
-import { findProgram, PROGRAMS } from '../setup/programs.ts';
+import { launchBrowser } from '../setup/chromium.ts';
 import { type ServerKind, startServer, type TestServer } from './server.ts';
-
-const FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 
 /** Shorter than a test's own, so that the failure names what was waited for. */
 const TIMEOUT_MS = 8_000;
 
 const DESK: BrowserContextOptions = { viewport: { width: 1440, height: 900 } };
 export const PHONE: BrowserContextOptions = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
-
-async function launchBrowser(): Promise<Browser> {
-  const executablePath = findProgram(PROGRAMS.chromium);
-  if (!executablePath) throw new Error('chromium is not installed; npm test installs it');
-  return chromium.launch({ executablePath, args: FLAGS });
-}
 
 interface Visit {
   page: Page;

@@ -13,6 +13,7 @@ it('signs in by the printed link and leaves no token in the address or the histo
   expect(page.url()).not.toContain('token');
   const second = await open(null, pathname + hash, { expected: /401/ });
   await second.getByText('A sign-in link works once.').waitFor();
+  expect(second.url()).not.toContain('token');
 });
 
 it('signs in with a pasted token and goes on to where one wanted to be', async () => {
