@@ -489,11 +489,12 @@ function indentOf(text: string): string {
 
 function replaceSpans(text: string, spans: Span[], run: Run, path: string): string {
   // The first detector to claim a start wins; a span that starts inside another one only makes it longer.
-  const ordered = spans.map((span, i) => ({ ...span, i })).sort((a, b) => a.start - b.start || a.i - b.i);
+  // The sort is stable, so detectors keep their order.
+  spans.sort((a, b) => a.start - b.start);
   let result = '';
   let at = 0;
   let claimed = -1;
-  for (const { start, end, kind } of ordered) {
+  for (const { start, end, kind } of spans) {
     if (end <= at || start === claimed) continue;
     if (start < at) {
       at = end;
@@ -840,7 +841,7 @@ function findQuerySecrets(text: string, spans: Span[]): void {
     const start = end - value.length;
     if (value.length < 4) continue;
     const isCode = /^(?:code|auth_code|authorization_code|key|oauth_verifier)$/i.test(name);
-    if (!isCode && !QUERY_NAMES.test(name) && kindOfName(name) === null) continue;
+    if (!isCode && kindOfName(name) === null && !QUERY_NAMES.test(name)) continue;
     if (isCode && (value.length < 10 || !isTokenLike(value))) continue;
     if (value.length <= MAX_PLACEHOLDER && isPlaceholder(decodeOnce(value))) continue;
     spans.push({ start, end, kind: isCode ? 'oauth-code' : 'url-parameter' });
