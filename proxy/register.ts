@@ -152,11 +152,11 @@ export class Register {
     record.starting = false;
   }
 
-  /** Calls of an agent that are held now. */
-  heldBy(agentId: string): number {
-    let count = 0;
-    for (const record of this.#byId.values()) if (record.state === 'held' && record.agentId === agentId) count++;
-    return count;
+  /** How many calls are held now, by agent. */
+  held(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const { state, agentId } of this.#byId.values()) if (state === 'held') counts.set(agentId, (counts.get(agentId) ?? 0) + 1);
+    return counts;
   }
 
   /** Calls that have not ended. */
