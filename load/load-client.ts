@@ -25,16 +25,23 @@ export interface LoadResult {
   latenciesMicros: Float64Array;
 }
 
-/** As many calls as `connections` can make one after the other for a time; no call is cut off. */
-export async function runClosed(port: number, script: Script, connections: number, durationMs: number): Promise<LoadResult> {
+/** A block of load lasts at least so long and has at least so many calls, but not much longer than `maxMs`. */
+export interface BlockSize {
+  minMs: number;
+  minCalls: number;
+  maxMs: number;
+}
+
+/** As many calls as `connections` can make one after the other; no call is cut off. */
+export async function runClosed(port: number, script: Script, connections: number, size: BlockSize): Promise<LoadResult> {
   const lines = await Promise.all(Array.from({ length: connections }, () => Line.open(port, script)));
   const latencies: number[] = [];
   const start = performance.now();
-  const deadline = start + durationMs;
+  const isEnough = (now: number) => now - start >= (latencies.length < size.minCalls ? size.maxMs : size.minMs);
   try {
     await Promise.all(
       lines.map(async (line) => {
-        for (let begin = performance.now(); begin < deadline; begin = performance.now()) {
+        for (let begin = performance.now(); !isEnough(begin); begin = performance.now()) {
           await line.call();
           latencies.push((performance.now() - begin) * 1000);
         }

@@ -20,6 +20,8 @@ export interface MeasuredProcess {
 export interface StartOptions {
   core: number;
   env?: Record<string, string>;
+  /** 0 to 19: how readily it lets others have the core. */
+  niceness?: number;
   /** Talks with us by messages, and says `{ ready: … }` when it listens. */
   speaks?: boolean;
 }
@@ -28,9 +30,9 @@ export interface StartOptions {
 export async function startProcess<Ready>(
   command: string,
   args: readonly string[],
-  { core, env = {}, speaks = false }: StartOptions,
+  { core, env = {}, niceness = 0, speaks = false }: StartOptions,
 ): Promise<MeasuredProcess & { ready: Ready | null }> {
-  const child = spawn('taskset', ['-c', String(core), command, ...args], {
+  const child = spawn('taskset', ['-c', String(core), 'nice', '-n', String(niceness), command, ...args], {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     stdio: speaks ? ['ignore', 'inherit', 'inherit', 'ipc'] : ['ignore', 'inherit', 'inherit'],
   });

@@ -21,7 +21,8 @@ export interface Report {
   connections: number;
   pacedPerSecond: number;
   isControlApart: boolean;
-  proxyResidentBytes: number;
+  /** Memory of the proxy's process before the first call and after the last. */
+  residentBytes: { idle: number; after: number };
   measurements: Measurement[];
   /** `otherThreads`: share of the process's CPU that was not its main thread's. */
   profiles: { name: string; lines: ProfileLine[]; otherThreads: number }[];
@@ -37,13 +38,13 @@ export function renderReport(report: Report): string {
   return [heading(report), costs(report), promises(report), latencies(report), ...report.profiles.map(profile)].join('\n\n');
 }
 
-function heading({ at, machine, node, nginx, rounds, blockMs, connections, isControlApart, proxyResidentBytes }: Report): string {
+function heading({ at, machine, node, nginx, rounds, blockMs, connections, isControlApart, residentBytes }: Report): string {
   const apart = isControlApart ? 'control on a third' : 'control shares the second';
   return (
     `## Bench of ${at.toISOString().slice(0, 16).replace('T', ' ')} UTC\n\n` +
-    `${machine}; Node ${node}; nginx ${nginx ?? 'missing'}. ${connections} connections, ${rounds} rounds of ${blockMs / 1000} s each in alternating order; ` +
+    `${machine}; Node ${node}; nginx ${nginx ?? 'missing'}. ${connections} connections, ${rounds} rounds of at least ${blockMs / 1000} s each in alternating order; ` +
     `the proxy alone on one core, load and upstream on another, ${apart}. Median of the rounds, least and most in brackets. ` +
-    `Memory of the proxy process after the run: ${Math.round(proxyResidentBytes / 1_000_000)} MB.`
+    `Memory of the proxy's process: ${megabytes(residentBytes.idle)} before the first call, ${megabytes(residentBytes.after)} after the last.`
   );
 }
 
@@ -141,6 +142,10 @@ function decimal(value: number | null): string {
 
 function milliseconds(micro: number): string {
   return `${(micro / 1000).toFixed(2)} ms`;
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 1_000_000)} MB`;
 }
 
 function met(isMet: boolean): string {
