@@ -18,11 +18,20 @@ import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { createListener } from './server.ts';
 import { Snapshot } from './snapshot.ts';
-import { createTelemetry } from './telemetry.ts';
+import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { Uplink } from './uplink.ts';
+
+/** What an entry point needs of a running proxy; for those that listen beside it. */
+export interface ProxyCore {
+  gate: Gatekeeper;
+  snapshot: Snapshot;
+  journal: Journal;
+  telemetry: Telemetry;
+}
 
 export interface Proxy {
   url: string;
+  core: ProxyCore;
   close: () => Promise<void>;
 }
 
@@ -119,6 +128,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
+    core: { gate, snapshot, journal, telemetry },
     close: async () => {
       clearInterval(dayTimer);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
