@@ -186,7 +186,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
 
   function policyPicture() {
     const { id, version, document } = policies.current();
-    return { id, version, document };
+    return { id, version, document, gateRoots: policies.gateRoots };
   }
 
   async function picture(): Promise<StreamMessage> {
