@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import type { JsonObject } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
+import type { Alerts } from './alerts.ts';
 import { type AuditEntry, appendAudit, SYSTEM } from './audit.ts';
 import { touch } from './changes.ts';
 import type { CallFacts, JournalEntry, JournalEvent, ToolCallView } from './contract.ts';
@@ -22,6 +23,7 @@ interface Dependencies {
   clock: () => number;
   agents: Agents;
   gateways: Gateways;
+  alerts: Alerts;
   activePolicy: () => ActivePolicy;
   published: () => void;
 }
@@ -30,7 +32,7 @@ interface Dependencies {
 const RANK = sql`case tool_calls.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 const EXCLUDED_RANK = sql`case excluded.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 
-export function createIngest({ db, clock, agents, gateways, activePolicy, published }: Dependencies) {
+export function createIngest({ db, clock, agents, gateways, alerts, activePolicy, published }: Dependencies) {
   /** Ingests a batch. @returns the last sequence number that is now recorded. */
   async function ingest(proxyId: string, entries: readonly JournalEntry[]): Promise<number> {
     const acknowledged = await db.transaction().execute(async (tx) => {
@@ -52,6 +54,7 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
   async function record(tx: Tx, events: readonly JournalEvent[]): Promise<void> {
     const calls: CallEvent[] = [];
     const ends: EndEvent[] = [];
+    const ungated = new Map<string, Extract<JournalEvent, { type: 'ungated' }>>();
     const touched = new Map<string, { topic: string; entity_id: string; at: number }>();
     const mark = (topic: string, id: string, at: number) => touched.set(`${topic} ${id}`, { topic, entity_id: id, at });
 
@@ -73,6 +76,9 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
         case 'heartbeat':
           await gateways.heard(tx, event.gatewayId, event.pluginVersion, event.at);
           await agents.markHeartbeat(tx, event.agents, event.at);
+          break;
+        case 'ungated':
+          ungated.set(event.agentId, event);
           break;
         case 'run':
           await upsertRun(
@@ -101,7 +107,19 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
       mark('agent', row.agent_id, row.ended_at ?? 0);
       if (row.approval_id) mark('approval', row.approval_id, row.ended_at ?? 0);
     }
+    for (const event of ungated.values()) await raiseUngated(tx, event);
     await touch(tx, [...touched.values()]);
+  }
+
+  /** Its tools run, and the gate in its OpenClaw did not ask about them (SPEC 3.4). */
+  async function raiseUngated(tx: Tx, { agentId, tool }: Extract<JournalEvent, { type: 'ungated' }>): Promise<void> {
+    const agent = await tx.selectFrom('agents').select('name').where('id', '=', agentId).executeTakeFirst();
+    await alerts.raise(tx, {
+      type: 'gate_missing',
+      severity: 'critical',
+      agentId,
+      message: `${agent?.name ?? agentId} called ${tool} and its OpenClaw gate had not asked about it: what it runs inside OpenClaw may be ungated. Its MCP calls are judged as an intern's. Check the plugin: npm run -s mc -- doctor`,
+    });
   }
 
   /** Spend of ended calls, per cap that bound them; the day is that of the outcome. */
@@ -396,6 +414,8 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       return [
         entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run'),
       ];
+    case 'ungated':
+      return [entry(event.at, event.agentId, 'gate.bypassed', event.agentId, { tool: event.tool, gatewayId: event.gatewayId }, 'agent')];
     case 'heartbeat':
       return [];
   }

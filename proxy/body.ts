@@ -35,7 +35,8 @@ export async function readJson(request: IncomingMessage, maxBytes: number): Prom
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
-function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+/** The bytes of a request's body. @throws BadRequest where it is larger than `maxBytes`, or its client leaves. */
+export function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const tooLarge = () => new BadRequest(413, 'TOO_LARGE', `The body is larger than ${maxBytes} bytes.`);
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge());
   return new Promise((resolve, reject) => {
