@@ -411,7 +411,7 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
    * @returns null where nobody waits any more, or the client was asked to come back (stateless era).
    */
   async function wait(request: OpenRequest, record: CallRecord, first: Admission): Promise<Admission | null> {
-    const { client, context, message } = request;
+    const { client, context } = request;
     const roundEnd = clock() + bounds.mcpRoundMs;
     const stopProgress = showProgress(request, record);
     let admission = first;
@@ -543,6 +543,7 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
       answer.discard();
       if (request.isCancelled) return client.end();
       if (!client.isOpen) return;
+      if (request.canResume && !(error instanceof EventTooLarge)) return endResumable(request);
       failed(request, error instanceof UpstreamFailure ? error : new UpstreamFailure(wordsOf(error), true, { cause: error }));
     }
   }
@@ -554,11 +555,7 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
       client.begin();
       const isComplete = await relayEvents(context, answer, client, request);
       if (request.isCancelled || isComplete) return client.end();
-      // Cut before the answer: where the client has a place to resume from it comes back for it, as it would to the server itself.
-      if (request.canResume) {
-        linger(request);
-        return client.end();
-      }
+      if (request.canResume) return endResumable(request);
       throw new UpstreamFailure('it ended its stream without an answer', true);
     }
     const text = (await collect(answer.body, context.upstream.limits.responseMaxBytes)).toString('utf8');
@@ -913,6 +910,12 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
     if (requests?.get(request.message.id) !== request) return;
     requests.delete(request.message.id);
     if (requests.size === 0) open.delete(request.context.conversation);
+  }
+
+  /** The stream broke off with a place to resume from: the client comes back for the rest, as it would to the server itself. */
+  function endResumable(request: OpenRequest): void {
+    linger(request);
+    request.client.end();
   }
 
   /** Its answer may come on another connection; not for ever. */
