@@ -896,7 +896,8 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
   /* ------------------------------------------------------------ ends */
 
   function remember(request: OpenRequest): boolean {
-    if (request.context.era === 'modern') request.context.conversation += `modern/${randomNonce()}`;
+    // Without a session nobody can say whose id it is: then each request is on its own.
+    if (request.context.session === null) request.context.conversation += randomNonce();
     const { conversation } = request.context;
     const requests = open.get(conversation) ?? new Map<RpcId, OpenRequest>();
     if (requests.has(request.message.id)) return false;
