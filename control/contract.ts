@@ -560,7 +560,7 @@ export const OverviewSchema = z
   .meta({ id: 'Overview' });
 export type Overview = z.infer<typeof OverviewSchema>;
 
-export const UPSTREAM_NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
+const UPSTREAM_NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 const UPSTREAM_KINDS = ['mcp', 'http', 'model'] as const;
 const UpstreamRoute = z
   .object({ method: Text(16).min(1), path: Text(2048).min(1), tool: Text(200).min(1), risk: z.enum(RISKS).optional() })
@@ -648,7 +648,7 @@ export type UpstreamUpdate = z.infer<typeof UpstreamUpdateSchema>;
 
 /** What a tool of an MCP server is, as far as anybody can be misled by a change of it. */
 export type ToolDefinition = JsonObject;
-export const TOOL_STATES = ['pinned', 'changed', 'new', 'gone'] as const;
+const TOOL_STATES = ['pinned', 'changed', 'new', 'gone'] as const;
 export const UpstreamToolSchema = z
   .object({
     id: z.string(),
@@ -1056,6 +1056,9 @@ export interface JournalEntry {
 /** A call that is allowed and has no outcome yet, or ended a short while ago; how a proxy finds its way after a restart. */
 export interface KnownCall {
   id: string;
+  entry: (typeof ENTRIES)[number];
+  /** The proxy that recorded its intent; null = it has not begun. */
+  proxyId: string | null;
   key: string;
   slot: string | null;
   agentId: string;

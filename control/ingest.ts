@@ -42,6 +42,7 @@ export function createIngest({ db, clock, agents, gateways, alerts, activePolicy
       if (!last) return cursor;
       await record(
         tx,
+        proxyId,
         fresh.map((entry) => entry.event),
       );
       await tx.updateTable('journal_cursors').set({ seq: last.seq, updated_at: clock() }).where('proxy_id', '=', proxyId).execute();
@@ -51,7 +52,7 @@ export function createIngest({ db, clock, agents, gateways, alerts, activePolicy
     return acknowledged;
   }
 
-  async function record(tx: Tx, events: readonly JournalEvent[]): Promise<void> {
+  async function record(tx: Tx, proxyId: string, events: readonly JournalEvent[]): Promise<void> {
     const calls: CallEvent[] = [];
     const ends: EndEvent[] = [];
     const ungated = new Map<string, Extract<JournalEvent, { type: 'ungated' }>>();
@@ -96,7 +97,7 @@ export function createIngest({ db, clock, agents, gateways, alerts, activePolicy
     }
     // The chain first: its lock puts concurrent batches, and so the outbox, into one order.
     await appendAudit(tx, events.flatMap(auditOf));
-    await upsertCalls(tx, calls);
+    await upsertCalls(tx, proxyId, calls);
     await countRuns(tx, calls);
     const settled = await endCalls(tx, ends);
     await settleSpend(tx, settled);
@@ -189,10 +190,10 @@ async function lockCursor(tx: Tx, proxyId: string): Promise<number> {
 }
 
 /** One statement for the batch, whatever its size: columns travel as one JSON document (PERFORMANCE.md 3). */
-async function upsertCalls(tx: Tx, events: readonly CallEvent[]): Promise<void> {
+async function upsertCalls(tx: Tx, proxyId: string, events: readonly CallEvent[]): Promise<void> {
   const latest = new Map<string, ReturnType<typeof rowOf>>();
   for (const event of events) {
-    const row = rowOf(event);
+    const row = rowOf(event, proxyId);
     const before = latest.get(row.id);
     latest.set(row.id, before ? { ...row, held_at: before.held_at ?? row.held_at } : row);
   }
@@ -210,11 +211,12 @@ async function upsertCalls(tx: Tx, events: readonly CallEvent[]): Promise<void> 
       approval_id = coalesce(excluded.approval_id, tool_calls.approval_id),
       held_at = coalesce(tool_calls.held_at, excluded.held_at),
       started_at = coalesce(tool_calls.started_at, excluded.started_at),
+      proxy_id = coalesce(excluded.proxy_id, tool_calls.proxy_id),
       ended_at = coalesce(tool_calls.ended_at, excluded.ended_at)
   `.execute(tx);
 }
 
-function rowOf({ type, at, call, judged, input, summary, approvalId }: CallEvent) {
+function rowOf({ type, at, call, judged, input, summary, approvalId }: CallEvent, proxyId: string) {
   return {
     id: call.id,
     created_at: call.at,
@@ -251,6 +253,7 @@ function rowOf({ type, at, call, judged, input, summary, approvalId }: CallEvent
     policy_version: judged.policyVersion,
     facts: judged.facts,
     summary,
+    proxy_id: type === 'intent' ? proxyId : null,
   };
 }
 

@@ -280,6 +280,8 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
       calls: rows.map(
         (row): KnownCall => ({
           id: row.id,
+          entry: row.entry,
+          proxyId: row.proxy_id,
           key: row.key,
           slot: row.slot,
           agentId: row.agent_id,

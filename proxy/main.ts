@@ -85,6 +85,13 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     if (call.state === 'running') ledger.restore(call.id, scopeKeys(scopesOf(call, picture.policy, call.at)), call.estimatedCost);
   }
   gate.useDigestKey(known.digestKey);
+  // What this proxy had sent on itself and not heard of before it ended: nobody will say any more what came of it.
+  for (const call of known.calls) {
+    const record =
+      call.entry === 'mcp' && call.state === 'running' && call.proxyId === journal.proxyId ? register.byId(call.id) : undefined;
+    if (!record) continue;
+    await gate.complete(record, { status: 'unknown', output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null });
+  }
 
   const telemetry = createTelemetry({
     openCalls: () => register.open,

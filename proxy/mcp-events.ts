@@ -59,6 +59,26 @@ function readEvent(raw: string): ServerEvent {
   return { raw, data, event, id };
 }
 
+/** Cuts text into lines. Bounded by the longest line. */
+export class LineSplitter {
+  /** What follows the last line end. */
+  rest = '';
+  readonly #maxChars: number;
+  readonly #decoder = new TextDecoder('utf-8');
+
+  constructor(maxChars: number) {
+    this.#maxChars = maxChars;
+  }
+
+  /** @returns the lines that are whole now. @throws EventTooLarge */
+  push(chunk: Buffer): string[] {
+    const parts = (this.rest + this.#decoder.decode(chunk, { stream: true })).split('\n');
+    this.rest = parts.pop() ?? '';
+    if (this.rest.length > this.#maxChars) throw new EventTooLarge(`a line is longer than ${this.#maxChars} characters`);
+    return parts;
+  }
+}
+
 /** A message as an event. @param text one JSON text; @param id its place in the stream, where it can be resumed. */
 export function eventText(text: string, id: string | null = null): string {
   const lines = text.includes('\n') || text.includes('\r') ? text.split(/\r\n|\n|\r/) : [text];

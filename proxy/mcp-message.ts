@@ -14,7 +14,7 @@ export type Message =
 /** `legacy`: a session begins with initialize (2025-11-25 and before). `modern`: every request says what it is (2026-07-28). */
 export type Era = 'legacy' | 'modern';
 
-export const MODERN_VERSION = '2026-07-28';
+const MODERN_VERSION = '2026-07-28';
 const VERSION_KEY = 'io.modelcontextprotocol/protocolVersion';
 
 /** Requests of clients, over all revisions that we speak. */
@@ -244,7 +244,8 @@ export function headerMismatch(
   if (typeof source === 'string' && (name === undefined ? isModern : name !== source))
     return `Mcp-Name is ${quote(name)}; the body says ${quote(source)}`;
   const version = metaOf(params)[VERSION_KEY];
-  if (isModern && version !== header('mcp-protocol-version'))
+  // A body without its version is the server's to refuse: it says what is missing.
+  if (version !== undefined && version !== header('mcp-protocol-version'))
     return `MCP-Protocol-Version is ${quote(header('mcp-protocol-version'))}; the body says ${quote(version)}`;
   return null;
 }

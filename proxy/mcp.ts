@@ -20,7 +20,7 @@ import type { ProxyBounds } from './config.ts';
 import { attribute, authenticate, type IdentityRefusal } from './identity.ts';
 import type { Journal } from './journal.ts';
 import { ClientAnswer } from './mcp-client.ts';
-import { EventSplitter, EventTooLarge, eventText } from './mcp-events.ts';
+import { EventSplitter, EventTooLarge, eventText, LineSplitter } from './mcp-events.ts';
 import { type UpstreamAnswer, UpstreamFailure } from './mcp-exchange.ts';
 import {
   BadMessage,
@@ -558,6 +558,7 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
       if (request.canResume) return endResumable(request);
       throw new UpstreamFailure('it ended its stream without an answer', true);
     }
+    if (message.method === 'subscriptions/listen') return relayLines(request, answer);
     const text = (await collect(answer.body, context.upstream.limits.responseMaxBytes)).toString('utf8');
     if (answer.status === 202 && text === '') return client.empty(202);
     const given = readServerMessage(text);
@@ -565,6 +566,24 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
       throw new UpstreamFailure('what it answered is no answer to this request', true);
     const passed = await inspect(context, given, text, client);
     if (passed !== null) client.message(passed, answer.status);
+    client.end();
+  }
+
+  /** A server may answer a subscription with a document; one that writes message after message into it means a stream. */
+  async function relayLines(request: OpenRequest, answer: UpstreamAnswer): Promise<void> {
+    const { context, client } = request;
+    const lines = new LineSplitter(context.upstream.limits.responseMaxBytes);
+    client.begin();
+    for await (const chunk of answer.body) {
+      for (const line of lines.push(chunk)) {
+        const message = readServerMessage(line);
+        const passed = message === null ? null : await inspect(context, message, line, client);
+        if (passed !== null) await client.write(eventText(passed));
+      }
+    }
+    const last = readServerMessage(lines.rest);
+    const passed = last === null ? null : await inspect(context, last, lines.rest, client);
+    if (passed !== null) client.message(passed);
     client.end();
   }
 

@@ -251,6 +251,8 @@ export interface ToolCallsTable {
   policy_version: string | null;
   facts: Jsonb<unknown>;
   summary: string;
+  /** The proxy that recorded its intent. */
+  proxy_id: string | null;
 }
 
 export interface RunsTable {

@@ -18,6 +18,8 @@ export interface ScenarioResult {
   scenario: string;
   passed: number;
   failed: number;
+  /** What failed, in the suite's words. */
+  failures: string[];
 }
 
 /** Runs scenarios of the suite against a server. @param only their names; all active ones unless given. @param more further options of the suite. */
@@ -63,9 +65,10 @@ function resultsIn(folder: string): ScenarioResult[] {
   for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
     if (!entry.endsWith('checks.json')) continue;
     const scenario = /(?:server-)?([^/]+?)-\d{4}-\d\d-\d\dT[^/]*\/checks\.json$/.exec(entry)?.[1] ?? entry;
-    const checks = JSON.parse(readFileSync(join(folder, entry), 'utf8')) as { status: string }[];
+    const checks = JSON.parse(readFileSync(join(folder, entry), 'utf8')) as { id: string; status: string; errorMessage?: string }[];
     const count = (status: string) => checks.filter((check) => check.status === status).length;
-    results.push({ scenario, passed: count('SUCCESS'), failed: count('FAILURE') });
+    const failures = checks.filter(({ status }) => status === 'FAILURE').map(({ id, errorMessage }) => `${id}: ${errorMessage ?? ''}`);
+    results.push({ scenario, passed: count('SUCCESS'), failed: count('FAILURE'), failures });
   }
   return results.sort((a, b) => a.scenario.localeCompare(b.scenario));
 }
@@ -136,6 +139,8 @@ async function main(): Promise<void> {
     console.log(
       `\n${direct.length} scenarios: ${passes(direct)} pass directly, ${passes(through)} through the gate; lost: ${lost.join(', ') || 'none'}`,
     );
+    for (const scenario of lost)
+      console.log(`\n${scenario}:\n${through.find((result) => result.scenario === scenario)?.failures.join('\n') ?? 'did not run'}`);
     process.exitCode = lost.length > 0 || direct.length === 0 ? 1 : 0;
   } finally {
     await adder.close();

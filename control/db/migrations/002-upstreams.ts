@@ -19,4 +19,7 @@ const STATEMENTS = [
     pinned jsonb, pinned_hash text, seen jsonb, seen_hash text, note text,
     first_seen_at bigint not null, last_seen_at bigint not null, changed_at bigint, accepted_at bigint, accepted_by text,
     primary key (upstream_id, name))`,
+
+  // The proxy that sent a call on: after a restart it alone can say that nobody will report an outcome any more.
+  `alter table tool_calls add column proxy_id text`,
 ];
