@@ -52,7 +52,7 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
       .orderBy('name')
       .limit(filter.limit + 1);
     if (filter.status) query = query.where('status', '=', filter.status);
-    if (filter.cursor) query = query.where('name', '>', String(decodeCursor(filter.cursor)[0]));
+    if (filter.cursor) query = query.where('name', '>', decodeCursor(filter.cursor, ['string'])[0]);
     const rows = (await query.execute()) as AgentRow[];
     const page = rows.slice(0, filter.limit);
     const last = page.at(-1);

@@ -103,6 +103,16 @@ export function createEmergency({
    * Refuses nothing and never waits for the database before the proxies have been told.
    */
   async function pressStop(actor: Actor, reason: string | null): Promise<StopReceipt> {
+    if (pressing) return pressing;
+    pressing = stopEverything(actor, reason).finally(() => {
+      pressing = null;
+    });
+    return pressing;
+  }
+  /** The press that is under way: who presses meanwhile gets its receipt. */
+  let pressing: Promise<StopReceipt> | null = null;
+
+  async function stopEverything(actor: Actor, reason: string | null): Promise<StopReceipt> {
     if (stop) {
       const existing = (await state()).receipt;
       if (existing) return existing;

@@ -4,6 +4,7 @@
  */
 import { hash, timingSafeEqual } from 'node:crypto';
 import { Hono } from 'hono';
+import type { JsonObject } from '../policies/index.ts';
 import type { Approvals } from './approvals.ts';
 import { hashSecret } from './auth.ts';
 import type { Broadcast, OutboxRow } from './broadcast.ts';
@@ -265,9 +266,13 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
       .selectFrom('tool_calls')
       .leftJoin('approvals', 'approvals.id', 'tool_calls.approval_id')
       .selectAll('tool_calls')
-      .select(['approvals.number as approval_number', 'approvals.waiting_until'])
+      .select(['approvals.number as approval_number', 'approvals.waiting_until', 'approvals.edited_sealed'])
       .where((eb) =>
         eb.or([eb('tool_calls.status', 'in', ['running', 'needs_approval']), eb('tool_calls.created_at', '>', clock() - KNOWN_MS)]),
+      )
+      // Open calls first: their money is reserved and their outcome is still to come, however old they are.
+      .orderBy((eb) =>
+        eb.case().when('tool_calls.status', '=', 'running').then(0).when('tool_calls.status', '=', 'needs_approval').then(1).else(2).end(),
       )
       .orderBy('tool_calls.created_at', 'desc')
       .limit(KNOWN_MAX)
@@ -293,9 +298,14 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
           risk: row.risk,
           reasons: row.reasons as KnownCall['reasons'],
           approval: row.approval_id === null ? null : { id: row.approval_id, number: row.approval_number ?? 0 },
+          editedArguments:
+            row.status === 'running' && row.edited_sealed !== null
+              ? (JSON.parse(keys.open(row.edited_sealed, `edit:${row.approval_id}`)) as JsonObject)
+              : null,
           waitingUntil: row.waiting_until,
           estimatedCost: row.estimated_cost,
-          at: row.created_at,
+          // The day it counts for is the one on which it began.
+          at: row.started_at ?? row.created_at,
         }),
       ),
       spent: Object.fromEntries(spend.map((row) => [row.scope, row.micros])),

@@ -48,7 +48,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
     if (filter.status) query = query.where('status', '=', filter.status);
     if (filter.type) query = query.where('type', '=', filter.type);
     if (filter.agentId) query = query.where(assignedTo(filter.agentId));
-    if (filter.cursor) query = query.where('number', '<', Number(decodeCursor(filter.cursor)[0]));
+    if (filter.cursor) query = query.where('number', '<', decodeCursor(filter.cursor, ['number'])[0]);
     const rows = (await query.execute()) as TaskRow[];
     const page = rows.slice(0, filter.limit);
     const last = page.at(-1);

