@@ -382,6 +382,15 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
         .executeTakeFirst();
       if (taken) throw new Refusal(409, 'NAME_TAKEN', `An agent named "${input.name}" exists already.`);
     }
+    if (input.currentTaskId) {
+      const task = await tx
+        .selectFrom('tasks')
+        .select('id')
+        .where('id', '=', input.currentTaskId)
+        .where('removed_at', 'is', null)
+        .executeTakeFirst();
+      if (!task) throw new Refusal(400, 'UNKNOWN_TASK', `There is no task with the id "${input.currentTaskId}".`);
+    }
     if (input.gatewayId) {
       const gateway = await tx
         .selectFrom('gateways')

@@ -72,6 +72,10 @@ export function createApi(services: Services): Api {
   app.use('*', requestId, secureHeaders(), limitBodies());
   app.onError((error, context) => answerError(error, context, services));
   sessionRoutes(app, services);
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
+  app.openAPIRegistry.registerComponent('securitySchemes', 'session', { type: 'apiKey', in: 'cookie', name: COOKIE });
+
+  app.use('*', authenticate(services.auth), protectFromForgery, bindBeforeAnswering(services), idempotent(services));
   app.get('/openapi.json', (context) =>
     context.json(
       app.getOpenAPI31Document({
@@ -81,15 +85,22 @@ export function createApi(services: Services): Api {
       }),
     ),
   );
-  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
-  app.openAPIRegistry.registerComponent('securitySchemes', 'session', { type: 'apiKey', in: 'cookie', name: COOKIE });
-
-  app.use('*', authenticate(services.auth), protectFromForgery, bindBeforeAnswering(services), idempotent(services));
   app.get('/events', (context) => {
     const principal = context.get('principal');
     if (principal.kind !== 'human') throw new Refusal(403, 'HUMANS_ONLY', 'The event stream is for people.');
     const lastEventId = context.req.header('last-event-id') ?? context.req.query('lastEventId');
     return eventStream(services, () => principalOf(context, services.auth), lastEventId);
+  });
+  app.openAPIRegistry.registerPath({
+    method: 'get',
+    path: '/api/events',
+    tags: ['record'],
+    summary: 'What changes, as server-sent events; resumes with Last-Event-ID',
+    description: 'Role: viewer.',
+    security: [{ bearer: [] }, { session: [] }],
+    responses: {
+      200: { description: 'Events "change", "beat" and "reset"', content: { 'text/event-stream': { schema: { type: 'string' } } } },
+    },
   });
   agentRoutes(app, services.agents);
   taskRoutes(app, services.tasks);
@@ -140,6 +151,20 @@ function sessionRoutes(app: Api, { auth }: Services): void {
     summary: 'Sign in; sets the session cookie',
     request: { body: { content: { 'application/json': { schema: SessionCreateSchema } } } },
     responses: { 201: { description: 'Signed in', content: { 'application/json': { schema: SessionSchema } } } },
+  });
+  app.openAPIRegistry.registerPath({
+    method: 'get',
+    path: '/api/session',
+    tags: ['session'],
+    summary: 'Who is signed in',
+    responses: { 200: { description: 'The session', content: { 'application/json': { schema: SessionSchema } } } },
+  });
+  app.openAPIRegistry.registerPath({
+    method: 'delete',
+    path: '/api/session',
+    tags: ['session'],
+    summary: 'Sign out',
+    responses: { 204: { description: 'Signed out' } },
   });
 }
 

@@ -298,7 +298,10 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
       if (!held) throw notFound('held call', callId);
       await withdrawCalls(tx, [callId], reason, now);
       const row = await lockRow(tx, held.approval_id);
-      if (row.status === 'pending' && !(await hasLiveCalls(tx, row.id))) await withdrawRow(tx, row, reason, now);
+      if (row.status === 'pending' && !(await hasLiveCalls(tx, row.id))) {
+        await withdrawRow(tx, row, reason, now);
+        if (row.task_id) await tasks.giveUpHold(tx, row.task_id, `approval ${row.number} was withdrawn: ${reason}`);
+      }
       return stateOf(await rowOf(tx, held.approval_id), callId);
     });
     published();

@@ -4,7 +4,7 @@
  */
 import { createServer, type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { getRequestListener } from '@hono/node-server';
+import { getRequestListener, RequestError } from '@hono/node-server';
 import type { Hono } from 'hono';
 
 /** Bounds of a connection, each with its unit in its name. */
@@ -47,9 +47,10 @@ export function openListener(app: Hono, hostname: string, port: number, bounds: 
 
 const CLOSING = { 'content-type': 'application/problem+json', connection: 'close' };
 
-/** A host, scheme or path that is no URL. */
-function answerUnreadable(): Response {
-  return new Response(problem(400, 'BAD_HTTP'), { status: 400, headers: CLOSING });
+/** A host, scheme or path that is no URL; anything else that comes here is our own mistake. */
+function answerUnreadable(error: unknown): Response {
+  const [status, code] = error instanceof RequestError ? ([400, 'BAD_HTTP'] as const) : ([500, 'INTERNAL'] as const);
+  return new Response(problem(status, code), { status, headers: CLOSING });
 }
 
 function answerBroken(error: NodeJS.ErrnoException, socket: Socket): void {
@@ -68,6 +69,12 @@ function answerBroken(error: NodeJS.ErrnoException, socket: Socket): void {
   socket.end(`${head.join('\r\n')}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }
 
-function problem(status: 400 | 408 | 417 | 431, code: string): string {
-  return JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, code, detail: 'The request cannot be read.' });
+function problem(status: 400 | 408 | 417 | 431 | 500, code: string): string {
+  return JSON.stringify({
+    type: 'about:blank',
+    title: STATUS_CODES[status],
+    status,
+    code,
+    detail: status === 500 ? 'Something broke on our side.' : 'The request cannot be read.',
+  });
 }

@@ -425,20 +425,17 @@ function gatherPackages(gathered: Gathered, text: string): void {
     if (spec.startsWith('-'))
       gathered.find('hold', 'SHELL_NOT_ALLOWLISTED', null, `The option ${quote(spec)} may change what is installed.`, 'allowlists.shell');
     else if (source !== undefined) gathered.url(source.replace(/^git\+/i, ''));
-    else if (
-      /^(?:github|gitlab|bitbucket|gist):/i.test(target) ||
-      /^git@/.test(spec) ||
-      (/^[^@/][^/]*\/[^/]+$/.test(spec) && !spec.startsWith('.'))
-    )
-      gathered.find(
-        'hold',
-        'NET_NOT_ALLOWLISTED',
-        'red',
-        `${quote(spec)} is installed from a repository, not from the registry.`,
-        'allowlists.network',
-      );
     else if (/^(?:file:|link:|\.{1,2}(?:\/|$)|\/|~\/)/i.test(target)) gathered.path(target.replace(/^(?:file|link):/i, ''), 'read');
+    else if (isRepository(spec, target)) {
+      const why = `${quote(spec)} is installed from a repository, not from the registry.`;
+      gathered.find('hold', 'NET_NOT_ALLOWLISTED', 'red', why, 'allowlists.network');
+    }
   }
+}
+
+/** "github:owner/name", "owner/name" and "git@host:…" name repositories; "@scope/name" and "host/owner/name" (Go) come from a registry. */
+function isRepository(spec: string, target: string): boolean {
+  return /^(?:github|gitlab|bitbucket|gist):/i.test(target) || spec.startsWith('git@') || /^[^@/][^/]*\/[^/]+$/.test(spec);
 }
 
 function gatherQuery(gathered: Gathered): string | null {

@@ -618,12 +618,23 @@ const SECRET_FOLDER_PATTERNS = ['.ssh', '.aws', '.kube', '.docker', '.azure', '.
   compileName,
 );
 const EXACT_SECRET_NAMES = new Set(SECRET_NAMES.filter((name) => !name.includes('*')));
-const WILD_SECRET_NAMES = SECRET_NAMES.filter((name) => name.includes('*')).map(compileName);
+const WILD_SECRET_NAMES = SECRET_NAMES.filter((name) => name.includes('*'));
+/** By the character they begin with, or end with where they begin with a star: for nearly every name that leaves none to match. */
+const WILD_BY_FIRST = groupByCharacter(WILD_SECRET_NAMES.filter((name) => !name.startsWith('*')).map((name) => [name.charAt(0), name]));
+const WILD_BY_LAST = groupByCharacter(WILD_SECRET_NAMES.filter((name) => name.startsWith('*')).map((name) => [name.slice(-1), name]));
+
+function groupByCharacter(names: readonly (readonly [character: string, name: string])[]): ReadonlyMap<string, readonly NamePattern[]> {
+  const groups = new Map<string, NamePattern[]>();
+  for (const [character, name] of names) groups.set(character, [...(groups.get(character) ?? []), compileName(name)]);
+  return groups;
+}
 
 function isSecretName(name: string): boolean {
   const lower = name.toLowerCase();
   if (lower === '.env.example') return false;
-  return EXACT_SECRET_NAMES.has(lower) || WILD_SECRET_NAMES.some((pattern) => matchName(pattern, lower));
+  if (EXACT_SECRET_NAMES.has(lower)) return true;
+  const matches = (pattern: NamePattern) => matchName(pattern, lower);
+  return (WILD_BY_FIRST.get(lower.charAt(0))?.some(matches) ?? false) || (WILD_BY_LAST.get(lower.slice(-1))?.some(matches) ?? false);
 }
 
 /** Folders whose content is secret where they stand below another one. */

@@ -195,7 +195,8 @@ function placesOf(call: ToolCall, facts: Facts, mapped: string): readonly FileCo
   return isHonoured ? [there] : [base, there];
 }
 
-/** For messages: the text as it was given, short, with nothing in it that could end a line or hide. */
+/** For messages: the text as it was given, short, with every character that would end a line, turn the text or not be seen written out. */
 export function quote(text: string): string {
-  return JSON.stringify(text.length > 120 ? `${text.slice(0, 120)}…` : text);
+  const short = text.length > 120 ? `${text.slice(0, 120)}…` : text;
+  return JSON.stringify(short).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }

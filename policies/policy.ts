@@ -19,14 +19,17 @@ import { compileRules, type Rules } from './rules.ts';
 import { compileShellRules, type ShellRules } from './shell.ts';
 import { compileToolTable, GATE_TOOLS, TOOL_CLASSES, type ToolTable, WRAPPERS } from './tools.ts';
 
-/** Bounds in code, with their units. A document outside them is refused, so that no policy can switch a protection off. */
+/**
+ * Bounds in code, with their units. A document outside them is refused, so that no policy can switch a protection off. The upper ones
+ * protect; a shorter time is only stricter, and what is too short to work with shows at once.
+ */
 export const LIMITS = {
   /** OpenClaw aborts a whole run at about 370 s; an inline wait must end before. */
   holdInlineMs: { min: 0, max: 300_000 },
-  approvalTtlMs: { min: 60_000, max: 30 * 86_400_000 },
-  grantTtlMs: { min: 10_000, max: 86_400_000 },
-  snapshotMaxAgeMs: { min: 1_000, max: 120_000 },
-  reservationTtlMs: { min: 10_000, max: 86_400_000 },
+  approvalTtlMs: { min: 1, max: 30 * 86_400_000 },
+  grantTtlMs: { min: 1, max: 86_400_000 },
+  snapshotMaxAgeMs: { min: 100, max: 120_000 },
+  reservationTtlMs: { min: 1, max: 86_400_000 },
   /** YAML text of a policy, in UTF-16 units. */
   textLength: 1_000_000,
   /** Entries of one list or map. */

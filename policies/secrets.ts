@@ -137,6 +137,7 @@ function pairedKind(object: JsonObject): string | null {
 }
 
 function redactUnderName(value: Json, kind: string, run: Run, path: string, depth: number): Json {
+  if (typeof value === 'string' && isLabel(value, path.slice(path.lastIndexOf('.') + 1))) return value;
   if (typeof value === 'string')
     return isSecretValue(value, kind) ? redactNamed(value, kind, run, path) : redactString(value, run, path, depth);
   if (typeof value === 'number' && NUMERIC_KINDS.has(kind)) return replaced(kind, run, path);
@@ -320,13 +321,13 @@ function isSecretValue(value: string, kind: string): boolean {
   if (isPlaceholder(text)) return false;
   if (kind === 'credential' && /^[A-Za-z0-9+/]{8,}={0,2}$/.test(text) && /[a-z]/.test(text) && /[A-Z]/.test(text)) return true;
   if (kind === 'connection-string') return /(?:password|pwd|accountkey|sharedaccesskey|:[^/\s]*@)/i.test(text);
-  if (kind === 'cookie') return text.length >= 8 && !/\s\w+\s/.test(text);
+  if (kind === 'cookie') return text.length >= 8 && !/\s\w+\s/.test(text) && (text.includes('=') || isTokenLike(text) || text.length >= 16);
   if (kind === 'otp') return /^\d{3,10}$/.test(text.replace(/[ -]/g, ''));
   if (kind === 'authorization') return /^\S+\s+\S{4,}/.test(text) ? isCredentialText(text.replace(/^\S+\s+/, '')) : text.length >= 8;
   const spaces = text.split(/\s+/).length - 1;
   if (spaces === 0) {
     if (kind === 'password' || kind === 'secret') return true;
-    if (/^https?:\/\//i.test(text)) return false;
+    if (/^https?:\/\//i.test(text) || /\$\{?[A-Z][A-Z0-9_]{2,}/.test(text)) return false;
     return (
       isTokenLike(text) ||
       text.length >= 16 ||
@@ -336,6 +337,15 @@ function isSecretValue(value: string, kind: string): boolean {
   }
   if (kind === 'password' || kind === 'secret') return !isProse(text);
   return false;
+}
+
+/** A value that only says its name again (`{"authToken": "auth-token"}`) is a label. */
+function isLabel(value: string, name: string): boolean {
+  return value.length <= 96 && plainLetters(value) === plainLetters(name);
+}
+
+function plainLetters(text: string): string {
+  return text.replace(/[^A-Za-z0-9]/g, '').toLowerCase();
 }
 
 function isCredentialText(text: string): boolean {
@@ -352,7 +362,7 @@ function isProse(text: string): boolean {
 }
 
 const PLACEHOLDER_WORDS = new Set(
-  'password passwd passwort pass pwd secret token key apikey api_key api-key changeme change_me change-me changeit todo tbd none null nil undefined true false yes no empty unset string str number boolean bool int integer text bytes any unknown void object optional required redacted removed hidden masked placeholder example sample dummy default value env n/a na varchar textfield passwordfield charfield nullable unauthorized bearer basic auto inherit same-origin include omit disabled enabled on off credentials authorization prompt'.split(
+  'password passwd passwort pass pwd secret token key apikey api_key api-key changeme change_me change-me changeit todo tbd none null nil undefined true false yes no empty unset string str number boolean bool int integer text bytes any unknown void object optional required redacted removed hidden masked placeholder example sample dummy default value env n/a na varchar textfield passwordfield charfield nullable unauthorized bearer basic auto inherit same-origin include omit disabled enabled on off credentials authorization prompt red green yellow allow hold deny read write fail pass'.split(
     ' ',
   ),
 );
@@ -381,11 +391,17 @@ function isPlaceholder(text: string): boolean {
   )
     return true;
   if (
+    isPath(text) ||
     /^(?:~|\.{1,2})?(?:\/[\w.-]+)+\.[a-z]{1,6}$/i.test(text) ||
     /^(?:~|\.{1,2}|\/(?:run|etc|var|home|usr|opt|tmp|mnt|srv|workspace|app))\//.test(text)
   )
     return true;
   return /^(?:env|file|vault|ssm|op|awssm|gcpsm|keyring|keychain|arn|ref|secretref|sops):/i.test(text) && !/@/.test(text);
+}
+
+/** An absolute path of plain names; a key in base64 may start with a slash too, but has no such names. */
+function isPath(text: string): boolean {
+  return /^(?:\/[\w.@-]+)+\/?$/.test(text) && !text.split('/').some((name) => name.length >= 12 && isTokenLike(name));
 }
 
 /** Text as machines make it: letters and digits mixed, or long, without the shape of a word, a path or a number. */
@@ -394,7 +410,12 @@ function isTokenLike(text: string): boolean {
   const digits = /\d/.test(text);
   const letters = /[A-Za-z]/.test(text);
   if (digits && letters) return true;
-  return text.length >= 20 && /[a-z]/.test(text) && /[A-Z]/.test(text);
+  return text.length >= 20 && /[a-z]/.test(text) && /[A-Z]/.test(text) && !isCamelCase(text);
+}
+
+/** Words put together as code does: every capital starts a word of three letters or more. */
+function isCamelCase(text: string): boolean {
+  return /^[A-Za-z]+$/.test(text) && /[a-z][A-Z]/.test(text) && text.split(/(?=[A-Z])/).every((word) => word.length >= 3);
 }
 
 // ---- text ---------------------------------------------------------------------------------------------------------------------
@@ -468,11 +489,12 @@ function indentOf(text: string): string {
 
 function replaceSpans(text: string, spans: Span[], run: Run, path: string): string {
   // The first detector to claim a start wins; a span that starts inside another one only makes it longer.
-  const ordered = spans.map((span, i) => ({ ...span, i })).sort((a, b) => a.start - b.start || a.i - b.i);
+  // The sort is stable, so detectors keep their order.
+  spans.sort((a, b) => a.start - b.start);
   let result = '';
   let at = 0;
   let claimed = -1;
-  for (const { start, end, kind } of ordered) {
+  for (const { start, end, kind } of spans) {
     if (end <= at || start === claimed) continue;
     if (start < at) {
       at = end;
@@ -819,7 +841,7 @@ function findQuerySecrets(text: string, spans: Span[]): void {
     const start = end - value.length;
     if (value.length < 4) continue;
     const isCode = /^(?:code|auth_code|authorization_code|key|oauth_verifier)$/i.test(name);
-    if (!isCode && !QUERY_NAMES.test(name) && kindOfName(name) === null) continue;
+    if (!isCode && kindOfName(name) === null && !QUERY_NAMES.test(name)) continue;
     if (isCode && (value.length < 10 || !isTokenLike(value))) continue;
     if (value.length <= MAX_PLACEHOLDER && isPlaceholder(decodeOnce(value))) continue;
     spans.push({ start, end, kind: isCode ? 'oauth-code' : 'url-parameter' });
@@ -874,6 +896,8 @@ function readNamedValue(text: string, start: number, end: number): Span | null {
   if (kind === null) return null;
   const isFlag = raw.startsWith('--') || (raw.startsWith('-') && /(?:^|[\s"'])$/.test(text.slice(Math.max(0, start - 1), start)));
   const separator = readSeparator(text, end, isFlag || isLongName(name), raw);
+  // `PASS: 12 tests` is a result.
+  if (name === 'PASS' && separator?.sign !== '=') return null;
   if (separator === null) return readElement(text, start, end, name, kind) ?? readSentence(text, end, kind);
   const context = { isFlag, atLineStart: isLineStart(text, start), name, quote: start > 0 ? (text[start - 1] ?? '') : '' };
   return readValue(text, separator, kind, context);
@@ -934,22 +958,25 @@ interface Separator {
   sign: '=' | ':' | ' ';
   /** White space stood around the sign. */
   spaced: boolean;
+  /** A quote or bracket stood between the name and the sign. */
+  closed: boolean;
 }
 
-const SEPARATOR = /(?:\\{0,3}["'`]|\]|\))?(\??)([ \t]{0,8})(=>|:=|={1,3}|:)([ \t]{0,8}|[ \t]{0,8}\n[ \t]{1,40}(?=["']))/y;
+const SEPARATOR = /(\\{0,3}["'`]|\]|\))?\??([ \t]{0,8})(=>|:=|={1,3}|:)([ \t]{0,8}|[ \t]{0,8}\n[ \t]{1,40}(?=["']))/y;
 const FLAG_SEPARATOR = /[ \t]{1,8}(?=[^\s-])/y;
 
 function readSeparator(text: string, from: number, isFlag: boolean, raw: string): Separator | null {
   SEPARATOR.lastIndex = from;
   const match = SEPARATOR.exec(text);
   if (match !== null) {
-    const sign = match[3]?.startsWith(':') === true && match[3] !== ':=' ? ':' : '=';
+    const [, closing, before = '', written = '', behind = ''] = match;
+    const sign = written.startsWith(':') && written !== ':=' ? ':' : '=';
     if (text.startsWith('//', SEPARATOR.lastIndex) && sign === ':') return null;
-    return { at: SEPARATOR.lastIndex, sign, spaced: (match[2] ?? '') !== '' || (match[4] ?? '') !== '' };
+    return { at: SEPARATOR.lastIndex, sign, spaced: before !== '' || behind !== '', closed: closing !== undefined };
   }
   if (!isFlag || raw.length < 4) return null;
   FLAG_SEPARATOR.lastIndex = from;
-  return FLAG_SEPARATOR.test(text) ? { at: FLAG_SEPARATOR.lastIndex, sign: ' ', spaced: true } : null;
+  return FLAG_SEPARATOR.test(text) ? { at: FLAG_SEPARATOR.lastIndex, sign: ' ', spaced: true, closed: false } : null;
 }
 
 function isLineStart(text: string, start: number): boolean {
@@ -969,7 +996,11 @@ interface NameContext {
 
 function readValue(text: string, separator: Separator, kind: string, context: NameContext): Span | null {
   const opening = /^(?:\\{0,3}["'`]|[brfu]{1,2}["']|@")/i.exec(text.slice(separator.at, separator.at + 5))?.[0];
-  if (opening !== undefined) return readQuotedValue(text, separator.at, opening, kind);
+  if (opening !== undefined) {
+    // In `'password:', value` the quote behind the sign ends the text that the name stands in.
+    const closesName = opening.at(-1) === context.quote && !separator.closed;
+    return closesName ? null : readQuotedValue(text, separator.at, opening, kind, context.name);
+  }
   if (kind === 'authorization' || kind === 'cookie') return readHeaderValue(text, separator, kind);
   const block = /^[|>][+-]?\d?[ \t]*\r?\n(?=[ \t])/.exec(text.slice(separator.at, separator.at + 12))?.[0];
   if (block !== undefined) return readBlock(text, separator.at + block.length, kind);
@@ -979,7 +1010,7 @@ function readValue(text: string, separator: Separator, kind: string, context: Na
   return { start: separator.at, end, kind };
 }
 
-function readQuotedValue(text: string, at: number, opening: string, kind: string): Span | null {
+function readQuotedValue(text: string, at: number, opening: string, kind: string, name: string): Span | null {
   const start = at + opening.length;
   const quote = opening.at(-1) ?? '"';
   const escapes = opening.length > 1 && opening.startsWith('\\') ? opening.length - 1 : 0;
@@ -996,7 +1027,7 @@ function readQuotedValue(text: string, at: number, opening: string, kind: string
   }
   end = Math.min(end, text.length);
   const value = text.slice(start, end);
-  if (value.length < 3 || !isSecretValue(value, kind)) return null;
+  if (value.length < 3 || isLabel(value, name) || !isSecretValue(value, kind)) return null;
   if (end - start <= MAX_PLACEHOLDER) {
     if (kind === 'authorization') {
       const scheme = /^\S+\s+/.exec(value)?.[0].length ?? 0;
@@ -1006,14 +1037,16 @@ function readQuotedValue(text: string, at: number, opening: string, kind: string
   return { start, end, kind };
 }
 
-const INDENTED_LINES = /(?:[ \t]+[^\n]*(?:\n|$))+/y;
-
-/** A block of YAML: every line that is indented. */
+/** A block of YAML: every line that is indented as far as its first. */
 function readBlock(text: string, start: number, kind: string): Span | null {
-  INDENTED_LINES.lastIndex = start;
-  const lines = INDENTED_LINES.exec(text)?.[0].trimEnd() ?? '';
-  const indent = /^[ \t]*/.exec(lines)?.[0].length ?? 0;
-  return isSecretValue(lines, kind) ? { start: start + indent, end: start + lines.length, kind } : null;
+  const indent = /^[ \t]{1,200}/.exec(text.slice(start, start + 200))?.[0] ?? '';
+  let end = start;
+  while (indent !== '' && text.startsWith(indent, end)) {
+    const lineEnd = text.indexOf('\n', end);
+    end = lineEnd < 0 ? text.length : lineEnd + 1;
+  }
+  const lines = text.slice(start + indent.length, end).trimEnd();
+  return isSecretValue(lines, kind) ? { start: start + indent.length, end: start + indent.length + lines.length, kind } : null;
 }
 
 /** `Authorization: Bearer x` and `Cookie: a=b; c=d`: the rest of the line or of the quoted argument. */
@@ -1059,7 +1092,9 @@ function isBareSecret(value: string, text: string, end: number, separator: Separ
   if (trimmed.length < 3 || PLACEHOLDER_WORDS.has(trimmed.toLowerCase())) return false;
   const isReference = /^[A-Za-z_$][\w$]*(?:(?:\.|\?\.|::|->)[\w$]+)+$/.test(trimmed) && !isTokenLike(trimmed.split('.').at(-1) ?? '');
   const isPassword = kind === 'password' || kind === 'secret';
-  if (separator.sign === ' ') return isPassword || !isReference;
+  if (/^[A-Za-z_$][\w$]*\[/.test(trimmed) || isCamelCase(trimmed)) return false;
+  if (separator.sign === ' ')
+    return context.isFlag ? isPassword || !isReference : /\d/.test(trimmed) && isTokenLike(trimmed) && trimmed.length >= 16;
   const isMixed = trimmed.length >= 5 && /\d/.test(trimmed) && /[A-Za-z]/.test(trimmed);
   if (separator.sign === ':') {
     if (isReference || (!separator.spaced && /^\d+$/.test(trimmed))) return false;

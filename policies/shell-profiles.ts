@@ -86,8 +86,11 @@ export function findProfile(entry: string): Profile | null {
 
 // ---- options ------------------------------------------------------------------------------------------------------------
 
-/** `data` is any text, `word` a plain name (no path, nothing that could be loaded from one), `number` digits. */
-type ValueKind = 'data' | 'word' | 'number' | 'read' | 'write' | 'lines';
+/**
+ * `data` is any text, `word` a plain name (no path, nothing that could be loaded from one), `number` digits, `lines` a range
+ * and its file, `off` a plugin that is switched off, `warning` a filter that names no module.
+ */
+type ValueKind = 'data' | 'word' | 'number' | 'read' | 'write' | 'lines' | 'off' | 'warning';
 
 interface OptionRule {
   readonly takes: 'nothing' | 'value' | 'optional';
@@ -234,6 +237,8 @@ function mayFollow(value: string, kind: ValueKind): boolean {
 
 function describeValueProblem(text: string, kind: ValueKind): string | null {
   if (kind === 'word' && !/^[\w+][\w+-]*%?$/.test(text)) return `"${text}" is not a plain name`;
+  if (kind === 'off' && !/^no:[\w.-]+$/.test(text)) return `"${text}" would be loaded`;
+  if (kind === 'warning' && !/^[a-z]+(?:::[A-Za-z]*)?$/.test(text)) return `"${text}" could load a module`;
   if (kind === 'number' && !/^[+-]?\d{1,15}[A-Za-z]{0,3}%?$/.test(text)) return `"${text}" is not a number`;
   return null;
 }
@@ -619,7 +624,7 @@ const SCRIPT_ARGUMENTS = options(
   `run verbose silent quiet ci bail? testNamePattern= test-name-pattern= testPathPattern= testPathPatterns= grep= fgrep= runInBand
    passWithNoTests forceExit exit no-watch no-coverage no-color color colors no-colors maxWorkers=word max-workers=word
    timeout=number testTimeout=number retries=number retry=number max-warnings=number reporter=word watch=word watchAll=word coverage=word
-   onlyFailures findRelatedTests shard= tb=word maxfail=number parallel threads=word pool=word project=word no-cache`,
+   onlyFailures findRelatedTests detectOpenHandles logHeapUsage format=word ext= shard= tb=word maxfail=number parallel threads=word pool=word project=word no-cache`,
 );
 
 const REFUSED_WATCH = new Set(['watch', 'watchAll', 'coverage', 'threads']);
@@ -699,7 +704,7 @@ const VITEST_OPTIONS = options(
 
 const PYTEST_OPTIONS = options(
   'qvxslh',
-  { k: 'data', m: 'data', r: 'word', n: 'word' },
+  { k: 'data', m: 'data', r: 'word', n: 'word', p: 'off', W: 'warning' },
   `quiet verbose exitfirst maxfail=number lf last-failed ff failed-first nf new-first sw stepwise stepwise-skip sw-skip
    last-failed-no-failures=word lfnf=word tb=word durations=number durations-min=number co collect-only collectonly no-header no-summary color=word
    code-highlight=word disable-warnings disable-pytest-warnings strict strict-markers strict-config showlocals no-showlocals capture=word
@@ -719,13 +724,18 @@ const ESLINT_OPTIONS = options(
 
 type RunnerMaker = (name: string, folder: string | null) => Profile;
 
+const VITEST_VERBS = new Set(['run', 'watch', 'dev', 'list', 'related', 'bench']);
+
 const vitestProfile: RunnerMaker = (name, folder) => ({
   name,
   programs: ['vitest'],
   match(words) {
     const verb = words[1]?.value ?? '';
-    const from = ['run', 'list', 'related', 'bench'].includes(verb) ? 2 : 1;
+    const from = VITEST_VERBS.has(verb) ? 2 : 1;
     const scanned = scan(words, from, VITEST_OPTIONS);
+    const first = 'why' in scanned ? undefined : scanned.operands[0];
+    if (from === 1 && first !== undefined && words[first]?.value === 'init')
+      return { why: 'vitest init writes configuration', at: [first] };
     return 'why' in scanned ? scanned : runnerFit(scanned.operands, words, folder, scanned.uses);
   },
 });
@@ -766,7 +776,7 @@ const RUNNERS: ReadonlyMap<string, RunnerMaker> = new Map([
 // ---- interpreters ---------------------------------------------------------------------------------------------------------
 
 const NODE_OPTIONS = options('', {}, 'no-warnings no-deprecation enable-source-maps trace-warnings trace-uncaught');
-const PYTHON_OPTIONS = options('uBOEIsSbq', {}, '');
+const PYTHON_OPTIONS = options('uBOEIsSbq', { W: 'warning' }, '');
 
 /** Options of a script that by their name say that they name a file or folder to be written. */
 const OUTPUT_OPTION =

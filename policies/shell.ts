@@ -854,13 +854,12 @@ class Reader {
   /** A word handed to a script: an address, a path, `--name=path`, or plain data. */
   #readArgument(use: WordUse, context: ShellContext): string | null {
     if (use.glob !== null) return this.#path(readGlob(use.text, use.glob, context, this.#context.files));
-    for (const piece of argumentPieces(use.text)) {
-      if (/^[a-z][a-z0-9+.-]*:\/\//i.test(piece)) {
-        const reading = readUrl(piece, this.#context, this.#context.network);
-        this.#host(reading);
-        if (reading.verdict !== 'listed') return `${quote(piece)} is not on the network allowlist`;
-        continue;
-      }
+    for (const url of use.text.matchAll(ADDRESS)) {
+      const reading = readUrl(url[0], this.#context, this.#context.network);
+      this.#host(reading);
+      if (reading.verdict !== 'listed') return `${quote(url[0])} is not on the network allowlist`;
+    }
+    for (const piece of argumentPieces(use.text.replace(ADDRESS, ' '))) {
       const problem = this.#path(readPath(piece, 'read', context, this.#context.files));
       if (problem !== null) return problem;
     }
@@ -1301,15 +1300,17 @@ function pathPieces(text: string): string[] {
   return whole.filter((piece) => piece.includes('/') || /^[.~]/.test(piece) || /^id_/.test(piece));
 }
 
-/** Pieces of a script's argument that it may open: the word, what stands behind `=`, what is glued to a short option. */
+const ADDRESS = /[a-z][a-z0-9+.-]{1,20}:\/\/[^\s"'<>`]*/gi;
+
+/** Pieces of a script's argument that it may open: the word, what stands behind `=`, and every piece that leads elsewhere. */
 function argumentPieces(text: string): string[] {
-  if (!text.startsWith('-')) {
-    const equals = text.indexOf('=');
-    return equals > 0 && !text.includes('://') ? [text, text.slice(equals + 1)].filter((piece) => piece !== '') : text === '' ? [] : [text];
-  }
+  const pieces = pathPieces(text).filter((piece) => /^[/~]|(?:^|\/)\.\.(?:\/|$)/.test(piece));
+  const glued = /^-[A-Za-z]([./~].*)$/s.exec(text)?.[1];
+  if (glued !== undefined) pieces.push(glued);
   const equals = text.indexOf('=');
-  if (equals > 0) return text.length > equals + 1 ? [text.slice(equals + 1)] : [];
-  return /^-[A-Za-z][./~]/.test(text) ? [text.slice(2)] : [];
+  if (equals > 0 && equals < text.length - 1) pieces.push(text.slice(equals + 1));
+  if (!text.startsWith('-') && text.trim() !== '') pieces.push(text);
+  return pieces;
 }
 
 const MAX_QUOTE = 120;

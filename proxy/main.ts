@@ -20,11 +20,20 @@ import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { createListener } from './server.ts';
 import { Snapshot } from './snapshot.ts';
-import { createTelemetry } from './telemetry.ts';
+import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { Uplink } from './uplink.ts';
+
+/** What an entry point needs of a running proxy; for those that listen beside it. */
+export interface ProxyCore {
+  gate: Gatekeeper;
+  snapshot: Snapshot;
+  journal: Journal;
+  telemetry: Telemetry;
+}
 
 export interface Proxy {
   url: string;
+  core: ProxyCore;
   close: () => Promise<void>;
 }
 
@@ -62,8 +71,14 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     if (estop && stopId !== null && stopId !== announcedStop) {
       announcedStop = stopId;
       holds.wakeAll();
-      const agents = [...gate.lastAdmitted()].map(([id, lastAdmittedAt]) => ({ id, lastAdmittedAt, withdrawnCalls: register.heldBy(id) }));
-      const last = agents.length > 0 ? Math.max(...agents.map((agent) => agent.lastAdmittedAt)) : null;
+      const admitted = gate.lastAdmitted();
+      const held = register.held();
+      const agents = [...new Set([...admitted.keys(), ...held.keys()])].map((id) => ({
+        id,
+        lastAdmittedAt: admitted.get(id) ?? null,
+        withdrawnCalls: held.get(id) ?? 0,
+      }));
+      const last = admitted.size > 0 ? Math.max(...admitted.values()) : null;
       uplink
         .acknowledgeStop(stopId, { proxyId: journal.proxyId, at: clock(), lastAdmittedAt: last, agents })
         .catch((error) => log.warn({ err: error }, 'the stop holds here, but control could not be told'));
@@ -140,6 +155,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
+    core: { gate, snapshot, journal, telemetry },
     close: async () => {
       clearInterval(dayTimer);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

@@ -34,6 +34,8 @@ export interface CallRecord {
   settling: Promise<void> | null;
 }
 
+const NONE: readonly never[] = Object.freeze([]);
+
 export class Register {
   readonly #byId = new Map<string, CallRecord>();
   readonly #byKey = new Map<string, CallRecord>();
@@ -152,11 +154,11 @@ export class Register {
     record.starting = false;
   }
 
-  /** Calls of an agent that are held now. */
-  heldBy(agentId: string): number {
-    let count = 0;
-    for (const record of this.#byId.values()) if (record.state === 'held' && record.agentId === agentId) count++;
-    return count;
+  /** How many calls are held now, by agent. */
+  held(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const { state, agentId } of this.#byId.values()) if (state === 'held') counts.set(agentId, (counts.get(agentId) ?? 0) + 1);
+    return counts;
   }
 
   /** Calls that have not ended. */
@@ -183,6 +185,9 @@ export class Register {
     record.call = null;
     record.arguments = null;
     record.judged = null;
+    record.scopes = NONE;
+    // A call that ran is answered for as a duplicate, without the reasons why it was let through.
+    if (record.verdict !== 'deny') record.reasons = NONE;
     this.#ended.add(record);
     const oldest = this.#ended.size > this.#limits.endedMax ? this.#ended.values().next().value : undefined;
     if (oldest !== undefined) this.remove(oldest);

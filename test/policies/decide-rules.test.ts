@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { applyPatch, compilePolicy, labelsOf, type Policy, type RunLabel } from '../../policies/index.ts';
-import { approvalOf, callOf, codesOf, DEFAULT_DOCUMENT, DEFAULT_POLICY, factsWith, fastest, judge, policyWith } from './scene.ts';
+import { applyPatch, compilePolicy, type Facts, labelsOf, type Policy, type RunLabel, type ToolCall } from '../../policies/index.ts';
+import { approvalOf, callOf, codesOf, DEFAULT_DOCUMENT, DEFAULT_POLICY, factsWith, fastest, judge, policyWith, profile } from './scene.ts';
 
 interface Rule {
   name?: string;
@@ -238,10 +238,12 @@ describe('custom rules', () => {
 });
 
 describe('sequence rules', () => {
+  const policy = profile('sequences');
+  const decided = (call: ToolCall, facts: Facts) => judge(call, facts, policy);
   const after = (...labels: RunLabel[]) => factsWith({ run: { labels } });
   const labels = (tool: string, args = {}) => {
     const call = callOf(tool, args);
-    return labelsOf(call, judge(call).classification, DEFAULT_POLICY);
+    return labelsOf(call, decided(call, factsWith()).classification, policy);
   };
 
   test.each([
@@ -272,10 +274,10 @@ describe('sequence rules', () => {
   ];
   test('what would send outside is held once both labels stand, and not before', () => {
     for (const call of outside) {
-      expect(judge(call, after()).verdict).toBe('allow');
-      expect(judge(call, after('untrusted')).verdict).toBe('allow');
-      expect(judge(call, after('private')).verdict).toBe('allow');
-      expect(judge(call, after('untrusted', 'private'))).toMatchObject({ verdict: 'hold', reasons: [{ code: 'SEQUENCE' }] });
+      expect(decided(call, after()).verdict).toBe('allow');
+      expect(decided(call, after('untrusted')).verdict).toBe('allow');
+      expect(decided(call, after('private')).verdict).toBe('allow');
+      expect(decided(call, after('untrusted', 'private'))).toMatchObject({ verdict: 'hold', reasons: [{ code: 'SEQUENCE' }] });
     }
   });
 
@@ -286,30 +288,29 @@ describe('sequence rules', () => {
       callOf('post_comment', { text: 'x' }),
       callOf('exec', { command: 'git status' }),
     ])
-      expect(judge(call, after('untrusted', 'private')).verdict).toBe('allow');
+      expect(decided(call, after('untrusted', 'private')).verdict).toBe('allow');
   });
 
   test('a run that wrote code does not start its runner by itself', () => {
     for (const command of ['npm test', 'pytest', 'node scripts/build.js', 'git status && npm run lint']) {
-      expect(judge(callOf('exec', { command }), after()).verdict).toBe('allow');
-      expect(codesOf(judge(callOf('exec', { command }), after('code')))).toContain('SEQUENCE');
+      expect(decided(callOf('exec', { command }), after()).verdict).toBe('allow');
+      expect(codesOf(decided(callOf('exec', { command }), after('code')))).toContain('SEQUENCE');
     }
-    expect(judge(callOf('exec', { command: 'git diff' }), after('code')).verdict).toBe('allow');
+    expect(decided(callOf('exec', { command: 'git diff' }), after('code')).verdict).toBe('allow');
   });
 
   test('an approval releases the sequence for one call', () => {
     const call = callOf('exec', { command: 'npm test' });
-    expect(codesOf(judge(call, { ...after('code'), approval: approvalOf(call) }))).toEqual(['APPROVED', 'SEQUENCE']);
+    expect(codesOf(decided(call, { ...after('code'), approval: approvalOf(call) }))).toEqual(['APPROVED', 'SEQUENCE']);
   });
 
   test('a policy without lists has no sequence rules', () => {
-    const policy = policyWith({ sequence: null });
-    for (const call of outside) expect(judge(call, after('untrusted', 'private', 'code'), policy).verdict).toBe('allow');
+    for (const call of outside) expect(judge(call, after('untrusted', 'private', 'code')).verdict).toBe('allow');
   });
 
   test('model calls are left alone', () => {
-    const policy = policyWith({ sequence: { outside: ['*'] } });
-    expect(judge(callOf('read_db'), after('untrusted', 'private'), policy).verdict).toBe('hold');
-    expect(judge(callOf('model_call'), { ...after('untrusted', 'private', 'code'), estimatedCost: 1 }, policy).verdict).toBe('allow');
+    const strict = policyWith({ sequence: { outside: ['*'] } });
+    expect(judge(callOf('read_db'), after('untrusted', 'private'), strict).verdict).toBe('hold');
+    expect(judge(callOf('model_call'), { ...after('untrusted', 'private', 'code'), estimatedCost: 1 }, strict).verdict).toBe('allow');
   });
 });

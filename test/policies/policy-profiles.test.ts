@@ -1,16 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { parsePolicyText } from '../../policies/index.ts';
-import { callOf, factsWith, judge, policyWith } from './scene.ts';
+import { callOf, factsWith, judge, profile } from './scene.ts';
 
 const folder = new URL('../../policies/profiles/', import.meta.url);
 const files = readdirSync(folder);
-
-function profile(name: string) {
-  const parsed = parsePolicyText(readFileSync(new URL(`${name}.yaml`, folder), 'utf8'));
-  if ('errors' in parsed) throw new Error(JSON.stringify(parsed.errors));
-  return policyWith(parsed.document);
-}
 
 const engineering = factsWith({ task: { id: 't', type: 'engineering', status: 'in_progress', assigneeIds: ['agent-1'] } });
 const docs = factsWith({ task: { id: 't', type: 'docs', status: 'in_progress', assigneeIds: ['agent-1'] } });

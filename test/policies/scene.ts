@@ -27,6 +27,11 @@ export function policyWith(patch: unknown): Policy {
   return compiled.policy;
 }
 
+/** The shipped policy with one of the profiles over it. */
+export function profile(name: string): Policy {
+  return policyWith(parseOrThrow(readFileSync(new URL(`../../policies/profiles/${name}.yaml`, import.meta.url), 'utf8')));
+}
+
 /** A deep partial: what a test wants to differ. */
 type Change<T> = {
   [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : T[K] extends object | null ? Change<NonNullable<T[K]>> | null : T[K];

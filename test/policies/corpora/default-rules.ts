@@ -1,47 +1,24 @@
 /**
- * The lists that the shipped policy has, compiled: the corpora beside this file are written for them. The workspace is
- * `/workspace`, and nothing is known about links or names unless a case says so.
+ * The lists of the shipped policy for commands and files, compiled: the corpora beside this file are written for them. The
+ * workspace is `/workspace`, and nothing is known about links or names unless a case says so.
  */
 
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
 import { compileFileRules } from '../../../policies/filesystem.ts';
 import { compileNetworkRules } from '../../../policies/network.ts';
 import { compileShellRules, readShell, type ShellContext, type ShellReading } from '../../../policies/shell.ts';
 
-export const DEFAULT_SHELL = [
-  'ls',
-  'pwd',
-  'cat',
-  'head',
-  'tail',
-  'grep',
-  'find',
-  'git status',
-  'git diff',
-  'git log',
-  'git checkout -b',
-  'git add',
-  'git commit',
-  'npm test',
-  'npm run lint',
-  'pnpm test',
-  'pnpm lint',
-  'yarn test',
-  'yarn lint',
-  'vitest',
-  'pytest',
-  'python -m pytest',
-  'eslint',
-  'node scripts/',
-  'python scripts/',
-] as const;
+const shipped = parse(readFileSync(new URL('../../../policies/default.yaml', import.meta.url), 'utf8')) as {
+  allowlists: { shell: string[]; filesystem: { read: string[]; write: string[]; writeBlocked: string[] } };
+};
 
-export const DEFAULT_NETWORK = ['github.com', '*.github.com', '*.githubusercontent.com', 'registry.npmjs.org', 'docs.python.org'] as const;
+/** The hosts that the corpora take for listed: with a wildcard, which the shipped list has none of. */
+const HOSTS = ['github.com', '*.github.com', '*.githubusercontent.com', 'registry.npmjs.org', 'docs.python.org'];
 
-export const FILE_RULES = rulesOf(
-  compileFileRules({ read: ['**'], write: ['output/**', 'docs/**', 'memory/**'], writeBlocked: ['config/**'] }),
-);
-export const NETWORK_RULES = rulesOf(compileNetworkRules(DEFAULT_NETWORK));
-export const SHELL_RULES = rulesOf(compileShellRules(DEFAULT_SHELL));
+export const FILE_RULES = rulesOf(compileFileRules(shipped.allowlists.filesystem));
+export const NETWORK_RULES = rulesOf(compileNetworkRules(HOSTS));
+export const SHELL_RULES = rulesOf(compileShellRules(shipped.allowlists.shell));
 
 export const SHELL_CONTEXT: ShellContext = {
   cwd: null,
