@@ -12,6 +12,7 @@ import { recordChanges, touch } from './changes.ts';
 import type { ActivityType, Agent, AgentCreate, AgentUpdate } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { AgentsTable } from './db/schema.ts';
+import { decodeCursor, encodeCursor } from './paging.ts';
 import type { ActivePolicy } from './policies.ts';
 import { notFound, Refusal } from './problem.ts';
 import type { Tasks } from './tasks.ts';
@@ -38,10 +39,34 @@ interface Dependencies {
 }
 
 export function createAgents({ db, clock, auth, tasks, activePolicy, published, alerts, withdrawHeld, abortRuns }: Dependencies) {
-  async function list(filter: { status?: Agent['status'] | undefined }): Promise<Agent[]> {
-    let query = db.selectFrom('agents').selectAll().where('removed_at', 'is', null).orderBy('name').limit(1000);
+  /** By name. */
+  async function list(filter: {
+    status?: Agent['status'] | undefined;
+    limit: number;
+    cursor?: string | undefined;
+  }): Promise<{ items: Agent[]; nextCursor: string | null }> {
+    let query = db
+      .selectFrom('agents')
+      .selectAll()
+      .where('removed_at', 'is', null)
+      .orderBy('name')
+      .limit(filter.limit + 1);
     if (filter.status) query = query.where('status', '=', filter.status);
-    return view((await query.execute()) as AgentRow[]);
+    if (filter.cursor) query = query.where('name', '>', decodeCursor(filter.cursor, ['string'])[0]);
+    const rows = (await query.execute()) as AgentRow[];
+    const page = rows.slice(0, filter.limit);
+    const last = page.at(-1);
+    return { items: await view(page), nextCursor: rows.length > filter.limit && last ? encodeCursor([last.name]) : null };
+  }
+
+  /** How many there are, and how many of them are active. */
+  async function count(): Promise<{ all: number; active: number }> {
+    const row = await db
+      .selectFrom('agents')
+      .select((eb) => [eb.fn.countAll<number>().as('all'), eb.fn.countAll<number>().filterWhere('status', '=', 'active').as('active')])
+      .where('removed_at', 'is', null)
+      .executeTakeFirstOrThrow();
+    return { all: Number(row.all), active: Number(row.active) };
   }
 
   async function get(id: string): Promise<Agent> {
@@ -357,6 +382,15 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
         .executeTakeFirst();
       if (taken) throw new Refusal(409, 'NAME_TAKEN', `An agent named "${input.name}" exists already.`);
     }
+    if (input.currentTaskId) {
+      const task = await tx
+        .selectFrom('tasks')
+        .select('id')
+        .where('id', '=', input.currentTaskId)
+        .where('removed_at', 'is', null)
+        .executeTakeFirst();
+      if (!task) throw new Refusal(400, 'UNKNOWN_TASK', `There is no task with the id "${input.currentTaskId}".`);
+    }
     if (input.gatewayId) {
       const gateway = await tx
         .selectFrom('gateways')
@@ -441,6 +475,7 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
 
   return {
     list,
+    count,
     get,
     find,
     create,

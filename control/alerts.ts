@@ -76,10 +76,8 @@ export function createAlerts({ db, clock, published }: { db: Db; clock: () => nu
       .limit(filter.limit + 1);
     if (filter.resolved !== undefined) query = query.where('resolved_at', filter.resolved ? 'is not' : 'is', null);
     if (filter.cursor) {
-      const [at, id] = decodeCursor(filter.cursor);
-      query = query.where((eb) =>
-        eb.or([eb('created_at', '<', Number(at)), eb.and([eb('created_at', '=', Number(at)), eb('id', '<', String(id))])]),
-      );
+      const [at, id] = decodeCursor(filter.cursor, ['number', 'string']);
+      query = query.where((eb) => eb.or([eb('created_at', '<', at), eb.and([eb('created_at', '=', at), eb('id', '<', id)])]));
     }
     const rows = await query.execute();
     const page = rows.slice(0, filter.limit);

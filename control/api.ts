@@ -68,11 +68,11 @@ export function createApi(services: Services): Api {
   const app: Api = new OpenAPIHono<ApiEnv>();
   app.use('*', requestId, secureHeaders(), limitBodies());
   app.onError((error, context) => answerError(error, context, services));
-  app.notFound((context) =>
-    problem(context, 404, 'NOT_FOUND', `There is no ${context.req.method} ${context.req.path}. The API is described at /api/docs.`),
-  );
-
   sessionRoutes(app, services);
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
+  app.openAPIRegistry.registerComponent('securitySchemes', 'session', { type: 'apiKey', in: 'cookie', name: COOKIE });
+
+  app.use('*', authenticate(services.auth), protectFromForgery, bindBeforeAnswering(services), idempotent(services));
   app.get('/openapi.json', (context) =>
     context.json(
       app.getOpenAPI31Document({
@@ -82,15 +82,22 @@ export function createApi(services: Services): Api {
       }),
     ),
   );
-  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
-  app.openAPIRegistry.registerComponent('securitySchemes', 'session', { type: 'apiKey', in: 'cookie', name: COOKIE });
-
-  app.use('*', authenticate(services.auth), protectFromForgery, bindBeforeAnswering(services), idempotent(services));
   app.get('/events', (context) => {
     const principal = context.get('principal');
     if (principal.kind !== 'human') throw new Refusal(403, 'HUMANS_ONLY', 'The event stream is for people.');
     const lastEventId = context.req.header('last-event-id') ?? context.req.query('lastEventId');
     return eventStream(services, () => principalOf(context, services.auth), lastEventId);
+  });
+  app.openAPIRegistry.registerPath({
+    method: 'get',
+    path: '/api/events',
+    tags: ['record'],
+    summary: 'What changes, as server-sent events; resumes with Last-Event-ID',
+    description: 'Role: viewer.',
+    security: [{ bearer: [] }, { session: [] }],
+    responses: {
+      200: { description: 'Events "change", "beat" and "reset"', content: { 'text/event-stream': { schema: { type: 'string' } } } },
+    },
   });
   agentRoutes(app, services.agents);
   taskRoutes(app, services.tasks);
@@ -140,6 +147,20 @@ function sessionRoutes(app: Api, { auth }: Services): void {
     summary: 'Sign in; sets the session cookie',
     request: { body: { content: { 'application/json': { schema: SessionCreateSchema } } } },
     responses: { 201: { description: 'Signed in', content: { 'application/json': { schema: SessionSchema } } } },
+  });
+  app.openAPIRegistry.registerPath({
+    method: 'get',
+    path: '/api/session',
+    tags: ['session'],
+    summary: 'Who is signed in',
+    responses: { 200: { description: 'The session', content: { 'application/json': { schema: SessionSchema } } } },
+  });
+  app.openAPIRegistry.registerPath({
+    method: 'delete',
+    path: '/api/session',
+    tags: ['session'],
+    summary: 'Sign out',
+    responses: { 204: { description: 'Signed out' } },
   });
 }
 
@@ -204,7 +225,8 @@ function idempotent({ db, clock, keys }: Services): MiddlewareHandler<ApiEnv> {
     if (key.length === 0 || key.length > 200) throw new Refusal(400, 'BAD_IDEMPOTENCY_KEY', 'Idempotency-Key takes 1 to 200 characters.');
     const principal = context.get('principal');
     const who = `${principal.kind}:${principal.id}`;
-    const route = context.req.path;
+    // Hashed: a path can be longer than an index takes.
+    const route = hash('sha256', context.req.path);
     const requestHash = hash('sha256', await context.req.text());
     const now = clock();
     await db
@@ -269,8 +291,17 @@ function limitBodies(): MiddlewareHandler<ApiEnv> {
   return (context, next) => (context.req.path.endsWith('/policies/simulate') ? simulate : usual)(context, next);
 }
 
-function answerError(error: Error, context: Context<ApiEnv>, { log }: Services): Response {
+/** The answer where there is nothing by this method and path. */
+export function answerNotFound(context: Context): Response {
+  const what = `${context.req.method} ${context.req.path.slice(0, 200)}`;
+  return problem(context, 404, 'NOT_FOUND', `There is no ${what} here. The API is described at /api/docs.`);
+}
+
+/** The answer to what was thrown: a refusal as it says, anything else without details. */
+export function answerError(error: Error, context: Context, { log }: Pick<Services, 'log'>): Response {
   if (error instanceof Refusal) return problem(context, error.status, error.code, error.message, error.extra);
+  // The client went away in the middle of its body: nobody hears the answer, and nothing broke.
+  if (context.req.raw.signal.aborted) return problem(context, 400, 'ABORTED', 'The client went away in the middle of its request.');
   if (error instanceof HTTPException)
     return problem(context, error.status as 400, 'BAD_REQUEST', error.message || 'The request cannot be read.');
   log.error({ err: error, requestId: context.get('requestId'), path: context.req.path }, 'request failed');
@@ -284,7 +315,7 @@ function problem(context: Context, status: number, code: string, detail: string,
     status,
     detail,
     code,
-    requestId: context.get('requestId') as string,
+    ...(context.get('requestId') && { requestId: context.get('requestId') as string }),
     ...extra,
   };
   return context.newResponse(JSON.stringify(body), status as 400, { 'content-type': 'application/problem+json' });

@@ -9,7 +9,7 @@ import { type JsonObject, redact, usdFromMicros } from '../policies/index.ts';
 import type { Alerts } from './alerts.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { recordChanges, touch } from './changes.ts';
-import type { Approval, ApprovalStatus, CallFacts, HeldCall, HoldRequest, HoldState, Preview } from './contract.ts';
+import type { Approval, ApprovalStatus, CallFacts, HeldCall, HoldRequest, HoldState, Preview, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { ApprovalsTable } from './db/schema.ts';
 import { carryEdit } from './edit.ts';
@@ -83,7 +83,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
               type: 'approval_requested' as const,
               agentId: call.agentId,
               taskId: call.taskId,
-              summary: `Waits for approval: ${request.summary}`,
+              summary: `Waits for approval: ${call.tool} ${request.summary}`,
               details: { approvalId: approval.id, risk: request.judged.risk, tool: call.tool },
             },
           }),
@@ -122,7 +122,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         cwd: call.cwd,
         workspace: call.workspace,
         risk: judged.risk === 'red' ? 'red' : 'yellow',
-        summary: request.summary,
+        summary: `${call.tool} ${request.summary}`.trim(),
         reasons: json(judged.reasons),
         preview: json(request.preview),
         digest: call.digest,
@@ -298,7 +298,10 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
       if (!held) throw notFound('held call', callId);
       await withdrawCalls(tx, [callId], reason, now);
       const row = await lockRow(tx, held.approval_id);
-      if (row.status === 'pending' && !(await hasLiveCalls(tx, row.id))) await withdrawRow(tx, row, reason, now);
+      if (row.status === 'pending' && !(await hasLiveCalls(tx, row.id))) {
+        await withdrawRow(tx, row, reason, now);
+        if (row.task_id) await tasks.giveUpHold(tx, row.task_id, `approval ${row.number} was withdrawn: ${reason}`);
+      }
       return stateOf(await rowOf(tx, held.approval_id), callId);
     });
     published();
@@ -497,11 +500,16 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
 
   /** A held call in full, for the proxy that takes up its wait; null where there is none. */
   async function held(callId: string): Promise<HeldCall | null> {
-    const row = await db.selectFrom('held_calls').selectAll().where('id', '=', callId).executeTakeFirst();
+    const row = await db
+      .selectFrom('held_calls')
+      .leftJoin('tool_calls', 'tool_calls.id', 'held_calls.id')
+      .select(['held_calls.approval_id', 'held_calls.call', 'held_calls.sealed', 'tool_calls.status', 'tool_calls.reasons'])
+      .where('held_calls.id', '=', callId)
+      .executeTakeFirst();
     if (!row) return null;
     const state = stateOf(await rowOf(db, row.approval_id), callId);
-    const original = row.sealed === '' ? {} : (JSON.parse(keys.open(row.sealed, `held:${callId}`)) as JsonObject);
-    return { call: row.call as CallFacts, arguments: original, state };
+    const original = row.sealed === '' ? null : (JSON.parse(keys.open(row.sealed, `held:${callId}`)) as JsonObject);
+    return { call: row.call as CallFacts, arguments: original, state, end: endOf(row.status, (row.reasons ?? []) as Approval['reasons']) };
   }
 
   async function state(approvalId: string, callId: string): Promise<HoldState> {
@@ -523,7 +531,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     if (filter.status) query = query.where('status', '=', filter.status);
     if (filter.agentId) query = query.where('agent_id', '=', filter.agentId);
     if (filter.taskId) query = query.where('task_id', '=', filter.taskId);
-    if (filter.cursor) query = query.where('number', '<', Number(decodeCursor(filter.cursor)[0]));
+    if (filter.cursor) query = query.where('number', '<', decodeCursor(filter.cursor, ['number'])[0]);
     const rows = (await query.execute()) as ApprovalRow[];
     const page = rows.slice(0, filter.limit);
     const last = page.at(-1);
@@ -808,6 +816,27 @@ async function upsertCallRow(tx: Tx, request: HoldRequest, approvalId: string, n
     })
     .onConflict((conflict) => conflict.column('id').doUpdateSet({ approval_id: approvalId, held_at: now }))
     .execute();
+}
+
+/** A call whose record has ended is over, whatever its approval says: it ran, was refused, or was taken back. */
+function endOf(status: ToolCallView['status'] | null, reasons: Approval['reasons']): HeldCall['end'] {
+  switch (status) {
+    case null:
+    case 'needs_approval':
+    case 'running':
+      return null;
+    case 'success':
+    case 'failed':
+    case 'unknown':
+      return { ran: true, reasons: [] };
+    case 'blocked':
+      return { ran: false, reasons };
+    case 'withdrawn':
+      return {
+        ran: false,
+        reasons: [{ code: 'APPROVAL_INVALID', message: 'The call was withdrawn.', policyPath: 'builtin.admission' }, ...reasons],
+      };
+  }
 }
 
 function outcomeFrom(status: string | undefined): Approval['outcome'] {

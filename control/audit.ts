@@ -5,6 +5,7 @@
  */
 import { hash } from 'node:crypto';
 import { canonicalJson, type JsonObject } from '../policies/index.ts';
+import { storableJson } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 
 /** Who did something, always from the credential and never from a field that the caller sent. */
@@ -51,7 +52,8 @@ export async function appendAudit(tx: Tx, entries: readonly AuditEntry[]): Promi
   const head = await tx.selectFrom('audit_head').select(['seq', 'hash']).where('id', '=', 1).forUpdate().executeTakeFirstOrThrow();
   let { seq, hash: previous } = head;
   const rows = entries.map((entry) => {
-    const detailsText = canonicalJson(entry.details);
+    // Hashed as the database will give them back.
+    const details = JSON.parse(storableJson(JSON.stringify(entry.details))) as JsonObject;
     const row: ChainedRow = {
       seq: ++seq,
       at: entry.at,
@@ -60,11 +62,11 @@ export async function appendAudit(tx: Tx, entries: readonly AuditEntry[]): Promi
       action: entry.action,
       subject_type: entry.subjectType,
       subject_id: entry.subjectId,
-      details_hash: hash('sha256', detailsText),
+      details_hash: hash('sha256', canonicalJson(details)),
       prev_hash: previous,
     };
     previous = hashRow(row);
-    return { ...row, details: entry.details, hash: previous };
+    return { ...row, details, hash: previous };
   });
   await insertRows(tx, rows);
   await tx.updateTable('audit_head').set({ seq, hash: previous }).where('id', '=', 1).execute();
@@ -75,24 +77,45 @@ export async function appendAudit(tx: Tx, entries: readonly AuditEntry[]): Promi
  * @returns the number of rows and the head, or the first row at which the chain breaks and why.
  */
 export async function verifyAudit(db: Db): Promise<{ ok: true; rows: number; head: string } | { ok: false; seq: number; why: string }> {
-  let expectedSeq = 0;
+  // One statement, so one moment: what is appended while we read comes after it.
+  const head = await db
+    .selectFrom('audit_head')
+    .select([
+      'seq',
+      'hash',
+      (eb) =>
+        eb
+          .selectFrom('audit_log')
+          .select((inner) => inner.fn.max('seq').as('last'))
+          .as('last'),
+    ])
+    .where('id', '=', 1)
+    .executeTakeFirstOrThrow();
+  let verified = 0;
   let previous = '0'.repeat(64);
-  for (;;) {
-    const page = await db.selectFrom('audit_log').selectAll().where('seq', '>', expectedSeq).orderBy('seq').limit(1000).execute();
+  while (verified < head.seq) {
+    const page = await db
+      .selectFrom('audit_log')
+      .selectAll()
+      .where('seq', '>', verified)
+      .where('seq', '<=', head.seq)
+      .orderBy('seq')
+      .limit(1000)
+      .execute();
+    if (page.length === 0) return { ok: false, seq: verified + 1, why: 'rows at the end are missing' };
     for (const row of page) {
-      expectedSeq++;
-      if (row.seq !== expectedSeq) return { ok: false, seq: expectedSeq, why: 'a row is missing' };
+      if (row.seq !== verified + 1) return { ok: false, seq: verified + 1, why: 'a row is missing' };
       if (row.prev_hash !== previous) return { ok: false, seq: row.seq, why: 'it does not follow the row before it' };
       if (hash('sha256', canonicalJson(row.details as JsonObject)) !== row.details_hash)
         return { ok: false, seq: row.seq, why: 'its details were changed' };
       if (hashRow(row) !== row.hash) return { ok: false, seq: row.seq, why: 'its fields were changed' };
       previous = row.hash;
+      verified = row.seq;
     }
-    if (page.length < 1000) break;
   }
-  const head = await db.selectFrom('audit_head').select(['seq', 'hash']).where('id', '=', 1).executeTakeFirstOrThrow();
-  if (head.seq !== expectedSeq || head.hash !== previous) return { ok: false, seq: expectedSeq + 1, why: 'rows at the end are missing' };
-  return { ok: true, rows: expectedSeq, head: previous };
+  if (previous !== head.hash) return { ok: false, seq: head.seq, why: 'the head of the chain was changed' };
+  if ((head.last ?? 0) > head.seq) return { ok: false, seq: head.seq + 1, why: 'it was added behind the end of the chain' };
+  return { ok: true, rows: verified, head: previous };
 }
 
 function hashRow(row: ChainedRow): string {

@@ -270,7 +270,7 @@ function readIfThere(file: string): string | null {
 }
 
 /** The operator behind the printed link: the first administrator, created at first start. */
-export async function firstAdministrator(db: Db, now: number): Promise<string> {
+async function firstAdministrator(db: Db, now: number): Promise<string> {
   const existing = await db
     .selectFrom('operators')
     .select('id')

@@ -31,12 +31,9 @@ export function createCalls({ db }: { db: Db }) {
     if (filter.status) query = query.where('tool_calls.status', '=', filter.status);
     if (filter.verdict) query = query.where('tool_calls.verdict', '=', filter.verdict);
     if (filter.cursor) {
-      const [at, id] = decodeCursor(filter.cursor);
+      const [at, id] = decodeCursor(filter.cursor, ['number', 'string']);
       query = query.where((eb) =>
-        eb.or([
-          eb('tool_calls.created_at', '<', Number(at)),
-          eb.and([eb('tool_calls.created_at', '=', Number(at)), eb('tool_calls.id', '<', String(id))]),
-        ]),
+        eb.or([eb('tool_calls.created_at', '<', at), eb.and([eb('tool_calls.created_at', '=', at), eb('tool_calls.id', '<', id)])]),
       );
     }
     const rows = await query.execute();
@@ -106,10 +103,8 @@ export function createCalls({ db }: { db: Db }) {
     if (filter.agentId) query = query.where('agent_id', '=', filter.agentId);
     if (filter.taskId) query = query.where('task_id', '=', filter.taskId);
     if (filter.cursor) {
-      const [at, id] = decodeCursor(filter.cursor);
-      query = query.where((eb) =>
-        eb.or([eb('started_at', '<', Number(at)), eb.and([eb('started_at', '=', Number(at)), eb('id', '<', String(id))])]),
-      );
+      const [at, id] = decodeCursor(filter.cursor, ['number', 'string']);
+      query = query.where((eb) => eb.or([eb('started_at', '<', at), eb.and([eb('started_at', '=', at), eb('id', '<', id)])]));
     }
     const rows = await query.execute();
     const page = rows.slice(0, filter.limit);
@@ -137,7 +132,7 @@ export function createCalls({ db }: { db: Db }) {
     if (filter.agentId) query = query.where('agent_id', '=', filter.agentId);
     if (filter.taskId) query = query.where('task_id', '=', filter.taskId);
     if (filter.type) query = query.where('type', '=', filter.type);
-    if (filter.cursor) query = query.where('id', '<', Number(decodeCursor(filter.cursor)[0]));
+    if (filter.cursor) query = query.where('id', '<', decodeCursor(filter.cursor, ['number'])[0]);
     const rows = await query.execute();
     const page = rows.slice(0, filter.limit);
     const last = page.at(-1);

@@ -4,6 +4,7 @@
  * Unknown input is parsed with these schemas once, at the edge; behind it the types are trusted.
  */
 import { z } from 'zod';
+import { microsFromUsd } from '../policies/budget.ts';
 import {
   ACTORS,
   AGENT_STATUSES,
@@ -22,19 +23,42 @@ import {
 
 /* ---------------------------------------------------------------- shared parts */
 
+/**
+ * Whether a text can be stored as it is: PostgreSQL has no NUL in a text, and no lone surrogate in JSON. Names and ids with one are
+ * refused where they come in; what an agent or a tool said is stored with {@link storable}.
+ */
+export function isStorable(text: string): boolean {
+  return !text.includes('\0') && text.isWellFormed();
+}
+
+/** The text as it can be stored: NUL becomes its picture, half a surrogate pair the replacement character. */
+export function storable(text: string): string {
+  return text.replaceAll('\0', '\u2400').toWellFormed();
+}
+
+/** The same for the JSON text of a value, where both can only stand escaped. @param text made by JSON.stringify. */
+export function storableJson(text: string): string {
+  if (!text.includes('\\u')) return text;
+  return text.replaceAll(/(\\+)u(0000|d[89a-f][0-9a-f]{2})/g, (found, backslashes: string, code: string) =>
+    backslashes.length % 2 === 0 ? found : backslashes.slice(1) + (code === '0000' ? '\u2400' : '\ufffd'),
+  );
+}
+
 /** Milliseconds since 1970-01-01 UTC. */
 const EpochMs = z.number().int().nonnegative();
 /** USD with at most six decimals; stored as whole micro-dollars. */
 const Usd = z.number();
 const Id = z.string().min(1).max(128);
 const Text = (max: number) => z.string().max(max);
+/** An amount that somebody sets: exact in micro-dollars, or refused. */
+const UsdGiven = Usd.min(0).max(1_000_000).refine(isWholeMicros, { message: 'must be an amount in USD with at most six decimals' });
 const JsonRecord = z.record(z.string(), z.unknown());
 
 export const ROLES = ['viewer', 'approver', 'operator', 'admin'] as const;
 /** Each role may do what the ones before it may (SPEC 8.1). */
 export type Role = (typeof ROLES)[number];
 
-export const ReasonSchema = z
+const ReasonSchema = z
   .object({ code: z.enum(REASON_CODES), message: z.string(), policyPath: z.string() })
   .meta({ id: 'Reason', description: 'Why a call was judged as it was: stable code, one sentence, the policy line it came from.' });
 
@@ -96,9 +120,7 @@ export const AgentSchema = z
   .meta({ id: 'Agent' });
 export type Agent = z.infer<typeof AgentSchema>;
 
-const Budgets = z
-  .object({ dailyCap: Usd.min(0).max(1_000_000).nullable().optional(), perRunCap: Usd.min(0).max(1_000_000).nullable().optional() })
-  .strict();
+const Budgets = z.object({ dailyCap: UsdGiven.nullable().optional(), perRunCap: UsdGiven.nullable().optional() }).strict();
 const AgentFields = {
   name: Text(120).min(1),
   sessionKey: Text(512).nullable(),
@@ -138,7 +160,7 @@ export const NewTokenSchema = z
   .object({ id: Id, token: z.string() })
   .meta({ id: 'NewToken', description: 'The secret is shown this once.' });
 
-export const LINK_STATES = ['none', 'connecting', 'connected', 'unauthorized', 'down'] as const;
+const LINK_STATES = ['none', 'connecting', 'connected', 'unauthorized', 'down'] as const;
 export const GatewaySchema = z
   .object({
     id: Id,
@@ -218,7 +240,7 @@ const TaskFields = {
   threadRef: Text(512).nullable(),
   sessionKey: Text(512).nullable(),
   dependsOn: z.array(Id).max(200),
-  budget: Usd.min(0).max(1_000_000).nullable(),
+  budget: UsdGiven.nullable(),
   workPlan: Text(100_000).nullable(),
   deliverable: Text(200_000).nullable(),
   deliverableMakesClaims: z.boolean(),
@@ -266,13 +288,15 @@ export const TransitionRuleSchema = z
 export const APPROVAL_STATUSES = ['pending', 'approved', 'denied', 'expired', 'withdrawn'] as const;
 export type ApprovalStatus = (typeof APPROVAL_STATUSES)[number];
 
+/** Parts of a reading that policies/model.ts describes; the OpenAPI document says no more of them than that they are there. */
+const Reading = <T>(): z.ZodType<T> => z.any();
 /** What the card shows of a call: how it was read. Texts are redacted. */
 export const PreviewSchema = z
   .object({
     mappedTool: z.string(),
-    commands: z.array(z.custom<CommandReading>()),
-    paths: z.array(z.custom<PathReading>()),
-    hosts: z.array(z.custom<HostReading>()),
+    commands: z.array(Reading<CommandReading>()),
+    paths: z.array(Reading<PathReading>()),
+    hosts: z.array(Reading<HostReading>()),
   })
   .meta({ id: 'Preview' });
 export type Preview = z.infer<typeof PreviewSchema>;
@@ -617,6 +641,8 @@ export interface BeatEvent {
 
 /* ---------------------------------------------------------------- the gate (SPEC 3.1), spoken by the proxy */
 
+/** A name or an id: stored as it came. */
+const Word = (max: number) => Text(max).refine(isStorable, { message: 'must not contain NUL or half a surrogate pair' });
 /** Any value that came out of JSON.parse; its depth and size were bounded when the body was read. */
 const JsonValue = z.custom<Json>((value) => value !== undefined);
 const JsonObjectValue = z.custom<JsonObject>((value) => typeof value === 'object' && value !== null && !Array.isArray(value), {
@@ -625,21 +651,20 @@ const JsonObjectValue = z.custom<JsonObject>((value) => typeof value === 'object
 
 export const GateCallSchema = z
   .object({
-    tool: Text(256).min(1),
+    tool: Word(256).min(1),
     arguments: JsonObjectValue,
-    callId: Text(512).min(1).optional(),
-    agentId: Text(256).min(1).optional(),
-    sessionKey: Text(512).optional(),
-    runId: Text(256).optional(),
-    taskId: Text(128).optional(),
-    cwd: Text(4096).optional(),
-    workspace: Text(4096).optional(),
-    toolKind: Text(64).optional(),
-    traceId: Text(128).optional(),
+    callId: Word(512).min(1).optional(),
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    runId: Word(256).optional(),
+    taskId: Word(128).optional(),
+    cwd: Word(4096).optional(),
+    workspace: Word(4096).optional(),
+    toolKind: Word(64).optional(),
+    traceId: Word(128).optional(),
   })
   .strict()
   .meta({ id: 'GateCall' });
-export type GateCall = z.infer<typeof GateCallSchema>;
 
 export interface GateReason {
   code: string;
@@ -666,7 +691,8 @@ export const GateOutcomeSchema = z
   .object({
     status: z.enum(['success', 'failed']),
     output: JsonValue.optional(),
-    error: Text(65_536).optional(),
+    /** Cut to what a record keeps, as the output is. */
+    error: z.string().optional(),
     durationMs: z.number().nonnegative().max(31_536_000_000),
     usage: z
       .object({ costUsd: z.number().nonnegative().max(1_000_000).optional() })
@@ -675,14 +701,13 @@ export const GateOutcomeSchema = z
   })
   .strict()
   .meta({ id: 'GateOutcome' });
-export type GateOutcome = z.infer<typeof GateOutcomeSchema>;
 
 export const RunCheckSchema = z
   .object({
-    agentId: Text(256).min(1).optional(),
-    sessionKey: Text(512).optional(),
-    runId: Text(256).optional(),
-    taskId: Text(128).optional(),
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    runId: Word(256).optional(),
+    taskId: Word(128).optional(),
   })
   .strict();
 export interface RunCheckAnswer {
@@ -693,13 +718,12 @@ export interface RunCheckAnswer {
 
 export const HeartbeatSchema = z
   .object({
-    pluginVersion: Text(64),
-    openclawVersion: Text(64).optional(),
-    agents: z.array(Text(256)).max(1000).optional(),
+    pluginVersion: Word(64),
+    openclawVersion: Word(64).optional(),
+    agents: z.array(Word(256)).max(1000).optional(),
     sessions: z.number().int().nonnegative().optional(),
   })
   .strict();
-export type Heartbeat = z.infer<typeof HeartbeatSchema>;
 
 /* ---------------------------------------------------------------- between a proxy and control (/internal/v1, cluster secret) */
 
@@ -748,6 +772,8 @@ export interface PolicyPicture {
   id: string;
   version: string;
   document: unknown;
+  /** Folders of control's own data and keys, which no call may touch. */
+  gateRoots: readonly string[];
 }
 
 /** An approval as a proxy needs it: to answer a waiting call and to judge it again. */
@@ -774,9 +800,11 @@ export interface HoldState {
 /** A held call in full, so that any proxy can take up its wait. */
 export interface HeldCall {
   call: CallFacts;
-  /** The caller's own arguments, as judged. Kept encrypted at control until hold and grant have ended. */
-  arguments: JsonObject;
+  /** The caller's own arguments, as judged. Kept encrypted at control until hold and grant have ended; null from then on. */
+  arguments: JsonObject | null;
   state: HoldState;
+  /** How the call ended, if it has: whether it ran, and where it did not, why. Whatever its approval says, it never runs (again). */
+  end: { ran: boolean; reasons: readonly GateReason[] } | null;
 }
 
 /** Everything a record says of a call apart from its arguments. Times are epoch milliseconds, money micro-dollars. */
@@ -881,6 +909,9 @@ export interface KnownCall {
   risk: (typeof RISKS)[number];
   reasons: readonly GateReason[];
   approval: { id: string; number: number } | null;
+  /** What a running call was told to run in place of its own arguments. */
+  editedArguments: JsonObject | null;
+  waitingUntil: number | null;
   estimatedCost: number;
   at: number;
 }
@@ -923,4 +954,13 @@ export interface StopAcknowledgement {
   at: number;
   lastAdmittedAt: number | null;
   agents: readonly { id: string; lastAdmittedAt: number | null; withdrawnCalls: number }[];
+}
+
+function isWholeMicros(usd: number): boolean {
+  try {
+    microsFromUsd(usd);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -19,6 +19,8 @@ import type { Tasks } from './tasks.ts';
 
 export type Emergency = ReturnType<typeof createEmergency>;
 
+/** How often a stop that the database did not take is tried again. */
+const MAKE_GOOD_MS = 1_000;
 /** How long the receipt waits for the proxies' answers; a proxy that has not answered refuses by itself once its snapshot is stale. */
 const ACKNOWLEDGE_MS = 1_000;
 
@@ -103,8 +105,18 @@ export function createEmergency({
    * Refuses nothing and never waits for the database before the proxies have been told.
    */
   async function pressStop(actor: Actor, reason: string | null): Promise<StopReceipt> {
+    if (pressing) return pressing;
+    pressing = stopEverything(actor, reason).finally(() => {
+      pressing = null;
+    });
+    return pressing;
+  }
+  /** The press that is under way: who presses meanwhile gets its receipt. */
+  let pressing: Promise<StopReceipt> | null = null;
+
+  async function stopEverything(actor: Actor, reason: string | null): Promise<StopReceipt> {
     if (stop) {
-      const existing = (await state()).receipt;
+      const existing = (await state().catch(() => null))?.receipt;
       if (existing) return existing;
     }
     const note: StopNote = stop ?? { stopId: randomUUID(), at: clock(), by: actor.name, reason };
@@ -112,10 +124,18 @@ export function createEmergency({
     stop = note;
     const collected = collect(note.stopId, expected);
     push();
-    writeNote(file, note);
-
-    const recorded = db.transaction().execute((tx) => recordStop(tx, actor, note));
-    recorded.catch(() => {}); // awaited below; a dead database must not be an unhandled rejection meanwhile
+    // One of the two is enough for the stop to outlive us; without the database it is made good when that is back.
+    const isNoted = tryToWrite(file, note);
+    const recorded = db
+      .transaction()
+      .execute((tx) => recordStop(tx, actor, note))
+      .catch((error) => {
+        if (!isNoted)
+          throw new Error('everything is stopped, but neither file nor database could keep it: do not restart', { cause: error });
+        makeGoodLater();
+        return 0;
+      });
+    recorded.catch(() => {}); // awaited below; must not be an unhandled rejection meanwhile
     const [answers, sessions] = [await collected, await liveSessions()];
     const aborted = await Promise.all(
       [...sessions].map(async ([gatewayId, keys]) => {
@@ -147,9 +167,25 @@ export function createEmergency({
       .updateTable('system_state')
       .set({ receipt: json(receipt) })
       .where('id', '=', 1)
-      .execute();
+      .where('stop_id', '=', note.stopId)
+      .execute()
+      .catch(() => {}); // the receipt is answered all the same
     published();
     return receipt;
+  }
+
+  /** Records a stop that the database did not take, as soon as it does. */
+  function makeGoodLater(): void {
+    const timer = setInterval(() => {
+      load().then(
+        () => {
+          clearInterval(timer);
+          published();
+        },
+        () => {},
+      );
+    }, MAKE_GOOD_MS);
+    timer.unref();
   }
 
   async function recordStop(tx: Tx, actor: Actor, note: StopNote): Promise<number> {
@@ -263,17 +299,36 @@ export function createEmergency({
   }
 
   async function perAgent(answers: readonly StopAcknowledgement[]): Promise<StopReceipt['agents']> {
-    const known = await agents.list({}).catch(() => []);
-    return known.map((agent) => {
-      const said = answers.flatMap((answer) => answer.agents.filter((entry) => entry.id === agent.id));
-      const times = said.flatMap((entry) => (entry.lastAdmittedAt === null ? [] : [entry.lastAdmittedAt]));
-      return {
-        id: agent.id,
-        name: agent.name,
-        lastAdmittedAt: times.length > 0 ? Math.max(...times) : agent.lastCallAt,
-        withdrawnCalls: said.reduce((sum, entry) => sum + entry.withdrawnCalls, 0),
-      };
-    });
+    const known = await agents.list({ limit: 1000 }).then(
+      (page) => page.items,
+      () => [], // a receipt without names is better than none
+    );
+    return Promise.all(
+      known.map(async (agent) => {
+        const said = answers.flatMap((answer) => answer.agents.filter((entry) => entry.id === agent.id));
+        const times = said.flatMap((entry) => (entry.lastAdmittedAt === null ? [] : [entry.lastAdmittedAt]));
+        return {
+          id: agent.id,
+          name: agent.name,
+          lastAdmittedAt: times.length > 0 ? Math.max(...times) : await lastStarted(agent.id),
+          withdrawnCalls: said.reduce((sum, entry) => sum + entry.withdrawnCalls, 0),
+        };
+      }),
+    );
+  }
+
+  /** When an agent's last call began, for one that no proxy has admitted since it was started. */
+  async function lastStarted(agentId: string): Promise<number | null> {
+    const row = await db
+      .selectFrom('tool_calls')
+      .select('started_at')
+      .where('agent_id', '=', agentId)
+      .where('started_at', 'is not', null)
+      .orderBy('created_at', 'desc')
+      .limit(1)
+      .executeTakeFirst()
+      .catch(() => undefined);
+    return row?.started_at ?? null;
   }
 
   /** Sessions with a run in the last hour, per gateway: what has to be aborted in OpenClaw. */
@@ -308,12 +363,17 @@ function readNote(file: string): StopNote | null {
   }
 }
 
-function writeNote(file: string, note: StopNote): void {
-  const fd = openSync(file, 'w', 0o600);
+function tryToWrite(file: string, note: StopNote): boolean {
   try {
-    writeSync(fd, JSON.stringify(note));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+    const fd = openSync(file, 'w', 0o600);
+    try {
+      writeSync(fd, JSON.stringify(note));
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    return true;
+  } catch {
+    return false;
   }
 }

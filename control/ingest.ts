@@ -104,14 +104,14 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
     await touch(tx, [...touched.values()]);
   }
 
-  /** Spend of ended calls, per cap that bound them; the day is that of the outcome. */
+  /** Spend of ended calls, per cap that bound them; the day is that on which it began, which is the one it was reserved under. */
   async function settleSpend(tx: Tx, rows: readonly EndedRow[]): Promise<void> {
     const sums = new Map<string, number>();
     const add = (scope: string, micros: number) => sums.set(scope, (sums.get(scope) ?? 0) + micros);
     const { today } = activePolicy();
     for (const row of rows) {
       if (!row.cost) continue;
-      const day = today(row.ended_at ?? clock());
+      const day = today(row.started_at ?? row.ended_at ?? clock());
       add(`agent-day:${row.agent_id}:${day}`, row.cost);
       add(`fleet-day:${day}`, row.cost);
       if (row.task_id) add(`task:${row.task_id}`, row.cost);
@@ -157,6 +157,7 @@ interface EndedRow {
   approval_id: string | null;
   status: ToolCallView['status'];
   cost: number | null;
+  started_at: number | null;
   ended_at: number | null;
 }
 
@@ -189,6 +190,9 @@ async function upsertCalls(tx: Tx, events: readonly CallEvent[]): Promise<void> 
       reasons = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.reasons else tool_calls.reasons end,
       input = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.input else tool_calls.input end,
       summary = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.summary else tool_calls.summary end,
+      estimated_cost = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.estimated_cost else tool_calls.estimated_cost end,
+      policy_version = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.policy_version else tool_calls.policy_version end,
+      facts = case when ${EXCLUDED_RANK} >= ${RANK} then excluded.facts else tool_calls.facts end,
       approval_id = coalesce(excluded.approval_id, tool_calls.approval_id),
       held_at = coalesce(tool_calls.held_at, excluded.held_at),
       started_at = coalesce(tool_calls.started_at, excluded.started_at),
@@ -247,7 +251,7 @@ async function endCalls(tx: Tx, events: readonly EndEvent[]): Promise<EndedRow[]
       duration double precision, cost bigint, ended_at bigint)
     where tool_calls.id = ended.id and tool_calls.status in ('running', 'needs_approval')
     returning tool_calls.id, tool_calls.agent_id, tool_calls.task_id, tool_calls.run_id, tool_calls.approval_id, tool_calls.status,
-      tool_calls.cost, tool_calls.ended_at
+      tool_calls.cost, tool_calls.started_at, tool_calls.ended_at
   `.execute(tx);
   return result.rows;
 }
@@ -355,7 +359,7 @@ async function feedDenials(tx: Tx, events: readonly CallEvent[], mark: (topic: s
         agent_id: call.agentId,
         actor_id: null,
         actor_type: 'system' as const,
-        summary: `Denied: ${summary}`,
+        summary: `Denied: ${call.tool} ${summary}`,
         details: json({ callId: call.id, tool: call.tool, risk: judged.risk, code: judged.reasons[0]?.code ?? null }),
       })),
     )

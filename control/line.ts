@@ -4,6 +4,7 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { Hono } from 'hono';
+import type { JsonObject } from '../policies/index.ts';
 import type { Approvals } from './approvals.ts';
 import { hashSecret } from './auth.ts';
 import type { Broadcast, OutboxRow } from './broadcast.ts';
@@ -26,6 +27,8 @@ import type { Keys } from './keys.ts';
 import type { Policies } from './policies.ts';
 
 const BEAT_MS = 1_000;
+/** Messages that wait for a proxy to read them. */
+const UNREAD_MAX = 5_000;
 /** Calls that a proxy learns of after a restart: all open ones, and those that ended within this time. */
 const KNOWN_MS = 60 * 60 * 1000;
 const KNOWN_MAX = 20_000;
@@ -51,8 +54,6 @@ interface Stream {
   owes: number;
   applied: number;
 }
-
-export type Line = ReturnType<typeof createLine>;
 
 export function createLine({ db, clock, keys, clusterSecret, broadcast, approvals, ingest, policies, log }: Dependencies) {
   const secretHash = Buffer.from(hashSecret(clusterSecret));
@@ -187,7 +188,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
 
   function policyPicture() {
     const { id, version, document } = policies.current();
-    return { id, version, document };
+    return { id, version, document, gateRoots: policies.gateRoots };
   }
 
   async function picture(): Promise<StreamMessage> {
@@ -214,7 +215,12 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
           proxyId,
           owes: 0,
           applied: 0,
-          send: (message) => (early ? early.push(message) : isOpen && write(message)),
+          send: (message) => {
+            if (early) early.push(message);
+            else if (isOpen && (controller.desiredSize ?? 0) > -UNREAD_MAX) write(message);
+            // A proxy that does not read must not fill our memory, nor hold up those who wait for it; it connects again.
+            else if (isOpen) stream.cut();
+          },
           cut: () => {
             leave();
             controller.close();
@@ -226,7 +232,10 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
         };
         // Joined before the picture is made: a change in between is sent after it, never lost.
         streams.add(stream);
-        const first = await picture();
+        const first = await picture().catch((error) => {
+          leave();
+          throw error;
+        });
         if (!isOpen) return;
         write(first);
         for (const message of early) write(message);
@@ -252,9 +261,13 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
       .selectFrom('tool_calls')
       .leftJoin('approvals', 'approvals.id', 'tool_calls.approval_id')
       .selectAll('tool_calls')
-      .select('approvals.number as approval_number')
+      .select(['approvals.number as approval_number', 'approvals.waiting_until', 'approvals.edited_sealed'])
       .where((eb) =>
         eb.or([eb('tool_calls.status', 'in', ['running', 'needs_approval']), eb('tool_calls.created_at', '>', clock() - KNOWN_MS)]),
+      )
+      // Open calls first: their money is reserved and their outcome is still to come, however old they are.
+      .orderBy((eb) =>
+        eb.case().when('tool_calls.status', '=', 'running').then(0).when('tool_calls.status', '=', 'needs_approval').then(1).else(2).end(),
       )
       .orderBy('tool_calls.created_at', 'desc')
       .limit(KNOWN_MAX)
@@ -277,8 +290,14 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
           risk: row.risk,
           reasons: row.reasons as KnownCall['reasons'],
           approval: row.approval_id === null ? null : { id: row.approval_id, number: row.approval_number ?? 0 },
+          editedArguments:
+            row.status === 'running' && row.edited_sealed !== null
+              ? (JSON.parse(keys.open(row.edited_sealed, `edit:${row.approval_id}`)) as JsonObject)
+              : null,
+          waitingUntil: row.waiting_until,
           estimatedCost: row.estimated_cost,
-          at: row.created_at,
+          // The day it counts for is the one on which it began.
+          at: row.started_at ?? row.created_at,
         }),
       ),
       spent: Object.fromEntries(spend.map((row) => [row.scope, row.micros])),

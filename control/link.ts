@@ -9,7 +9,7 @@ import { setTimeout as sleepFor } from 'node:timers/promises';
 import { z } from 'zod';
 
 /** `unauthorized`: the gateway does not take our token; tried again slowly, because a person has to mend it. */
-export type LinkStatus = 'connecting' | 'connected' | 'unauthorized' | 'down';
+type LinkStatus = 'connecting' | 'connected' | 'unauthorized' | 'down';
 
 export interface LinkState {
   state: LinkStatus;
@@ -22,7 +22,7 @@ export interface LinkState {
 }
 
 /** An agent as the gateway lists it. */
-export interface RosterAgent {
+interface RosterAgent {
   id: string;
   name: string | null;
   /** Absolute path, as OpenClaw resolves it. */
@@ -30,16 +30,16 @@ export interface RosterAgent {
 }
 
 /** `down`: not connected. `busy`: too many requests under way. `timeout`: no answer, the effect is unknown. `refused`: the gateway said no. */
-export type LinkProblem = 'down' | 'busy' | 'timeout' | 'refused';
-export type LinkResult<T> = { ok: true; value: T } | { ok: false; problem: LinkProblem; message: string };
+type LinkProblem = 'down' | 'busy' | 'timeout' | 'refused';
+type LinkResult<T> = { ok: true; value: T } | { ok: false; problem: LinkProblem; message: string };
 
-export interface LinkClock {
+interface LinkClock {
   now(): number;
   /** Ends early, without an error, when the signal fires. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-export interface LinkOptions {
+interface LinkOptions {
   /** `ws://` or `wss://` address of the gateway. */
   url: string;
   /** The gateway's operator token (`gateway.auth.token` of its configuration). */
@@ -71,7 +71,8 @@ const LIMITS = {
   pending: 256,
   messageChars: 64_000,
   retryMinMs: 500,
-  retryMaxMs: 30_000,
+  /** Short, because a gateway that is back without its plugin runs tools ungated, and only the link can tell. */
+  retryMaxMs: 5_000,
   /** A wrong token is not mended by trying often, and the gateway locks out who does. */
   unauthorizedRetryMs: 60_000,
   /** Where the gateway does not say how often it ticks. */
@@ -327,6 +328,7 @@ class Wire {
     const settled = new AbortController();
     this.#waiting.set(id, answered.resolve);
     this.#socket.send(JSON.stringify({ type: 'req', id, method, params }));
+    // Wakes when the time is up, and also when the connection is over.
     void this.#clock.sleep(timeoutMs, AbortSignal.any([settled.signal, this.ended])).then(() => answered.resolve(null));
     const answer = await answered.promise;
     settled.abort();
@@ -352,8 +354,6 @@ class Wire {
     this.#end.resolve(reason);
     this.#challenge.reject(new Error(reason));
     this.#over.abort();
-    for (const resolve of this.#waiting.values()) resolve(null);
-    this.#waiting.clear();
     this.#socket.onmessage = null;
     this.#socket.onerror = null;
     this.#socket.onclose = null;

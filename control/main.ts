@@ -3,17 +3,17 @@
  * Stops in order: no new requests, then the workers, then what is being published, then the database.
  */
 import { readFileSync } from 'node:fs';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ServerType, serve } from '@hono/node-server';
 import { serveStatic } from '@hono/node-server/serve-static';
 import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import { usdFromMicros } from '../policies/index.ts';
 import { createAgents } from './agents.ts';
 import { createAlerts } from './alerts.ts';
-import { createApi } from './api.ts';
+import { answerError, answerNotFound, createApi } from './api.ts';
 import { createApprovals } from './approvals.ts';
 import { SYSTEM } from './audit.ts';
 import { createAuth, provideCliToken } from './auth.ts';
@@ -28,6 +28,7 @@ import { createGateways } from './gateways.ts';
 import { createIngest } from './ingest.ts';
 import { openKeys } from './keys.ts';
 import { createLine } from './line.ts';
+import { openListener } from './listener.ts';
 import { createOperators } from './operators.ts';
 import { createPolicies } from './policies.ts';
 import { createTasks } from './tasks.ts';
@@ -50,7 +51,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const { published } = broadcast;
   const base = { db, clock, published };
 
-  const policies = createPolicies(base);
+  const policies = createPolicies({ ...base, gateRoots: [config.dataDir, config.keyDir] });
   await policies.load(readFileSync(new URL('../policies/default.yaml', import.meta.url), 'utf8'));
   const activePolicy = policies.current;
   const auth = createAuth({ db, clock, adminToken: config.adminToken });
@@ -87,7 +88,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
 
   const overview = async (): Promise<Overview> => {
     const { id, version, policy, today } = activePolicy();
-    const all = await agents.list({});
+    const { all, active } = await agents.count();
     const day = today(clock());
     const spent = await db.selectFrom('spend').select('micros').where('scope', '=', `fleet-day:${day}`).executeTakeFirst();
     const fleetCap = policy.capsFor('lead', null).fleetDay;
@@ -97,8 +98,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       system: await emergency.state(),
       pendingApprovals: await approvals.countPending(),
       openAlerts: await alerts.countOpen(),
-      activeAgents: all.filter((agent) => agent.status === 'active').length,
-      agents: all.length,
+      activeAgents: active,
+      agents: all,
       todaySpend: usdFromMicros(spent?.micros ?? 0),
       fleetCap: fleetCap === null ? null : usdFromMicros(fleetCap),
       activePolicy: { id, version },
@@ -140,15 +141,19 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     log,
   });
   const app = new Hono();
+  app.onError((error, context) => answerError(error, context, { log }));
+  app.notFound(answerNotFound);
   app.get('/healthz', (context) => context.text('ok'));
   app.get('/readyz', (context) => context.text('ok'));
   app.route('/internal/v1', line.routes());
   app.route('/api', api);
   serveReference(app);
+  // What the API and the lines do not know is not a page of the dashboard.
+  for (const path of ['/api/*', '/internal/*']) app.all(path, answerNotFound);
   serveDashboard(app, config.dashboardDir);
 
   const stopLine = line.start(emergency);
-  const server = await listen(app, config.host, config.port);
+  const server = await openListener(app, config.host, config.port);
   await gateways.start();
   if (config.openclaw) await registerGateway(config.openclaw);
   const stopWorkers = startWorkers(
@@ -183,19 +188,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   };
 }
 
-function listen(app: Hono, hostname: string, port: number): Promise<ServerType> {
-  return new Promise((resolve, reject) => {
-    const server = serve({ fetch: app.fetch, hostname, port }, () => resolve(server));
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'EADDRINUSE' ? new Error(`port ${port} on ${hostname} is taken; set MC_CONTROL_PORT to another one`) : error),
-    );
-  });
-}
-
 /** Event streams and lines stay open for ever by nature: they are cut, everything else may finish. */
-async function closeServer(server: ServerType): Promise<void> {
+async function closeServer(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  setTimeout(() => 'closeAllConnections' in server && server.closeAllConnections(), 250).unref();
+  setTimeout(() => server.closeAllConnections(), 250).unref();
   await closed;
 }
 

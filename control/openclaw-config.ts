@@ -14,7 +14,7 @@ import { z } from 'zod';
 import { type Json5Path, type Json5Value, removeIn, setIn } from './json5-text.ts';
 
 /** The id of our plugin in OpenClaw's configuration. */
-export const PLUGIN_ID = 'mission-control';
+const PLUGIN_ID = 'mission-control';
 /** OpenClaw must listen to the hook longer than the plugin waits. Equal to HOOK_MARGIN_MS of the plugin. */
 const HOOK_MARGIN_MS = 30_000;
 const DEFAULT_INLINE_MS = 240_000;

@@ -48,7 +48,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
     if (filter.status) query = query.where('status', '=', filter.status);
     if (filter.type) query = query.where('type', '=', filter.type);
     if (filter.agentId) query = query.where(assignedTo(filter.agentId));
-    if (filter.cursor) query = query.where('number', '<', Number(decodeCursor(filter.cursor)[0]));
+    if (filter.cursor) query = query.where('number', '<', decodeCursor(filter.cursor, ['number'])[0]);
     const rows = (await query.execute()) as TaskRow[];
     const page = rows.slice(0, filter.limit);
     const last = page.at(-1);
@@ -337,16 +337,21 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
       .where('removed_at', 'is', null)
       .forUpdate()
       .executeTakeFirst()) as TaskRow | undefined;
-    if (row?.status !== 'needs_approval') return;
-    const pending = await tx
-      .selectFrom('approvals')
-      .select('id')
-      .where('task_id', '=', id)
-      .where('kind', '=', 'call')
-      .where('status', '=', 'pending')
-      .executeTakeFirst();
-    if (pending) return;
-    await moveIn(tx, row, { to: row.status_before_hold ?? 'assigned', reason }, actor, null);
+    if (row?.status !== 'needs_approval' || (await hasPendingCall(tx, id))) return;
+    const to = row.status_before_hold ?? 'assigned';
+    try {
+      await moveIn(tx, row, { to, reason }, actor, null);
+    } catch (error) {
+      // Something it needs there was taken from it meanwhile. That must not stand in the way of the decision about the call.
+      if (!(error instanceof Refusal)) throw error;
+      await moveIn(tx, row, { to: 'blocked', reason: `${reason}. It could not go back to ${words(to)}: ${error.message}` }, actor, null);
+    }
+  }
+
+  /** A call that held the task up was taken back undecided: with the last one there is nothing left to wait for. */
+  async function giveUpHold(tx: Tx, id: string, reason: string): Promise<void> {
+    const row = await tx.selectFrom('tasks').select('status').where('id', '=', id).where('removed_at', 'is', null).executeTakeFirst();
+    if (row?.status === 'needs_approval' && !(await hasPendingCall(tx, id))) await block(tx, id, reason);
   }
 
   /** Blocks a task on the system's account, where that is a legal move. */
@@ -410,7 +415,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
     }));
   }
 
-  return { list, get, find, create, update, remove, move, hold, release, block, blockTasksOf, blockAll, transitions };
+  return { list, get, find, create, update, remove, move, hold, release, giveUpHold, block, blockTasksOf, blockAll, transitions };
 }
 
 /** The row of a task approval, undecided; also used by approvals.ts for one that is asked for in advance. */
@@ -468,6 +473,17 @@ async function liveRow(tx: Tx, id: string): Promise<TaskRow> {
   return row as TaskRow;
 }
 
+async function hasPendingCall(tx: Tx, taskId: string): Promise<boolean> {
+  const row = await tx
+    .selectFrom('approvals')
+    .select('id')
+    .where('task_id', '=', taskId)
+    .where('kind', '=', 'call')
+    .where('status', '=', 'pending')
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 async function wasMade(tx: Tx, taskId: string, key: string): Promise<boolean> {
   const row = await tx
     .selectFrom('task_transitions')
@@ -489,6 +505,9 @@ const AGENT_FIELDS = new Set(['workPlan', 'deliverable', 'selfReview', 'evidence
 function refuseBeyondAgent(row: TaskRow, agentId: string, input: TaskUpdate): void {
   if (!row.assignee_ids.includes(agentId)) {
     throw new Refusal(403, 'FOREIGN_TASK', 'This task is assigned to somebody else. An agent changes its own tasks only.');
+  }
+  if (row.status === 'done' || row.status === 'canceled') {
+    throw new Refusal(409, 'TASK_CLOSED', `The task is ${row.status.toUpperCase()}: what was handed in and judged stays as it is.`);
   }
   const beyond = Object.keys(input).filter((field) => !AGENT_FIELDS.has(field));
   if (beyond.length > 0) {

@@ -3,13 +3,15 @@
  * malformed call ends the list early. `decide` looks nothing up: no clock, no I/O, no randomness, so the same call, facts and policy give
  * the same decision in the proxy, in the simulator, in the browser and in a replay.
  */
-import { bindingCaps, type Excess, findExcesses, formatUsd } from './budget.ts';
+import { bindingCaps, type Excess, findExcesses, formatUsd, usdFromMicros } from './budget.ts';
 import { canonicalJson, isBoundedJson } from './canonical.ts';
 import { isBareWrapper, read, unwrapCall } from './classify.ts';
 import { findLoops } from './loops.ts';
 import type { ApprovalFact, Decision, Facts, Finding, Micros, Reason, ReasonCode, Risk, ToolCall, Verdict } from './model.ts';
-import { VERDICTS } from './model.ts';
+import { RISKS, VERDICTS } from './model.ts';
 import type { Policy } from './policy.ts';
+import { findRuleHits, type RuleHit } from './rules.ts';
+import { findSequences } from './sequence.ts';
 import { coversTool, isMcpName, type ToolReading } from './tools.ts';
 
 /**
@@ -22,13 +24,14 @@ import { coversTool, isMcpName, type ToolReading } from './tools.ts';
 export function decide(given: ToolCall, facts: Facts, policy: Policy): Decision {
   const call = unwrapCall(given);
   const { tool, classification } = read(call, facts, policy);
-  const { risk, findings, mappedTool } = classification;
+  const { mappedTool } = classification;
+  let { risk, findings } = classification;
   const reasons = new Reasons();
   const conclude = (verdict: Verdict, list: readonly Reason[], estimatedCost: Micros): Decision => ({
     verdict,
     risk,
     reasons: list,
-    classification,
+    classification: risk === classification.risk ? classification : { ...classification, risk },
     estimatedCost,
   });
 
@@ -43,17 +46,25 @@ export function decide(given: ToolCall, facts: Facts, policy: Policy): Decision 
   // 3. The agent's status.
   checkAgent(facts, reasons);
 
+  // (The policy's own rules may raise the risk, and take part below with what else they say.)
+  const estimate = isBareWrapper(call) ? 0 : (facts.estimatedCost ?? policy.priceOf(call.tool) ?? 0);
+  const rules = findRuleHits(policy.rules, call, facts, classification, usdFromMicros(estimate));
+  for (const rule of rules) if (rule.risk !== null && isAbove(rule.risk, risk)) risk = rule.risk;
+
   // 4. The task's status.
   checkTask(facts, risk, reasons);
 
   // 5. The ceiling of tools that the agent has.
-  checkPermission(call, mappedTool, facts, reasons);
+  if (!isBareWrapper(call)) checkPermission(call, mappedTool, facts, reasons);
 
-  // 6. Risk: what the maps do not know is red and held.
-  if (!tool.known) reasons.hold('UNKNOWN_TOOL', `${quoteName(call.tool)} is not in the risk map.`, 'riskMap');
+  // 6. Risk: what the maps do not know is red and held. An allow rule lifts what it may lift, before anything else is made of it.
+  const lift = findLift(rules, tool);
+  if (lift !== 'none') findings = findings.filter((finding) => !isLifted(finding, lift));
+  if (!tool.known && lift !== 'red') reasons.hold('UNKNOWN_TOOL', `${quoteName(call.tool)} is not in the risk map.`, 'riskMap');
 
   // 7. Block lists: commands that are refused for everybody, hosts that are refused in every spelling.
   for (const finding of findings) if (finding.verdict === 'deny') reasons.add('deny', finding);
+  for (const rule of rules) if (rule.effect === 'deny') reasons.deny('RULE', rule.message, rule.policyPath);
 
   // 8. Loops and spawn limits.
   for (const loop of findLoops(facts.history, policy)) reasons.deny('LOOP', loop.message, loop.policyPath);
@@ -61,13 +72,16 @@ export function decide(given: ToolCall, facts: Facts, policy: Policy): Decision 
 
   // 9. Approval triggers.
   for (const finding of findings) if (finding.code === 'SECRETS' && finding.verdict === 'hold') reasons.add('hold', finding);
-  checkAutonomy(facts, risk, tool, policy, reasons);
+  // Red that a rule lifts is what yellow is: an intern still asks.
+  checkAutonomy(facts, lift === 'red' && risk === 'red' ? 'yellow' : risk, tool, policy, reasons);
   for (const finding of findings) if (finding.code !== 'SECRETS' && finding.verdict === 'hold') reasons.add('hold', finding);
+  for (const rule of rules) if (rule.effect === 'hold') reasons.hold('RULE', rule.message, rule.policyPath);
+  for (const sequence of findSequences(call, facts, classification, policy))
+    reasons.hold('SEQUENCE', sequence.message, sequence.policyPath);
   if (facts.mcp?.changed === true)
     reasons.hold('TOOL_CHANGED', "The tool's definition changed since an operator accepted it.", 'builtin.toolPinning');
 
   // 10. Budgets and rates.
-  const estimate = isBareWrapper(call) ? 0 : (facts.estimatedCost ?? policy.priceOf(call.tool) ?? 0);
   if (mappedTool === 'model_call' && facts.estimatedCost === null && policy.priceOf(call.tool) === null)
     reasons.deny('PRICE_UNKNOWN', 'What this model call can cost is not known, so it cannot be kept within a cap.', 'model.unknownPrice');
   const caps = bindingCaps(facts, policy);
@@ -84,18 +98,23 @@ export function decide(given: ToolCall, facts: Facts, policy: Policy): Decision 
   const allowance = approval.state === 'fits' && facts.approval !== null ? facts.approval.allowance : 0;
   let isOverCap = false;
   for (const excess of excesses) {
-    if (excess.spend + excess.estimate <= excess.cap + allowance) reasons.add('hold', describeExcess(excess, 'hold', policy));
+    if (excess.spend + excess.estimate <= excess.cap + allowance) reasons.add('hold', describeExcess(excess, 'hold', facts, policy));
     else {
       const verdict = isDayOver(excess) ? 'deny' : 'hold';
-      reasons.add(verdict, describeExcess(excess, verdict, policy));
+      reasons.add(verdict, describeExcess(excess, verdict, facts, policy));
       isOverCap = true;
     }
   }
 
   // 12. The strictest outcome wins.
   switch (reasons.verdict) {
-    case 'allow':
-      return conclude('allow', [{ code: 'OK', message: `Allowed: ${risk}.`, policyPath: tool.policyPath }], estimate);
+    case 'allow': {
+      const allowing = lift === 'none' ? undefined : rules.find((rule) => rule.effect === 'allow');
+      const why: Reason = allowing
+        ? { code: 'RULE', message: allowing.message, policyPath: allowing.policyPath }
+        : { code: 'OK', message: `Allowed: ${risk}.`, policyPath: tool.policyPath };
+      return conclude('allow', [why], estimate);
+    }
     case 'deny':
       return conclude('deny', reasons.list, estimate);
     case 'hold': {
@@ -212,6 +231,34 @@ function checkPermission(call: ToolCall, mappedTool: string, facts: Facts, reaso
     reasons.deny('TOOL_NOT_PERMITTED', `${quoteName(call.tool)} is not among the tools that this agent may use.`, 'agent.toolPermissions');
 }
 
+// ---- 6. what an allow rule lifts -----------------------------------------------------------------------------------------------
+
+type Lift = 'none' | 'allowlists' | 'red';
+
+/** Nothing lifts what concerns the gate itself. */
+function findLift(rules: readonly RuleHit[], tool: ToolReading): Lift {
+  if (tool.policyPath === 'builtin.gateTools') return 'none';
+  let lift: Lift = 'none';
+  for (const rule of rules) {
+    if (rule.effect !== 'allow') continue;
+    if (rule.overridesRed) return 'red';
+    lift = 'allowlists';
+  }
+  return lift;
+}
+
+/** An allow rule lifts a miss of an allowlist; a red hold only where it says so; a denial, the configuration and the gate never (SPEC 4.7). */
+function isLifted(finding: Finding, lift: Lift): boolean {
+  if (lift === 'none' || finding.verdict === 'deny' || finding.code === 'FS_CONFIG_BLOCKED') return false;
+  if (lift === 'red') return true;
+  const isMiss = finding.code === 'SHELL_NOT_ALLOWLISTED' || finding.code === 'FS_READ_OUTSIDE' || finding.code === 'FS_WRITE_OUTSIDE';
+  return isMiss && finding.risk !== 'red';
+}
+
+function isAbove(risk: Risk, other: Risk): boolean {
+  return RISKS.indexOf(risk) > RISKS.indexOf(other);
+}
+
 // ---- 8. spawning ------------------------------------------------------------------------------------------------------------
 
 function checkSpawn({ agent, system }: Facts, policy: Policy, reasons: Reasons): void {
@@ -262,17 +309,31 @@ function isDayOver({ scope, reached, estimate }: Excess): boolean {
   return scope === 'agentDay' && reached && estimate > 0;
 }
 
-function describeExcess(excess: Excess, verdict: 'hold' | 'deny', policy: Policy): Reason {
+function describeExcess(excess: Excess, verdict: 'hold' | 'deny', facts: Facts, policy: Policy): Reason {
   const { code, spend, cap, estimate, scope } = excess;
   const zone = policy.document.budgets.timezone;
   const what = { run: 'this run', task: 'this task', agentDay: "this agent's day", fleetDay: "the fleet's day" }[scope];
   const reset = scope === 'agentDay' || scope === 'fleetDay' ? ` It starts anew at midnight (${zone}).` : '';
-  const path = { run: 'budgets.perRun', task: 'budgets.perTask', agentDay: 'budgets.perAgentDaily', fleetDay: 'budgets.fleetDaily' }[scope];
   const message =
     verdict === 'deny'
       ? `The cap of ${what}, ${formatUsd(cap)}, is used up (${formatUsd(spend)}).${reset}`
       : `${formatUsd(spend)} spent plus at most ${formatUsd(estimate)} would exceed the cap of ${what}, ${formatUsd(cap)}.${reset}`;
-  return { code, message, policyPath: path };
+  return { code, message, policyPath: pathOfCap(excess, facts, policy) };
+}
+
+/** The line of the policy that a cap comes from, or the agent's or task's own cap where that one differs. */
+function pathOfCap({ scope, cap }: Excess, { agent, task }: Facts, policy: Policy): string {
+  const isUsual = policy.capsFor(agent.autonomy, task?.type ?? null)[scope] === cap;
+  switch (scope) {
+    case 'run':
+      return isUsual ? `budgets.perRun.${agent.autonomy}` : 'agent.budgets.perRunCap';
+    case 'task':
+      return isUsual && task?.type ? `budgets.perTask.${task.type}` : 'task.budget';
+    case 'agentDay':
+      return isUsual ? `budgets.perAgentDaily.${agent.autonomy}` : 'agent.budgets.dailyCap';
+    case 'fleetDay':
+      return 'budgets.fleetDaily';
+  }
 }
 
 function checkRates(call: ToolCall, { rates }: Facts, policy: Policy, reasons: Reasons): void {

@@ -13,7 +13,7 @@ export {
   remaining,
   usdFromMicros,
 } from './budget.ts';
-export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH } from './canonical.ts';
+export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH, MAX_JSON_PARTS } from './canonical.ts';
 export { classify, isBareWrapper, unwrapCall } from './classify.ts';
 export { decide } from './decide.ts';
 export { findLoops, type LoopFinding } from './loops.ts';
@@ -31,6 +31,7 @@ export {
 } from './policy.ts';
 export { REASON_MEANINGS, type ReasonMeaning } from './reasons.ts';
 export { redact, redactText } from './secrets.ts';
+export { findSequences, labelsOf, type SequenceFinding } from './sequence.ts';
 export {
   DEFAULT_WORKSPACE,
   MAX_CASES,

@@ -136,6 +136,10 @@ export interface ApprovalFact {
   allowance: Micros;
 }
 
+export const RUN_LABELS = ['untrusted', 'private', 'code'] as const;
+/** `untrusted` input from outside was taken in, `private` data was read, `code` was written that a runner would pick up (SPEC 4.9). */
+export type RunLabel = (typeof RUN_LABELS)[number];
+
 /** Everything besides the call that a judgement may depend on. Gathered by the caller; `decide` looks nothing up. */
 export interface Facts {
   agent: {
@@ -156,6 +160,8 @@ export interface Facts {
   spend: { run: Micros; task: Micros; agentDay: Micros; fleetDay: Micros };
   /** Caps that bind this call; null = none. Where a field is absent the policy's default applies. */
   caps: { run?: Micros | null; task?: Micros | null; agentDay?: Micros | null; fleetDay?: Micros | null };
+  /** What the run has touched so far (SPEC 4.9); absent where nobody keeps labels. */
+  run?: { labels: readonly RunLabel[] };
   /** Upper bound of what the call will cost; null = the policy's price of the tool, or nothing. */
   estimatedCost: Micros | null;
   approval: ApprovalFact | null;

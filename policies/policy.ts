@@ -15,21 +15,27 @@ import { compileFileRules, type FileRules } from './filesystem.ts';
 import type { Autonomy, Micros, TaskType } from './model.ts';
 import { AUTONOMY_LEVELS, RISKS, TASK_TYPES } from './model.ts';
 import { compileNetworkRules, type NetworkRules } from './network.ts';
+import { compileRules, type Rules } from './rules.ts';
 import { compileShellRules, type ShellRules } from './shell.ts';
 import { compileToolTable, GATE_TOOLS, TOOL_CLASSES, type ToolTable, WRAPPERS } from './tools.ts';
 
-/** Bounds in code, with their units. A document outside them is refused, so that no policy can switch a protection off. */
+/**
+ * Bounds in code, with their units. A document outside them is refused, so that no policy can switch a protection off. The upper ones
+ * protect; a shorter time is only stricter, and what is too short to work with shows at once.
+ */
 export const LIMITS = {
   /** OpenClaw aborts a whole run at about 370 s; an inline wait must end before. */
   holdInlineMs: { min: 0, max: 300_000 },
-  approvalTtlMs: { min: 60_000, max: 30 * 86_400_000 },
-  grantTtlMs: { min: 10_000, max: 86_400_000 },
-  snapshotMaxAgeMs: { min: 1_000, max: 120_000 },
-  reservationTtlMs: { min: 10_000, max: 86_400_000 },
+  approvalTtlMs: { min: 1, max: 30 * 86_400_000 },
+  grantTtlMs: { min: 1, max: 86_400_000 },
+  snapshotMaxAgeMs: { min: 100, max: 120_000 },
+  reservationTtlMs: { min: 1, max: 86_400_000 },
   /** YAML text of a policy, in UTF-16 units. */
   textLength: 1_000_000,
   /** Entries of one list or map. */
   entries: 10_000,
+  /** Custom rules. */
+  rules: 1_000,
 } as const;
 
 /** One mistake in a document. `path` is dotted ("budgets.perRun.intern"); the position counts from 1 and needs the source. */
@@ -108,7 +114,19 @@ export const policyDocumentSchema = z.strictObject({
     pairExchangeLimit: count.default(8),
     pairWindowMs: count.default(600_000),
   }),
-  rules: z.array(z.unknown()).max(0, 'custom rules are not supported by this version; a rule that does nothing is refused').default([]),
+  rules: z
+    .array(
+      z.strictObject({
+        name: name.optional(),
+        when: z.string().min(1),
+        effect: z.enum(['allow', 'hold', 'deny', 'risk']),
+        risk: risk.optional(),
+        message: z.string().min(1).max(500).optional(),
+        overrides: z.literal('red').optional(),
+      }),
+    )
+    .max(LIMITS.rules)
+    .default([]),
   tools: byName(z.strictObject({ risk: risk.optional(), priceUsd: usd.optional(), class: z.enum(TOOL_CLASSES).optional() })).default({}),
   upstreams: byName(z.strictObject({ trusted: z.boolean().optional(), risk: risk.optional(), priceUsd: usd.optional() })).default({}),
   approvals: z
@@ -126,12 +144,14 @@ export const policyDocumentSchema = z.strictObject({
     })
     .prefault({}),
   sequence: z
-    .record(z.string(), z.unknown())
-    .refine(
-      (value) => Object.keys(value).length === 0,
-      'sequence rules are not supported by this version; a rule that does nothing is refused',
-    )
-    .default({}),
+    .strictObject({
+      untrusted: list(name).default([]),
+      private: list(name).default([]),
+      outside: list(name).default([]),
+      code: list(name).default([]),
+      runners: list(name).default([]),
+    })
+    .prefault({}),
   rates: z.strictObject({ callsPerMinute: byName(z.int().min(0).max(1_000_000)).default({}) }).prefault({}),
   model: z
     .strictObject({
@@ -159,6 +179,7 @@ export interface Policy {
   readonly shell: ShellRules;
   readonly network: NetworkRules;
   readonly tools: ToolTable;
+  readonly rules: Rules;
   /** The file rules for a call: those of the agent, else of the task's type, else the common ones. */
   filesFor(agentId: string | null, taskType: TaskType | null): FileRules;
   /** What one call of this canonical tool costs, or null where the policy names no price. */
@@ -203,9 +224,14 @@ export function parsePolicyText(yaml: string): { document: unknown } | { errors:
  * Checks a document and makes it ready to judge.
  * @param document plain data, as parsed from YAML or JSON.
  * @param source the YAML text it was parsed from, if any: then errors carry line and column.
+ * @param gateRoots absolute folders of this installation (data, keys): secret, and able to change the gate, whatever the document says.
  * @returns the policy, or every mistake found (never both, never an exception).
  */
-export function compilePolicy(document: unknown, source?: string): { policy: Policy } | { errors: PolicyError[] } {
+export function compilePolicy(
+  document: unknown,
+  source?: string,
+  gateRoots: readonly string[] = [],
+): { policy: Policy } | { errors: PolicyError[] } {
   const locate = locator(source);
   if (!isBoundedJson(document)) return { errors: [locate([], `must be plain data nested at most ${MAX_JSON_DEPTH} levels deep`)] };
   const parsed = policyDocumentSchema.safeParse(document, { reportInput: false });
@@ -219,9 +245,11 @@ export function compilePolicy(document: unknown, source?: string): { policy: Pol
   if ('errors' in shell) for (const error of shell.errors) problems.push([['allowlists', 'shell', error.index], error.message]);
   const network = compileNetworkRules(allowlists.network.map(withoutUndefined));
   if ('errors' in network) for (const error of network.errors) problems.push([['allowlists', 'network', error.index], error.message]);
-  const files = compileFiles(allowlists.filesystem, problems);
+  const rules = compileRules(content.rules);
+  if ('errors' in rules) for (const error of rules.errors) problems.push([['rules', error.index, error.part], error.message]);
+  const files = compileFiles(allowlists.filesystem, gateRoots, problems);
 
-  if (problems.length > 0 || 'errors' in shell || 'errors' in network || files === null)
+  if (problems.length > 0 || 'errors' in shell || 'errors' in network || 'errors' in rules || files === null)
     return { errors: problems.slice(0, 100).map(([path, message]) => locate(path, message)) };
 
   const caps = capTable(budgets);
@@ -231,6 +259,7 @@ export function compilePolicy(document: unknown, source?: string): { policy: Pol
     shell: shell.rules,
     network: network.rules,
     tools,
+    rules: rules.rules,
     filesFor: (agentId, taskType) =>
       (agentId !== null ? files.byAgent.get(agentId) : undefined) ??
       (taskType !== null ? files.byTaskType.get(taskType) : undefined) ??
@@ -268,7 +297,7 @@ function merge(target: unknown, patch: unknown, depth: number): unknown {
 }
 
 /** A mistake before its position is known. */
-export type Problem = readonly [path: readonly PropertyKey[], message: string];
+type Problem = readonly [path: readonly PropertyKey[], message: string];
 
 /** What the schema cannot see: entries that contradict each other, a floor, or the world. */
 function* contradictionsIn(document: PolicyDocument): Generator<Problem> {
@@ -296,6 +325,9 @@ function* contradictionsIn(document: PolicyDocument): Generator<Problem> {
     if (/^[*]+$/.test(tool) && (entry.class !== undefined || (entry.risk !== undefined && entry.risk !== 'red')))
       yield [['tools', tool], 'a rule for every tool can only set a price or red'];
   }
+  const { untrusted, private: confidential, outside } = document.sequence;
+  for (const [key, tools] of Object.entries({ untrusted, private: confidential, outside }))
+    for (const [i, tool] of tools.entries()) yield* toolNameProblems(['sequence', key, i], tool);
   for (const tool of Object.keys(document.rates.callsPerMinute)) yield* toolNameProblems(['rates', 'callsPerMinute', tool], tool);
   for (const upstream of Object.keys(document.upstreams))
     if (!/^[a-z0-9-]+$/.test(upstream)) yield [['upstreams', upstream], 'an upstream name has only a-z, 0-9 and "-"'];
@@ -314,11 +346,11 @@ interface Files {
 
 type FileLists = PolicyDocument['allowlists']['filesystem'];
 
-function compileFiles(filesystem: FileLists, problems: Problem[]): Files | null {
+function compileFiles(filesystem: FileLists, gateRoots: readonly string[], problems: Problem[]): Files | null {
   const base = { read: filesystem.read, write: filesystem.write, writeBlocked: filesystem.writeBlocked ?? ['config/**'] };
   const compile = (overlay: Partial<typeof base>, path: readonly PropertyKey[]): FileRules | null => {
     const lists = { ...base, ...overlay };
-    const compiled = compileFileRules(lists);
+    const compiled = compileFileRules({ ...lists, gateRoots });
     if ('rules' in compiled) return compiled.rules;
     for (const error of compiled.errors) problems.push([[...path, ...error.index], error.message]);
     return null;

@@ -96,9 +96,9 @@ function redactItem(items: Json[], i: number, item: Json, run: Run, path: string
   return redactValue(item, run, path, depth + 1);
 }
 
-function redactObject(object: JsonObject, run: Run, path: string, depth: number): Json {
+function redactObject(object: JsonObject, run: Run, path: string, depth: number, held: string | null = null): Json {
   const keys = Object.keys(object);
-  const paired = pairedKind(object);
+  const paired = held ?? pairedKind(object);
   let copy: JsonObject | null = null;
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i] ?? '';
@@ -137,21 +137,51 @@ function pairedKind(object: JsonObject): string | null {
 }
 
 function redactUnderName(value: Json, kind: string, run: Run, path: string, depth: number): Json {
-  if (typeof value === 'string') {
-    if (isSecretValue(value, kind)) return redactNamed(value, kind, run, path);
-    return redactString(value, run, path, depth);
-  }
+  if (typeof value === 'string' && isLabel(value, path.slice(path.lastIndexOf('.') + 1))) return value;
+  if (typeof value === 'string')
+    return isSecretValue(value, kind) ? redactNamed(value, kind, run, path) : redactString(value, run, path, depth);
   if (typeof value === 'number' && NUMERIC_KINDS.has(kind)) return replaced(kind, run, path);
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string') && depth <= MAX_DEPTH) {
-    let changed = false;
-    const copy = value.map((item, i) => {
-      if (typeof item !== 'string' || !isSecretValue(item, kind)) return redactValue(item, run, `${path}[${i}]`, depth + 1);
-      changed = true;
-      return redactNamed(item, kind, run, `${path}[${i}]`);
-    });
-    return changed || copy.some((item, i) => item !== value[i]) ? copy : value;
+  if (value === null || typeof value !== 'object' || depth > MAX_DEPTH) return redactValue(value, run, path, depth);
+  if (!Array.isArray(value)) return isHolder(kind) ? redactHolder(value, kind, run, path, depth) : redactValue(value, run, path, depth);
+  let copy: Json[] | null = null;
+  for (let i = 0; i < value.length; i++) {
+    const item = value[i] ?? null;
+    const here = `${path}[${i}]`;
+    let result: Json;
+    if (typeof item === 'string')
+      result = isSecretValue(item, kind) ? redactNamed(item, kind, run, here) : redactString(item, run, here, depth);
+    else if (item !== null && typeof item === 'object' && !Array.isArray(item))
+      result = redactObject(item, run, here, depth + 1, kind === 'cookie' ? kind : null);
+    else result = redactValue(item, run, here, depth + 1);
+    if (result === item) continue;
+    copy ??= value.slice();
+    copy[i] = result;
   }
-  return redactValue(value, run, path, depth);
+  return copy ?? value;
+}
+
+/** `secrets: {A: "…", B: "…"}`: an object of credentials under names of their own. */
+function isHolder(kind: string): boolean {
+  return kind === 'secret' || kind === 'credential' || kind === 'token' || kind === 'api-key' || kind === 'password' || kind === 'cookie';
+}
+
+/** What stands beside a credential and is none. */
+const COMPANIONS =
+  /^(?:user(?:_?name)?|login|e?mail|host(?:name)?|port|type|kind|name|id|\w*_id|url|uri|endpoint|region|project|path|file|key|provider|scope|scopes|description|\w*_at|expires\w*|version|algorithm|format)$/i;
+
+function redactHolder(object: JsonObject, kind: string, run: Run, path: string, depth: number): Json {
+  const inner = redactObject(object, run, path, depth);
+  if (inner === null || typeof inner !== 'object' || Array.isArray(inner)) return inner;
+  let copy: JsonObject | null = null;
+  for (const key of Object.keys(inner)) {
+    const value = inner[key];
+    if (typeof value !== 'string' || COMPANIONS.test(key) || !/[\d\W]/.test(value) || value.length < 6 || !isSecretValue(value, kind))
+      continue;
+    if (value.includes('[REDACTED:') || /\s/.test(value)) continue;
+    copy ??= { ...inner };
+    define(copy, key, replaced(kind, run, `${path}.${key}`));
+  }
+  return copy ?? inner;
 }
 
 /** A value whose name says what it is. The scheme of an authorization header stays readable. */
@@ -177,174 +207,37 @@ const NAME_CACHE_SIZE = 2000;
  * answers for short names are remembered.
  */
 function kindOfName(name: string): string | null {
-  if (name.length < 3 || name.length > 96) return null;
+  if (name.length < 2 || name.length > 96) return null;
   const cached = NAME_CACHE.get(name);
   if (cached !== undefined) return cached;
-  const kind = NAME_HINT.test(name) ? classifyName(name) : null;
+  const kind = NAME_HINT.test(name) && !name.includes('[REDACTED:') ? classifyName(name) : null;
   if (NAME_CACHE.size >= NAME_CACHE_SIZE) NAME_CACHE.clear();
   NAME_CACHE.set(name, kind);
   return kind;
 }
 
 /** Every name that can mean a credential contains one of these. */
-const NAME_HINT = /pass|pwd|secret|token|key|auth|cred|cookie|sess|sid|jwt|bearer|otp|pin|cvv|cvc|pat|conn|dsn|mfa|seed|mnemonic/i;
+const NAME_HINT = /pass|pwd?|secret|token|key|auth|cred|cookie|sess|sid|jwt|bearer|otp|pin|cvv|cvc|pat|conn|dsn|mfa|seed|mnemonic/i;
 
 /** Words at the end of a name that do not change what it holds. */
-const TRAILING = new Set([
-  'confirmation',
-  'confirm',
-  'again',
-  'repeat',
-  'value',
-  'plain',
-  'raw',
-  'text',
-  'old',
-  'new',
-  'current',
-  'prod',
-  'production',
-  'dev',
-  'staging',
-  'test',
-  'live',
-  'b64',
-  'base64',
-  'primary',
-  'secondary',
-  'backup',
-  'override',
-  'hex',
-]);
+const TRAILING = new Set(
+  'confirmation confirm again repeat value plain raw text old new current prod production dev staging test live b64 base64 primary secondary backup override hex'.split(
+    ' ',
+  ),
+);
 
-const NOT_TOKENS = new Set([
-  'next',
-  'page',
-  'continuation',
-  'sync',
-  'cancel',
-  'cancellation',
-  'pad',
-  'eos',
-  'bos',
-  'unk',
-  'sep',
-  'cls',
-  'mask',
-  'special',
-  'stop',
-  'start',
-  'end',
-  'max',
-  'min',
-  'per',
-  'num',
-  'input',
-  'output',
-  'prompt',
-  'completion',
-  'total',
-  'count',
-  'design',
-  'first',
-  'last',
-  'previous',
-  'prev',
-  'cursor',
-  'syntax',
-  'css',
-  'color',
-  'resume',
-  'pagination',
-  'abort',
-  'await',
-]);
+const NOT_TOKENS = new Set(
+  'next page continuation sync cancel cancellation pad eos bos unk sep cls mask special stop start end max min per num input output prompt completion total count design first last previous prev cursor syntax css color resume pagination abort await'.split(
+    ' ',
+  ),
+);
 
 /** What stands before `key` in names that hold a credential. */
-const KEY_OWNERS = new Set([
-  'api',
-  'access',
-  'secret',
-  'private',
-  'encryption',
-  'encrypt',
-  'signing',
-  'sign',
-  'master',
-  'account',
-  'storage',
-  'shared',
-  'auth',
-  'service',
-  'ssh',
-  'deploy',
-  'admin',
-  'consumer',
-  'subscription',
-  'app',
-  'application',
-  'client',
-  'license',
-  'webhook',
-  'root',
-  'user',
-  'server',
-  'session',
-  'jwt',
-  'hmac',
-  'aes',
-  'crypto',
-  'cookie',
-  'openai',
-  'anthropic',
-  'stripe',
-  'github',
-  'gitlab',
-  'slack',
-  'google',
-  'aws',
-  'azure',
-  'gcp',
-  'sendgrid',
-  'mailgun',
-  'twilio',
-  'datadog',
-  'algolia',
-  'mapbox',
-  'openrouter',
-  'groq',
-  'mistral',
-  'cohere',
-  'gemini',
-  'xai',
-  'hf',
-  'huggingface',
-  'supabase',
-  'role',
-  'bot',
-  'team',
-  'org',
-  'live',
-  'test',
-  'integration',
-  'ingest',
-  'write',
-  'admin',
-  'function',
-  'functions',
-  'host',
-  'relic',
-  'nr',
-  'dd',
-  'pem',
-  'rsa',
-  'ecdsa',
-  'wallet',
-  'recovery',
-  'unseal',
-  'vault',
-  'sas',
-]);
+const KEY_OWNERS = new Set(
+  'api access secret private encryption encrypt signing sign master account storage shared auth service ssh deploy admin consumer subscription app application client license webhook root user server jwt hmac aes crypto cookie openai anthropic stripe github gitlab slack google aws azure gcp sendgrid mailgun twilio datadog algolia mapbox openrouter groq mistral cohere gemini xai hf huggingface supabase role bot team org live test integration ingest write admin function functions host relic nr dd pem rsa ecdsa wallet recovery unseal vault sas'.split(
+    ' ',
+  ),
+);
 
 function classifyName(name: string): string | null {
   const words = name
@@ -362,8 +255,8 @@ function classifyName(name: string): string | null {
     )
   )
     return 'password';
-  if (last === 'pass' || last === 'pw')
-    return words.length > 1 ? 'password' : last === 'pass' && name === name.toUpperCase() ? 'password' : null;
+  if (last === 'pw') return 'password';
+  if (last === 'pass') return words.length > 1 || name === 'PASS' ? 'password' : null;
   if (/^(?:client|app|api|shared|signing|webhook|jwt|session|cookie|consumer)?secrets?$/.test(last)) return 'secret';
   if (/^(?:access|auth|api|refresh|id|bearer|session|csrf|xsrf|bot|user|private|personal|oauth|security|device|service)?token$/.test(last))
     return NOT_TOKENS.has(before) ? null : 'token';
@@ -415,102 +308,64 @@ const MAX_PLACEHOLDER = 256;
 function isSecretValue(value: string, kind: string): boolean {
   const text = value.length > MAX_PLACEHOLDER ? value : value.trim();
   if (text.length < 2) return false;
-  if (text.length > MAX_PLACEHOLDER) return true;
+  if (text.length > MAX_PLACEHOLDER) {
+    const sample = text.slice(0, MAX_PLACEHOLDER);
+    return (
+      !/\s/.test(sample) ||
+      kind === 'private-key' ||
+      kind === 'cookie' ||
+      kind === 'authorization' ||
+      (kind !== 'token' && !isProse(sample))
+    );
+  }
   if (isPlaceholder(text)) return false;
+  if (kind === 'credential' && /^[A-Za-z0-9+/]{8,}={0,2}$/.test(text) && /[a-z]/.test(text) && /[A-Z]/.test(text)) return true;
   if (kind === 'connection-string') return /(?:password|pwd|accountkey|sharedaccesskey|:[^/\s]*@)/i.test(text);
-  if (kind === 'cookie') return text.length >= 8 && !/\s\w+\s/.test(text);
+  if (kind === 'cookie') return text.length >= 8 && !/\s\w+\s/.test(text) && (text.includes('=') || isTokenLike(text) || text.length >= 16);
   if (kind === 'otp') return /^\d{3,10}$/.test(text.replace(/[ -]/g, ''));
   if (kind === 'authorization') return /^\S+\s+\S{4,}/.test(text) ? isCredentialText(text.replace(/^\S+\s+/, '')) : text.length >= 8;
   const spaces = text.split(/\s+/).length - 1;
-  if (spaces === 0) return kind === 'password' || kind === 'secret' || isTokenLike(text) || text.length >= 6;
-  if (kind === 'password' || kind === 'secret') return !PROSE.test(text);
+  if (spaces === 0) {
+    if (kind === 'password' || kind === 'secret') return true;
+    if (/^https?:\/\//i.test(text) || /\$\{?[A-Z][A-Z0-9_]{2,}/.test(text)) return false;
+    return (
+      isTokenLike(text) ||
+      text.length >= 16 ||
+      (text.length >= 6 && /\d/.test(text) && /[A-Za-z]/.test(text) && !/^[a-z]+\d$/i.test(text)) ||
+      (text.length >= 10 && /[-_.+/=]/.test(text))
+    );
+  }
+  if (kind === 'password' || kind === 'secret') return !isProse(text);
   return false;
+}
+
+/** A value that only says its name again (`{"authToken": "auth-token"}`) is a label. */
+function isLabel(value: string, name: string): boolean {
+  return value.length <= 96 && plainLetters(value) === plainLetters(name);
+}
+
+function plainLetters(text: string): string {
+  return text.replace(/[^A-Za-z0-9]/g, '').toLowerCase();
 }
 
 function isCredentialText(text: string): boolean {
   return !isPlaceholder(text.trim());
 }
 
-const PROSE =
-  /\b(?:the|your|you|must|enter|please|is|are|be|to|for|of|in|a|an|and|or|with|at|least|characters?|forgot(?:ten)?|reset|confirm|new|change|required|invalid|incorrect|missing|password|passwort|token|secret|optional|field|used?|not)\b/i;
+/** A phrase about a credential rather than one: it says what to do, or has two of the small words of a sentence. */
+function isProse(text: string): boolean {
+  if (/\b(?:enter|must|required|invalid|incorrect|forgot(?:ten)?|reset|confirm|missing|optional|please)\b/i.test(text)) return true;
+  return (
+    (text.match(/\b(?:the|your|you|is|are|be|to|for|of|in|a|an|and|or|with|at|least|characters?|not|used?|this|that|it)\b/gi)?.length ??
+      0) >= 2
+  );
+}
 
-const PLACEHOLDER_WORDS = new Set([
-  'password',
-  'passwd',
-  'passwort',
-  'pass',
-  'pwd',
-  'secret',
-  'token',
-  'key',
-  'apikey',
-  'api_key',
-  'api-key',
-  'changeme',
-  'change_me',
-  'change-me',
-  'changeit',
-  'todo',
-  'tbd',
-  'none',
-  'null',
-  'nil',
-  'undefined',
-  'true',
-  'false',
-  'yes',
-  'no',
-  'empty',
-  'unset',
-  'string',
-  'str',
-  'number',
-  'boolean',
-  'bool',
-  'int',
-  'integer',
-  'text',
-  'bytes',
-  'any',
-  'unknown',
-  'void',
-  'object',
-  'optional',
-  'required',
-  'redacted',
-  'removed',
-  'hidden',
-  'masked',
-  'placeholder',
-  'example',
-  'sample',
-  'dummy',
-  'default',
-  'value',
-  'env',
-  'n/a',
-  'na',
-  'varchar',
-  'textfield',
-  'passwordfield',
-  'charfield',
-  'nullable',
-  'unauthorized',
-  'bearer',
-  'basic',
-  'auto',
-  'inherit',
-  'same-origin',
-  'include',
-  'omit',
-  'disabled',
-  'enabled',
-  'on',
-  'off',
-  'credentials',
-  'authorization',
-  'prompt',
-]);
+const PLACEHOLDER_WORDS = new Set(
+  'password passwd passwort pass pwd secret token key apikey api_key api-key changeme change_me change-me changeit todo tbd none null nil undefined true false yes no empty unset string str number boolean bool int integer text bytes any unknown void object optional required redacted removed hidden masked placeholder example sample dummy default value env n/a na varchar textfield passwordfield charfield nullable unauthorized bearer basic auto inherit same-origin include omit disabled enabled on off credentials authorization prompt red green yellow allow hold deny read write fail pass'.split(
+    ' ',
+  ),
+);
 
 /** Placeholders, masks, templates and references to where the value comes from. */
 function isPlaceholder(text: string): boolean {
@@ -535,7 +390,18 @@ function isPlaceholder(text: string): boolean {
     !isTokenLike(text.slice(text.lastIndexOf('.') + 1))
   )
     return true;
+  if (
+    isPath(text) ||
+    /^(?:~|\.{1,2})?(?:\/[\w.-]+)+\.[a-z]{1,6}$/i.test(text) ||
+    /^(?:~|\.{1,2}|\/(?:run|etc|var|home|usr|opt|tmp|mnt|srv|workspace|app))\//.test(text)
+  )
+    return true;
   return /^(?:env|file|vault|ssm|op|awssm|gcpsm|keyring|keychain|arn|ref|secretref|sops):/i.test(text) && !/@/.test(text);
+}
+
+/** An absolute path of plain names; a key in base64 may start with a slash too, but has no such names. */
+function isPath(text: string): boolean {
+  return /^(?:\/[\w.@-]+)+\/?$/.test(text) && !text.split('/').some((name) => name.length >= 12 && isTokenLike(name));
 }
 
 /** Text as machines make it: letters and digits mixed, or long, without the shape of a word, a path or a number. */
@@ -544,7 +410,12 @@ function isTokenLike(text: string): boolean {
   const digits = /\d/.test(text);
   const letters = /[A-Za-z]/.test(text);
   if (digits && letters) return true;
-  return text.length >= 20 && /[a-z]/.test(text) && /[A-Z]/.test(text);
+  return text.length >= 20 && /[a-z]/.test(text) && /[A-Z]/.test(text) && !isCamelCase(text);
+}
+
+/** Words put together as code does: every capital starts a word of three letters or more. */
+function isCamelCase(text: string): boolean {
+  return /^[A-Za-z]+$/.test(text) && /[a-z][A-Z]/.test(text) && text.split(/(?=[A-Z])/).every((word) => word.length >= 3);
 }
 
 // ---- text ---------------------------------------------------------------------------------------------------------------------
@@ -560,7 +431,7 @@ interface Span {
 
 /** Something in the text must make a detector look; ordinary text is done after these tests. */
 const TEXT_HINT =
-  /pass|pwd|secret|token|key|auth|cred|cookie|bearer|basic|:\/\/|sess|jwt|otp|cvv|code=|sig=|signature|-----begin|:aa|hooks\.|curl|connection|pat\b|putty|mnemonic/i;
+  /pass|pwd|secret|token|key|auth|cred|cookie|bearer|basic|:\/\/|sess|jwt|otp|cvv|cvc|code=|sig=|signature|-----begin|hooks\.|curl|connection|_pat|-pat|putty|mnemonic|mysql|mariadb|mongo|redis-cli|ldap|login|zip |7z|\bpw\b/;
 const LONG_RUN = /[\w+/=.~-]{18}/;
 const COLON_FIELDS = /:(?:\d{4,5}|\*):/;
 
@@ -574,7 +445,7 @@ function redactString(text: string, run: Run, path: string, depth: number): stri
     result = result.replaceAll(secret, '[REDACTED:known]');
     run.found.push({ kind: 'known', path });
   }
-  const hinted = TEXT_HINT.test(result);
+  const hinted = TEXT_HINT.test(result.toLowerCase());
   const long = LONG_RUN.test(result);
   if (!hinted && !long && !COLON_FIELDS.test(result)) return result;
   const nested = hinted || long ? redactNestedJson(result, run, path, depth) : null;
@@ -585,6 +456,7 @@ function redactString(text: string, run: Run, path: string, depth: number): stri
     findPemBlocks(result, spans);
     findUrlSecrets(result, spans);
     findNamedValues(result, spans);
+    findNamedPairs(result, spans);
     findSchemes(result, spans);
     findCommandFlags(result, spans);
   }
@@ -595,16 +467,15 @@ function redactString(text: string, run: Run, path: string, depth: number): stri
 /** A text that is JSON as a whole is redacted as a value; it is written anew only where something was found. */
 function redactNestedJson(text: string, run: Run, path: string, depth: number): string | null {
   const first = text.trimStart()[0];
-  if ((first !== '{' && first !== '[' && first !== '"') || depth > MAX_DEPTH - MAX_NESTED_JSON) return null;
+  if ((first !== '{' && first !== '[') || depth > MAX_DEPTH - MAX_NESTED_JSON) return null;
   const last = text.trimEnd().at(-1);
-  if (last !== '}' && last !== ']' && last !== '"') return null;
+  if (last !== '}' && last !== ']') return null;
   let value: Json;
   try {
     value = JSON.parse(text);
   } catch {
     return null;
   }
-  if (typeof value !== 'object' && typeof value !== 'string') return null;
   const inner: Run = { known: run.known, found: [] };
   const result = redactValue(value, inner, path, depth + Math.ceil(MAX_DEPTH / MAX_NESTED_JSON));
   if (result === value) return text;
@@ -617,215 +488,255 @@ function indentOf(text: string): string {
 }
 
 function replaceSpans(text: string, spans: Span[], run: Run, path: string): string {
-  // The first detector to claim a start wins; what lies inside a claimed span is part of it.
-  const ordered = spans.map((span, i) => ({ ...span, i })).sort((a, b) => a.start - b.start || a.i - b.i);
+  // The first detector to claim a start wins; a span that starts inside another one only makes it longer.
+  // The sort is stable, so detectors keep their order.
+  spans.sort((a, b) => a.start - b.start);
   let result = '';
   let at = 0;
-  for (const { start, end, kind } of ordered) {
-    if (end <= at) continue;
+  let claimed = -1;
+  for (const { start, end, kind } of spans) {
+    if (end <= at || start === claimed) continue;
     if (start < at) {
       at = end;
       continue;
     }
     result += text.slice(at, start) + replaced(kind, run, path);
     at = end;
+    claimed = start;
   }
   return result + text.slice(at);
 }
 
 // ---- formats of vendors -----------------------------------------------------------------------------------------------------------
 
-/** [kind, prefix, what follows it]. The prefix begins behind something that is no letter or digit. */
-const VENDOR_FORMATS: readonly (readonly [string, string, RegExp])[] = [
-  ['agent-token', 'mca_', /[\w-]{16,}/y],
-  ['gateway-token', 'mcg_', /[\w-]{16,}/y],
-  ['operator-token', 'mco_', /[\w-]{16,}/y],
-  ['github-token', 'ghp_', /[A-Za-z0-9]{30,}/y],
-  ['github-token', 'gho_', /[A-Za-z0-9]{30,}/y],
-  ['github-token', 'ghu_', /[A-Za-z0-9]{30,}/y],
-  ['github-token', 'ghs_', /[A-Za-z0-9]{30,}/y],
-  ['github-token', 'ghr_', /[A-Za-z0-9]{30,}/y],
-  ['github-token', 'github_pat_', /\w{22,}/y],
-  ['gitlab-token', 'glpat-', /[\w.-]{20,}/y],
-  ['gitlab-token', 'glptt-', /[\w-]{20,}/y],
-  ['gitlab-token', 'gldt-', /[\w-]{20,}/y],
-  ['gitlab-token', 'glrt-', /[\w.-]{20,}/y],
-  ['gitlab-token', 'glcbt-', /[\w-]{20,}/y],
-  ['gitlab-token', 'glft-', /[\w-]{20,}/y],
-  ['gitlab-token', 'glsoat-', /[\w-]{20,}/y],
-  ['gitlab-token', 'glimt-', /[\w-]{20,}/y],
-  ['gitlab-token', 'glagent-', /[\w-]{20,}/y],
-  ['slack-token', 'xoxb-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxp-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxa-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxr-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxs-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxo-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxe-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxe.', /[\w.-]{10,}/y],
-  ['slack-token', 'xoxc-', /[\w-]{10,}/y],
-  ['slack-token', 'xoxd-', /[\w%-]{10,}/y],
-  ['slack-token', 'xapp-', /[\w-]{10,}/y],
-  ['anthropic-key', 'sk-ant-', /[\w-]{20,}/y],
-  ['openai-key', 'sk-proj-', /[\w-]{20,}/y],
-  ['openai-key', 'sk-svcacct-', /[\w-]{20,}/y],
-  ['openai-key', 'sk-admin-', /[\w-]{20,}/y],
-  ['openrouter-key', 'sk-or-', /[\w-]{20,}/y],
-  ['langfuse-key', 'sk-lf-', /[\w-]{20,}/y],
-  ['api-key', 'sk-', /[A-Za-z0-9_-]{20,}/y],
-  ['stripe-key', 'sk_live_', /[A-Za-z0-9]{10,}/y],
-  ['stripe-key', 'sk_test_', /[A-Za-z0-9]{10,}/y],
-  ['stripe-key', 'rk_live_', /[A-Za-z0-9]{10,}/y],
-  ['stripe-key', 'rk_test_', /[A-Za-z0-9]{10,}/y],
-  ['stripe-key', 'whsec_', /[\w+/=]{16,}/y],
-  ['aws-key', 'AKIA', /[A-Z0-9]{16}(?![A-Za-z0-9])/y],
-  ['aws-key', 'ASIA', /[A-Z0-9]{16}(?![A-Za-z0-9])/y],
-  ['aws-key', 'ABIA', /[A-Z0-9]{16}(?![A-Za-z0-9])/y],
-  ['aws-key', 'ACCA', /[A-Z0-9]{16}(?![A-Za-z0-9])/y],
-  ['google-key', 'AIza', /[\w-]{35}/y],
-  ['google-token', 'ya29.', /[\w-]{20,}/y],
-  ['google-secret', 'GOCSPX-', /[\w-]{20,}/y],
-  ['google-token', '1//0', /[\w-]{20,}/y],
-  ['sendgrid-key', 'SG.', /[\w-]{16,}\.[\w-]{16,}/y],
-  ['mailgun-key', 'key-', /[0-9a-f]{32}(?![A-Za-z0-9])/y],
-  ['twilio-key', 'SK', /[0-9a-f]{32}(?![A-Za-z0-9])/y],
-  ['npm-token', 'npm_', /[A-Za-z0-9]{30,}/y],
-  ['pypi-token', 'pypi-', /[\w-]{32,}/y],
-  ['rubygems-token', 'rubygems_', /[0-9a-f]{40,}/y],
-  ['crates-token', 'cio', /[A-Za-z0-9]{32}(?![A-Za-z0-9])/y],
-  ['docker-token', 'dckr_pat_', /[\w-]{20,}/y],
-  ['docker-token', 'dckr_oat_', /[\w-]{20,}/y],
-  ['huggingface-token', 'hf_', /[A-Za-z0-9]{30,}/y],
-  ['huggingface-token', 'api_org_', /[A-Za-z0-9]{30,}/y],
-  ['replicate-token', 'r8_', /[A-Za-z0-9]{30,}/y],
-  ['groq-key', 'gsk_', /[A-Za-z0-9]{30,}/y],
-  ['xai-key', 'xai-', /[A-Za-z0-9]{30,}/y],
-  ['perplexity-key', 'pplx-', /[A-Za-z0-9]{30,}/y],
-  ['fireworks-key', 'fw_', /[A-Za-z0-9]{20,}/y],
-  ['nvidia-key', 'nvapi-', /[\w-]{30,}/y],
-  ['tavily-key', 'tvly-', /[\w-]{20,}/y],
-  ['pinecone-key', 'pcsk_', /\w{30,}/y],
-  ['langsmith-key', 'lsv2_', /\w{30,}/y],
-  ['databricks-token', 'dapi', /[0-9a-f]{32}(?:-\d)?(?![A-Za-z0-9])/y],
-  ['digitalocean-token', 'dop_v1_', /[0-9a-f]{40,}/y],
-  ['digitalocean-token', 'doo_v1_', /[0-9a-f]{40,}/y],
-  ['digitalocean-token', 'dor_v1_', /[0-9a-f]{40,}/y],
-  ['linear-key', 'lin_api_', /[A-Za-z0-9]{20,}/y],
-  ['linear-key', 'lin_oauth_', /[A-Za-z0-9]{20,}/y],
-  ['notion-token', 'ntn_', /[A-Za-z0-9]{30,}/y],
-  ['notion-token', 'secret_', /[A-Za-z0-9]{40,}/y],
-  ['figma-token', 'figd_', /[\w-]{20,}/y],
-  ['airtable-token', 'pat', /[A-Za-z0-9]{14}\.[0-9a-f]{64}/y],
-  ['atlassian-token', 'ATATT3', /[\w=-]{40,}/y],
-  ['atlassian-token', 'ATCTT3', /[\w=-]{40,}/y],
-  ['bitbucket-token', 'ATBB', /[A-Za-z0-9]{24,}/y],
-  ['shopify-token', 'shpat_', /[0-9a-fA-F]{32}/y],
-  ['shopify-token', 'shpss_', /[0-9a-fA-F]{32}/y],
-  ['shopify-token', 'shpca_', /[0-9a-fA-F]{32}/y],
-  ['shopify-token', 'shppa_', /[0-9a-fA-F]{32}/y],
-  ['square-token', 'sq0atp-', /[\w-]{20,}/y],
-  ['square-token', 'sq0csp-', /[\w-]{40,}/y],
-  ['square-token', 'EAAA', /[\w-]{56,}/y],
-  ['facebook-token', 'EAAC', /[A-Za-z0-9]{60,}/y],
-  ['facebook-token', 'EAAG', /[A-Za-z0-9]{60,}/y],
-  ['planetscale-token', 'pscale_tkn_', /[\w.-]{30,}/y],
-  ['planetscale-token', 'pscale_pw_', /[\w.-]{30,}/y],
-  ['planetscale-token', 'pscale_oauth_', /[\w.-]{30,}/y],
-  ['supabase-key', 'sbp_', /[0-9a-f]{40}/y],
-  ['supabase-key', 'sb_secret_', /[\w-]{20,}/y],
-  ['netlify-token', 'nfp_', /[A-Za-z0-9]{30,}/y],
-  ['vercel-token', 'vcp_', /[A-Za-z0-9]{24,}/y],
-  ['fly-token', 'fm2_', /[\w+/=]{40,}/y],
-  ['fly-token', 'fo1_', /[\w-]{30,}/y],
-  ['heroku-key', 'HRKU-', /[\w-]{30,}/y],
-  ['doppler-token', 'dp.pt.', /[A-Za-z0-9]{30,}/y],
-  ['doppler-token', 'dp.st.', /[\w.-]{30,}/y],
-  ['doppler-token', 'dp.ct.', /[A-Za-z0-9]{30,}/y],
-  ['vault-token', 'hvs.', /[\w-]{20,}/y],
-  ['vault-token', 'hvb.', /[\w-]{20,}/y],
-  ['vault-token', 'hvr.', /[\w-]{20,}/y],
-  ['grafana-token', 'glsa_', /\w{32,}/y],
-  ['grafana-token', 'glc_', /[\w+/=]{32,}/y],
-  ['sentry-token', 'sntrys_', /[\w+/=.-]{40,}/y],
-  ['sentry-token', 'sntryu_', /[0-9a-f]{40,}/y],
-  ['newrelic-key', 'NRAK-', /[A-Z0-9]{20,}/y],
-  ['postman-key', 'PMAK-', /[0-9a-f-]{30,}/y],
-  ['buildkite-token', 'bkua_', /[0-9a-f]{30,}/y],
-  ['circleci-token', 'CCIPAT_', /[\w-]{30,}/y],
-  ['contentful-token', 'CFPAT-', /[\w-]{40,}/y],
-  ['dynatrace-token', 'dt0c01.', /[A-Z0-9]{20,}\.[A-Z0-9]{40,}/y],
-  ['age-key', 'AGE-SECRET-KEY-1', /[0-9A-Z]{40,}/y],
-  ['onepassword-token', 'ops_eyJ', /[\w-]{40,}/y],
-  ['typeform-token', 'tfp_', /[\w.-]{30,}/y],
-  ['adafruit-key', 'aio_', /[A-Za-z0-9]{28}/y],
-  ['alibaba-key', 'LTAI', /[A-Za-z0-9]{16,24}(?![A-Za-z0-9])/y],
-  ['tencent-key', 'AKID', /[A-Za-z0-9]{32}(?![A-Za-z0-9])/y],
-  ['telegram-token', 'bot', /\d{8,10}:AA[\w-]{33}/y],
-  ['jwt', 'eyJ', /[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}/y],
-  ['jwt', 'eyJ', /[\w-]{20,}\.[\w-]{0,}\.[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}/y],
-  ['private-key', 'b3BlbnNzaC1rZXktdjEA', /[\w+/=]{40,}/y],
-  ['private-key', 'LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt', /[\w+/=]{0,}/y],
-  ['private-key', 'LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZ', /[\w+/=]{0,}/y],
-  ['private-key', 'LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0t', /[\w+/=]{0,}/y],
-  ['private-key', 'LS0tLS1CRUdJTiBFQyBQUklWQVRFIEtFWS0', /[\w+/=]{0,}/y],
-  ['private-key', 'MIIEvQIBADANBgkqhkiG9w0BAQEFAASC', /[\w+/=]{40,}/y],
-  ['private-key', 'MIIEvgIBADANBgkqhkiG9w0BAQEFAASC', /[\w+/=]{40,}/y],
-  ['private-key', 'MIIEpAIBAAKCAQEA', /[\w+/=]{40,}/y],
-  ['private-key', 'MIIEowIBAAKCAQEA', /[\w+/=]{40,}/y],
-];
+/** Characters of a body: letters and digits; those with `_`; those with `-` too; hex; base64; upper case and digits; with dots. */
+const BODIES = {
+  alnum: 'A-Za-z0-9',
+  word: '\\w',
+  dash: '\\w-',
+  hex: '0-9a-f',
+  base64: '\\w+/=-',
+  upper: 'A-Z0-9',
+  dots: '\\w.=-',
+} as const;
 
-/** The first three characters of a prefix (two for the short ones) → formats, longest prefix first. */
-const BY_START: ReadonlyMap<string, readonly (readonly [string, string, RegExp])[]> = groupFormats();
+interface VendorFormat {
+  readonly kind: string;
+  readonly prefix: string;
+  /** As much of the body as must be there. */
+  readonly body: RegExp;
+  /** What belongs to it beyond that. */
+  readonly rest: RegExp;
+  /** What may stand before it: anything where the format is unmistakable, no letter or digit, or no part of a longer name. */
+  readonly after: 'anything' | 'word' | 'name';
+}
 
-function groupFormats(): Map<string, (readonly [string, string, RegExp])[]> {
-  const groups = new Map<string, (readonly [string, string, RegExp])[]>();
-  for (const format of [...VENDOR_FORMATS].sort((a, b) => b[1].length - a[1].length)) {
-    const start = format[1].slice(0, 2);
+/** kind: prefixes; body characters; least length of the body; `!` where it has exactly that length. */
+const VENDOR_TABLE = `
+agent-token: mca_; dash; 16
+gateway-token: mcg_; dash; 16
+operator-token: mco_; dash; 16
+github-token: ghp_ gho_ ghu_ ghs_ ghr_; alnum; 30
+github-token: github_pat_; word; 22
+gitlab-token: glpat- glptt- gldt- glrt- glcbt- glft- glsoat- glimt- glagent- glffct-; dots; 20
+slack-token: xoxb- xoxp- xoxa- xoxr- xoxs- xoxo- xoxe- xoxe. xoxc- xoxd- xapp-; dots; 10
+anthropic-key: sk-ant-; dash; 20
+openai-key: sk-proj- sk-svcacct- sk-admin-; dash; 20
+openrouter-key: sk-or-; dash; 20
+langfuse-key: sk-lf-; dash; 20
+api-key: sk-; dash; 20
+stripe-key: sk_live_ sk_test_ rk_live_ rk_test_; alnum; 10
+stripe-key: whsec_; base64; 16
+aws-key: AKIA ASIA ABIA ACCA; upper; 16!
+google-key: AIza; dash; 35
+google-token: ya29.; dash; 20
+google-token: 1//0; dash; 20
+google-secret: GOCSPX-; dash; 20
+sendgrid-key: SG.; dots; 32
+mailgun-key: key-; hex; 32!
+twilio-key: SK; hex; 32!
+npm-token: npm_; alnum; 30
+pypi-token: pypi-; dash; 32
+rubygems-token: rubygems_; hex; 40
+crates-token: cio; alnum; 32!
+docker-token: dckr_pat_ dckr_oat_; dash; 20
+huggingface-token: hf_ api_org_; alnum; 30
+replicate-token: r8_; alnum; 30
+groq-key: gsk_; alnum; 30
+xai-key: xai-; alnum; 30
+perplexity-key: pplx-; alnum; 30
+fireworks-key: fw_; alnum; 20
+nvidia-key: nvapi-; dash; 30
+tavily-key: tvly-; dash; 20
+pinecone-key: pcsk_; word; 30
+langsmith-key: lsv2_; word; 30
+databricks-token: dapi; hex; 32
+digitalocean-token: dop_v1_ doo_v1_ dor_v1_; hex; 40
+linear-key: lin_api_ lin_oauth_; alnum; 20
+notion-token: ntn_; alnum; 30
+notion-token: secret_; alnum; 40
+figma-token: figd_; dash; 20
+atlassian-token: ATATT3 ATCTT3; dots; 40
+bitbucket-token: ATBB; alnum; 24
+shopify-token: shpat_ shpss_ shpca_ shppa_; alnum; 32
+square-token: sq0atp- sq0csp-; dash; 20
+square-token: EAAA; dash; 56
+facebook-token: EAAC EAAG EAAB; alnum; 60
+planetscale-token: pscale_tkn_ pscale_pw_ pscale_oauth_; dots; 30
+supabase-key: sbp_; hex; 40
+supabase-key: sb_secret_; dash; 20
+netlify-token: nfp_; alnum; 30
+vercel-token: vcp_ vci_ vca_; alnum; 24
+fly-token: fm2_; base64; 40
+fly-token: fo1_; dash; 30
+heroku-key: HRKU-; dash; 30
+doppler-token: dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit.; dots; 30
+vault-token: hvs. hvb. hvr.; dash; 20
+terraform-token: atlasv1.; dash; 40
+grafana-token: glsa_; word; 32
+grafana-token: glc_; base64; 32
+sentry-token: sntrys_; dots; 40
+sentry-token: sntryu_; hex; 40
+newrelic-key: NRAK-; upper; 20
+postman-key: PMAK-; dash; 30
+buildkite-token: bkua_; hex; 30
+circleci-token: CCIPAT_; dash; 30
+contentful-token: CFPAT-; dash; 40
+dynatrace-token: dt0c01.; dots; 60
+age-key: AGE-SECRET-KEY-1; upper; 40
+onepassword-token: ops_eyJ; dash; 40
+typeform-token: tfp_; dots; 30
+adafruit-key: aio_; alnum; 28!
+alibaba-key: LTAI; alnum; 16
+tencent-key: AKID; alnum; 32!
+private-key: b3BlbnNzaC1rZXktdjEA MIIEpAIBAAKCAQEA MIIEowIBAAKCAQEA MIIEvQIBADANBgkqhkiG9w0BAQEFAASC MIIEvgIBADANBgkqhkiG9w0BAQEFAASC; base64; 40
+private-key: LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZ; base64; 4
+private-key: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0t LS0tLS1CRUdJTiBFQyBQUklWQVRFIEtFWS0; base64; 4
+`;
+
+const VENDOR_FORMATS: readonly VendorFormat[] = VENDOR_TABLE.trim().split('\n').flatMap(readFormats);
+
+function readFormats(line: string): VendorFormat[] {
+  const [head = '', characters = '', length = ''] = line.split('; ');
+  const [kind = '', prefixes = ''] = head.split(': ');
+  const set = BODIES[characters as keyof typeof BODIES];
+  const least = Number.parseInt(length, 10);
+  const exact = length.endsWith('!') ? '(?![A-Za-z0-9])' : '';
+  return prefixes.split(' ').map((prefix) => ({
+    kind,
+    prefix,
+    body: new RegExp(`[${set}]{${least}}${exact}`, 'y'),
+    rest: new RegExp(`[${set}]*`, 'y'),
+    after: prefix.length >= 4 && /[_-]$/.test(prefix) && least >= 16 && exact === '' ? 'anything' : prefix.length <= 4 ? 'name' : 'word',
+  }));
+}
+
+/** The first two characters of a prefix → its formats, longest prefix first. */
+const BY_START: ReadonlyMap<number, readonly VendorFormat[]> = groupFormats();
+
+/** `ey`, how every JSON object starts in base64. */
+const JWT_START = packPair(0x65, 0x79);
+
+/** Whether any format starts with these two characters, both below 128. */
+const IS_START: Uint8Array = markStarts();
+
+function packPair(first: number, second: number): number {
+  return (first << 7) | second;
+}
+
+function groupFormats(): Map<number, VendorFormat[]> {
+  const groups = new Map<number, VendorFormat[]>();
+  for (const format of [...VENDOR_FORMATS].sort((a, b) => b.prefix.length - a.prefix.length)) {
+    const start = packPair(format.prefix.charCodeAt(0), format.prefix.charCodeAt(1));
     groups.set(start, [...(groups.get(start) ?? []), format]);
   }
   return groups;
 }
 
+function markStarts(): Uint8Array {
+  const table = new Uint8Array(128 * 128);
+  for (const start of BY_START.keys()) table[start] = 1;
+  table[JWT_START] = 1;
+  return table;
+}
+
+/** One pass over the text; only where two characters can begin a format is more looked at. */
 function findVendorTokens(text: string, spans: Span[]): void {
-  let previousIsWord = false;
   let taken = 0;
-  for (let at = 0; at < text.length - 10; at++) {
-    const code = text.charCodeAt(at);
-    const isWord = (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
-    if (isWord && !previousIsWord && at >= taken) {
-      const end = matchVendor(text, at, spans);
-      if (end > 0) taken = end;
-    }
-    previousIsWord = isWord;
+  const last = text.length - 10;
+  for (let at = 0; at < last; at++) {
+    const first = text.charCodeAt(at);
+    if (first >= 0x7b || at < taken) continue;
+    const second = text.charCodeAt(at + 1);
+    if (second >= 0x7b || IS_START[packPair(first, second)] !== 1) continue;
+    const start = packPair(first, second);
+    const end = start === JWT_START ? matchJwt(text, at, spans) : matchVendor(text, at, start, spans);
+    if (end > 0) taken = end;
   }
 }
 
-function matchVendor(text: string, at: number, spans: Span[]): number {
-  const formats = BY_START.get(text.slice(at, at + 2));
-  if (formats === undefined) return 0;
-  for (const [kind, prefix, rest] of formats) {
+function isAlphanumeric(code: number): boolean {
+  return (code >= 0x30 && code <= 0x39) || (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
+}
+
+/** Whether a new word starts at `at`; a letter of an escape (`\\n`, `%3D`) before it belongs to no word. */
+function startsWord(text: string, at: number): boolean {
+  if (at === 0 || !isAlphanumeric(text.charCodeAt(at - 1))) return true;
+  return (
+    (text[at - 2] === '\\' && /[nrt]/.test(text[at - 1] ?? '')) || (text[at - 3] === '%' && /^[0-9a-f]{2}$/i.test(text.slice(at - 2, at)))
+  );
+}
+
+/** The end of the token that starts at `at`, or 0. What is looked at before a token is accepted has a fixed length. */
+function matchVendor(text: string, at: number, start: number, spans: Span[]): number {
+  for (const { kind, prefix, body, rest, after } of BY_START.get(start) ?? []) {
     if (!text.startsWith(prefix, at)) continue;
-    rest.lastIndex = at + prefix.length;
-    const match = rest.exec(text);
+    if (after !== 'anything' && (!startsWord(text, at) || (after === 'name' && /[_-]/.test(text[at - 1] ?? '')))) continue;
+    const from = at + prefix.length;
+    body.lastIndex = from;
+    const match = body.exec(text);
     if (match === null) continue;
-    const body = match[0].slice(0, 200);
-    if (isVendorPlaceholder(body) || (kind === 'api-key' && !isKeyBody(body))) continue;
-    const end = at + prefix.length + match[0].length;
-    spans.push({ start: at, end, kind });
+    if (kind === 'api-key' && !isKeyBody(text.slice(from, from + 64))) continue;
+    if (isVendorPlaceholder(match[0])) continue;
+    rest.lastIndex = from + match[0].length;
+    const end = rest.lastIndex + (rest.exec(text)?.[0].length ?? 0);
+    const dots = /[.=-]+$/.exec(text.slice(Math.max(from, end - 8), end))?.[0].length ?? 0;
+    spans.push({ start: at, end: kind === 'private-key' || text[end - 1] === '=' ? end : end - dots, kind });
     return end;
   }
   return 0;
 }
 
-function isVendorPlaceholder(body: string): boolean {
-  if (/x{4,}|\.{3}|\*{3}|your|placeholder|example-|-example|changeme|redacted|abcdefghijklmnop.{0,4}$|-here$|_here$|dummy/i.test(body))
-    return true;
-  return new Set(body).size <= 3 && body.length > 4;
+const JWT_PART = /[\w-]*/y;
+
+/** `eyJ….eyJ….…`; encrypted ones have five parts. It starts where a run of its characters starts, so each run is read once. */
+function matchJwt(text: string, at: number, spans: Span[]): number {
+  if (!text.startsWith('eyJ', at) || !startsWord(text, at) || /[_-]/.test(text[at - 1] ?? '')) return 0;
+  const lengths: number[] = [];
+  let end = at;
+  for (; lengths.length < 5; end++) {
+    JWT_PART.lastIndex = end;
+    const length = JWT_PART.exec(text)?.[0].length ?? 0;
+    lengths.push(length);
+    end += length;
+    if (text[end] !== '.' || !/[\w.-]/.test(text[end + 1] ?? '')) break;
+  }
+  const [header = 0, payload = 0, signature = 0, , tag = 0] = lengths;
+  const signed = header >= 10 && payload >= 8 && signature >= 8;
+  const encrypted = header >= 20 && tag >= 8;
+  if (!signed && !encrypted) return 0;
+  spans.push({ start: at, end, kind: 'jwt' });
+  return end;
 }
 
-/** `sk-` also begins ordinary hyphenated words; a key has digits and no run of words. */
+function isVendorPlaceholder(body: string): boolean {
+  if (/x{4,}|\.{3}|\*{3}|your|placeholder|example-|-example|changeme|redacted|-here$|_here$|dummy/i.test(body)) return true;
+  return body.length > 4 && new Set(body).size <= 3;
+}
+
+/** `sk-` also begins ordinary hyphenated words; a key has one long piece of letters and digits. */
 function isKeyBody(body: string): boolean {
-  return /\d/.test(body) && /[A-Za-z]/.test(body) && body.split(/[-_]/).some((piece) => piece.length >= 16 && /\d/.test(piece));
+  return /\d/.test(body) && body.split(/[^A-Za-z0-9]/).some((piece) => piece.length >= 16 && /\d/.test(piece) && /[A-Za-z]/.test(piece));
 }
 
 // ---- PEM --------------------------------------------------------------------------------------------------------------------------
@@ -891,6 +802,7 @@ function findUserInfo(text: string, separator: number, spans: Span[]): void {
   }
   if (lastAt < 0) return;
   const info = text.slice(start, lastAt);
+  if (info.includes('[REDACTED:')) return;
   const colon = info.indexOf(':');
   // An at sign behind the first slash belongs to the path, unless a password with a raw slash stands before it.
   if (hostEnd >= 0 && (colon < 0 || start + colon > hostEnd || /^[^:]*:\d{1,5}$/.test(text.slice(start, hostEnd)))) return;
@@ -916,7 +828,7 @@ function isTemplate(text: string): boolean {
   return /^[<[{(].*[>\]})]$|^\$|^%\w+%$|\{\{|^\*+$|^x{3,}$|^\.{3}$|^your[-_]|^REDACTED$/i.test(text);
 }
 
-const QUERY_PAIR = /[?&#;]([A-Za-z][\w.-]{0,60})=([^&#\s"'<>\\`;]{1,})/g;
+const QUERY_PAIR = /[?&#]([A-Za-z][\w.-]{0,60})=([^&#\s"'<>\\`;]{1,})/g;
 const QUERY_NAMES =
   /^(?:.*[_-])?(?:token|access_?token|refresh_?token|id_?token|api_?key|apikey|secret|client_?secret|password|passwd|pwd|sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature|auth|ticket|assertion|samlresponse|otp|hmac|jwt|session|sessionid|session_id|sid|credential|magic|invite_token)$/i;
 
@@ -927,10 +839,11 @@ function findQuerySecrets(text: string, spans: Span[]): void {
     const [whole, name = '', value = ''] = match;
     const end = match.index + whole.length;
     const start = end - value.length;
+    if (value.length < 4) continue;
     const isCode = /^(?:code|auth_code|authorization_code|key|oauth_verifier)$/i.test(name);
-    if (!isCode && !QUERY_NAMES.test(name)) continue;
+    if (!isCode && kindOfName(name) === null && !QUERY_NAMES.test(name)) continue;
     if (isCode && (value.length < 10 || !isTokenLike(value))) continue;
-    if (value.length < 4 || (value.length <= MAX_PLACEHOLDER && isPlaceholder(decodeOnce(value)))) continue;
+    if (value.length <= MAX_PLACEHOLDER && isPlaceholder(decodeOnce(value))) continue;
     spans.push({ start, end, kind: isCode ? 'oauth-code' : 'url-parameter' });
   }
 }
@@ -946,7 +859,7 @@ function decodeOnce(text: string): string {
 
 // ---- names in text ------------------------------------------------------------------------------------------------------------------
 
-const NAME_WORD = /pass|pwd|secret|token|key|auth|cred|cookie|sess|jwt|bearer|otp|cvv|cvc|_pat|-pat|connection|mnemonic|seed/gi;
+const NAME_WORD = /pass|pwd|\bpw\b|secret|token|key|auth|cred|cookie|sess|jwt|bearer|otp|cvv|cvc|_pat|-pat|connection|mnemonic|seed/gi;
 const MAX_NAME = 96;
 
 function isNameUnit(code: number): boolean {
@@ -979,12 +892,64 @@ function findNamedValues(text: string, spans: Span[]): void {
 function readNamedValue(text: string, start: number, end: number): Span | null {
   const raw = text.slice(start, end);
   const name = raw.replace(/^[-.]+|[-.]+$/g, '');
-  const kind = kindOfName(name);
+  const kind = kindOfName(name) ?? kindOfPhrase(text, start, name);
   if (kind === null) return null;
   const isFlag = raw.startsWith('--') || (raw.startsWith('-') && /(?:^|[\s"'])$/.test(text.slice(Math.max(0, start - 1), start)));
-  const separator = readSeparator(text, end, isFlag, raw);
-  if (separator === null) return readElement(text, start, end, name, kind);
-  return readValue(text, separator, kind, { isFlag, atLineStart: isLineStart(text, start), name });
+  const separator = readSeparator(text, end, isFlag || isLongName(name), raw);
+  // `PASS: 12 tests` is a result.
+  if (name === 'PASS' && separator?.sign !== '=') return null;
+  if (separator === null) return readElement(text, start, end, name, kind) ?? readSentence(text, end, kind);
+  const context = { isFlag, atLineStart: isLineStart(text, start), name, quote: start > 0 ? (text[start - 1] ?? '') : '' };
+  return readValue(text, separator, kind, context);
+}
+
+/** `API key`, `access key`: a name of two words, of which the second says nothing alone. */
+function kindOfPhrase(text: string, start: number, name: string): string | null {
+  if (!/^keys?$/i.test(name)) return null;
+  return /(?:^|[^a-z])(?:api|access|secret|private|auth|account|encryption|signing|license|client) $/i.test(
+    text.slice(Math.max(0, start - 12), start),
+  )
+    ? 'api-key'
+    : null;
+}
+
+/** `aws configure set aws_secret_access_key x`: names that nothing but a setting has may have their value behind a space. */
+function isLongName(name: string): boolean {
+  return name.length >= 12 && name.includes('_') && /^[a-z_]+$/i.test(name);
+}
+
+const SENTENCE = /[ \t]{1,4}(?:is|was|will be|set to)[ \t]{0,2}:?[ \t]{1,4}["'`]?([^\s"'`]{5,200})/y;
+
+const BARE_PASSWORD = /[ \t]{1,4}([^\s"'`]{6,200})(?=[ \t]*(?:$|[\r\n"'`]))/y;
+
+/** "the password is hunter2", "password hunter2": only what has letters and digits, so that sentences stay as they are. */
+function readSentence(text: string, end: number, kind: string): Span | null {
+  BARE_PASSWORD.lastIndex = end;
+  const bare = kind === 'password' ? BARE_PASSWORD.exec(text)?.[1] : undefined;
+  if (bare !== undefined && /\d/.test(bare) && /[a-z]/i.test(bare) && isSecretValue(bare, kind)) {
+    return { start: BARE_PASSWORD.lastIndex - bare.length, end: BARE_PASSWORD.lastIndex, kind };
+  }
+  SENTENCE.lastIndex = end;
+  const match = SENTENCE.exec(text);
+  const value = match?.[1]?.replace(/[.,;:!?)]+$/, '') ?? '';
+  if (match === null || !/\d/.test(value) || !/[a-z]/i.test(value) || !isSecretValue(value, kind)) return null;
+  const at = SENTENCE.lastIndex - (match[1]?.length ?? 0);
+  return { start: at, end: at + value.length, kind };
+}
+
+const NAMED_PAIR = /\b(?:name|key):[ \t]{0,4}["']?([\w.-]{2,96})["']?[ \t]{0,4}\r?\n[ \t-]{1,80}value:[ \t]{0,4}["']?([^\s"']{3,2000})/g;
+
+/** `- name: DB_PASSWORD` and, on the next line, `value: x`. */
+function findNamedPairs(text: string, spans: Span[]): void {
+  if (!text.includes('value:')) return;
+  NAMED_PAIR.lastIndex = 0;
+  for (let match = NAMED_PAIR.exec(text); match !== null; match = NAMED_PAIR.exec(text)) {
+    const [whole, name = '', value = ''] = match;
+    const kind = kindOfName(name);
+    if (kind === null || !isSecretValue(value, kind)) continue;
+    const end = match.index + whole.length;
+    spans.push({ start: end - value.length, end, kind });
+  }
 }
 
 interface Separator {
@@ -993,22 +958,25 @@ interface Separator {
   sign: '=' | ':' | ' ';
   /** White space stood around the sign. */
   spaced: boolean;
+  /** A quote or bracket stood between the name and the sign. */
+  closed: boolean;
 }
 
-const SEPARATOR = /(?:\\{0,3}["'`]|\]|\))?(\??)([ \t]{0,8})(=>|:=|={1,3}|:)([ \t]{0,8}|[ \t]{0,8}\n[ \t]{1,40}(?=["']))/y;
+const SEPARATOR = /(\\{0,3}["'`]|\]|\))?\??([ \t]{0,8})(=>|:=|={1,3}|:)([ \t]{0,8}|[ \t]{0,8}\n[ \t]{1,40}(?=["']))/y;
 const FLAG_SEPARATOR = /[ \t]{1,8}(?=[^\s-])/y;
 
 function readSeparator(text: string, from: number, isFlag: boolean, raw: string): Separator | null {
   SEPARATOR.lastIndex = from;
   const match = SEPARATOR.exec(text);
   if (match !== null) {
-    const sign = match[3]?.startsWith(':') === true && match[3] !== ':=' ? ':' : '=';
+    const [, closing, before = '', written = '', behind = ''] = match;
+    const sign = written.startsWith(':') && written !== ':=' ? ':' : '=';
     if (text.startsWith('//', SEPARATOR.lastIndex) && sign === ':') return null;
-    return { at: SEPARATOR.lastIndex, sign, spaced: (match[2] ?? '') !== '' || (match[4] ?? '') !== '' };
+    return { at: SEPARATOR.lastIndex, sign, spaced: before !== '' || behind !== '', closed: closing !== undefined };
   }
   if (!isFlag || raw.length < 4) return null;
   FLAG_SEPARATOR.lastIndex = from;
-  return FLAG_SEPARATOR.test(text) ? { at: FLAG_SEPARATOR.lastIndex, sign: ' ', spaced: true } : null;
+  return FLAG_SEPARATOR.test(text) ? { at: FLAG_SEPARATOR.lastIndex, sign: ' ', spaced: true, closed: false } : null;
 }
 
 function isLineStart(text: string, start: number): boolean {
@@ -1022,19 +990,27 @@ interface NameContext {
   isFlag: boolean;
   atLineStart: boolean;
   name: string;
+  /** The character before the name. */
+  quote: string;
 }
 
 function readValue(text: string, separator: Separator, kind: string, context: NameContext): Span | null {
   const opening = /^(?:\\{0,3}["'`]|[brfu]{1,2}["']|@")/i.exec(text.slice(separator.at, separator.at + 5))?.[0];
-  if (opening !== undefined) return readQuotedValue(text, separator.at, opening, kind);
+  if (opening !== undefined) {
+    // In `'password:', value` the quote behind the sign ends the text that the name stands in.
+    const closesName = opening.at(-1) === context.quote && !separator.closed;
+    return closesName ? null : readQuotedValue(text, separator.at, opening, kind, context.name);
+  }
   if (kind === 'authorization' || kind === 'cookie') return readHeaderValue(text, separator, kind);
+  const block = /^[|>][+-]?\d?[ \t]*\r?\n(?=[ \t])/.exec(text.slice(separator.at, separator.at + 12))?.[0];
+  if (block !== undefined) return readBlock(text, separator.at + block.length, kind);
   const end = endOfBareValue(text, separator.at, context);
   const value = text.slice(separator.at, end);
   if (!isBareSecret(value, text, end, separator, kind, context)) return null;
   return { start: separator.at, end, kind };
 }
 
-function readQuotedValue(text: string, at: number, opening: string, kind: string): Span | null {
+function readQuotedValue(text: string, at: number, opening: string, kind: string, name: string): Span | null {
   const start = at + opening.length;
   const quote = opening.at(-1) ?? '"';
   const escapes = opening.length > 1 && opening.startsWith('\\') ? opening.length - 1 : 0;
@@ -1050,15 +1026,27 @@ function readQuotedValue(text: string, at: number, opening: string, kind: string
     if (c === quote) break;
   }
   end = Math.min(end, text.length);
+  const value = text.slice(start, end);
+  if (value.length < 3 || isLabel(value, name) || !isSecretValue(value, kind)) return null;
   if (end - start <= MAX_PLACEHOLDER) {
-    const value = text.slice(start, end);
-    if (!isSecretValue(value, kind) || value.length < 3) return null;
     if (kind === 'authorization') {
       const scheme = /^\S+\s+/.exec(value)?.[0].length ?? 0;
       return { start: start + scheme, end, kind };
     }
   }
   return { start, end, kind };
+}
+
+/** A block of YAML: every line that is indented as far as its first. */
+function readBlock(text: string, start: number, kind: string): Span | null {
+  const indent = /^[ \t]{1,200}/.exec(text.slice(start, start + 200))?.[0] ?? '';
+  let end = start;
+  while (indent !== '' && text.startsWith(indent, end)) {
+    const lineEnd = text.indexOf('\n', end);
+    end = lineEnd < 0 ? text.length : lineEnd + 1;
+  }
+  const lines = text.slice(start + indent.length, end).trimEnd();
+  return isSecretValue(lines, kind) ? { start: start + indent.length, end: start + indent.length + lines.length, kind } : null;
 }
 
 /** `Authorization: Bearer x` and `Cookie: a=b; c=d`: the rest of the line or of the quoted argument. */
@@ -1094,40 +1082,50 @@ function endOfBareValue(text: string, start: number, context: NameContext): numb
   return end;
 }
 
+/** Whether a value without quotes is a credential, by the sign before it and what stands around it. */
 function isBareSecret(value: string, text: string, end: number, separator: Separator, kind: string, context: NameContext): boolean {
   if (value.length < 3) return false;
   if (value.length > MAX_PLACEHOLDER) return true;
   if (isPlaceholder(value) || /^[([{<]/.test(value)) return false;
-  if (text[end] === '(' || /\w\(/.test(value) || value.endsWith('(')) return false;
+  if (text[end] === '(' || /\w\(/.test(value)) return false;
   const trimmed = value.replace(/[.,;:!?)]+$/, '');
   if (trimmed.length < 3 || PLACEHOLDER_WORDS.has(trimmed.toLowerCase())) return false;
-  const rest = text.slice(end, end + 80);
-  const alone = /^[ \t]*(?:$|[\r\n#;])/.test(rest);
   const isReference = /^[A-Za-z_$][\w$]*(?:(?:\.|\?\.|::|->)[\w$]+)+$/.test(trimmed) && !isTokenLike(trimmed.split('.').at(-1) ?? '');
-  switch (separator.sign) {
-    case ' ':
-      return !isReference || kind === 'password';
-    case ':':
-      if (!separator.spaced && /^\d+$/.test(trimmed) && kind !== 'password' && kind !== 'otp') return false;
-      if (isReference) return false;
-      if (isTokenLike(trimmed)) return !looksLikeCode(trimmed);
-      if (kind === 'otp') return /^\d{3,8}$/.test(trimmed);
-      // Without digits only a value that stands alone on its line, as in YAML, is taken for one.
-      return (
-        alone &&
-        context.atLineStart &&
-        separator.spaced &&
-        trimmed.length >= 6 &&
-        (kind === 'password' || kind === 'secret') &&
-        !/^[A-Z]?[a-z]+$/.test(trimmed)
-      );
-    case '=':
-      if (separator.spaced)
-        return !isReference && !looksLikeCode(trimmed) && (isTokenLike(trimmed) || (/\d/.test(trimmed) && /[^\w.]/.test(trimmed)));
-      if (isReference && context.name !== context.name.toUpperCase()) return false;
-      if (kind === 'password' || kind === 'secret' || kind === 'otp') return true;
-      return isTokenLike(trimmed) || trimmed.length >= 12;
+  const isPassword = kind === 'password' || kind === 'secret';
+  if (/^[A-Za-z_$][\w$]*\[/.test(trimmed) || isCamelCase(trimmed)) return false;
+  if (separator.sign === ' ')
+    return context.isFlag ? isPassword || !isReference : /\d/.test(trimmed) && isTokenLike(trimmed) && trimmed.length >= 16;
+  const isMixed = trimmed.length >= 5 && /\d/.test(trimmed) && /[A-Za-z]/.test(trimmed);
+  if (separator.sign === ':') {
+    if (isReference || (!separator.spaced && /^\d+$/.test(trimmed))) return false;
+    if (kind === 'otp') return /^\d{3,8}$/.test(trimmed);
+    if (isTokenLike(trimmed)) return isPassword || !looksLikeCode(trimmed);
+    if (isPassword && isMixed) return true;
+    // A pair in quotes, as a header on a command line has it.
+    if (/["']/.test(context.quote) && text[end] === context.quote && separator.spaced) return trimmed.length >= 6;
+    return isPassword && separator.spaced && isAloneOnLine(text, end, context) && isPlainPassword(value);
   }
+  if (separator.spaced) {
+    if (isReference || looksLikeCode(trimmed)) return false;
+    return (
+      isTokenLike(trimmed) || (/\d/.test(trimmed) && /[^\w.]/.test(trimmed)) || (isPassword && isMixed && isAloneOnLine(text, end, context))
+    );
+  }
+  if (isReference && context.name !== context.name.toUpperCase()) return false;
+  return isPassword || kind === 'otp' || isTokenLike(trimmed) || trimmed.length >= 12;
+}
+
+/** A setting on a line of its own, as configuration files have it. */
+function isAloneOnLine(text: string, end: number, context: NameContext): boolean {
+  return context.atLineStart && /^[ \t]*(?:$|[\r\n#])/.test(text.slice(end, end + 80));
+}
+
+const NO_PASSWORDS =
+  /^(?:string|text|input|field|label|value|forgot|reset|change|update|confirm|confirmation|invalid|incorrect|missing|expired?|hash(?:ed)?|encrypted|plain(?:text)?|generated?|random(?:ized)?|manual|vault|weak|strong|short|long|visible|hidden|enabled|disabled|required|optional|mandatory|ignored?|supported|deprecated|external|internal|below|above|here|see|ask|unknown)$/i;
+
+/** Letters alone may be a password in a configuration file; a word of another sense, a label or an identifier is none. */
+function isPlainPassword(value: string): boolean {
+  return value.length >= 6 && !/[,;]$/.test(value) && !NO_PASSWORDS.test(value) && !/^[A-Z][a-z]+$|^[a-z]+[A-Z]/.test(value);
 }
 
 /** Names, paths and numbers as code has them. */
@@ -1179,31 +1177,36 @@ function isBasicCredential(text: string): boolean {
   }
 }
 
-/** Flags whose meaning depends on the program: [program, flag with its value in the last group]. Every gap is bounded. */
-const COMMAND_FLAGS: readonly (readonly [string, RegExp])[] = [
-  ['curl', /\bcurl\b[^\n|;]{0,400}?\s(?:-u|--user|-U|--proxy-user)[ =]?["']?[^\s:"']{1,100}:([^\s"']{2,200})/g],
-  ['mysql', /\bmysql\w{0,12}\b[^\n|;]{0,200}?\s-p([^\s"'-][^\s"']{1,200})/g],
-  ['mariadb', /\bmariadb\b[^\n|;]{0,200}?\s-p([^\s"'-][^\s"']{1,200})/g],
-  ['sshpass', /\bsshpass\s{1,4}-p[ ]?["']?([^\s"']{2,200})/g],
-  ['redis-cli', /\bredis-cli\b[^\n|;]{0,200}?\s-a\s{1,4}["']?([^\s"']{2,200})/g],
-  ['docker login', /\bdocker login\b[^\n|;]{0,200}?\s-p\s{1,4}["']?([^\s"']{2,200})/g],
-  ['mongo', /\bmongo(?:sh|dump|restore|export|import)?\b[^\n|;]{0,200}?\s-p\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g],
-  ['ldap', /\bldap\w{3,9}\b[^\n|;]{0,200}?\s-w\s{1,4}["']?([^\s"']{2,200})/g],
-  ['openssl', /\bpass:([^\s"']{3,200})/g],
-  ['zip', /\b(?:un)?zip\b[^\n|;]{0,80}?\s-P\s{1,4}["']?([^\s"']{2,200})/g],
-  ['7z', /\b7za?\b[^\n|;]{0,80}?\s-p([^\s"']{2,200})/g],
-  ['machine', /\bmachine\s{1,9}\S{1,253}\s{1,9}login\s{1,9}\S{1,253}\s{1,9}password\s{1,9}(\S{2,300})/g],
-  ['htpasswd', /\bhtpasswd\b[^\n|;]{0,40}?\s-\w{0,5}b\w{0,5}\s{1,4}\S{1,200}\s{1,4}\S{1,100}\s{1,4}["']?([^\s"']{2,200})/g],
+/**
+ * Flags whose meaning depends on the program: the flag with its value in the last group, and the program that must stand
+ * before it in the same command. The flag is looked for first, so that the text is read once.
+ */
+const COMMAND_FLAGS: readonly (readonly [RegExp, RegExp])[] = [
+  [/\s(?:-u|--user|-U|--proxy-user)[ =]?["']?[^\s:"'@/]{1,100}:([^\s"']{2,200})/g, /\b(?:curl|wget|http|https|xh)\b/],
+  [/\s-p([^\s"'-][^\s"']{1,200})/g, /\b(?:mysql\w{0,12}|mariadb[\w-]{0,12}|7za?)\b/],
+  [/\s-p[ ]{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\b(?:sshpass|docker login|podman login|mongo\w{0,12}|az login|helm registry login)\b/],
+  [/\bsshpass\s{1,4}-p["']?([^\s"'][^\s"']{1,200})/g, /(?:)/],
+  [/\s-a\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\bredis-cli\b/],
+  [/\s-[wP]\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\b(?:ldap\w{3,9}|zip|unzip)\b/],
+  [/\bpass:([^\s"']{3,200})/g, /\bopenssl\b/],
+  [/\s-[A-Za-z]{0,5}b[A-Za-z]{0,5}\s{1,4}[^\s|;]{1,200}\s{1,4}[^\s|;]{1,100}\s{1,4}["']?([^\s"'|;]{2,200})/g, /\bhtpasswd\b/],
+  [/\bpassword\s{1,9}([^\s"']{2,300})/g, /\b(?:login\s{1,9}\S{1,253}\s{1,9}$)/],
 ];
 
+const MAX_COMMAND_REACH = 300;
+
 function findCommandFlags(text: string, spans: Span[]): void {
-  for (const [program, pattern] of COMMAND_FLAGS) {
-    if (!text.includes(program === 'ldap' ? 'ldap' : program)) continue;
-    pattern.lastIndex = 0;
-    for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
+  if (!/curl|wget|http|xh |htpasswd|mysql|mariadb|7z|sshpass|login|mongo|redis-cli|ldap|zip|openssl/.test(text)) return;
+  for (const [flag, program] of COMMAND_FLAGS) {
+    flag.lastIndex = 0;
+    for (let match = flag.exec(text); match !== null; match = flag.exec(text)) {
       const value = match[1] ?? '';
+      if (isPlaceholder(value)) continue;
+      const before = text.slice(Math.max(0, match.index - MAX_COMMAND_REACH), match.index);
+      const command = before.slice(Math.max(before.lastIndexOf('|'), before.lastIndexOf(';')) + 1);
+      if (!program.test(command)) continue;
       const end = match.index + match[0].length;
-      if (!isPlaceholder(value)) spans.push({ start: end - value.length, end, kind: 'password' });
+      spans.push({ start: end - value.length, end, kind: 'password' });
     }
   }
 }

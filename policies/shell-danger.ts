@@ -31,6 +31,8 @@ export interface Danger {
   readonly gate: boolean;
   readonly inner: readonly Inner[];
   readonly hosts: readonly NamedHost[];
+  /** It talks to a host that is not known. */
+  readonly unknownHost: boolean;
   /** It brings something from the network, into these files or (empty) to its output. */
   readonly download: readonly string[] | null;
   /** It runs what it reads from its standard input. */
@@ -53,6 +55,7 @@ const HARMLESS: Danger = {
   gate: false,
   inner: [],
   hosts: [],
+  unknownHost: false,
   download: null,
   runsInput: false,
   runsFiles: [],
@@ -81,6 +84,7 @@ export function inspect(words: Words, context: DangerContext): Danger {
     gate: GATE_PROGRAMS.has(program) || (program === 'npm' && words.includes('mc')),
     inner: [...wrapped, ...interpreter.inner],
     hosts: findHosts(program, words),
+    unknownHost: (HOST_OPERANDS.has(program) || DOWNLOADERS.has(program)) && words.includes(null),
     download: findDownload(program, words),
     runsInput: interpreter.runsInput,
     runsFiles: interpreter.runsFiles,
@@ -118,10 +122,11 @@ export function isDestructiveCode(text: string): boolean {
 
 // ---- the block list -------------------------------------------------------------------------------------------------------
 
-const PRIVILEGE = new Set([
-  ...['sudo', 'sudoedit', 'sudo-rs', 'doas', 'su', 'pkexec', 'runuser', 'gosu', 'su-exec', 'run0', 'dzdo', 'pfexec', 'super'],
-  ...['kdesu', 'kdesudo', 'gksu', 'gksudo', 'calife', 'beesu', 'visudo'],
-]);
+const PRIVILEGE = new Set(
+  'sudo sudoedit sudo-rs doas su pkexec runuser gosu su-exec run0 dzdo pfexec super kdesu kdesudo gksu gksudo calife beesu visudo'.split(
+    ' ',
+  ),
+);
 
 type Blocked = { why: string; at: readonly number[] } | null;
 
@@ -161,12 +166,10 @@ function findForcedRemoval(words: Words): Blocked {
 }
 
 function findOpenMode(words: Words): Blocked {
-  for (let at = 1; at < words.length; at++) {
-    const word = words[at];
-    if (typeof word !== 'string') continue;
-    if (isOpenMode(word)) return { why: `chmod ${word} lets everybody write`, at: [0, at] };
-  }
-  return null;
+  const at = words.findIndex((word, i) => i > 0 && (word === null || !/^-(?:[A-Za-z]|-)/.test(word) || word === '-'));
+  const mode = words[at];
+  if (typeof mode !== 'string' || !isOpenMode(mode)) return null;
+  return { why: `chmod ${mode} lets everybody write`, at: [0, at] };
 }
 
 /** Numeric modes with the write bit of others, symbolic ones that give others or all the right to write. */
@@ -343,13 +346,10 @@ const WRAPPERS: ReadonlyMap<string, Wrapper> = new Map([
   ['hatch', wrapper('', '', 1)],
   ['bundle', wrapper('', '', 1)],
   ['nix', wrapper('', '', 1)],
-  ['if', wrapper('', '')],
-  ['then', wrapper('', '')],
-  ['do', wrapper('', '')],
 ]);
 
 /** Wrappers whose inner words are joined and given to a shell. */
-const JOINS = new Set(['ssh', 'mosh', 'watch', 'parallel']);
+const JOINS = new Set('ssh mosh watch parallel'.split(' '));
 
 function findInner(program: string, words: Words): Inner[] {
   if (program === 'eval') return joinWords(words, 1);
@@ -468,8 +468,8 @@ function containerCommand(words: Words): Inner[] {
 }
 
 function packageCommand(words: Words): Inner[] {
-  const verb = words.findIndex((word, at) => at > 0 && (word === 'exec' || word === 'x' || word === 'dlx'));
-  if (verb < 0) return [];
+  const verb = words.findIndex((word, at) => at > 0 && !word?.startsWith('-'));
+  if (!/^(?:exec|x|dlx)$/.test(words[verb] ?? '')) return [];
   return [...scriptOption(words, ['-c', '--call']), ...suffixes(words, verb + 1)];
 }
 
@@ -483,7 +483,7 @@ function gitCommand(words: Words): Inner[] {
   });
 }
 
-const MAX_SUFFIXES = 24;
+const MAX_SUFFIXES = 8;
 
 function suffixes(words: Words, from: number): Inner[] {
   const found: Inner[] = [];
@@ -495,26 +495,7 @@ function suffixes(words: Words, from: number): Inner[] {
 
 // ---- interpreters -----------------------------------------------------------------------------------------------------------
 
-const SHELLS = new Set([
-  'sh',
-  'bash',
-  'dash',
-  'ash',
-  'zsh',
-  'ksh',
-  'ksh93',
-  'mksh',
-  'pdksh',
-  'fish',
-  'csh',
-  'tcsh',
-  'yash',
-  'rbash',
-  'posh',
-  'rc',
-  'elvish',
-  'nu',
-]);
+const SHELLS = new Set('sh bash dash ash zsh ksh ksh93 mksh pdksh fish csh tcsh yash rbash posh rc elvish nu'.split(' '));
 
 /** Interpreters with the options that carry code. */
 const INTERPRETERS: readonly { readonly name: RegExp; readonly code: readonly string[]; readonly stops: readonly string[] }[] = [
@@ -672,29 +653,11 @@ const DESTRUCTIVE_PROGRAMS: ReadonlyMap<string, string> = new Map([
   ['dropuser', 'dropuser removes a database user'],
 ]);
 
-const DATABASE_CLIENTS = new Set([
-  'psql',
-  'mysql',
-  'mariadb',
-  'sqlite3',
-  'sqlite',
-  'sqlcmd',
-  'mssql-cli',
-  'pgcli',
-  'mycli',
-  'litecli',
-  'duckdb',
-  'clickhouse-client',
-  'cockroach',
-  'cqlsh',
-  'snowsql',
-  'bq',
-  'mongosh',
-  'mongo',
-  'usql',
-  'sqlplus',
-  'isql',
-]);
+const DATABASE_CLIENTS = new Set(
+  'psql mysql mariadb sqlite3 sqlite sqlcmd mssql-cli pgcli mycli litecli duckdb clickhouse-client cockroach cqlsh snowsql bq mongosh mongo usql sqlplus isql'.split(
+    ' ',
+  ),
+);
 
 /** Words that, anywhere behind these programs, ask for something to be destroyed. */
 const DESTRUCTIVE_VERBS: ReadonlyMap<string, RegExp> = new Map([
@@ -876,26 +839,11 @@ const EXTERNAL_VERBS: ReadonlyMap<string, RegExp> = new Map([
 ]);
 
 /** Programs that reach other people or machines by their nature. */
-const EXTERNAL_PROGRAMS = new Set([
-  'mail',
-  'mailx',
-  'sendmail',
-  'mutt',
-  'msmtp',
-  'swaks',
-  'scp',
-  'sftp',
-  'ssh',
-  'ansible-playbook',
-  'fastlane',
-  'semantic-release',
-  'wall',
-  'osascript',
-  'ngrok',
-  'cloudflared',
-  'localtunnel',
-  'lt',
-]);
+const EXTERNAL_PROGRAMS = new Set(
+  'mail mailx sendmail mutt msmtp swaks scp sftp ssh ansible-playbook fastlane semantic-release wall osascript ngrok cloudflared localtunnel lt'.split(
+    ' ',
+  ),
+);
 
 function findExternal(program: string, words: Words): string | null {
   if (EXTERNAL_PROGRAMS.has(program)) return `${program} reaches other machines or people`;
@@ -960,40 +908,15 @@ function findSecretAccess(program: string, words: Words): string | null {
   return found === undefined ? null : `${program} ${found} shows credentials`;
 }
 
-const GATE_PROGRAMS = new Set(['openclaw', 'openclaw-gateway', 'mission-control', 'clawdbot', 'moltbot']);
+const GATE_PROGRAMS = new Set('openclaw openclaw-gateway mission-control clawdbot moltbot'.split(' '));
 
 // ---- the network ------------------------------------------------------------------------------------------------------------------
 
-const DOWNLOADERS = new Set([
-  'curl',
-  'wget',
-  'wget2',
-  'fetch',
-  'aria2c',
-  'axel',
-  'http',
-  'https',
-  'httpie',
-  'xh',
-  'xhs',
-  'curlie',
-  'lynx',
-  'links',
-  'links2',
-  'elinks',
-  'w3m',
-  'lwp-download',
-  'GET',
-  'nc',
-  'ncat',
-  'netcat',
-  'socat',
-  'telnet',
-  'ftp',
-  'lftp',
-  'tftp',
-  'gopher',
-]);
+const DOWNLOADERS = new Set(
+  'curl wget wget2 fetch aria2c axel http https httpie xh xhs curlie lynx links links2 elinks w3m lwp-download GET nc ncat netcat socat telnet ftp lftp tftp gopher'.split(
+    ' ',
+  ),
+);
 
 /** Operands of these are hosts or addresses even without a scheme. */
 const HOST_OPERANDS: ReadonlyMap<string, { scheme: string; port: number }> = new Map([
@@ -1027,7 +950,7 @@ const HOST_OPERANDS: ReadonlyMap<string, { scheme: string; port: number }> = new
 ]);
 
 /** Programs whose words are text, so that an address among them is not called. */
-const TEXT_PROGRAMS = new Set(['echo', 'printf', 'grep', 'egrep', 'fgrep', 'rg', 'sed', 'awk', 'test', '[', 'true', 'false', ':']);
+const TEXT_PROGRAMS = new Set('echo printf grep egrep fgrep rg sed awk test [ true false :'.split(' '));
 
 /** Options of curl and its kin whose separate value is not an address. */
 const VALUE_OPTIONS =
@@ -1078,6 +1001,7 @@ function bareHost(program: string, word: string): string | null {
 function findDownload(program: string, words: Words): readonly string[] | null {
   if (!DOWNLOADERS.has(program) && !(program === 'gh' && words[1] === 'api')) return null;
   const files: string[] = [];
+  const keepsNames = program !== 'curl' || words.some((word) => /^-[a-zA-Z]*O|^--remote-name/.test(word ?? ''));
   for (let at = 1; at < words.length; at++) {
     const word = words[at];
     if (typeof word !== 'string') continue;
@@ -1087,7 +1011,7 @@ function findDownload(program: string, words: Words): readonly string[] | null {
     const glued = /^(?:-o|-O|--output=|--output-document=)([^-].*)$/s.exec(word);
     if (glued !== null) files.push(glued[1] ?? '');
     // wget, aria2c and curl -O keep the name at the end of the address.
-    const url = /^[a-z][a-z0-9+.-]{1,20}:\/\/[^?#]*\/([^/?#]+)(?:[?#].*)?$/is.exec(word);
+    const url = keepsNames ? /^[a-z][a-z0-9+.-]{1,20}:\/\/[^?#]*\/([^/?#]+)(?:[?#].*)?$/is.exec(word) : null;
     if (url !== null) files.push(url[1] ?? '');
   }
   return files;

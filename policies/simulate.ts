@@ -8,7 +8,7 @@ import { microsFromUsd } from './budget.ts';
 import { isBoundedJson } from './canonical.ts';
 import { decide } from './decide.ts';
 import type { Classification, Facts, Json, JsonObject, Micros, Reason, Risk, ToolCall, Verdict } from './model.ts';
-import { AGENT_STATUSES, AUTONOMY_LEVELS, TASK_STATUSES, TASK_TYPES } from './model.ts';
+import { AGENT_STATUSES, AUTONOMY_LEVELS, RUN_LABELS, TASK_STATUSES, TASK_TYPES } from './model.ts';
 import type { Policy } from './policy.ts';
 import { redact } from './secrets.ts';
 
@@ -175,12 +175,13 @@ const caseSchema = z.object({
   ),
   network: optional(z.object({ dns: optional(z.record(z.string(), z.array(text))), redirects: optional(z.array(text)) })),
   files: optional(z.object({ symlinks: optional(z.record(z.string(), text)) })),
+  run: optional(z.object({ labels: optional(z.array(z.enum(RUN_LABELS))) })),
   rates: optional(z.object({ callsLastMinute: optional(count), concurrent: optional(count) })),
 });
 type Case = z.output<typeof caseSchema>;
 
 function readCase(given: Case): { call: ToolCall; facts: Facts } {
-  const { agent, task, system, spend, caps, approval, mcp, history, network, files, rates } = given;
+  const { agent, task, system, spend, caps, approval, mcp, history, network, files, rates, run } = given;
   const call: ToolCall = {
     tool: given.tool,
     arguments: given.arguments as JsonObject,
@@ -212,6 +213,7 @@ function readCase(given: Case): { call: ToolCall; facts: Facts } {
       ...(caps?.agentDayUsd === undefined ? {} : { agentDay: caps.agentDayUsd }),
       ...(caps?.fleetDayUsd === undefined ? {} : { fleetDay: caps.fleetDayUsd }),
     },
+    run: { labels: run?.labels ?? [] },
     estimatedCost: given.estimatedCostUsd ?? null,
     approval: approval
       ? {

@@ -88,13 +88,13 @@ export function isMcpName(tool: string): boolean {
  */
 export function coversTool(pattern: string, tool: string): boolean {
   if (pattern === tool || pattern === '*') return true;
-  if (!pattern.includes('*')) return false;
   if (isMcpName(tool) && !isMcpName(pattern)) return false;
-  return matchesGlob(pattern, tool);
+  return matchesStars(pattern, tool);
 }
 
-/** Linear: each literal piece is searched once, from left to right. */
-function matchesGlob(pattern: string, text: string): boolean {
+/** Whether a text fits a pattern in which "*" stands for any text. Linear: each literal piece is searched once, from left to right. */
+export function matchesStars(pattern: string, text: string): boolean {
+  if (!pattern.includes('*')) return pattern === text;
   const pieces = pattern.split('*');
   const first = pieces[0] ?? '';
   const last = pieces.at(-1) ?? '';

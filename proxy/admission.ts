@@ -15,7 +15,16 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts } from '../control/contract.ts';
-import { type Decision, decide, type JsonObject, type Reason, type ReasonCode, type Risk } from '../policies/index.ts';
+import {
+  type Decision,
+  decide,
+  type Facts,
+  type JsonObject,
+  type Reason,
+  type ReasonCode,
+  type Risk,
+  redactText,
+} from '../policies/index.ts';
 import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
@@ -128,7 +137,9 @@ export class Gatekeeper {
     const { holds, clock } = this.#with;
     await record.settling;
     if (record.state !== 'held' || record.approval === null) return this.#again(record);
-    const state = await holds.wait(record.id, record.approval.id, waitMs, gone).catch(() => null);
+    // Woken at the end of the inline wait too, so that a caller with a longer poll hears of it in time.
+    const inlineMs = record.waitingUntil - clock();
+    const state = await holds.wait(record.id, record.approval.id, inlineMs > 0 ? Math.min(waitMs, inlineMs) : 0, gone).catch(() => null);
     // Nothing runs for a caller that has left, and nothing is decided while control is away: the hold stays.
     if (gone.aborted || state === null) return held(record, true);
     if (state.status === 'pending' && !state.deferred && clock() < state.waitingUntil) return held(record, true);
@@ -193,7 +204,7 @@ export class Gatekeeper {
 
   /** Judges a call, with the approval it came back with if any, and carries the decision out. */
   async #judge(record: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null): Promise<Admission> {
-    const { ledger } = this.#with;
+    const { ledger, register } = this.#with;
     const effective = hold?.editedArguments ?? args;
     for (let race = 0; race < RACES_MAX; race++) {
       const judgement = await this.#decide(call, effective, picture, hold);
@@ -207,12 +218,16 @@ export class Gatekeeper {
 
       if (decision.verdict === 'deny') return this.#deny(record, judgedCall, effective, judged.reasons);
       if (decision.verdict === 'hold') return this.#hold(record, judgedCall, args, judged, decision, hold);
+      // No wait between these two and the record's own place and money: what others take meanwhile is seen by the next look.
+      if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
       if (ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0)) {
         const admission = await this.#run(record, judgedCall, effective, judged, hold);
         if (admission.verdict !== 'allow') ledger.release(record.id);
+        register.leave(record);
         return admission;
       }
       // Another call took the rest of a cap meanwhile: judge again with what is left now.
+      register.leave(record);
     }
     return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget is contended right now. ${AWAY}`);
   }
@@ -248,7 +263,21 @@ export class Gatekeeper {
         decision = decide(toolCall, facts, picture.policy);
       }
     }
-    return { decision, caps, judged: judgedFacts(decision, facts, picture.policyVersion) };
+    return { decision, caps, judged: this.#judged(decision, facts, picture.policyVersion) };
+  }
+
+  /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
+  #judged({ verdict, risk, reasons, estimatedCost }: Decision, facts: Facts, policyVersion: string): JudgedFacts {
+    const { approval } = facts;
+    const kept = approval && { ...approval, arguments: recordedInput(approval.arguments, this.#with.limits.inputMaxChars) };
+    return {
+      verdict,
+      risk,
+      reasons: verdict === 'allow' && approval === null ? reasons : reasons.map(redactedReason),
+      policyVersion,
+      estimatedCost,
+      facts: { ...facts, approval: kept },
+    };
   }
 
   /* ------------------------------------------------------------ deny, hold, run */
@@ -261,7 +290,7 @@ export class Gatekeeper {
     // A refusal that cannot be recorded is still a refusal.
     await journal
       .append(
-        { type: 'denied', at: clock(), call, judged, input, summary: summaryOf(call.tool, input), approvalId: record.approval?.id ?? null },
+        { type: 'denied', at: clock(), call, judged, input, summary: summaryOf(input), approvalId: record.approval?.id ?? null },
         false,
       )
       .catch(() => {});
@@ -282,7 +311,7 @@ export class Gatekeeper {
   ): Promise<Admission> {
     const { holds, journal, register, snapshot, clock, limits } = this.#with;
     const input = recordedInput(args, limits.inputMaxChars);
-    const summary = summaryOf(call.tool, input);
+    const summary = summaryOf(input);
     let state: HoldState;
     try {
       await journal.append({ type: 'held', at: clock(), call, judged, input, summary, approvalId: null }, false);
@@ -300,6 +329,7 @@ export class Gatekeeper {
       return this.#giveUp(record, 'SNAPSHOT_STALE', `This needs an approval, and control cannot be reached to ask for it. ${AWAY}`);
     }
     record.approval = { id: state.approvalId, number: state.approvalNumber };
+    record.waitingUntil = state.waitingUntil;
     register.move(record, 'held');
     const picture = snapshot.current(clock());
     if (state.status === 'approved' && picture) return this.#judge(record, call, args, picture, state);
@@ -319,10 +349,7 @@ export class Gatekeeper {
     const isDurable = judged.risk !== 'green' || judged.estimatedCost > 0;
     try {
       const approvalId = hold?.approvalId ?? null;
-      await journal.append(
-        { type: 'intent', at: clock(), call, judged, input, summary: summaryOf(call.tool, input), approvalId },
-        isDurable,
-      );
+      await journal.append({ type: 'intent', at: clock(), call, judged, input, summary: summaryOf(input), approvalId }, isDurable);
     } catch {
       if (hold !== null) return held(record, true);
       return this.#giveUp(record, 'JOURNAL_UNAVAILABLE', `The call could not be recorded, and what is not recorded does not run. ${AWAY}`);
@@ -359,11 +386,13 @@ export class Gatekeeper {
         if (deferred === null) return held(record, true);
         if (deferred.status !== 'pending') return this.#settleHold(record, deferred);
         register.rest(record);
+        record.waitingUntil = Number.POSITIVE_INFINITY; // who polls on all the same may wait as long as it likes
         return held(record, false);
       }
       case 'approved': {
         const picture = snapshot.current(clock());
         const original = await this.#original(record);
+        if (original === 'gone') return this.#refuse(record, [expiredGrant(state.approvalNumber)]);
         if (picture === null || original === null) return held(record, true);
         return this.#judge(record, original.call, original.arguments, picture, state);
       }
@@ -389,18 +418,23 @@ export class Gatekeeper {
   async #holdAnew(record: CallRecord, call: CallFacts): Promise<Admission> {
     const picture = this.#with.snapshot.current(this.#with.clock());
     const original = await this.#original(record);
+    if (original === 'gone') return this.#refuse(record, [expiredGrant(record.approval?.number ?? 0)]);
     if (picture === null || original === null) return held(record, true);
     return this.#judge(record, call, original.arguments, picture, null);
   }
 
-  /** The call and the caller's own arguments: in memory, or from control after a restart. */
-  async #original(record: CallRecord): Promise<{ call: CallFacts; arguments: JsonObject } | null> {
+  /**
+   * The call and the caller's own arguments: in memory, or from control after a restart. Null while control cannot say; gone where
+   * they were forgotten with their hold or grant: then nothing is left that could be judged or shown to a person.
+   */
+  async #original(record: CallRecord): Promise<{ call: CallFacts; arguments: JsonObject } | 'gone' | null> {
     if (record.call !== null && record.arguments !== null) return { call: record.call, arguments: record.arguments };
     const known = await this.#with.holds.find(record.id).catch(() => null);
     if (known === null) return null;
+    if (known.arguments === null) return 'gone';
     record.call = known.call;
     record.arguments = known.arguments;
-    return known;
+    return { call: known.call, arguments: known.arguments };
   }
 
   /* ------------------------------------------------------------ the same call again */
@@ -451,11 +485,6 @@ function describe({ agent, arguments: _, ...request }: CallRequest) {
   return { ...request, agentId: agent.id };
 }
 
-function judgedFacts(decision: Decision, facts: unknown, policyVersion: string): JudgedFacts {
-  const { verdict, risk, reasons, estimatedCost } = decision;
-  return { verdict, risk, reasons, policyVersion, estimatedCost, facts };
-}
-
 function end(register: Register, record: CallRecord, reasons: readonly GateReason[]): void {
   record.verdict = 'deny';
   record.reasons = reasons;
@@ -481,6 +510,14 @@ function duplicate(id: string, message: string, risk: Risk = 'red'): Denied {
 
 function reasonOf(code: ReasonCode, message: string): Reason {
   return { code, message, policyPath: 'builtin.admission' };
+}
+
+function redactedReason(reason: Reason): Reason {
+  return { ...reason, message: redactText(reason.message).text };
+}
+
+function expiredGrant(approvalNumber: number): Reason {
+  return reasonOf('APPROVAL_EXPIRED', `Approval ${approvalNumber} was not used in time, and the call is forgotten. Make it again.`);
 }
 
 function refusalOf(state: HoldState): Reason {

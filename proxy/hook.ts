@@ -9,6 +9,7 @@ import {
   GateCallSchema,
   GateOutcomeSchema,
   HeartbeatSchema,
+  type RunCheckAnswer,
   RunCheckSchema,
 } from '../control/contract.ts';
 import { decide, isBareWrapper, microsFromUsd, unwrapCall } from '../policies/index.ts';
@@ -118,7 +119,7 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
     if (!record || !speaksFor(bearer, record.agentId, record.gatewayId)) {
       return problem(response, 404, 'NOT_FOUND', `No call of yours has the id "${id}".`);
     }
-    if (action === 'outcome') return settle(request, response, record);
+    if (action === 'outcome') return settle(request, response, bearer, record);
     if (action === 'cancel') {
       try {
         await gate.cancel(record, 'cancelled by the caller');
@@ -132,10 +133,12 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
     answer(response, await gate.take(record, waitOf(query), gone.signal));
   }
 
-  async function settle(request: IncomingMessage, response: ServerResponse, record: CallRecord): Promise<void> {
+  async function settle(request: IncomingMessage, response: ServerResponse, bearer: Bearer, record: CallRecord): Promise<void> {
     const { status, output, error, durationMs, usage } = parse(GateOutcomeSchema, await readJson(request, bounds.bodyMaxBytes));
     const text = output === undefined ? null : typeof output === 'string' ? output : JSON.stringify(output);
-    const costMicros = usage?.costUsd === undefined ? null : microsOf(usage.costUsd);
+    const reported = usage?.costUsd === undefined ? null : microsOf(usage.costUsd);
+    // An agent's own word does not make its call cheaper than the price that was reserved for it; its gateway's does.
+    const costMicros = reported !== null && bearer.kind === 'agent' ? Math.max(reported, record.estimatedMicros) : reported;
     let ended: boolean;
     try {
       ended = await gate.complete(record, { status, output: text, error: error ?? null, durationMs, costMicros });
@@ -166,7 +169,8 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
         .append({ type: 'run', at: now, runId, agentId: agent.id, sessionKey, taskId, allowed, message: allowed ? null : message }, false)
         .catch(() => {});
     }
-    respond(response, 200, { allowed, reasons: allowed ? [] : decision.reasons, message });
+    const answer: RunCheckAnswer = { allowed, reasons: allowed ? [] : [...decision.reasons], message };
+    respond(response, 200, answer);
   }
 
   function judgeRun(agent: AgentPicture, runId: string | null, taskId: string | null, picture: Picture, now: number) {
@@ -231,8 +235,12 @@ function isUnder(path: string, root: string): boolean {
 }
 
 function microsOf(usd: number): number {
-  // Providers report more digits than a micro-dollar has: rounded up, so that nothing is ever counted low.
-  return microsFromUsd(Math.ceil(usd * 1_000_000) / 1_000_000);
+  try {
+    return microsFromUsd(usd);
+  } catch {
+    // Providers report more digits than a micro-dollar has: rounded up, so that nothing is ever counted low.
+    return Math.ceil(usd * 1_000_000);
+  }
 }
 
 function answer(response: ServerResponse, admission: Admission): void {

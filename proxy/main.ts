@@ -65,8 +65,14 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     if (estop && stopId !== null && stopId !== announcedStop) {
       announcedStop = stopId;
       holds.wakeAll();
-      const agents = [...gate.lastAdmitted()].map(([id, lastAdmittedAt]) => ({ id, lastAdmittedAt, withdrawnCalls: register.heldBy(id) }));
-      const last = agents.length > 0 ? Math.max(...agents.map((agent) => agent.lastAdmittedAt)) : null;
+      const admitted = gate.lastAdmitted();
+      const held = register.held();
+      const agents = [...new Set([...admitted.keys(), ...held.keys()])].map((id) => ({
+        id,
+        lastAdmittedAt: admitted.get(id) ?? null,
+        withdrawnCalls: held.get(id) ?? 0,
+      }));
+      const last = admitted.size > 0 ? Math.max(...admitted.values()) : null;
       uplink
         .acknowledgeStop(stopId, { proxyId: journal.proxyId, at: clock(), lastAdmittedAt: last, agents })
         .catch((error) => log.warn({ err: error }, 'the stop holds here, but control could not be told'));
@@ -74,7 +80,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   }
 
   const hello = await uplink.hello(journal.proxyId);
-  journal.recover(hello.cursor);
+  const damaged = journal.recover(hello.cursor);
+  if (damaged > 0) log.error({ damaged }, 'lines of the journal could not be read and were left out');
   journal.start((lines) => uplink.ship(journal.proxyId, lines));
   // What an earlier process recorded and did not ship goes first: the spend and the open calls below must include it.
   await journal.settled(DRAIN_MS);

@@ -17,6 +17,8 @@ export interface CallRecord {
   risk: Risk;
   reasons: readonly GateReason[];
   approval: { id: string; number: number } | null;
+  /** End of the inline wait of a held call, epoch milliseconds. */
+  waitingUntil: number;
   estimatedMicros: number;
   /** Keys of the caps that bind it. */
   scopes: readonly string[];
@@ -26,6 +28,8 @@ export interface CallRecord {
   judged: JudgedFacts | null;
   /** The approver's edit that the caller was told to run. */
   editedArguments: JsonObject | null;
+  /** Counted as running already: it is allowed, and its intent is being recorded. */
+  starting: boolean;
   /** Ends when what is happening to the call now has happened; never rejects. */
   settling: Promise<void> | null;
 }
@@ -62,19 +66,21 @@ export class Register {
         risk: known.risk,
         reasons: known.reasons,
         approval: known.approval,
+        waitingUntil: known.waitingUntil ?? 0,
         estimatedMicros: known.estimatedCost,
         scopes: scopesOf(known),
         call: null,
         arguments: null,
         judged: null,
-        editedArguments: null,
+        editedArguments: known.editedArguments,
+        starting: false,
         settling: null,
       });
     }
   }
 
   /** Adds a call that is about to be judged. */
-  add(call: CallFacts, args: JsonObject): CallRecord {
+  add(call: CallFacts, args: JsonObject | null): CallRecord {
     const record: CallRecord = {
       id: call.id,
       key: call.key,
@@ -86,12 +92,14 @@ export class Register {
       risk: 'red',
       reasons: [],
       approval: null,
+      waitingUntil: 0,
       estimatedMicros: 0,
       scopes: [],
       call,
       arguments: args,
       judged: null,
       editedArguments: null,
+      starting: false,
       settling: null,
     };
     this.#insert(record);
@@ -99,11 +107,13 @@ export class Register {
   }
 
   /** Takes up a held call that only control knew. */
-  adopt({ call, arguments: args, state }: HeldCall): CallRecord {
+  adopt({ call, arguments: args, state, end }: HeldCall): CallRecord {
     const record = this.add(call, args);
     record.approval = { id: state.approvalId, number: state.approvalNumber };
-    record.verdict = 'hold';
-    this.move(record, state.redeemedBy === call.id ? 'running' : 'held');
+    record.waitingUntil = state.waitingUntil;
+    record.verdict = end === null ? 'hold' : end.ran ? 'allow' : 'deny';
+    record.reasons = end?.reasons ?? [];
+    this.move(record, end !== null ? 'ended' : state.redeemedBy === call.id ? 'running' : 'held');
     record.editedArguments = record.state === 'running' ? state.editedArguments : null;
     return record;
   }
@@ -121,16 +131,34 @@ export class Register {
     return this.#bySlot.get(slot);
   }
 
-  /** Calls of an agent that run now. */
+  /** Calls of an agent that run now, or are about to. */
   running(agentId: string): number {
     return this.#running.get(agentId) ?? 0;
   }
 
-  /** Calls of an agent that are held now. */
-  heldBy(agentId: string): number {
-    let count = 0;
-    for (const record of this.#byId.values()) if (record.state === 'held' && record.agentId === agentId) count++;
-    return count;
+  /**
+   * Takes one of the agent's places for a call that was allowed, before anything else is waited for: of many calls at once no
+   * more than `max` run. `move` or `leave` gives it back.
+   */
+  claim(record: CallRecord, max: number): boolean {
+    if (this.running(record.agentId) >= max) return false;
+    record.starting = true;
+    this.#count(record, 1);
+    return true;
+  }
+
+  /** Gives a place back that was not used. */
+  leave(record: CallRecord): void {
+    if (!record.starting) return;
+    this.#count(record, -1);
+    record.starting = false;
+  }
+
+  /** How many calls are held now, by agent. */
+  held(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const { state, agentId } of this.#byId.values()) if (state === 'held') counts.set(agentId, (counts.get(agentId) ?? 0) + 1);
+    return counts;
   }
 
   /** Calls that have not ended. */
@@ -149,6 +177,7 @@ export class Register {
 
   move(record: CallRecord, state: CallRecord['state']): void {
     this.#count(record, -1);
+    record.starting = false;
     record.state = state;
     this.#count(record, 1);
     this.#resting.delete(record);
@@ -190,7 +219,7 @@ export class Register {
   }
 
   #count(record: CallRecord, by: 1 | -1): void {
-    if (record.state !== 'running') return;
+    if (record.state !== 'running' && !record.starting) return;
     const count = (this.#running.get(record.agentId) ?? 0) + by;
     if (count > 0) this.#running.set(record.agentId, count);
     else this.#running.delete(record.agentId);

@@ -27,6 +27,7 @@ const TITLES: Record<number, string> = {
   409: 'Conflict',
   413: 'Too large',
   415: 'Unsupported media type',
+  417: 'Expectation failed',
   431: 'Headers too large',
   500: 'Internal error',
   503: 'Unavailable',

@@ -57,6 +57,10 @@ export function createListener({ hook, notReady, metrics, onError, bounds }: Lis
   );
   server.maxConnections = bounds.connectionsMax;
   server.on('clientError', answerBrokenRequest);
+  server.on('checkExpectation', (_, response) => {
+    response.setHeader('connection', 'close');
+    problem(response, 417, 'BAD_EXPECT', 'Only "Expect: 100-continue" is understood.');
+  });
   return server;
 }
 

@@ -7,7 +7,7 @@ import { Pool } from 'undici';
 import type { HeldCall, HelloAnswer, HoldRequest, HoldState, StopAcknowledgement, StreamMessage } from '../control/contract.ts';
 
 /** Control did not answer, or not as agreed. */
-export class ControlUnavailable extends Error {
+class ControlUnavailable extends Error {
   readonly code = 'CONTROL_UNAVAILABLE';
 }
 
@@ -150,7 +150,7 @@ export class Uplink {
     } catch (error) {
       throw new ControlUnavailable(`control cannot be reached: ${error instanceof Error ? error.message : error}`, { cause: error });
     }
-    if (statusCode === 404) return null as T;
+    if (statusCode === 404 && method === 'GET') return null as T;
     if (statusCode !== 200) throw new ControlUnavailable(`control answered ${statusCode} to ${method} ${path}`);
     return JSON.parse(text) as T;
   }

@@ -1,4 +1,5 @@
 /** `doctor`: what is connected, what is not, and what to do about it. Each finding comes from asking, none from assuming. */
+import { readFileSync } from 'node:fs';
 import type { ResolvedSettings } from '../../settings.ts';
 import type { Agent, Alert, Gateway, Overview } from '../contract.ts';
 import { apiClient, CommandError } from './client.ts';
@@ -90,7 +91,7 @@ function proxyFinding(proxy: Overview['proxies'][number]): Finding {
   };
 }
 
-function gatewayFindings({ name, link, gate, url, agentIds }: Gateway): Finding[] {
+function gatewayFindings({ name, link, gate, url, agentIds, pluginVersion }: Gateway): Finding[] {
   const subject = `gateway ${name}`;
   const findings: Finding[] = [];
   switch (link.state) {
@@ -143,8 +144,22 @@ function gatewayFindings({ name, link, gate, url, agentIds }: Gateway): Finding[
         remedy: 'Start or restart the gateway.',
       });
   }
+  const shipped = shippedPluginVersion();
+  if (pluginVersion !== null && pluginVersion !== shipped) {
+    findings.push({
+      ok: false,
+      subject,
+      says: `its plugin is version ${pluginVersion}; this Mission Control ships ${shipped}`,
+      remedy: 'Bring it up to date: run openclaw connect again.',
+    });
+  }
   if (agentIds.length === 0) findings.push({ ok: false, subject, says: 'has no registered agents', remedy: 'Run openclaw connect again.' });
   return findings;
+}
+
+function shippedPluginVersion(): string {
+  const manifest = readFileSync(new URL('../../proxy/openclaw/package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 function agentFindings(agent: Agent): Finding[] {

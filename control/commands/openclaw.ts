@@ -66,7 +66,7 @@ async function connect(settings: ResolvedSettings, configFile: string, stateDir:
   await applyConnect(configFile, text, plan, { stateDir, token: gateway.token, pluginSource: PLUGIN_SOURCE });
   await gateway.revokeOlder();
   for (const agent of plan.agents) await registerAgent(client, gateway.id, options, agent);
-  console.log(`\nConnected. OpenClaw takes it up when it starts: restart the gateway, then check with: npm run -s mc -- doctor`);
+  console.log(`\nConnected. A running OpenClaw takes it up by itself within seconds. Check with: npm run -s mc -- doctor`);
   return true;
 }
 
@@ -85,9 +85,7 @@ async function undo(configFile: string, stateDir: string, options: Options): Pro
     return false;
   }
   await applyUndo(configFile, text, plan, { stateDir });
-  console.log(
-    'Done. Restart the gateway. Its registration and records stay in Mission Control; remove the gateway there if it is gone for good.',
-  );
+  console.log('Done. Its registration and records stay in Mission Control; remove the gateway there if it is gone for good.');
   return true;
 }
 

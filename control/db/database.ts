@@ -6,14 +6,15 @@ import { mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
-import * as foundation from './migrations/001-foundation.ts';
+import { storableJson } from '../contract.ts';
+import { up as foundation } from './migrations/001-foundation.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 
 export type Db = Kysely<Database>;
 export type Tx = Transaction<Database>;
 
-const MIGRATIONS: Record<string, Migration> = { '001-foundation': foundation };
+const MIGRATIONS: Record<string, Migration> = { '001-foundation': { up: foundation } };
 
 /**
  * Opens the embedded database in `dataDir` and migrates it forward.
@@ -37,9 +38,9 @@ export async function openDatabase(dataDir: string): Promise<{ db: Db; close: ()
   return { db, close };
 }
 
-/** A value for a jsonb column; spelled so that every PostgreSQL client sends the same text. */
+/** A value for a jsonb column; spelled so that every PostgreSQL client sends the same text, and so that PostgreSQL takes it. */
 export function json(value: unknown): RawBuilder<unknown> {
-  return sql`${JSON.stringify(value ?? null)}::text::jsonb`;
+  return sql`${storableJson(JSON.stringify(value ?? null))}::text::jsonb`;
 }
 
 async function migrate(db: Db): Promise<void> {

@@ -18,7 +18,7 @@ import {
 import type { WorkerAnswer, WorkerRequest } from './pglite-worker.ts';
 
 /** A statement that PostgreSQL refused; `code` is the SQLSTATE. */
-export class DatabaseError extends Error {
+class DatabaseError extends Error {
   readonly code: string | null;
   readonly constraint: string | null;
   constructor(message: string, code: string | null, constraint: string | null) {

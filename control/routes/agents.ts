@@ -10,8 +10,9 @@ import {
   NewTokenSchema,
   TokenSchema,
 } from '../contract.ts';
+import { pageOf } from '../paging.ts';
 import { notFound } from '../problem.ts';
-import { type Api, ID, route } from './route.ts';
+import { type Api, ID, PAGE, route } from './route.ts';
 
 /** Agents: registration, lifecycle, tokens. */
 export function agentRoutes(app: Api, agents: Agents): void {
@@ -24,10 +25,10 @@ export function agentRoutes(app: Api, agents: Agents): void {
       tag,
       summary: 'List agents',
       access: { role: 'viewer' },
-      query: { status: z.enum(AGENT_STATUSES).optional() },
+      query: { ...PAGE, status: z.enum(AGENT_STATUSES).optional() },
       response: listOf(AgentSchema),
     },
-    async ({ query }) => ({ items: await agents.list(query), nextCursor: null }),
+    ({ query }) => agents.list(query),
   );
   route(
     app,
@@ -108,9 +109,10 @@ export function agentRoutes(app: Api, agents: Agents): void {
       summary: 'Credentials of an agent, without secrets',
       access: { role: 'admin' },
       params: ID,
+      query: PAGE,
       response: listOf(TokenSchema),
     },
-    async ({ params }) => ({ items: await agents.listTokens(params.id), nextCursor: null }),
+    async ({ params, query }) => pageOf(await agents.listTokens(params.id), query),
   );
   route(
     app,

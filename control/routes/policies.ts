@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { type JsonObject, simulateCases, simulateRequestSchema } from '../../policies/index.ts';
 import { listOf, PolicyActivateSchema, PolicyCreateSchema, PolicySchema } from '../contract.ts';
+import { pageOf } from '../paging.ts';
 import type { Policies } from '../policies.ts';
-import { type Api, ID, route } from './route.ts';
+import { type Api, ID, PAGE, route } from './route.ts';
 
 /** Policies: versions, activation, simulation. */
 export function policyRoutes(app: Api, policies: Policies): void {
@@ -20,9 +21,10 @@ export function policyRoutes(app: Api, policies: Policies): void {
       tag,
       summary: 'All versions, newest first',
       access: { role: 'viewer' },
+      query: PAGE,
       response: listOf(PolicySchema),
     },
-    async () => ({ items: await policies.list(), nextCursor: null }),
+    async ({ query }) => pageOf(await policies.list(), query),
   );
   route(
     app,
@@ -33,6 +35,7 @@ export function policyRoutes(app: Api, policies: Policies): void {
       summary: 'Judge calls without effects, up to 1,000 at once (SPEC 8.2)',
       access: { role: 'viewer' },
       body: simulateRequestSchema,
+      anyText: true,
       response: z.object({ results: z.array(z.unknown()) }),
     },
     async ({ body }) => {

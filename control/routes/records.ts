@@ -140,7 +140,7 @@ export function recordRoutes(app: Api, { db, calls, alerts }: { db: Db; calls: C
         .limit(query.limit + 1);
       if (query.subjectId) select = select.where('subject_id', '=', query.subjectId);
       if (query.action) select = select.where('action', '=', query.action);
-      if (query.cursor) select = select.where('seq', '<', Number(decodeCursor(query.cursor)[0]));
+      if (query.cursor) select = select.where('seq', '<', decodeCursor(query.cursor, ['number'])[0]);
       const rows = await select.execute();
       const page = rows.slice(0, query.limit);
       const last = page.at(-1);

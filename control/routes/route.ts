@@ -1,6 +1,6 @@
 /**
  * How a route is declared: method, path, who may call it, what goes in and what comes out, in one value. From these the
- * handlers, the OpenAPI document and the table of roles are made, so the three cannot disagree.
+ * handlers and the OpenAPI document, with the role that each route needs, are made, so they cannot disagree.
  */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { isBoundedJson } from '../../policies/index.ts';
 import type { Actor } from '../audit.ts';
 import { actorOf, atLeast, type Principal } from '../auth.ts';
-import { ProblemSchema, type Role } from '../contract.ts';
+import { ProblemSchema, type Role, storableJson } from '../contract.ts';
 import { Refusal } from '../problem.ts';
 
 /** The least role of a person, and whether an agent's own credential may call it (each such route checks what is the agent's). */
@@ -35,6 +35,8 @@ export interface RouteSpec<P extends Shape, Q extends Shape, B extends z.ZodType
   params?: P;
   query?: Q;
   body?: B;
+  /** The body is judged and not stored: any text may stand in it. Everywhere else a text that cannot be stored is refused. */
+  anyText?: true;
   /** Absent: 204 without a body. */
   response?: z.ZodType;
   status?: 200 | 201;
@@ -51,16 +53,12 @@ export interface RouteInput<P extends Shape, Q extends Shape, B extends z.ZodTyp
   context: Context<ApiEnv>;
 }
 
-/** Every declared route with its access, for the tests that try all credentials on all routes. */
-export const ROUTE_TABLE: { method: string; path: string; access: Access }[] = [];
-
 /** Adds a route to the API. */
 export function route<P extends Shape = Shape, Q extends Shape = Shape, B extends z.ZodType = z.ZodUndefined>(
   app: Api,
   spec: RouteSpec<P, Q, B>,
   handle: (input: RouteInput<P, Q, B>) => Promise<unknown>,
 ): void {
-  ROUTE_TABLE.push({ method: spec.method, path: spec.path, access: spec.access });
   document(app, spec);
   app.on(spec.method.toUpperCase(), spec.path.replaceAll(/\{(\w+)\}/g, ':$1'), async (context) => {
     const principal = context.get('principal');
@@ -68,7 +66,7 @@ export function route<P extends Shape = Shape, Q extends Shape = Shape, B extend
     const input: RouteInput<P, Q, B> = {
       params: parse(z.object(spec.params ?? ({} as P)), context.req.param(), 'path'),
       query: parse(z.strictObject(spec.query ?? ({} as Q)), context.req.query(), 'query') as Parsed<Q>,
-      body: spec.body ? parse(spec.body, await readBody(context), 'body') : (undefined as z.infer<B>),
+      body: spec.body ? parse(spec.body, await readBody(context), 'body', spec.anyText) : (undefined as z.infer<B>),
       principal,
       actor: actorOf(principal),
       revision: revisionOf(context.req.header('if-match')),
@@ -100,7 +98,10 @@ function permit(principal: Principal, access: Access): void {
   }
 }
 
-function parse<S extends z.ZodType>(schema: S, value: unknown, where: string): z.infer<S> {
+function parse<S extends z.ZodType>(schema: S, value: unknown, where: string, anyText?: true): z.infer<S> {
+  const text = anyText ? '' : JSON.stringify(value);
+  if (storableJson(text) !== text)
+    throw new Refusal(400, 'BAD_TEXT', `A text in the ${where} contains NUL or half a surrogate pair, which cannot be stored.`);
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const errors = result.error.issues.slice(0, 20).map((issue) => ({ path: issue.path.join('.') || where, message: issue.message }));

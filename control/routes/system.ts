@@ -19,7 +19,8 @@ import {
 import type { Emergency } from '../emergency.ts';
 import type { Gateways } from '../gateways.ts';
 import type { Operators } from '../operators.ts';
-import { type Api, ID, route } from './route.ts';
+import { pageOf } from '../paging.ts';
+import { type Api, ID, PAGE, route } from './route.ts';
 
 /** The emergency stop, gateways, operators, and the overview for the dashboard's header. */
 export function systemRoutes(
@@ -111,9 +112,10 @@ export function systemRoutes(
       tag: 'gateways',
       summary: 'List OpenClaw gateways',
       access: { role: 'viewer' },
+      query: PAGE,
       response: listOf(GatewaySchema),
     },
-    async () => ({ items: await gateways.list(), nextCursor: null }),
+    async ({ query }) => pageOf(await gateways.list(), query),
   );
   route(
     app,
@@ -163,9 +165,10 @@ export function systemRoutes(
       summary: 'Credentials of a gateway, without secrets',
       access: { role: 'admin' },
       params: ID,
+      query: PAGE,
       response: listOf(TokenSchema),
     },
-    async ({ params }) => ({ items: await gateways.listTokens(params.id), nextCursor: null }),
+    async ({ params, query }) => pageOf(await gateways.listTokens(params.id), query),
   );
   route(
     app,
@@ -232,9 +235,10 @@ export function systemRoutes(
       tag: 'operators',
       summary: 'List people',
       access: { role: 'admin' },
+      query: PAGE,
       response: listOf(OperatorSchema),
     },
-    async () => ({ items: await operators.list(), nextCursor: null }),
+    async ({ query }) => pageOf(await operators.list(), query),
   );
   route(
     app,

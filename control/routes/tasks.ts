@@ -9,6 +9,7 @@ import {
   TransitionRuleSchema,
   TransitionSchema,
 } from '../contract.ts';
+import { pageOf } from '../paging.ts';
 import { notFound } from '../problem.ts';
 import type { Tasks } from '../tasks.ts';
 import { type Api, ID, PAGE, route } from './route.ts';
@@ -124,8 +125,9 @@ export function taskRoutes(app: Api, tasks: Tasks): void {
       summary: 'Every move of a task, oldest first',
       access: { role: 'viewer' },
       params: ID,
+      query: PAGE,
       response: listOf(TransitionSchema),
     },
-    async ({ params }) => ({ items: await tasks.transitions(params.id), nextCursor: null }),
+    async ({ params, query }) => pageOf(await tasks.transitions(params.id), query),
   );
 }

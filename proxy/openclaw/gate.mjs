@@ -13,7 +13,11 @@ import https from 'node:https';
 
 /**
  * @typedef {null | boolean | number | string | unknown[] | { [key: string]: unknown }} Json
- * @typedef {{ now(): number, sleep(ms: number, signal?: AbortSignal): Promise<void> }} Clock
+ * @typedef {object} Clock
+ * @property {() => number} now
+ * @property {(ms: number, signal?: AbortSignal, background?: boolean) => Promise<void>} sleep ends early when the signal fires; in the
+ *   background it does not keep a process alive that has nothing else to do
+ *
  * @typedef {{ debug?(text: string): void, info(text: string): void, warn(text: string): void, error(text: string): void }} Log
  *
  * @typedef {object} Call One tool call as the gate wants it (`POST /v1/tool-calls`).
@@ -42,6 +46,8 @@ const LIMITS = Object.freeze({
   pollMs: 25_000,
   /** What a request may take on top of the wait it asked for. */
   requestMs: 10_000,
+  /** How much longer than the inline wait is asked: the proxy ends the wait and so knows that the agent has to be told later. */
+  overtimeMs: 5_000,
   /** How long an unreachable proxy is tried again before a call that was never accepted is refused. */
   firstContactMs: 5_000,
   retryMinMs: 200,
@@ -58,7 +64,7 @@ const LIMITS = Object.freeze({
 /** @type {Clock} */
 export const systemClock = {
   now: () => Date.now(),
-  sleep: (ms, signal) =>
+  sleep: (ms, signal, background = false) =>
     new Promise((resolve) => {
       if (signal?.aborted) return resolve();
       const done = () => {
@@ -67,6 +73,7 @@ export const systemClock = {
         resolve();
       };
       const timer = setTimeout(done, ms);
+      if (background) timer.unref();
       signal?.addEventListener('abort', done, { once: true });
     }),
 };
@@ -93,9 +100,8 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
   /** @type {{ id: string, outcome: Outcome, since: number }[]} */
   const outcomes = [];
   let delivering = /** @type {Promise<void> | null} */ (null);
-  const closing = new AbortController();
 
-  return { ask, report, checkRun, heartbeat, settleOutcomes, close };
+  return { ask, report, checkRun, heartbeat, settleOutcomes };
 
   /**
    * Asks for one call and waits until it may run, is refused, or the inline wait is over. Never throws. When the run is
@@ -107,7 +113,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
    * @returns {Promise<Run | Refuse>}
    */
   async function ask(call, signal, waitMs = inlineMs) {
-    const deadline = clock.now() + Math.min(waitMs, inlineMs);
+    const deadline = clock.now() + Math.min(waitMs, inlineMs) + limits.overtimeMs;
     const first = await firstAnswer(call, signal);
     if (first.failure !== null) return refuse(first.failure);
     /** The id under which the proxy holds the call, once it has said so. @type {string | null} */
@@ -262,12 +268,12 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
   function deliver() {
     delivering ??= deliverAll().finally(() => {
       delivering = null;
-      if (outcomes.length > 0 && !closing.signal.aborted) deliver();
+      if (outcomes.length > 0) deliver();
     });
   }
 
   async function deliverAll() {
-    for (let failures = 0; outcomes.length > 0 && !closing.signal.aborted; ) {
+    for (let failures = 0; outcomes.length > 0; ) {
       const next = /** @type {{ id: string, outcome: Outcome, since: number }} */ (outcomes[0]);
       try {
         const path = `/v1/tool-calls/${encodeURIComponent(next.id)}/outcome`;
@@ -284,7 +290,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
           outcomes.shift();
           log.warn(`mission-control: the outcome of call ${next.id} could not be reported: ${describe(error)}`);
         }
-        await clock.sleep(backoff(failures), closing.signal);
+        await clock.sleep(backoff(failures), undefined, true);
       }
     }
   }
@@ -314,11 +320,6 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
     } catch (error) {
       return describe(error);
     }
-  }
-
-  function close() {
-    closing.abort();
-    agent.destroy();
   }
 
   /** @param {number} attempt 1 for the first retry */

@@ -91,7 +91,11 @@ function gateEverything(api, settings, log, parts) {
 
   api.on('before_tool_call', (event, ctx) => admit(event, ctx ?? {}), { priority: LAST, registrationId: 'gate', timeoutMs });
   api.on('after_tool_call', (event, ctx) => settle(event, ctx ?? {}), { registrationId: 'outcome' });
-  api.on('before_agent_run', (event, ctx) => admitRun(event ?? {}, ctx ?? {}), { priority: LAST, registrationId: 'run' });
+  api.on('before_agent_run', (event, ctx) => admitRun(event ?? {}, ctx ?? {}), {
+    priority: LAST,
+    registrationId: 'run',
+    timeoutMs: HOOK_MARGIN_MS,
+  });
   // Only now: a heartbeat says that the gate stands.
   if (api.registrationMode === undefined || api.registrationMode === 'full') beat(api, gate, log, parts);
 
@@ -196,14 +200,14 @@ function beat(api, gate, log, { clock = systemClock, heartbeatMs = HEARTBEAT_MS 
     void (async () => {
       while (!mine.signal.aborted) {
         const now = await gate.heartbeat(
-          compact({ pluginVersion: VERSION, openclawVersion: versionOf(api), agents: agentIds(currentConfig(api)) }),
+          compact({ pluginVersion: VERSION, openclawVersion: versionOf(api), agents: agentIds(currentConfig(api)).slice(0, 1_000) }),
         );
         if (now !== problem) {
           if (now === null) log.info('mission-control: the gate answers');
           else log.warn(`mission-control: the gate does not answer, every tool call is refused meanwhile: ${now}`);
           problem = now;
         }
-        await clock.sleep(heartbeatMs, mine.signal);
+        await clock.sleep(heartbeatMs, mine.signal, true);
       }
     })();
   };
@@ -247,7 +251,7 @@ function readSettings(pluginConfig, config) {
   if (url.username !== '' || url.password !== '') return 'proxyUrl must not carry credentials';
   if (typeof inlineMs !== 'number' || !(inlineMs >= 1_000 && inlineMs <= MAX_INLINE_MS)) return `inlineMs must be 1000 to ${MAX_INLINE_MS}`;
   // Where an operator gave the hook less time than a hold needs, the wait ends before OpenClaw stops listening.
-  const waitMs = Math.max(0, Math.min(inlineMs, operatorTimeoutMs(config) - HOOK_MARGIN_MS / 2));
+  const waitMs = Math.max(0, Math.min(inlineMs, operatorTimeoutMs(config) - HOOK_MARGIN_MS));
   if (typeof tokenFile === 'string' && tokenFile !== '') {
     return path.isAbsolute(tokenFile) ? { proxyUrl, tokenFile, inlineMs, waitMs } : 'tokenFile must be an absolute path';
   }

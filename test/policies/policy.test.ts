@@ -89,8 +89,8 @@ describe('a document with a mistake', () => {
     ['a hold longer than OpenClaw waits', 'inlineMs: 240000', 'inlineMs: 400000', 'inlineMs: 400000', /300000/],
     ['a snapshot that never grows old', 'snapshotMaxAgeMs: 30000', 'snapshotMaxAgeMs: 99999999', 'snapshotMaxAgeMs', /120000/],
     ['a journal that may fail', 'journal: refuse', 'journal: allow', 'journal: allow', /nothing runs unrecorded/],
-    ['a custom rule, as long as rules do nothing', 'rules: []', 'rules:\n  - when: "true"\n    effect: deny', 'rules:', /not supported/],
-    ['a sequence rule, as long as they do nothing', 'sequence: {}', 'sequence: { labels: {} }', 'sequence:', /not supported/],
+    ['a rule that does not parse', 'rules: []', 'rules:\n  - when: "call.tool =="\n    effect: deny', 'when:', /./],
+    ['an unknown part of the sequence', 'sequence: {}', 'sequence: { distrusted: [] }', 'distrusted:', /unknown key/],
     ['an unknown time zone', 'timezone: UTC', 'timezone: Mars', 'timezone: Mars', /IANA/],
     ['an unknown class', 'tools: {}', 'tools: { x: { class: shell } }', 'class: shell', /shell_exec/],
   ])('%s: refused at its line', (_name, from, to, needle, message) => {

@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export const ADMIN_TOKEN = 'test-admin-token-0123456789';
+const ADMIN_TOKEN = 'test-admin-token-0123456789';
 const ROOT = join(import.meta.dirname, '..', '..');
 
 export interface Answer<T = Record<string, unknown>> {
@@ -30,6 +30,8 @@ export interface World {
   api: <T = Record<string, unknown>>(method: string, path: string, body?: unknown, token?: string | null) => Promise<Answer<T>>;
   /** Asks the gate with an agent's or gateway's token. */
   gate: <T = Record<string, unknown>>(method: string, path: string, body: unknown, token: string | null) => Promise<Answer<T>>;
+  /** Process id of the product that runs now. */
+  pid: () => number;
   /** SIGKILL, at once. */
   kill: () => Promise<void>;
   /** SIGTERM; answers the exit code. */
@@ -98,6 +100,7 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
     keyDir: `${dataDir}-keys`,
     signInLink: () => /http\S+#token=\S+/.exec(output)?.[0] ?? '',
     log: () => log,
+    pid: () => child?.pid ?? 0,
     api: (method, path, body, token = ADMIN_TOKEN) => ask(`${controlUrl}/api${path}`, method, body, token),
     gate: (method, path, body, token) => ask(`${gateUrl}${path}`, method, body, token),
     kill: async () => void (await end('SIGKILL')),
@@ -124,7 +127,7 @@ async function ask<T>(url: string, method: string, body: unknown, token: string 
 }
 
 /** A loopback port that was free a moment ago. */
-export function freePort(): Promise<number> {
+function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);

@@ -1,0 +1,188 @@
+/**
+ * What a person can do here: each function sends one intent, puts the server's answer into the store, and says what happened or why not.
+ * They never throw; they answer whether it was done.
+ */
+import type { Agent, AgentCreate, AgentUpdate, Alert, Approval } from '../control/contract.ts';
+import * as api from './api.ts';
+import { say } from './notices.ts';
+import { go } from './routes.ts';
+import * as store from './store.ts';
+import { AGENT_STATE_WORDS, APPROVAL_WORDS, age, plural } from './words.ts';
+
+const STOP_RETRY_MS = 1_000;
+
+/**
+ * Approves or denies. Somebody else having been first is an outcome like any other: the store then has theirs, and the person is told.
+ * True when this decision counted.
+ */
+export async function decide(approval: Approval, verdict: 'approve' | 'deny', body: api.DecisionBody): Promise<boolean> {
+  const who = approval.agentName ?? 'The agent';
+  try {
+    settle(await api.decide(approval.id, verdict, body));
+    const edited = body.arguments ? ' with your arguments' : '';
+    const done = verdict === 'approve' ? `Approved once${edited}. ${who} is told.` : `Denied. ${who} is told why.`;
+    say('done', done, { label: 'Open', run: () => go(`/approvals/${approval.id}`) });
+    return true;
+  } catch (error) {
+    const winner = outcomeOf(error);
+    if (winner) {
+      settle(winner);
+      say('race', outcomeSentence(winner), { label: 'Open', run: () => go(`/approvals/${approval.id}`) });
+    } else {
+      say('refused', `Not ${verdict === 'approve' ? 'approved' : 'denied'}. ${sentence(error)}`);
+    }
+    return false;
+  }
+}
+
+/** The stream may already have told of what came after the decision; an answer never takes that back. */
+function settle(answer: Approval): void {
+  const known = store.approvals.get(answer.id);
+  if (!known || known.status === 'pending') store.approvals.set(answer);
+}
+
+/** The approval that a 409 carries when it was decided before. */
+function outcomeOf(error: unknown): Approval | null {
+  if (!(error instanceof api.Refusal) || error.status !== 409) return null;
+  const approval = error.problem?.approval;
+  return typeof approval === 'object' && approval !== null && 'status' in approval ? (approval as Approval) : null;
+}
+
+/** "Jon Reyes decided first, 2 s ago: denied, "wrong tag"." */
+function outcomeSentence(approval: Approval): string {
+  const note = approval.decision ? `, "${approval.decision}"` : '';
+  const word = APPROVAL_WORDS[approval.status].toLowerCase();
+  if (approval.status !== 'approved' && approval.status !== 'denied') return `Nothing to decide any more: ${word}${note}.`;
+  const ago = approval.decidedAt === null ? '' : `, ${age(Date.now() - approval.decidedAt)} ago`;
+  return `${approval.approver ?? 'Somebody'} decided first${ago}: ${word}${note}.`;
+}
+
+/** Pause, drain, quarantine or restart one agent. */
+export async function controlAgent(agent: Agent, action: api.AgentAction, reason?: string): Promise<boolean> {
+  try {
+    const after = await api.controlAgent(agent.id, action, reason);
+    store.agents.set(after);
+    const undo = action === 'pause' || action === 'drain' ? { label: 'Undo', run: () => void controlAgent(after, 'restart') } : null;
+    say('done', DONE[action](agent.name), undo);
+    return true;
+  } catch (error) {
+    say('refused', `${agent.name} is still ${AGENT_STATE_WORDS[agent.status].toLowerCase()}. ${sentence(error)}`);
+    return false;
+  }
+}
+const DONE: Record<api.AgentAction, (name: string) => string> = {
+  pause: (name) => `${name} is paused. New calls are refused.`,
+  drain: (name) => `${name} finishes its task, then pauses.`,
+  quarantine: (name) => `${name} is quarantined. Its held calls are withdrawn.`,
+  restart: (name) => `${name} is active again.`,
+};
+
+/** The new agent, or null when it was refused; then `refusal` has been given the sentence, to stand in the form. */
+export async function createAgent(body: AgentCreate, refusal: (sentence: string) => void): Promise<Agent | null> {
+  try {
+    const agent = await api.createAgent(body);
+    store.agents.set(agent);
+    say('done', `${agent.name} is registered. Issue a token so that it can call.`);
+    return agent;
+  } catch (error) {
+    refusal(sentence(error));
+    return null;
+  }
+}
+
+export async function updateAgent(agent: Agent, body: AgentUpdate, refusal: (sentence: string) => void): Promise<boolean> {
+  try {
+    store.agents.set(await api.updateAgent(agent.id, agent.revision, body));
+    say('done', `${agent.name} is changed.`);
+    return true;
+  } catch (error) {
+    refusal(sentence(error));
+    return false;
+  }
+}
+
+export async function resolveAlert(alert: Alert): Promise<boolean> {
+  try {
+    store.alerts.set(await api.resolveAlert(alert.id));
+    say('done', 'Alert resolved.');
+    return true;
+  } catch (error) {
+    say('refused', `Not resolved. ${sentence(error)}`);
+    return false;
+  }
+}
+
+export async function pauseSquad(reason?: string): Promise<boolean> {
+  try {
+    store.system.set(await api.pauseSquad(reason));
+    say('done', 'The squad is paused. Tasks and held calls stay as they are.');
+    return true;
+  } catch (error) {
+    say('refused', `The squad is not paused. ${sentence(error)}`);
+    return false;
+  }
+}
+
+/** Restarts the agents that a pause of the squad paused, one after the other; with the last one the squad's pause is over. */
+export async function restartSquad(paused: readonly Agent[]): Promise<boolean> {
+  let restarted = 0;
+  try {
+    for (const agent of paused) {
+      store.agents.set(await api.controlAgent(agent.id, 'restart'));
+      restarted++;
+    }
+    say('done', `${plural(restarted, 'agent is', 'agents are')} active again.`);
+    return true;
+  } catch (error) {
+    say('refused', `${restarted} of ${paused.length} agents are active again. ${sentence(error)}`);
+    return false;
+  }
+}
+
+export async function resume(note: string, refusal: (sentence: string) => void): Promise<boolean> {
+  try {
+    store.system.set(await api.resume(note));
+    say('done', 'Resumed. Agents stay paused until you restart them.');
+    return true;
+  } catch (error) {
+    refusal(sentence(error));
+    return false;
+  }
+}
+
+/** How a stop that was pressed is doing. */
+export interface StopProgress {
+  attempt: number;
+  /** Why the last attempt failed; null while the first is under way. */
+  error: string | null;
+}
+
+/**
+ * Presses the emergency stop and keeps pressing until the server has it: a network that is away is no reason to give up, a refusal is.
+ * `progress` hears of every attempt. True once it is stopped; false when refused or given up through `signal`.
+ */
+export async function stopEverything(reason: string, progress: (at: StopProgress) => void, signal: AbortSignal): Promise<boolean> {
+  let error: string | null = null;
+  for (let attempt = 1; !signal.aborted; attempt++) {
+    progress({ attempt, error });
+    try {
+      await api.stopEverything(reason);
+      store.system.set(await api.readSystem());
+      return true;
+    } catch (failure) {
+      error = sentence(failure);
+      if (failure instanceof api.Refusal && failure.status >= 400 && failure.status < 500) {
+        say('refused', `Not stopped. ${error}`);
+        return false;
+      }
+      await new Promise((resolve) => setTimeout(resolve, STOP_RETRY_MS));
+    }
+  }
+  return false;
+}
+
+/** What went wrong, as one sentence. */
+export function sentence(error: unknown): string {
+  if (error instanceof api.Refusal) return error.message;
+  return error instanceof Error ? `Something in the dashboard failed: ${error.message}` : String(error);
+}

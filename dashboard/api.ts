@@ -1,0 +1,250 @@
+/**
+ * The only file that sends requests. One function per thing the server can be asked; each answers the contract's type or throws a
+ * `Refusal` whose sentence a person can act on. Writes carry the session's CSRF token; a 401 tells `onSignedOut` once, here, for all.
+ */
+import type {
+  Activity,
+  Agent,
+  AgentCreate,
+  AgentUpdate,
+  Alert,
+  Approval,
+  ApprovalStatus,
+  Gateway,
+  NewTokenSchema,
+  Overview,
+  Problem,
+  Session,
+  StopReceipt,
+  SystemState,
+  TokenSchema,
+  ToolCallView,
+} from '../control/contract.ts';
+import type { AgentStatus, Autonomy, Reason, Risk, Verdict } from '../policies/model.ts';
+
+/** A credential without its secret. */
+export type Token = (typeof TokenSchema)['_output'];
+/** A credential with its secret, shown once. */
+export type NewToken = (typeof NewTokenSchema)['_output'];
+
+/** One page of a list; `nextCursor` null = this was the last. */
+export interface Page<T> {
+  items: T[];
+  nextCursor: string | null;
+}
+
+/** The server said no, or could not be reached (`status` 0). `message` is a sentence for people, `code` is stable. */
+export class Refusal extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly problem: Problem | null;
+
+  constructor(status: number, code: string, message: string, problem: Problem | null = null) {
+    super(message);
+    this.name = 'Refusal';
+    this.status = status;
+    this.code = code;
+    this.problem = problem;
+  }
+}
+
+/** What an agent can be told to do (SPEC 7). */
+export type AgentAction = 'pause' | 'drain' | 'quarantine' | 'restart';
+
+const REQUEST_TIMEOUT_MS = 15_000;
+
+let csrfToken = '';
+let signedOut: (refusal: Refusal) => void = () => {};
+
+/** Who is told when the server no longer knows this session. */
+export function onSignedOut(listener: (refusal: Refusal) => void): void {
+  signedOut = listener;
+}
+
+/* ---------------------------------------------------------------- session */
+
+/** Signs in with a one-time or an operator token. */
+export async function signIn(token: string): Promise<Session> {
+  return keep(await send<Session>('POST', '/session', { token }, { quiet401: true }));
+}
+
+/** The session of this browser's cookie, or null when it has none. */
+export async function readSession(): Promise<Session | null> {
+  try {
+    return keep(await send<Session>('GET', '/session', undefined, { quiet401: true }));
+  } catch (error) {
+    if (error instanceof Refusal && error.status === 401) return null;
+    throw error;
+  }
+}
+
+export async function signOut(): Promise<void> {
+  await send('DELETE', '/session');
+}
+
+function keep(session: Session): Session {
+  csrfToken = session.csrfToken;
+  return session;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+export const readOverview = () => send<Overview>('GET', '/overview');
+export const readSystem = () => send<SystemState>('GET', '/emergency');
+export const listAgents = () => all<Agent>('/agents', {});
+export const listGateways = () => all<Gateway>('/gateways', {});
+export const listOpenAlerts = () => all<Alert>('/alerts', { resolved: 'false' });
+export const listPendingApprovals = () => all<Approval>('/approvals', { status: 'pending' });
+
+export interface ApprovalQuery {
+  /** Without one the server lists those that are pending. */
+  status?: ApprovalStatus | 'all';
+  agentId?: string;
+  limit?: number;
+}
+export const listApprovals = (query: ApprovalQuery) => send<Page<Approval>>('GET', `/approvals${search(query)}`);
+export const readApproval = (id: string) => send<Approval>('GET', `/approvals/${id}`);
+
+export interface ToolCallQuery {
+  agentId?: string;
+  approvalId?: string;
+  status?: ToolCallView['status'];
+  limit?: number;
+  cursor?: string;
+}
+export const listToolCalls = (query: ToolCallQuery) => send<Page<ToolCallView>>('GET', `/tool-calls${search(query)}`);
+export const readToolCall = (id: string) => send<ToolCallView>('GET', `/tool-calls/${id}`);
+export const listActivities = (query: { limit?: number; cursor?: string }) => send<Page<Activity>>('GET', `/activities${search(query)}`);
+export const listResolvedAlerts = (query: { limit?: number; cursor?: string }) =>
+  send<Page<Alert>>('GET', `/alerts${search({ ...query, resolved: 'true' })}`);
+export const listTokens = (agentId: string) => all<Token>(`/agents/${agentId}/tokens`, {});
+
+/* ---------------------------------------------------------------- writing */
+
+export interface DecisionBody {
+  note?: string;
+  arguments?: Record<string, unknown>;
+}
+export const decide = (id: string, verdict: 'approve' | 'deny', body: DecisionBody) =>
+  send<Approval>('POST', `/approvals/${id}/${verdict}`, body);
+/** One case for the simulator (SPEC 8.2): how would this call be judged by the active policy, with no approval. Nothing happens. */
+export interface SimulatedCall {
+  tool: string;
+  arguments: Record<string, unknown>;
+  cwd?: string;
+  workspace?: string;
+  agent: { id: string; autonomy: Autonomy; status: AgentStatus; depth: number; toolPermissions?: readonly string[] };
+}
+export interface SimulatedDecision {
+  verdict: Verdict;
+  risk: Risk;
+  reasons: Reason[];
+}
+export async function simulate(call: SimulatedCall): Promise<SimulatedDecision> {
+  const answer = await send<{ results: SimulatedDecision[] }>('POST', '/policies/simulate', { cases: [{ id: 'edit', ...call }] });
+  const [result] = answer.results;
+  if (!result) throw new Refusal(200, 'EMPTY', 'The simulator gave no result.');
+  return result;
+}
+export const createAgent = (body: AgentCreate) => send<Agent>('POST', '/agents', body);
+/** `revision` is the one the change was made on; another change since then answers 412. */
+export const updateAgent = (id: string, revision: number, body: AgentUpdate) =>
+  send<Agent>('PATCH', `/agents/${id}`, body, { ifMatch: revision });
+export const controlAgent = (id: string, action: AgentAction, reason?: string) =>
+  send<Agent>('POST', `/agents/${id}/${action}`, withReason(reason));
+export const issueToken = (agentId: string) => send<NewToken>('POST', `/agents/${agentId}/tokens`, {});
+export const revokeToken = (agentId: string, tokenId: string) => send('DELETE', `/agents/${agentId}/tokens/${tokenId}`);
+export const resolveAlert = (id: string) => send<Alert>('POST', `/alerts/${id}/resolve`, {});
+export const pauseSquad = (reason?: string) => send<SystemState>('POST', '/emergency/pause-squad', withReason(reason));
+export const stopEverything = (reason?: string) => send<StopReceipt>('POST', '/emergency/stop', withReason(reason));
+export const resume = (note: string) => send<SystemState>('POST', '/emergency/resume', { note });
+
+function withReason(reason: string | undefined): { reason?: string } {
+  return reason?.trim() ? { reason: reason.trim() } : {};
+}
+
+/* ---------------------------------------------------------------- the stream */
+
+/** Opens the event stream, from after `lastEventId` where there is one. The body is text/event-stream. */
+export async function openEvents(lastEventId: string | null, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  const headers: Record<string, string> = { Accept: 'text/event-stream' };
+  if (lastEventId !== null) headers['Last-Event-ID'] = lastEventId;
+  const response = await reach('/api/events', { headers, signal, cache: 'no-store' });
+  if (!response.ok || !response.body) throw await refusalOf(response, {});
+  return response.body;
+}
+
+/* ---------------------------------------------------------------- how a request is sent */
+
+interface SendOptions {
+  /** A 401 is an answer here, not the end of a session. */
+  quiet401?: boolean;
+  ifMatch?: number;
+}
+
+async function send<T = void>(method: string, path: string, body?: unknown, options: SendOptions = {}): Promise<T> {
+  const headers: Record<string, string> = { Accept: 'application/json' };
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  if (method !== 'GET') headers['X-MC-CSRF'] = csrfToken;
+  if (options.ifMatch !== undefined) headers['If-Match'] = `"${options.ifMatch}"`;
+  const response = await reach(`/api${path}`, {
+    method,
+    headers,
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  if (!response.ok) throw await refusalOf(response, options);
+  const text = await response.text();
+  return (text ? JSON.parse(text) : undefined) as T;
+}
+
+/** Every page of a list, bounded. */
+async function all<T>(path: string, query: Record<string, string>): Promise<T[]> {
+  const items: T[] = [];
+  let cursor: string | null = null;
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const answer: Page<T> = await send<Page<T>>('GET', `${path}${search({ ...query, limit: PAGE_SIZE, ...(cursor ? { cursor } : {}) })}`);
+    items.push(...answer.items);
+    cursor = answer.nextCursor;
+    if (cursor === null) break;
+  }
+  return items;
+}
+const PAGE_SIZE = 100;
+const MAX_PAGES = 20;
+
+function search(query: object): string {
+  const pairs = Object.entries(query).flatMap(([key, value]) => (value === undefined ? [] : [[key, String(value)]]));
+  return pairs.length ? `?${new URLSearchParams(pairs)}` : '';
+}
+
+async function reach(url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, { credentials: 'same-origin', ...init });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    const late = error instanceof DOMException && error.name === 'TimeoutError';
+    throw new Refusal(0, 'UNREACHABLE', late ? 'The server did not answer in 15 s.' : 'The server cannot be reached.');
+  }
+}
+
+async function refusalOf(response: Response, options: SendOptions): Promise<Refusal> {
+  const problem = await readProblem(response);
+  const refusal = new Refusal(
+    response.status,
+    problem?.code ?? `HTTP_${response.status}`,
+    problem?.detail || problem?.title || `The server answered ${response.status}.`,
+    problem,
+  );
+  if (response.status === 401 && !options.quiet401) signedOut(refusal);
+  return refusal;
+}
+
+async function readProblem(response: Response): Promise<Problem | null> {
+  try {
+    const body: unknown = await response.json();
+    return typeof body === 'object' && body !== null && 'status' in body ? (body as Problem) : null;
+  } catch {
+    return null; // not JSON: a proxy in between answered, the status has to do
+  }
+}

@@ -1,0 +1,48 @@
+/** How an agent stands, beyond its status: heard or silent, at work or idle, and how much it asks for attention. Pure. */
+import type { Agent } from '../../control/contract.ts';
+import { type AgentState, age } from '../words.ts';
+import { meterTone } from './money-tone.ts';
+
+/** A heartbeat older than this is flagged (SPEC 7, heartbeat monitor). */
+const SILENT_MS = 300_000;
+/** No call for this long: idle. */
+const IDLE_MS = 300_000;
+
+export function stateOf(agent: Agent, now: number): AgentState {
+  if (agent.status !== 'active') return agent.status;
+  if (agent.gate === 'openclaw' && isSilent(agent, now)) return 'silent';
+  return agent.lastCallAt === null || now - agent.lastCallAt > IDLE_MS ? 'idle' : 'active';
+}
+
+/** Whether an agent that should be heard is not. One without a gate has nothing to be heard by. */
+function isSilent(agent: Agent, now: number): boolean {
+  return agent.gate === 'openclaw' && (agent.lastHeartbeat === null || now - agent.lastHeartbeat > SILENT_MS);
+}
+
+/** What asks for attention, most urgent first; empty = nothing does. */
+export function attentionOf(agent: Agent, now: number): string[] {
+  const asks: string[] = [];
+  if (agent.status === 'quarantined') asks.push('quarantined');
+  if (stateOf(agent, now) === 'silent')
+    asks.push(agent.lastHeartbeat === null ? 'never heard' : `silent for ${age(now - agent.lastHeartbeat)}`);
+  if (agent.pendingApprovals > 0) asks.push(agent.pendingApprovals === 1 ? '1 call waits' : `${agent.pendingApprovals} calls wait`);
+  const tone = meterTone(agent.todaySpend, agent.todayCap);
+  if (tone === 'red') asks.push('budget spent');
+  if (tone === 'amber') asks.push('near its cap');
+  if (agent.errorStreak > 0) asks.push(agent.errorStreak === 1 ? '1 error' : `${agent.errorStreak} errors in a row`);
+  return asks;
+}
+
+/** Those that need somebody first, then by name. */
+export function byAttention(now: number): (a: Agent, b: Agent) => number {
+  return (a, b) => weigh(b, now) - weigh(a, now) || a.name.localeCompare(b.name, 'en', { numeric: true });
+}
+
+function weigh(agent: Agent, now: number): number {
+  const state = stateOf(agent, now);
+  let weight = { quarantined: 8, silent: 6, active: 2, drained: 2, idle: 1, paused: 1, stopped: 0 }[state];
+  if (agent.pendingApprovals > 0) weight += 5;
+  if (agent.errorStreak > 2) weight += 3;
+  if (meterTone(agent.todaySpend, agent.todayCap)) weight += 2;
+  return weight;
+}

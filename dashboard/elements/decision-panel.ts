@@ -1,0 +1,136 @@
+/**
+ * Where a held call is decided: the note, approve once, deny; and after the decision what came of it.
+ * Knows nothing of who may decide: it shows the reason it is given. Emits `mc-approve`, `mc-deny` and `mc-note` (the text as typed).
+ */
+import { html, nothing, type TemplateResult } from 'lit';
+import { customElement, property } from 'lit/decorators.js';
+import type { Approval } from '../../control/contract.ts';
+import { clock, clockMinutes, OUTCOME_WORDS, when } from '../words.ts';
+import { approvalChip } from './glyph.ts';
+import { icon } from './icon.ts';
+import { emit, LightElement } from './light-element.ts';
+import { button, moment, why } from './parts.ts';
+import './decision-panel.css';
+
+/** Said often enough to be one press; they stand in the record as the note. */
+const PRESETS = ['Checked, as intended', 'Wrong target', 'Not needed now'] as const;
+
+@customElement('mc-decision-panel')
+export class DecisionPanelElement extends LightElement {
+  @property({ attribute: false }) approval: Approval | null = null;
+  /** The note as typed so far; kept by the view so that it survives moving along the list. */
+  @property({ attribute: false }) note = '';
+  /** Why nobody, or not this person, can decide now. */
+  @property({ attribute: false }) reason: string | null = null;
+  /** Which decision is under way. */
+  @property({ attribute: false }) busy: 'approve' | 'deny' | null = null;
+  /** Arguments are being edited; approving then means the edited ones. */
+  @property({ attribute: false }) editing = false;
+  /** Why the edited arguments cannot be approved as they stand. */
+  @property({ attribute: false }) editReason: string | null = null;
+  /** The server's time. */
+  @property({ attribute: false }) now = 0;
+
+  /** Puts the cursor into the note. */
+  focusNote(): void {
+    this.querySelector('textarea')?.focus();
+  }
+
+  protected override render(): TemplateResult | typeof nothing {
+    if (!this.approval) return nothing;
+    return this.approval.status === 'pending' ? this.#pending(this.approval) : settled(this.approval, this.now);
+  }
+
+  #pending(approval: Approval): TemplateResult {
+    const noteMissing = approval.noteRequired && !this.note.trim() ? `A ${approval.risk} call needs a note from whoever decides.` : null;
+    const against = this.reason ?? noteMissing;
+    const againstApproval = against ?? this.editReason;
+    return html`<section class="dp">
+      <label class="lbl" for="${this.uid}-note">Note <span class="muted">${approval.noteRequired ? 'required for red' : 'optional'}</span></label>
+      <textarea class="field" id="${this.uid}-note" rows="2" maxlength="10000" placeholder="Why is this right, or why not?" .value=${this.note} aria-describedby=${noteMissing && !this.reason ? `${this.uid}-why` : nothing} @input=${this.#typed} @keydown=${this.#keys}></textarea>
+      <div class="dp-presets" role="group" aria-label="Ready-made notes">
+        ${PRESETS.map((text) => html`<button type="button" class="preset" aria-pressed=${this.note === text} @click=${() => emit(this, 'mc-note', this.note === text ? '' : text)}>${text}</button>`)}
+      </div>
+      ${button({
+        label: this.editing ? 'Approve the edited call, once' : 'Approve once',
+        kind: 'go',
+        size: 'large',
+        block: true,
+        key: 'A',
+        busy: this.busy === 'approve' ? 'Approving' : null,
+        reason: this.busy === 'deny' ? 'Denying' : againstApproval,
+        reasonId: `${this.uid}-why`,
+        onClick: () => emit(this, 'mc-approve', null),
+      })}
+      ${button({
+        label: this.note.trim() ? 'Deny with this note' : 'Deny',
+        kind: 'deny',
+        size: 'large',
+        block: true,
+        key: 'D',
+        busy: this.busy === 'deny' ? 'Denying' : null,
+        reason: this.busy === 'approve' ? 'Approving' : against,
+        reasonId: `${this.uid}-why`,
+        onClick: () => emit(this, 'mc-deny', null),
+      })}
+      ${this.busy ? nothing : why(againstApproval, `${this.uid}-why`)}
+    </section>`;
+  }
+
+  #typed(event: InputEvent): void {
+    if (event.target instanceof HTMLTextAreaElement) emit(this, 'mc-note', event.target.value);
+  }
+
+  /** Escape leaves the field, so that the deciding keys act again. */
+  #keys(event: KeyboardEvent): void {
+    if (event.key === 'Escape' && event.target instanceof HTMLTextAreaElement) event.target.blur();
+  }
+}
+
+/** What was decided, by whom and why, and what came of it. */
+function settled(approval: Approval, now: number): TemplateResult {
+  const at = approval.decidedAt;
+  return html`<section class="dp dp--settled" aria-label="Decision" role="status">
+    <div class="row">${approvalChip(approval.status)}${at === null ? nothing : html`<span class="small muted">${moment(at, when(at, now))}</span>`}</div>
+    <p class="dp-who">${settledSentence(approval)}</p>
+    ${approval.decision ? html`<blockquote class="dp-note">${approval.decision}</blockquote>` : nothing}
+    ${approval.status === 'approved' ? redemption(approval, now) : nothing}
+  </section>`;
+}
+
+function settledSentence(approval: Approval): TemplateResult {
+  const who = html`<b class="b">${approval.approver ?? 'Somebody'}</b>`;
+  switch (approval.status) {
+    case 'approved':
+      return html`${who} approved it once${approval.editedArguments ? ', with edited arguments' : ''}.`;
+    case 'denied':
+      return html`${who} denied it. Nothing ran; the agent was told why.`;
+    case 'expired':
+      return html`Nobody decided in time. Nothing ran.`;
+    case 'withdrawn':
+      return html`The call was withdrawn before anybody decided. Nothing ran.`;
+    case 'pending':
+      return html`It waits.`;
+  }
+}
+
+function redemption(approval: Approval, now: number): TemplateResult {
+  if (approval.redeemedAt === null) {
+    const until = approval.grantExpiresAt;
+    const open = until === null || until > now;
+    return html`<p class="why">${icon(open ? 'hourglass' : 'ban', 12)}<span>${open ? html`Not run yet. The agent may run it once${until === null ? '' : `, until ${clockMinutes(until)}`}.` : 'It was never run, and the grant has ended.'}</span></p>`;
+  }
+  const call = approval.redeemedBy ?? approval.toolCallId;
+  return html`<dl class="kv dp-run">
+    <dt>Taken</dt>
+    <dd>${moment(approval.redeemedAt, clock(approval.redeemedAt))}</dd>
+    <dt>Outcome</dt>
+    <dd>${OUTCOME_WORDS[approval.outcome]}${call ? html`, <a href="?call=${call}">open the call</a>` : nothing}</dd>
+  </dl>`;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'mc-decision-panel': DecisionPanelElement;
+  }
+}

@@ -1,0 +1,622 @@
+/**
+ * A back end in a box for the dashboard: keeps agents, calls, approvals, alerts and the stop in memory, obeys the contract's rules as far as
+ * they show on the screen, and tells every change as an event. Time is passed in. Not used by the product.
+ */
+import { hash, randomBytes } from 'node:crypto';
+import type {
+  Activity,
+  ActivityType,
+  Agent,
+  AgentCreate,
+  AgentUpdate,
+  Alert,
+  Approval,
+  ChangeEvent,
+  Gateway,
+  Overview,
+  Role,
+  Session,
+  StopReceipt,
+  SystemState,
+  ToolCallView,
+  Topic,
+} from '../../control/contract.ts';
+import type { AgentStatus, Autonomy, HostReading, PathReading, Reason, Risk } from '../../policies/model.ts';
+import { readCommands } from './command-reader.ts';
+
+export interface Person {
+  id: string;
+  name: string;
+  role: Role;
+}
+
+/** A call that an agent makes, as the mock's policy would have it. */
+export interface SampleCall {
+  tool: string;
+  mappedTool?: string;
+  arguments: Record<string, unknown>;
+  risk: Risk;
+  verdict: 'allow' | 'hold' | 'deny';
+  reasons?: Reason[];
+  summary?: string;
+  paths?: PathReading[];
+  hosts?: HostReading[];
+  cost?: number;
+  output?: string;
+  durationMs?: number;
+  task?: { id: string; title: string };
+  cwd?: string;
+  /** Shown in the past. */
+  agoMs?: number;
+}
+
+export interface StoredToken {
+  id: string;
+  agentId: string;
+  createdAt: number;
+  lastUsedAt: number | null;
+  revokedAt: number | null;
+  hint: string;
+}
+
+/** A refusal in the words of the API. */
+export class Problem extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly extra: Record<string, unknown>;
+
+  constructor(status: number, code: string, detail: string, extra: Record<string, unknown> = {}) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+    this.extra = extra;
+  }
+}
+
+const CAPS: Record<Autonomy, number> = { intern: 2, specialist: 5, lead: 12 };
+const DAY_MS = 86_400_000;
+const INLINE_MS = 240_000;
+const GRANT_MS = 900_000;
+const KEPT_EVENTS = 500;
+
+export class World {
+  readonly now: () => number;
+  readonly agents = new Map<string, Agent>();
+  readonly approvals = new Map<string, Approval>();
+  readonly calls = new Map<string, ToolCallView>();
+  readonly activities: Activity[] = [];
+  readonly alerts = new Map<string, Alert>();
+  readonly gateways = new Map<string, Gateway>();
+  readonly tokens = new Map<string, StoredToken>();
+  readonly sessions = new Map<string, { person: Person; session: Session }>();
+  /** Sign-in tokens that have not been used; role tokens stay. */
+  readonly signInTokens = new Map<string, { person: Person; once: boolean }>();
+  readonly events: { seq: number; change: ChangeEvent }[] = [];
+  readonly listeners = new Set<(seq: number, change: ChangeEvent) => void>();
+  fleetCap: number | null = 60;
+  system: SystemState = {
+    estop: false,
+    stoppedAt: null,
+    stoppedBy: null,
+    stopReason: null,
+    squadPaused: false,
+    squadPausedAt: null,
+    squadPausedBy: null,
+    receipt: null,
+  };
+  #seq = 0;
+  #ids = 0;
+  #number = 100;
+
+  constructor(now: () => number) {
+    this.now = now;
+    const people: Person[] = [
+      { id: 'op_mara', name: 'Mara Voss', role: 'admin' },
+      { id: 'op_jon', name: 'Jon Reyes', role: 'operator' },
+      { id: 'op_ada', name: 'Ada Lind', role: 'approver' },
+      { id: 'op_vic', name: 'Vic Tamm', role: 'viewer' },
+    ];
+    for (const person of people) this.signInTokens.set(person.role, { person, once: false });
+  }
+
+  /* ---------------------------------------------------------------- sessions */
+
+  signIn(token: string): { cookie: string; session: Session } {
+    const found = this.signInTokens.get(token);
+    if (!found) throw new Problem(401, 'UNAUTHENTICATED', 'This token is not valid.');
+    if (found.once) this.signInTokens.delete(token);
+    const cookie = randomBytes(18).toString('base64url');
+    const session: Session = { operator: found.person, csrfToken: randomBytes(18).toString('base64url'), expiresAt: this.now() + DAY_MS };
+    this.sessions.set(cookie, { person: found.person, session });
+    return { cookie, session };
+  }
+
+  /** A sign-in token of an administrator that works once. */
+  oneTimeToken(): string {
+    const token = randomBytes(18).toString('base64url');
+    this.signInTokens.set(token, { person: { id: 'op_mara', name: 'Mara Voss', role: 'admin' }, once: true });
+    return token;
+  }
+
+  /** An empty squad again; people and their tokens stay. */
+  clear(): void {
+    for (const list of [this.agents, this.approvals, this.calls, this.alerts, this.gateways, this.tokens]) list.clear();
+    this.activities.length = 0;
+    this.#setSystem({
+      estop: false,
+      stoppedAt: null,
+      stoppedBy: null,
+      stopReason: null,
+      squadPaused: false,
+      squadPausedAt: null,
+      squadPausedBy: null,
+      receipt: null,
+    });
+  }
+
+  /* ---------------------------------------------------------------- agents */
+
+  addAgent(body: AgentCreate & { status?: AgentStatus; todaySpend?: number; heartbeatAgoMs?: number | null; errorStreak?: number }): Agent {
+    const now = this.now();
+    const autonomyLevel = body.autonomyLevel ?? 'intern';
+    const agent: Agent = {
+      id: this.#id('ag'),
+      createdAt: now - DAY_MS,
+      updatedAt: now,
+      revision: 1,
+      name: body.name,
+      sessionKey: body.sessionKey ?? null,
+      autonomyLevel,
+      status: body.status ?? 'active',
+      statusReason: null,
+      statusChangedAt: now - 3_600_000,
+      gate: body.gate ?? 'none',
+      gatewayId: body.gatewayId ?? null,
+      externalId: body.externalId ?? null,
+      workspace: body.workspace ?? null,
+      modelConfig: body.modelConfig ?? {},
+      toolPermissions: body.toolPermissions ?? null,
+      budgets: { dailyCap: body.budgets?.dailyCap ?? null, perRunCap: body.budgets?.perRunCap ?? null },
+      currentTaskId: body.currentTaskId ?? null,
+      parentId: body.parentId ?? null,
+      depth: body.parentId ? 1 : 0,
+      lastHeartbeat: body.heartbeatAgoMs === null || body.heartbeatAgoMs === undefined ? null : now - body.heartbeatAgoMs,
+      lastCallAt: null,
+      errorStreak: body.errorStreak ?? 0,
+      totalSpend: (body.todaySpend ?? 0) * 14,
+      todaySpend: body.todaySpend ?? 0,
+      todayCap: body.budgets?.dailyCap ?? CAPS[autonomyLevel],
+      pendingApprovals: 0,
+      soulHash: null,
+      metadata: {},
+    };
+    this.agents.set(agent.id, agent);
+    this.#tell('agent', agent.id, agent);
+    this.tellActivity('agent_created', `${agent.name} was registered`, { agentId: agent.id });
+    return agent;
+  }
+
+  changeAgent(id: string, patch: Partial<Agent>): Agent {
+    const agent = this.agent(id);
+    const changed = { ...agent, ...patch, revision: agent.revision + 1, updatedAt: this.now() };
+    this.agents.set(id, changed);
+    this.#tell('agent', id, changed);
+    return changed;
+  }
+
+  updateAgent(id: string, body: AgentUpdate, by: Person): Agent {
+    const agent = this.agent(id);
+    const budgets = { ...agent.budgets, ...body.budgets } as Agent['budgets'];
+    const autonomyLevel = body.autonomyLevel ?? agent.autonomyLevel;
+    const changed = this.changeAgent(id, { ...(body as Partial<Agent>), budgets, todayCap: budgets.dailyCap ?? CAPS[autonomyLevel] });
+    this.tellActivity('agent_updated', `${by.name} changed ${agent.name}`, { agentId: id, by });
+    return changed;
+  }
+
+  agent(id: string): Agent {
+    const agent = this.agents.get(id);
+    if (!agent) throw new Problem(404, 'NOT_FOUND', `There is no agent ${id}.`);
+    return agent;
+  }
+
+  control(id: string, action: 'pause' | 'drain' | 'quarantine' | 'restart', reason: string | null, by: Person): Agent {
+    const agent = this.agent(id);
+    const status: AgentStatus = ({ pause: 'paused', drain: 'drained', quarantine: 'quarantined', restart: 'active' } as const)[action];
+    if (action === 'restart' && this.system.estop)
+      throw new Problem(409, 'ESTOP', 'The emergency stop is active. An administrator resumes first.');
+    const changed = this.changeAgent(id, {
+      status,
+      statusReason: reason,
+      statusChangedAt: this.now(),
+      ...(action === 'restart' ? { errorStreak: 0 } : {}),
+    });
+    const type = ({ pause: 'agent_paused', drain: 'agent_drained', quarantine: 'agent_quarantined', restart: 'agent_restarted' } as const)[
+      action
+    ];
+    this.tellActivity(type, `${by.name} ${PAST[action]} ${agent.name}${reason ? `: ${reason}` : ''}`, { agentId: id, by });
+    const pauseIsOver = action === 'restart' && ![...this.agents.values()].some((other) => other.status === 'paused');
+    if (pauseIsOver) this.#setSystem({ squadPaused: false, squadPausedAt: null, squadPausedBy: null });
+    if (action === 'quarantine') {
+      this.#withdrawAll(`${agent.name} was quarantined`, (approval) => approval.agentId === id);
+      this.raiseAlert({ type: 'agent_quarantined', severity: 'high', agentId: id, message: `${agent.name} was quarantined by ${by.name}` });
+    }
+    return changed;
+  }
+
+  /* ---------------------------------------------------------------- calls and approvals */
+
+  /** An agent makes a call. A held one answers its approval. */
+  call(agentId: string, sample: SampleCall): { call: ToolCallView; approval: Approval | null } {
+    const agent = this.agent(agentId);
+    const createdAt = this.now() - (sample.agoMs ?? 0);
+    const line = sample.arguments.command;
+    const commands = typeof line === 'string' ? readCommands(line) : [];
+    const call: ToolCallView = {
+      id: this.#id('tc'),
+      createdAt,
+      entry: 'openclaw',
+      runId: 'run_3',
+      taskId: sample.task?.id ?? null,
+      agentId,
+      agentName: agent.name,
+      sessionKey: `agent:${agent.name.toLowerCase()}:main`,
+      callId: this.#id('call'),
+      tool: sample.tool,
+      mappedTool: sample.mappedTool ?? sample.tool,
+      risk: sample.risk,
+      verdict: sample.verdict,
+      reasons: sample.reasons ?? [
+        { code: 'OK', message: 'Inside every allowlist and budget', policyPath: `riskMap.${sample.mappedTool ?? sample.tool}` },
+      ],
+      status: sample.verdict === 'hold' ? 'needs_approval' : sample.verdict === 'deny' ? 'blocked' : 'success',
+      input: sample.arguments,
+      output: sample.verdict === 'allow' ? (sample.output ?? null) : null,
+      error: null,
+      duration: sample.verdict === 'allow' ? (sample.durationMs ?? 12) : null,
+      heldFor: null,
+      cost: sample.verdict === 'allow' ? (sample.cost ?? null) : null,
+      approvalId: null,
+      policyVersion: 'v1',
+      summary: sample.summary ?? (typeof line === 'string' ? line : String(Object.values(sample.arguments)[0] ?? '')),
+    };
+    if (sample.verdict === 'hold') {
+      const approval = this.#hold(agent, call, sample, commands);
+      call.approvalId = approval.id;
+      this.#putCall(call);
+      return { call, approval };
+    }
+    this.#putCall(call);
+    if (sample.verdict === 'deny') {
+      this.tellActivity('call_denied', `Denied: ${call.tool} ${call.summary}`, { agentId, at: createdAt });
+    }
+    const spent = sample.cost ?? 0;
+    this.changeAgent(agentId, { lastCallAt: createdAt, todaySpend: agent.todaySpend + spent, totalSpend: agent.totalSpend + spent });
+    return { call, approval: null };
+  }
+
+  #hold(agent: Agent, call: ToolCallView, sample: SampleCall, commands: ReturnType<typeof readCommands>): Approval {
+    const digest = hash('sha256', call.id);
+    const approval: Approval = {
+      id: this.#id('ap'),
+      number: ++this.#number,
+      createdAt: call.createdAt,
+      kind: 'call',
+      status: 'pending',
+      agentId: agent.id,
+      agentName: agent.name,
+      taskId: sample.task?.id ?? null,
+      taskTitle: sample.task?.title ?? null,
+      runId: call.runId,
+      sessionKey: call.sessionKey,
+      toolCallId: call.id,
+      tool: call.tool,
+      arguments: sample.arguments,
+      editedArguments: null,
+      cwd: sample.cwd ?? agent.workspace,
+      workspace: agent.workspace,
+      risk: sample.risk === 'red' ? 'red' : 'yellow',
+      summary: `${call.tool} ${call.summary}`,
+      reason: call.reasons[0]?.message ?? '',
+      reasons: call.reasons,
+      preview: { mappedTool: call.mappedTool, commands, paths: sample.paths ?? [], hosts: sample.hosts ?? [] },
+      digest,
+      estimatedCost: sample.cost ?? 0,
+      policyVersion: 'v1',
+      approver: null,
+      decision: null,
+      decidedAt: null,
+      expiresAt: call.createdAt + DAY_MS,
+      waitingUntil: call.createdAt + INLINE_MS,
+      deferred: call.createdAt + INLINE_MS < this.now(),
+      redeemedAt: null,
+      redeemedBy: null,
+      grantExpiresAt: null,
+      noteRequired: sample.risk === 'red',
+      waitingCalls: 1,
+      outcome: 'none',
+    };
+    this.#putApproval(approval);
+    this.changeAgent(agent.id, { lastCallAt: call.createdAt, pendingApprovals: agent.pendingApprovals + 1 });
+    this.tellActivity('approval_requested', `Waits for approval: ${call.tool} ${call.summary}`, {
+      agentId: agent.id,
+      at: call.createdAt,
+      details: { approvalId: approval.id },
+    });
+    return approval;
+  }
+
+  decide(id: string, verdict: 'approve' | 'deny', body: { note?: string; arguments?: Record<string, unknown> }, by: Person): Approval {
+    const approval = this.approvals.get(id);
+    if (!approval) throw new Problem(404, 'NOT_FOUND', `There is no approval ${id}.`);
+    if (approval.status !== 'pending')
+      throw new Problem(409, 'DECIDED', `Approval ${approval.number} was already ${approval.status}.`, { approval });
+    if (approval.noteRequired && !body.note?.trim())
+      throw new Problem(422, 'NOTE_REQUIRED', 'A red call needs a note from whoever decides.');
+    const now = this.now();
+    const decided: Approval = {
+      ...approval,
+      status: verdict === 'approve' ? 'approved' : 'denied',
+      approver: by.name,
+      decision: body.note ?? null,
+      decidedAt: now,
+      editedArguments: body.arguments ?? null,
+      grantExpiresAt: verdict === 'approve' ? now + GRANT_MS : null,
+    };
+    this.#putApproval(decided);
+    this.#unheld(approval);
+    this.tellActivity('approval_decided', `${by.name} ${decided.status} ${approval.summary}${body.note ? `: ${body.note}` : ''}`, {
+      agentId: approval.agentId,
+      by,
+      details: { approvalId: id, status: decided.status },
+    });
+    const call = approval.toolCallId === null ? undefined : this.calls.get(approval.toolCallId);
+    if (call && verdict === 'deny') this.#putCall({ ...call, status: 'blocked', verdict: 'deny', heldFor: now - call.createdAt });
+    return decided;
+  }
+
+  /** Moves a decision into the past, for samples. */
+  backdate(id: string, agoMs: number): void {
+    const approval = this.approvals.get(id);
+    if (approval) this.#putApproval({ ...approval, decidedAt: this.now() - agoMs });
+    const told = this.activities.at(-1);
+    if (told) told.createdAt = this.now() - agoMs;
+  }
+
+  /** The agent takes the grant up: the call runs, once. */
+  redeem(id: string, output = 'done'): Approval {
+    const approval = this.approvals.get(id);
+    if (approval?.status !== 'approved' || approval.redeemedAt !== null) throw new Problem(409, 'DUPLICATE', 'Nothing to redeem.');
+    const call = approval.toolCallId === null ? undefined : this.calls.get(approval.toolCallId);
+    const now = this.now();
+    if (call)
+      this.#putCall({
+        ...call,
+        status: 'success',
+        verdict: 'allow',
+        output,
+        duration: 840,
+        heldFor: (approval.decidedAt ?? now) - call.createdAt,
+      });
+    const redeemed: Approval = { ...approval, redeemedAt: now, redeemedBy: approval.toolCallId, outcome: 'success' };
+    this.#putApproval(redeemed);
+    return redeemed;
+  }
+
+  expire(id: string): void {
+    const approval = this.approvals.get(id);
+    if (approval?.status !== 'pending') return;
+    this.#putApproval({ ...approval, status: 'expired', decidedAt: this.now() });
+    this.#unheld(approval);
+    this.tellActivity('approval_expired', `Nobody decided ${approval.tool} of ${approval.agentName} in time`, {
+      agentId: approval.agentId,
+    });
+  }
+
+  withdraw(id: string, why: string): void {
+    this.#withdrawAll(why, (approval) => approval.id === id);
+  }
+
+  #withdrawAll(why: string, which: (approval: Approval) => boolean): number {
+    const withdrawn = [...this.approvals.values()].filter((approval) => approval.status === 'pending' && which(approval));
+    for (const approval of withdrawn) {
+      this.#putApproval({ ...approval, status: 'withdrawn', decision: why, decidedAt: this.now() });
+      this.#unheld(approval);
+      const call = approval.toolCallId === null ? undefined : this.calls.get(approval.toolCallId);
+      if (call) this.#putCall({ ...call, status: 'withdrawn' });
+    }
+    return withdrawn.length;
+  }
+
+  #unheld(approval: Approval): void {
+    const agent = approval.agentId === null ? undefined : this.agents.get(approval.agentId);
+    if (agent) this.changeAgent(agent.id, { pendingApprovals: Math.max(0, agent.pendingApprovals - 1) });
+  }
+
+  #putApproval(approval: Approval): void {
+    this.approvals.set(approval.id, approval);
+    this.#tell('approval', approval.id, approval);
+  }
+
+  #putCall(call: ToolCallView): void {
+    this.calls.set(call.id, call);
+    this.#tell('tool_call', call.id, call);
+  }
+
+  /* ---------------------------------------------------------------- alerts, gateways, emergency */
+
+  raiseAlert(alert: Pick<Alert, 'type' | 'severity' | 'message'> & Partial<Alert>): Alert {
+    const raised: Alert = {
+      id: this.#id('al'),
+      createdAt: this.now(),
+      taskId: null,
+      agentId: null,
+      gatewayId: null,
+      resolved: false,
+      resolvedAt: null,
+      resolvedBy: null,
+      ...alert,
+    };
+    this.alerts.set(raised.id, raised);
+    this.#tell('alert', raised.id, raised);
+    this.tellActivity('alert_fired', raised.message, {
+      agentId: raised.agentId,
+      at: raised.createdAt,
+      details: { alertId: raised.id, severity: raised.severity },
+    });
+    return raised;
+  }
+
+  resolveAlert(id: string, by: Person): Alert {
+    const alert = this.alerts.get(id);
+    if (!alert) throw new Problem(404, 'NOT_FOUND', `There is no alert ${id}.`);
+    const resolved = { ...alert, resolved: true, resolvedAt: this.now(), resolvedBy: by.name };
+    this.alerts.set(id, resolved);
+    this.#tell('alert', id, resolved);
+    this.tellActivity('alert_resolved', `${by.name} resolved: ${alert.message}`, { by });
+    return resolved;
+  }
+
+  addGateway(gateway: Omit<Gateway, 'id' | 'createdAt'>): Gateway {
+    const added = { id: this.#id('gw'), createdAt: this.now() - DAY_MS * 20, ...gateway };
+    this.gateways.set(added.id, added);
+    this.#tell('gateway', added.id, added);
+    return added;
+  }
+
+  changeGateway(id: string, patch: Partial<Gateway>): void {
+    const gateway = this.gateways.get(id);
+    if (!gateway) return;
+    this.gateways.set(id, { ...gateway, ...patch });
+    this.#tell('gateway', id, this.gateways.get(id));
+  }
+
+  pauseSquad(reason: string | null, by: Person): SystemState {
+    const at = this.now();
+    this.#setSystem({ squadPaused: true, squadPausedAt: at, squadPausedBy: by.name });
+    this.#pauseAll(reason ?? 'squad paused', at);
+    this.tellActivity('squad_paused', `${by.name} paused the squad${reason ? `: ${reason}` : ''}`, { by });
+    return this.system;
+  }
+
+  stop(reason: string | null, by: Person): StopReceipt {
+    const at = this.now();
+    const active = [...this.agents.values()].filter((agent) => agent.status === 'active' || agent.status === 'drained');
+    const waiting = new Map<string, number>();
+    for (const approval of this.approvals.values()) {
+      if (approval.status === 'pending' && approval.agentId) waiting.set(approval.agentId, (waiting.get(approval.agentId) ?? 0) + 1);
+    }
+    const withdrawn = this.#withdrawAll('emergency stop', () => true);
+    const receipt: StopReceipt = {
+      id: this.#id('st'),
+      stoppedAt: at,
+      stoppedBy: by.name,
+      reason,
+      proxies: [{ id: 'proxy-a', acknowledgedAt: at + 41, lastAdmittedAt: at - 812, withdrawnCalls: withdrawn }],
+      agents: active.map((agent, i) => ({
+        id: agent.id,
+        name: agent.name,
+        lastAdmittedAt: i % 4 === 3 ? null : at - 400 * (i + 1),
+        withdrawnCalls: waiting.get(agent.id) ?? 0,
+      })),
+      blockedTasks: 7,
+      gateways: [...this.gateways.values()].map((gateway) => ({
+        id: gateway.id,
+        name: gateway.name,
+        abortedSessions: gateway.link.state === 'connected' ? 4 : 0,
+        error: gateway.link.state === 'connected' ? null : (gateway.link.error ?? 'not connected'),
+      })),
+    };
+    this.#setSystem({ estop: true, stoppedAt: at, stoppedBy: by.name, stopReason: reason, receipt });
+    this.#pauseAll('emergency stop', at);
+    this.tellActivity('emergency_stop', `${by.name} pressed the emergency stop${reason ? `: ${reason}` : ''}`, { by });
+    return receipt;
+  }
+
+  #pauseAll(reason: string, at: number): void {
+    for (const agent of this.agents.values()) {
+      if (agent.status === 'active' || agent.status === 'drained')
+        this.changeAgent(agent.id, { status: 'paused', statusReason: reason, statusChangedAt: at });
+    }
+  }
+
+  resume(note: string, by: Person): SystemState {
+    this.#setSystem({
+      estop: false,
+      stoppedAt: null,
+      stoppedBy: null,
+      stopReason: null,
+      squadPaused: false,
+      squadPausedAt: null,
+      squadPausedBy: null,
+    });
+    this.tellActivity('emergency_resume', `${by.name} resumed: ${note}`, { by });
+    return this.system;
+  }
+
+  overview(): Overview {
+    const agents = [...this.agents.values()];
+    return {
+      serverTime: this.now(),
+      version: '0.1.0',
+      system: this.system,
+      pendingApprovals: [...this.approvals.values()].filter((approval) => approval.status === 'pending').length,
+      openAlerts: [...this.alerts.values()].filter((alert) => !alert.resolved).length,
+      activeAgents: agents.filter((agent) => agent.status === 'active').length,
+      agents: agents.length,
+      todaySpend: agents.reduce((sum, agent) => sum + agent.todaySpend, 0),
+      fleetCap: this.fleetCap,
+      activePolicy: { id: 'po_1', version: 'v1' },
+      proxies: [{ id: 'proxy-a', state: 'live', lastSeenAt: this.now() - 300 }],
+    };
+  }
+
+  /* ---------------------------------------------------------------- events */
+
+  tellActivity(
+    type: ActivityType,
+    summary: string,
+    about: { agentId?: string | null; by?: Person; at?: number; details?: Record<string, unknown> } = {},
+  ): void {
+    const activity: Activity = {
+      id: this.#id('ac'),
+      createdAt: about.at ?? this.now(),
+      type,
+      taskId: null,
+      agentId: about.agentId ?? null,
+      actorId: about.by?.id ?? null,
+      actorType: about.by ? 'human' : 'system',
+      summary,
+      details: about.details ?? {},
+    };
+    this.activities.push(activity);
+    this.#tell('activity', activity.id, activity);
+  }
+
+  #setSystem(patch: Partial<SystemState>): void {
+    this.system = { ...this.system, ...patch };
+    this.#tell('system', 'system', this.overview());
+  }
+
+  #tell(topic: Topic, id: string, data: unknown): void {
+    const change: ChangeEvent = { topic, id, at: this.now(), data: structuredClone(data) };
+    const seq = ++this.#seq;
+    this.events.push({ seq, change });
+    if (this.events.length > KEPT_EVENTS) this.events.shift();
+    for (const listener of this.listeners) listener(seq, change);
+  }
+
+  #id(prefix: string): string {
+    return `${prefix}_${(++this.#ids).toString(36).padStart(5, '0')}`;
+  }
+
+  issueToken(agentId: string): { id: string; token: string } {
+    const agent = this.agent(agentId);
+    const token = `mca_${randomBytes(24).toString('base64url')}`;
+    const id = this.#id('tk');
+    this.tokens.set(id, { id, agentId, createdAt: this.now(), lastUsedAt: null, revokedAt: null, hint: token.slice(-4) });
+    this.tellActivity('token_issued', `A token was issued for ${agent.name}`, { agentId });
+    return { id, token };
+  }
+}
+
+const PAST = { pause: 'paused', drain: 'is draining', quarantine: 'quarantined', restart: 'restarted' } as const;

@@ -1,0 +1,51 @@
+/** What this browser remembers for its user: colour theme, and whether single keys act. Kept locally, never sent. */
+import { signal } from '@lit-labs/signals';
+
+export type Theme = 'system' | 'light' | 'dark';
+
+const THEME = 'mc.theme';
+const KEYS = 'mc.keys';
+
+export const theme = signal<Theme>(readTheme());
+/** Single-key shortcuts can be switched off (WCAG 2.1.4). */
+export const singleKeys = signal(read(KEYS) !== 'off');
+
+export function setTheme(value: Theme): void {
+  theme.set(value);
+  write(THEME, value);
+  applyTheme();
+}
+
+export function setSingleKeys(on: boolean): void {
+  singleKeys.set(on);
+  write(KEYS, on ? 'on' : 'off');
+}
+
+/** Puts the theme on the document; without one the system decides. */
+export function applyTheme(): void {
+  const value = theme.get();
+  if (value === 'system') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = value;
+}
+
+function readTheme(): Theme {
+  const value = read(THEME);
+  return value === 'light' || value === 'dark' ? value : 'system';
+}
+
+/** A browser that keeps nothing (private mode, blocked storage) works with the defaults. */
+function read(key: string): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function write(key: string, value: string): void {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // Not remembered; it still holds until the page is closed.
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * Where one is: the address bar as a signal. Every place has an address of its own, so that back, reload and a link sent to a colleague work.
+ * `?call=` opens the drawer of one call over any place.
+ */
+import { signal } from '@lit-labs/signals';
+
+export type PlaceName =
+  | 'landing'
+  | 'overview'
+  | 'approvals'
+  | 'agents'
+  | 'feed'
+  | 'alerts'
+  | 'incident'
+  | 'settings'
+  | 'sign-in'
+  | 'nowhere';
+
+export interface Place {
+  name: PlaceName;
+  /** The object shown there, e.g. an approval; null = the list. */
+  id: string | null;
+  /** The call whose drawer is open. */
+  call: string | null;
+}
+
+const PLACES: Record<string, PlaceName> = {
+  '': 'landing',
+  overview: 'overview',
+  approvals: 'approvals',
+  agents: 'agents',
+  feed: 'feed',
+  alerts: 'alerts',
+  incident: 'incident',
+  settings: 'settings',
+  'sign-in': 'sign-in',
+};
+
+/** Reads an address. Unknown ones are `nowhere`, which says so. */
+function parsePlace(url: URL): Place {
+  const [, first = '', second, ...rest] = url.pathname.split('/');
+  const name = rest.length > 0 ? 'nowhere' : (PLACES[first] ?? 'nowhere');
+  return { name, id: second ? decodeURIComponent(second) : null, call: url.searchParams.get('call') };
+}
+
+export const place = signal<Place>(parsePlace(new URL(location.href)));
+
+/** Goes to an address of ours. `replace`: without a step in the history, for moving along a list. */
+export function go(path: string, options: { replace?: boolean } = {}): void {
+  if (path === location.pathname + location.search) return;
+  history[options.replace ? 'replaceState' : 'pushState'](null, '', path);
+  place.set(parsePlace(new URL(location.href)));
+}
+
+/** Opens or closes the drawer of a call over the present place. */
+export function openCall(id: string | null): void {
+  const url = new URL(location.href);
+  if (id === null) url.searchParams.delete('call');
+  else url.searchParams.set('call', id);
+  go(url.pathname + url.search);
+}
+
+/** Follows the history and turns clicks on our own links into moves without a reload. */
+export function startRouter(): void {
+  addEventListener('popstate', () => place.set(parsePlace(new URL(location.href))));
+  document.addEventListener('click', (event) => {
+    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const anchor = event.target instanceof Element ? event.target.closest('a') : null;
+    if (!anchor?.href || anchor.target || anchor.hasAttribute('download') || anchor.origin !== location.origin) return;
+    if (parsePlace(new URL(anchor.href)).name === 'nowhere') return;
+    event.preventDefault();
+    go(anchor.pathname + anchor.search);
+  });
+}

@@ -1,0 +1,508 @@
+/**
+ * The inbox: what waits for a person, oldest first; the call as it was read, why it is held, and the decision.
+ * What is selected never changes under the reader's hands: a call that somebody else decided stays in view and says so; only one's own
+ * decision moves on to the next, and then a second press within a moment counts for nothing.
+ */
+import { computed, SignalWatcher } from '@lit-labs/signals';
+import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
+import { customElement, property, state } from 'lit/decorators.js';
+import type { Agent, Approval, ToolCallView } from '../../control/contract.ts';
+import { decide, sentence } from '../actions.ts';
+import * as api from '../api.ts';
+import { serverNow } from '../clock.ts';
+import '../elements/approval-list.ts';
+import { type ApprovalGroup, commandLineOf, gistOf, groupApprovals, titleOf } from '../elements/approval-text.ts';
+import { type Draft, editArguments } from '../elements/argument-draft.ts';
+import '../elements/arguments-editor.ts';
+import type { ArgumentsEditorElement, Judgement } from '../elements/arguments-editor.ts';
+import { argumentBlocks, effectRows, reasonRows } from '../elements/call-facts.ts';
+import '../elements/command-list.ts';
+import '../elements/decision-panel.ts';
+import type { DecisionPanelElement } from '../elements/decision-panel.ts';
+import { approvalChip, approvalGlyph, callGlyph, glyph, rankGlyph, riskChip, riskGlyph } from '../elements/glyph.ts';
+import { icon } from '../elements/icon.ts';
+import { LightElement } from '../elements/light-element.ts';
+import { button, empty, failed, keyHint, meter, moment, seen, seenLine, spentOf } from '../elements/parts.ts';
+import { voiceTag } from '../elements/voice.ts';
+import { bindKeys } from '../keyboard.ts';
+import { say } from '../notices.ts';
+import { reasonAgainst } from '../permissions.ts';
+import { go } from '../routes.ts';
+import { agents, approvals, overview, pendingApprovals, toolCalls } from '../store.ts';
+import { isPhone } from '../viewport.ts';
+import { AUTONOMY_WORDS, callMoney, clock, clockMinutes, day, wait, when } from '../words.ts';
+import './approvals.css';
+
+/** After moving on by itself the view takes no decision for this long, so that a double press cannot decide the next call. */
+const SETTLE_MS = 700;
+const JUDGE_AFTER_MS = 400;
+const DECIDED_SHOWN = 12;
+/** Made once per change, not once per key. */
+const pendingGroups = computed(() => groupApprovals(pendingApprovals.get()));
+const CALLS_SHOWN = 5;
+
+@customElement('mc-approvals')
+export class ApprovalsElement extends SignalWatcher(LightElement) {
+  @property({ attribute: false }) approvalId: string | null = null;
+  @state() private notes: ReadonlyMap<string, string> = new Map();
+  @state() private drafts: ReadonlyMap<string, Draft> = new Map();
+  @state() private editingId: string | null = null;
+  @state() private judgement: Judgement = { state: 'none' };
+  @state() private busy: { id: string; verdict: 'approve' | 'deny' } | null = null;
+  /** On a phone the facts fold away behind the decision. */
+  @state() private showAll = false;
+  @state() private missing: string | null = null;
+  @state() private agentCalls: ReadonlyMap<string, readonly ToolCallView[]> = new Map();
+  #settledAt = 0;
+  #judgeTimer: ReturnType<typeof setTimeout> | undefined;
+  #unbind = () => {};
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    const group = 'Approvals';
+    this.#unbind = bindKeys([
+      { keys: 'j', label: 'Next', group, repeats: true, run: () => this.#move(1) },
+      { keys: 'k', label: 'Previous', group, repeats: true, run: () => this.#move(-1) },
+      { keys: 'a', label: 'Approve once', group, run: () => void this.#decide('approve') },
+      { keys: 'd', label: 'Deny', group, run: () => void this.#decide('deny') },
+      { keys: 'e', label: 'Edit arguments', group, run: () => this.#edit() },
+      { keys: 'n', label: 'Write a note', group, run: () => this.#panel()?.focusNote() },
+      { keys: 'enter', label: 'Read the call', group, run: () => this.querySelector<HTMLElement>('.idt')?.focus() },
+      { keys: 'escape', label: 'Discard the edit', group, run: () => this.#leaveEdit() },
+    ]);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    clearTimeout(this.#judgeTimer);
+    this.#unbind();
+  }
+
+  protected override render(): TemplateResult {
+    const groups = pendingGroups.get();
+    const chosen = this.approvalId === null ? undefined : approvals.get(this.approvalId);
+    return isPhone.get() ? this.#phone(groups, chosen) : this.#desk(groups, chosen);
+  }
+
+  protected override updated(changed: PropertyValues<this>): void {
+    super.updated(changed);
+    const first = pendingGroups.get()[0]?.items[0];
+    if (this.approvalId === null && first) queueMicrotask(() => go(`/approvals/${first.id}`, { replace: true }));
+    if (!changed.has('approvalId')) return;
+    this.missing = null;
+    this.showAll = false;
+    this.editingId = null;
+    this.judgement = { state: 'none' };
+    this.querySelector('.idt, .mb')?.scrollTo({ top: 0 });
+    void this.#fetchMissing();
+    void this.#fetchCalls();
+    this.querySelector('mc-approval-list [aria-current]')?.scrollIntoView({ block: 'nearest' });
+  }
+
+  /* ---------------------------------------------------------------- desk */
+
+  #desk(groups: readonly ApprovalGroup[], chosen: Approval | undefined): TemplateResult {
+    const waiting = pendingApprovals.get().length;
+    return html`<div class="inbox">
+      <aside class="il" aria-label="Pending approvals">
+        <div class="il-h"><h2>Waiting for you <span class="muted">${waiting}</span></h2><span class="small muted">Oldest first</span></div>
+        <div class="scroll grow" tabindex="0" role="region" aria-label="Pending list">
+          <mc-approval-list .groups=${groups} .decided=${this.#decidedLately()} .selectedId=${this.approvalId} .now=${serverNow()}></mc-approval-list>
+        </div>
+      </aside>
+      ${
+        chosen
+          ? html`<div class="idt scroll" tabindex="0" role="region" aria-label="Held call">${this.#head(chosen, 'h1')}${this.#facts(chosen)}</div>
+            <aside class="dec scroll" tabindex="0" role="region" aria-label="Decision">
+              <section>${this.#decision(chosen)}</section>
+              ${this.#context(chosen)}
+              ${HINTS}
+            </aside>`
+          : this.#nothing()
+      }
+    </div>`;
+  }
+
+  #nothing(): TemplateResult {
+    if (this.missing !== null)
+      return html`<div class="idt idt--none"><h1>Approval</h1>${failed('This approval could not be read', this.missing, () => void this.#fetchMissing())}</div>`;
+    const last = this.#decidedLately()[0];
+    return html`<div class="idt idt--none">
+      <div class="none">
+        ${icon('circle-pause', 28, 'k-ink')}
+        <h1>Nothing waits for you</h1>
+        <p class="ink2">${last ? html`The last decision was at ${clockMinutes(last.decidedAt ?? last.createdAt)}: ${gistOf(last)}, ${last.status}.` : 'Risky calls of your agents are held until you decide. None has been held yet.'}</p>
+      </div>
+    </div>`;
+  }
+
+  #head(approval: Approval, heading: 'h1' | 'h2'): TemplateResult {
+    const { verb, object } = titleOf(approval);
+    const agent = approval.agentId === null ? undefined : agents.get(approval.agentId);
+    const title = html`<span>${verb}</span> ${seen(object)}`;
+    return html`<div class="hh">
+      <div class="grow">
+        <div class="hh-chips">${riskChip(approval.risk)}${this.#statusChip(approval)}<span class="small muted">${waitSentence(approval)}</span></div>
+        ${heading === 'h1' ? html`<h1>${title}</h1>` : html`<h2>${title}</h2>`}
+        <p class="small ink2 hh-who">${this.#who(approval, agent)}</p>
+      </div>
+      ${heading === 'h1' ? this.#steps(approval) : nothing}
+    </div>`;
+  }
+
+  #who(approval: Approval, agent: Agent | undefined): TemplateResult {
+    const name = approval.agentName ?? 'Unknown agent';
+    return html`${approval.agentId ? html`<a href="/agents/${approval.agentId}">${name}</a>` : name}${agent ? html` ${rankGlyph(agent.autonomyLevel)} ${AUTONOMY_WORDS[agent.autonomyLevel].toLowerCase()}` : nothing}${approval.taskTitle ? html`, task ${seen(approval.taskTitle)}` : ', no task'}<span class="muted">, approval ${approval.number}</span>${approval.waitingCalls > 1 ? html`<span class="muted">, ${approval.waitingCalls} calls wait on it</span>` : nothing}`;
+  }
+
+  #statusChip(approval: Approval): TemplateResult {
+    if (approval.status !== 'pending') return approvalChip(approval.status);
+    return approvalChip('pending', html`Held ${wait(serverNow() - approval.createdAt)}`);
+  }
+
+  #steps(approval: Approval): TemplateResult {
+    const order = this.#order();
+    const at = order.findIndex((other) => other.id === approval.id);
+    return html`<div class="row small muted hh-steps">
+      ${at >= 0 ? html`<span class="nb">${at + 1} of ${order.length}</span>` : nothing}
+      ${button({ label: 'Previous', icon: 'chevron-up', iconOnly: true, size: 'small', key: 'K', onClick: () => this.#move(-1) })}
+      ${button({ label: 'Next', icon: 'chevron-down', iconOnly: true, size: 'small', key: 'J', onClick: () => this.#move(1) })}
+    </div>`;
+  }
+
+  /** How the call was read, why it is held, what would happen, what exactly was sent. */
+  #facts(approval: Approval): TemplateResult {
+    if (approval.kind === 'task')
+      return html`<div class="sec"><h2>What is asked ${voiceTag()}</h2><mc-voice .text=${approval.summary}></mc-voice></div><div class="sec"><h2>Why</h2><mc-voice .text=${approval.reason}></mc-voice></div>`;
+    const editing = this.editingId === approval.id;
+    return html`
+      ${this.#command(approval)}
+      ${editing ? this.#editor(approval) : nothing}
+      <div class="sec"><h2>${approval.status === 'pending' ? 'Why it is held' : 'Why it was held'}</h2>${reasonRows(approval.reasons, 'held')}</div>
+      <div class="sec"><h2>What would happen</h2>${effectRows({ preview: approval.preview, tool: approval.tool, cwd: approval.cwd, workspace: approval.workspace, estimatedCost: approval.estimatedCost })}</div>
+      ${approval.editedArguments ? html`<div class="sec"><h2>Arguments as approved</h2>${argumentBlocks(approval.editedArguments)}</div>` : nothing}
+      ${editing ? nothing : html`<div class="sec"><h2>Arguments ${approval.editedArguments ? 'as the agent sent them' : ''} ${voiceTag()}</h2>${argumentBlocks(approval.arguments)}</div>`}
+      ${this.#earlier(approval)}
+    `;
+  }
+
+  /** `brief` leaves the digest and the editing to the details. */
+  #command(approval: Approval, brief = false): TemplateResult {
+    const commands = approval.preview?.commands ?? [];
+    const canEdit = approval.status === 'pending' && this.editingId !== approval.id && approval.arguments !== null;
+    return html`<div class="cmd">
+      ${commands.length ? html`<mc-command-list .line=${commandLineOf(approval)} .commands=${commands}></mc-command-list>` : html`<p class="cmd-one"><code>${seen(gistOf(approval))}</code></p>`}
+      ${
+        brief
+          ? nothing
+          : html`<div class="cf">
+        ${icon('fingerprint')}
+        <span class="grow">${approval.digest ? html`The approval binds to this exact call, agent and folder: <code class="nb">${shortDigest(approval.digest)}</code>` : 'The approval binds to this exact call, agent and folder.'}</span>
+        ${approval.digest ? button({ label: 'Copy', icon: 'copy', size: 'small', kind: 'quiet', onClick: () => void copy(approval.digest ?? '') }) : nothing}
+        ${canEdit ? button({ label: 'Edit arguments', icon: 'pencil', size: 'small', key: 'E', reason: reasonAgainst('decide approvals'), reasonId: 'edit-why', onClick: () => this.#edit() }) : nothing}
+        ${canEdit ? html`<span class="sr" id="edit-why">${reasonAgainst('decide approvals') ?? ''}</span>` : nothing}
+      </div>`
+      }
+    </div>`;
+  }
+
+  #editor(approval: Approval): TemplateResult {
+    return html`<div class="sec">
+      <h2>Edit arguments <span class="small muted">approving then runs your version, once</span></h2>
+      <mc-arguments-editor .original=${approval.arguments ?? {}} .draft=${this.drafts.get(approval.id) ?? {}} .judgement=${this.judgement}
+        @mc-draft=${(event: CustomEvent<Draft>) => this.#drafted(approval, event.detail)}
+        @mc-cancel=${this.#leaveEdit}></mc-arguments-editor>
+    </div>`;
+  }
+
+  #earlier(approval: Approval): TemplateResult | typeof nothing {
+    const alike = approvals
+      .all()
+      .filter(
+        (other) =>
+          other.id !== approval.id && other.agentId === approval.agentId && other.tool === approval.tool && other.decidedAt !== null,
+      )
+      .sort((a, b) => (b.decidedAt ?? 0) - (a.decidedAt ?? 0))
+      .slice(0, 3);
+    if (alike.length === 0) return nothing;
+    return html`<div class="sec"><h2>Earlier, the same tool</h2><ul>${alike.map(
+      (other) =>
+        html`<li class="er">${approvalGlyph(other.status)}<a class="er-x" href="/approvals/${other.id}"><code>${seenLine(gistOf(other))}</code></a><span class="ink2 cut">${other.status}${other.approver ? ` by ${other.approver}` : ''}${other.decision ? `, "${other.decision}"` : ''}</span><span class="muted">${day(other.decidedAt ?? 0)}</span></li>`,
+    )}</ul></div>`;
+  }
+
+  #decision(approval: Approval): TemplateResult {
+    const edit = this.#edited(approval);
+    return html`<mc-decision-panel
+      .approval=${approval}
+      .note=${this.notes.get(approval.id) ?? ''}
+      .reason=${reasonAgainst('decide approvals')}
+      .busy=${this.busy?.id === approval.id ? this.busy.verdict : null}
+      .editing=${edit.editing}
+      .editReason=${edit.reason}
+      .now=${serverNow()}
+      @mc-note=${(event: CustomEvent<string>) => this.#noted(approval.id, event.detail)}
+      @mc-approve=${() => void this.#decide('approve')}
+      @mc-deny=${() => void this.#decide('deny')}
+    ></mc-decision-panel>`;
+  }
+
+  /** What it has cost so far, and what this agent did just before. */
+  #context(approval: Approval): TemplateResult {
+    const agent = approval.agentId === null ? undefined : agents.get(approval.agentId);
+    const fleet = overview.get();
+    const calls = this.#lastCalls(approval.agentId);
+    return html`<section>
+        <h2>Cost so far</h2>
+        ${agent ? html`<div class="cost"><span class="ink2">${agent.name} today</span>${spentOf(agent.todaySpend, agent.todayCap)}${meter(agent.todaySpend, agent.todayCap)}</div>` : nothing}
+        ${fleet ? html`<div class="cost"><span class="ink2">Fleet today</span>${spentOf(fleet.todaySpend, fleet.fleetCap)}${meter(fleet.todaySpend, fleet.fleetCap)}</div>` : nothing}
+        <p class="small muted">${approval.estimatedCost > 0 ? `This call: at most ${callMoney(approval.estimatedCost)}` : 'This call itself: no charge'}</p>
+      </section>
+      ${
+        calls.length
+          ? html`<section><h2>${approval.agentName ?? 'The agent'}, last calls</h2><ul>${calls.map(
+              (call) =>
+                html`<li class="rc">${callGlyph(call)}<a href="?call=${call.id}"><code>${seenLine(`${call.tool} ${call.summary}`)}</code></a>${riskGlyph(call.risk)}${moment(call.createdAt)}</li>`,
+            )}</ul></section>`
+          : nothing
+      }`;
+  }
+
+  /* ---------------------------------------------------------------- phone */
+
+  #phone(groups: readonly ApprovalGroup[], chosen: Approval | undefined): TemplateResult {
+    const oldest = pendingApprovals.get()[0];
+    const others = groups.filter((group) => !group.items.some((item) => item.id === chosen?.id));
+    const alike = groups.find((group) => group.items.some((item) => item.id === chosen?.id));
+    return html`<div class="ph-inbox">
+      <h1 class="sr">Approvals</h1>
+      <p class="ms"><span><b>${pendingApprovals.get().length}</b> waiting${groups.length > 0 ? ` in ${groups.length} ${groups.length === 1 ? 'group' : 'groups'}` : ''}</span>${oldest ? html`<span class="end">oldest ${wait(serverNow() - oldest.createdAt)}</span>` : nothing}</p>
+      <div class="mb scroll" tabindex="0" role="region" aria-label="Approvals">
+        ${chosen ? this.#card(chosen, alike) : this.missing !== null ? this.#nothing() : html`<div class="mcard">${empty('Nothing waits for you', 'Risky calls of your agents are held until you decide.')}</div>`}
+        ${others.length || this.#decidedLately().length ? html`<div class="mcard mcard--list"><mc-approval-list .groups=${others} .decided=${this.#decidedLately()} .selectedId=${this.approvalId} .now=${serverNow()}></mc-approval-list></div>` : nothing}
+      </div>
+    </div>`;
+  }
+
+  #card(approval: Approval, alike: ApprovalGroup | undefined): TemplateResult {
+    const at = alike?.items.findIndex((item) => item.id === approval.id) ?? -1;
+    const agent = approval.agentId === null ? undefined : agents.get(approval.agentId);
+    return html`<article class="mcard" aria-label="Held call">
+      ${alike && alike.items.length > 1 ? html`<div class="row small muted mcard-alike"><span>${at + 1} of ${alike.items.length} alike</span>${button({ label: 'Next', size: 'small', kind: 'quiet', icon: 'chevron-down', onClick: () => this.#move(1) })}</div>` : nothing}
+      ${this.#head(approval, 'h2')}
+      ${this.#command(approval, !this.showAll)}
+      ${this.editingId === approval.id ? this.#editor(approval) : nothing}
+      ${
+        this.showAll
+          ? nothing
+          : html`<ul class="mreasons">${approval.reasons.map((reason) => html`<li>${approval.status === 'pending' ? glyph('bars', 'amber') : glyph('bars', 'ink')}<span>${seen(reason.message)}</span></li>`)}</ul>`
+      }
+      ${agent ? html`<div class="cost"><span class="ink2">${agent.name} today</span>${spentOf(agent.todaySpend, agent.todayCap)}${meter(agent.todaySpend, agent.todayCap)}</div>` : nothing}
+      ${this.#decision(approval)}
+      ${button({
+        label: this.showAll ? 'Fewer details' : 'All details',
+        kind: 'quiet',
+        block: true,
+        onClick: () => {
+          this.showAll = !this.showAll;
+        },
+      })}
+      ${this.showAll ? this.#phoneFacts(approval) : nothing}
+    </article>`;
+  }
+
+  #phoneFacts(approval: Approval): TemplateResult {
+    return html`<div class="sec"><h2>Why it is held</h2>${reasonRows(approval.reasons, 'held')}</div>
+      <div class="sec"><h2>What would happen</h2>${effectRows({ preview: approval.preview, tool: approval.tool, cwd: approval.cwd, workspace: approval.workspace, estimatedCost: approval.estimatedCost })}</div>
+      <div class="sec"><h2>Arguments ${voiceTag('not checked')}</h2>${argumentBlocks(approval.arguments)}</div>
+      ${this.#earlier(approval)}`;
+  }
+
+  /* ---------------------------------------------------------------- moving and deciding */
+
+  /** The pending ones in the order they are shown. */
+  #order(): Approval[] {
+    return pendingGroups.get().flatMap((group) => group.items);
+  }
+
+  #decidedLately(): Approval[] {
+    return approvals
+      .all()
+      .filter((approval) => approval.status !== 'pending')
+      .sort((a, b) => (b.decidedAt ?? b.createdAt) - (a.decidedAt ?? a.createdAt))
+      .slice(0, DECIDED_SHOWN);
+  }
+
+  #move(by: 1 | -1): void {
+    const order = this.#order();
+    const at = order.findIndex((approval) => approval.id === this.approvalId);
+    const next = at < 0 ? order[0] : order[at + by];
+    if (next) go(`/approvals/${next.id}`, { replace: true });
+  }
+
+  async #decide(verdict: 'approve' | 'deny'): Promise<void> {
+    const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
+    if (approval?.status !== 'pending' || this.busy || Date.now() - this.#settledAt < SETTLE_MS) return;
+    const against = reasonAgainst('decide approvals');
+    const note = this.notes.get(approval.id)?.trim() ?? '';
+    if (against !== null) return say('refused', against);
+    if (approval.noteRequired && !note) return this.#panel()?.focusNote();
+    const edit = this.#edited(approval);
+    if (verdict === 'approve' && edit.reason !== null) return say('refused', edit.reason);
+    const order = this.#order();
+    this.busy = { id: approval.id, verdict };
+    const counted = await decide(approval, verdict, {
+      ...(note ? { note } : {}),
+      ...(verdict === 'approve' && edit.arguments ? { arguments: edit.arguments } : {}),
+    });
+    this.busy = null;
+    if (counted && this.approvalId === approval.id) this.#moveOn(order, approval.id);
+  }
+
+  /** To the next that still waits, so that the inbox empties from the top; stays where it is when nothing is left. */
+  #moveOn(order: readonly Approval[], from: string): void {
+    this.editingId = null;
+    const at = order.findIndex((approval) => approval.id === from);
+    const next = [...order.slice(at + 1), ...order.slice(0, at)].find((approval) => approvals.get(approval.id)?.status === 'pending');
+    if (!next) return;
+    this.#settledAt = Date.now();
+    go(`/approvals/${next.id}`, { replace: true });
+  }
+
+  #noted(id: string, text: string): void {
+    this.notes = new Map(this.notes).set(id, text);
+  }
+
+  /* ---------------------------------------------------------------- editing */
+
+  #edit(): void {
+    const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
+    if (approval?.status !== 'pending' || !approval.arguments || reasonAgainst('decide approvals') !== null) return;
+    this.editingId = approval.id;
+    void this.updateComplete.then(() =>
+      this.querySelector<ArgumentsEditorElement>('mc-arguments-editor')?.updateComplete.then(() =>
+        this.querySelector<ArgumentsEditorElement>('mc-arguments-editor')?.focusFirst(),
+      ),
+    );
+  }
+
+  #leaveEdit(): void {
+    if (this.editingId === null) return;
+    const drafts = new Map(this.drafts);
+    drafts.delete(this.editingId);
+    this.drafts = drafts;
+    this.editingId = null;
+    this.judgement = { state: 'none' };
+  }
+
+  #drafted(approval: Approval, draft: Draft): void {
+    this.drafts = new Map(this.drafts).set(approval.id, draft);
+    clearTimeout(this.#judgeTimer);
+    const { edited } = editArguments(approval.arguments ?? {}, draft);
+    this.judgement = edited ? { state: 'asking' } : { state: 'none' };
+    if (edited) this.#judgeTimer = setTimeout(() => void this.#judge(approval, edited), JUDGE_AFTER_MS);
+  }
+
+  async #judge(approval: Approval, edited: Record<string, unknown>): Promise<void> {
+    const agent = approval.agentId === null ? undefined : agents.get(approval.agentId);
+    if (!agent || approval.tool === null) return;
+    try {
+      const { verdict, risk, reasons } = await api.simulate({
+        tool: approval.tool,
+        arguments: edited,
+        ...(approval.cwd === null ? {} : { cwd: approval.cwd }),
+        ...(approval.workspace === null ? {} : { workspace: approval.workspace }),
+        agent: {
+          id: agent.id,
+          autonomy: agent.autonomyLevel,
+          status: agent.status,
+          depth: agent.depth,
+          ...(agent.toolPermissions ? { toolPermissions: agent.toolPermissions } : {}),
+        },
+      });
+      if (this.editingId === approval.id) this.judgement = { state: 'judged', verdict, risk, reasons };
+    } catch (error) {
+      if (this.editingId === approval.id) this.judgement = { state: 'failed', why: sentence(error) };
+    }
+  }
+
+  /** Whether arguments are being edited, and whether they can be approved as they stand. */
+  #edited(approval: Approval): { editing: boolean; arguments: Record<string, unknown> | null; reason: string | null } {
+    if (this.editingId !== approval.id) return { editing: false, arguments: null, reason: null };
+    const { fields, edited } = editArguments(approval.arguments ?? {}, this.drafts.get(approval.id) ?? {});
+    if (edited) return { editing: true, arguments: edited, reason: null };
+    const broken = fields.find((field) => field.error !== null);
+    return broken
+      ? { editing: true, arguments: null, reason: `The argument ${broken.name} is not valid yet.` }
+      : { editing: false, arguments: null, reason: null };
+  }
+
+  #panel(): DecisionPanelElement | null {
+    return this.querySelector('mc-decision-panel');
+  }
+
+  /* ---------------------------------------------------------------- what the store does not have */
+
+  async #fetchMissing(): Promise<void> {
+    const id = this.approvalId;
+    if (id === null || approvals.get(id)) return;
+    this.missing = null;
+    try {
+      approvals.set(await api.readApproval(id));
+    } catch (error) {
+      this.missing = sentence(error);
+    }
+  }
+
+  async #fetchCalls(): Promise<void> {
+    const agentId = this.approvalId === null ? null : (approvals.get(this.approvalId)?.agentId ?? null);
+    if (agentId === null || this.agentCalls.has(agentId)) return;
+    try {
+      const { items } = await api.listToolCalls({ agentId, limit: CALLS_SHOWN + 1 });
+      this.agentCalls = new Map(this.agentCalls).set(agentId, items);
+    } catch {
+      // A side note of the decision: without it the live ones are shown.
+    }
+  }
+
+  #lastCalls(agentId: string | null): ToolCallView[] {
+    if (agentId === null) return [];
+    const live = toolCalls.all().filter((call) => call.agentId === agentId);
+    const older = (this.agentCalls.get(agentId) ?? []).filter((call) => !live.some((other) => other.id === call.id));
+    return [...live, ...older].sort((a, b) => b.createdAt - a.createdAt).slice(0, CALLS_SHOWN);
+  }
+}
+
+/** Until when the caller holds the line, and until when the call is kept. */
+function waitSentence(approval: Approval): TemplateResult | typeof nothing {
+  if (approval.status !== 'pending') return nothing;
+  const now = serverNow();
+  const kept = `kept until ${when(approval.expiresAt, now)}`;
+  const until = approval.waitingUntil;
+  if (until !== null && until > now) return html`agent waits until ${moment(until, clock(until))}, call ${kept}`;
+  if (until !== null || approval.deferred)
+    return html`agent stopped waiting${until === null ? '' : html` at ${moment(until, clockMinutes(until))}`}, call ${kept}`;
+  return html`call ${kept}`;
+}
+
+/** First and last characters, in fours, for two people to compare. */
+function shortDigest(digest: string): string {
+  return digest.length <= 24 ? digest : `${digest.slice(0, 4)} ${digest.slice(4, 8)} … ${digest.slice(-4)}`;
+}
+
+async function copy(text: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    say('done', 'Copied.');
+  } catch {
+    say('refused', 'Not copied: the browser did not allow it. Select the text and copy it.');
+  }
+}
+
+const HINTS = html`<p class="hints" aria-hidden="true"><span>${keyHint('J')}${keyHint('K')} next, previous</span><span>${keyHint('E')} edit</span><span>${keyHint('N')} note</span><span>${keyHint('?')} all keys</span></p>`;
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'mc-approvals': ApprovalsElement;
+  }
+}

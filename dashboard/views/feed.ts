@@ -1,0 +1,151 @@
+/**
+ * Everything as it happens: decisions, calls, alerts, newest first. Reading is never disturbed: while one has scrolled down, new entries wait
+ * behind a button that says how many. Older ones are fetched on the way down. Only what is on the screen is in the page.
+ */
+import { SignalWatcher } from '@lit-labs/signals';
+import { LitVirtualizer } from '@lit-labs/virtualizer';
+import { html, nothing, type TemplateResult } from 'lit';
+import { customElement, state } from 'lit/decorators.js';
+import { sentence } from '../actions.ts';
+import * as api from '../api.ts';
+import { type FeedContext, feedRow } from '../elements/feed-row.ts';
+import { FEED_FILTERS, type FeedEntry, type FeedFilter, mergeFeed } from '../elements/feed-text.ts';
+import { LightElement } from '../elements/light-element.ts';
+import { button, choice, empty, failed } from '../elements/parts.ts';
+import { toLine } from '../elements/visible-text.ts';
+import { activities, agents, approvals, toolCalls } from '../store.ts';
+import { count, plural } from '../words.ts';
+import './feed.css';
+
+const PAGE = 200;
+/** So close to the end of the list the next page is fetched. */
+const AHEAD = 40;
+const CONTEXT: FeedContext = {
+  exact: true,
+  nameOf: (id) => agents.get(id)?.name,
+  waits: (id) => approvals.get(id)?.status === 'pending',
+};
+const LABELS: Record<FeedFilter, string> = { all: 'All', decisions: 'Decisions', calls: 'Calls', alerts: 'Alerts' };
+
+@customElement('mc-feed')
+export class FeedElement extends SignalWatcher(LightElement) {
+  @state() private filter: FeedFilter = 'all';
+  /** The newest entry when the reader scrolled away from the top; newer ones wait. */
+  @state() private heldAt: string | null = null;
+  @state() private failure: string | null = null;
+  #fetching = false;
+
+  protected override render(): TemplateResult {
+    const all = mergeFeed(
+      {
+        activities: activities.all(),
+        calls: toolCalls.all(),
+        moreActivities: activities.cursor !== null,
+        moreCalls: toolCalls.cursor !== null,
+      },
+      this.filter,
+    );
+    const from =
+      this.heldAt === null
+        ? 0
+        : Math.max(
+            0,
+            all.findIndex((entry) => entry.id === this.heldAt),
+          );
+    const shown = from === 0 ? all : all.slice(from);
+    return html`<div class="feedv">
+      <div class="feedv-h">
+        <h1>Feed</h1>
+        ${choice(
+          'Show',
+          FEED_FILTERS.map((value) => ({ value, label: LABELS[value] })),
+          this.filter,
+          (value) => this.#choose(value),
+        )}
+      </div>
+      <p class="sr" role="status">${spoken(all)}</p>
+      <div class="feedv-b">
+        ${from > 0 ? html`<div class="feedv-new">${button({ label: `${plural(from, 'new entry', 'new entries')}`, icon: 'chevron-up', size: 'small', onClick: () => this.#toTop() })}</div>` : nothing}
+        ${
+          shown.length === 0
+            ? empty('Nothing yet', 'Every decision, call and alert shows up here as it happens.')
+            : html`<lit-virtualizer class="feedv-l scroll" scroller tabindex="0" role="log" aria-live="off" aria-label="Feed"
+                .items=${shown}
+                .keyFunction=${(entry: FeedEntry) => entry.id}
+                .renderItem=${(entry: FeedEntry) => feedRow(entry, CONTEXT)}
+                @scroll=${this.#scrolled}
+                @rangeChanged=${(event: Event & { last: number }) => this.#near(event.last, shown.length)}></lit-virtualizer>`
+        }
+        ${this.failure === null ? nothing : failed('Older entries could not be read', this.failure, () => void this.#fetchOlder())}
+        <p class="feedv-f small muted">${count(shown.length)} ${shown.length === 1 ? 'entry' : 'entries'}${this.#more() ? ', older ones follow as you scroll' : ''}</p>
+      </div>
+    </div>`;
+  }
+
+  #choose(filter: FeedFilter): void {
+    this.filter = filter;
+    this.heldAt = null;
+    this.querySelector('.feedv-l')?.scrollTo({ top: 0 });
+  }
+
+  #scrolled(event: Event): void {
+    const list = event.currentTarget;
+    if (!(list instanceof LitVirtualizer)) return;
+    const away = list.scrollTop > 24;
+    const newest = (list.items as FeedEntry[])[0]?.id ?? null;
+    if (away && this.heldAt === null) this.heldAt = newest;
+    else if (!away && this.heldAt !== null) this.heldAt = null;
+  }
+
+  #toTop(): void {
+    this.heldAt = null;
+    this.querySelector('.feedv-l')?.scrollTo({ top: 0 });
+  }
+
+  #more(): boolean {
+    return (
+      (this.filter !== 'calls' && activities.cursor !== null) ||
+      ((this.filter === 'calls' || this.filter === 'all') && toolCalls.cursor !== null)
+    );
+  }
+
+  #near(last: number, length: number): void {
+    if (last >= length - AHEAD && this.#more() && this.failure === null) void this.#fetchOlder();
+  }
+
+  async #fetchOlder(): Promise<void> {
+    if (this.#fetching) return;
+    this.#fetching = true;
+    this.failure = null;
+    try {
+      const [a, c] = [activities.cursor, toolCalls.cursor];
+      // The list that ends earlier holds the other back, so it is the one to lengthen.
+      const activitiesEnd = activities.all().at(-1)?.createdAt ?? 0;
+      const callsEnd = toolCalls.all().at(-1)?.createdAt ?? 0;
+      const wantCalls = this.filter === 'calls' || (this.filter === 'all' && (a === null || callsEnd >= activitiesEnd));
+      if (wantCalls && c !== null) {
+        const page = await api.listToolCalls({ limit: PAGE, cursor: c });
+        toolCalls.append(page.items, page.nextCursor);
+      } else if (a !== null) {
+        const page = await api.listActivities({ limit: PAGE, cursor: a });
+        activities.append(page.items, page.nextCursor);
+      }
+    } catch (error) {
+      this.failure = sentence(error);
+    } finally {
+      this.#fetching = false;
+    }
+  }
+}
+
+/** What a listener hears: only what was decided or alerted, never every call. */
+function spoken(entries: readonly FeedEntry[]): string {
+  const latest = entries.find((entry) => entry.kind === 'activity');
+  return latest?.kind === 'activity' ? toLine(latest.activity.summary) : '';
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'mc-feed': FeedElement;
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * How the dashboard says amounts, times and states: the one place where a number or an enum becomes English.
+ * Pure functions of their arguments. Money never rounds across its cap; unknown is "–", never 0.
+ */
+import type { Alert, Approval, ApprovalStatus, Gateway, Role } from '../control/contract.ts';
+import type { AgentStatus, Autonomy, Risk, Verdict } from '../policies/model.ts';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** What is shown where nothing is known. */
+const UNKNOWN = '–';
+
+/* ---------------------------------------------------------------- money */
+
+/** USD with two decimals. Beside a cap it is rounded away from it: $11.996 of $12 stays $11.99, $12.001 becomes $12.01. */
+export function money(usd: number | null, cap: number | null = null): string {
+  if (usd === null) return UNKNOWN;
+  return dollars(roundBeside(usd, cap), 2);
+}
+
+/** A cap: whole dollars without decimals. */
+export function capMoney(usd: number): string {
+  return dollars(usd, Number.isInteger(usd) ? 0 : 2);
+}
+
+/** What one call cost: four decimals, and 0 is $0.00. */
+export function callMoney(usd: number | null): string {
+  if (usd === null) return UNKNOWN;
+  return usd === 0 ? '$0.00' : dollars(usd, 4);
+}
+
+function roundBeside(usd: number, cap: number | null): number {
+  const rounded = Math.round(usd * 100) / 100;
+  if (cap === null) return rounded;
+  if (usd < cap && rounded >= cap) return Math.floor(usd * 100) / 100;
+  if (usd > cap && rounded <= cap) return Math.ceil(usd * 100) / 100;
+  return rounded;
+}
+
+function dollars(usd: number, decimals: number): string {
+  const text = Math.abs(usd).toLocaleString('en-US', { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  return `${usd < 0 ? '−' : ''}$${text}`;
+}
+
+/* ---------------------------------------------------------------- numbers */
+
+/** A count with a thousands comma. */
+export function count(n: number): string {
+  return n.toLocaleString('en-US');
+}
+
+/** "1 call", "6 calls". */
+export function plural(n: number, one: string, many = `${one}s`): string {
+  return `${count(n)} ${n === 1 ? one : many}`;
+}
+
+/* ---------------------------------------------------------------- time */
+
+/** How long ago: "3 s", "6 min", "2 h", "3 d". Never negative: a clock that is ahead reads as now. */
+export function age(ms: number): string {
+  const past = Math.max(0, ms);
+  if (past < MINUTE) return `${Math.floor(past / SECOND)} s`;
+  if (past < HOUR) return `${Math.floor(past / MINUTE)} min`;
+  if (past < 2 * DAY) return `${Math.floor(past / HOUR)} h`;
+  return `${Math.floor(past / DAY)} d`;
+}
+
+/** Age of the data in the header, with tenths below ten seconds. */
+export function dataAge(ms: number): string {
+  return ms < 10 * SECOND ? `${(Math.max(0, ms) / SECOND).toFixed(1)} s` : age(ms);
+}
+
+/** How long somebody waits: "0:51", "4:12", "1:04:12", "2 d 4 h". */
+export function wait(ms: number): string {
+  const seconds = Math.floor(Math.max(0, ms) / SECOND);
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  if (h >= 24) return `${Math.floor(h / 24)} d ${h % 24} h`;
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+/** How long a call ran: "4 ms", "38.1 s", "1:12". */
+export function took(ms: number | null): string {
+  if (ms === null) return UNKNOWN;
+  if (ms < SECOND) return `${Math.round(ms)} ms`;
+  return ms < MINUTE ? `${(ms / SECOND).toFixed(1)} s` : wait(ms);
+}
+
+/** Clock time HH:MM:SS in the reader's own zone. */
+export function clock(at: number): string {
+  const date = new Date(at);
+  return `${clockMinutes(at)}:${two(date.getSeconds())}`;
+}
+
+/** Clock time HH:MM. */
+export function clockMinutes(at: number): string {
+  const date = new Date(at);
+  return `${two(date.getHours())}:${two(date.getMinutes())}`;
+}
+
+/** HH:MM today, "tomorrow 14:28", "yesterday 09:00", else "8 Nov 14:28". */
+export function when(at: number, now: number): string {
+  const days = Math.round((midnight(at) - midnight(now)) / DAY);
+  if (days === 0) return clockMinutes(at);
+  if (days === 1) return `tomorrow ${clockMinutes(at)}`;
+  if (days === -1) return `yesterday ${clockMinutes(at)}`;
+  return `${day(at)} ${clockMinutes(at)}`;
+}
+
+/** "8 Nov", with the year where it is another one. */
+export function day(at: number): string {
+  return new Date(at).toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
+}
+
+/** Everything about a moment, for titles: date, time to the second, zone. */
+export function fullTime(at: number): string {
+  return new Date(at).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'long' });
+}
+
+function midnight(at: number): number {
+  return new Date(at).setHours(0, 0, 0, 0);
+}
+
+function two(n: number): string {
+  return String(n).padStart(2, '0');
+}
+
+/* ---------------------------------------------------------------- states */
+
+export const RISK_WORDS: Record<Risk, string> = { green: 'Green', yellow: 'Yellow', red: 'Red' };
+export const VERDICT_WORDS: Record<Verdict, string> = { allow: 'Allowed', hold: 'Held', deny: 'Denied' };
+export const AUTONOMY_WORDS: Record<Autonomy, string> = { intern: 'Intern', specialist: 'Specialist', lead: 'Lead' };
+export const APPROVAL_WORDS: Record<ApprovalStatus, string> = {
+  pending: 'Held',
+  approved: 'Approved',
+  denied: 'Denied',
+  expired: 'Expired',
+  withdrawn: 'Withdrawn',
+};
+export const OUTCOME_WORDS: Record<Approval['outcome'], string> = {
+  none: 'not run yet',
+  running: 'running',
+  success: 'ran, success',
+  failed: 'ran, failed',
+  unknown: 'outcome unknown',
+};
+export const LINK_WORDS: Record<Gateway['link']['state'], string> = {
+  none: 'No link set up',
+  connecting: 'Connecting',
+  connected: 'Connected',
+  unauthorized: 'Token refused',
+  down: 'Down',
+};
+export const GATE_WORDS: Record<Gateway['gate'], string> = {
+  live: 'Live',
+  silent: 'Silent',
+  missing: 'Missing',
+  unproven: 'Not proven',
+};
+export const SEVERITY_WORDS: Record<Alert['severity'], string> = { low: 'Low', medium: 'Medium', high: 'High', critical: 'Critical' };
+export const ALERT_WORDS: Record<Alert['type'], string> = {
+  budget_exceeded: 'Budget exceeded',
+  loop_detected: 'Loop detected',
+  agent_error_streak: 'Errors in a row',
+  approval_timeout: 'Approval expired',
+  security_violation: 'Security violation',
+  gate_missing: 'Gate missing',
+  agent_quarantined: 'Agent quarantined',
+  emergency_stop: 'Emergency stop',
+};
+export const ROLE_WORDS: Record<Role, string> = {
+  viewer: 'viewer',
+  approver: 'approver',
+  operator: 'operator',
+  admin: 'administrator',
+};
+
+/** An agent as it stands: its status, and for an active one whether it is heard and at work. */
+export type AgentState = AgentStatus | 'idle' | 'silent';
+export const AGENT_STATE_WORDS: Record<AgentState, string> = {
+  active: 'Active',
+  idle: 'Idle',
+  silent: 'Silent',
+  paused: 'Paused',
+  drained: 'Draining',
+  quarantined: 'Quarantined',
+  stopped: 'Stopped',
+};
