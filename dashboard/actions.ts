@@ -7,7 +7,7 @@ import * as api from './api.ts';
 import { say } from './notices.ts';
 import { go } from './routes.ts';
 import * as store from './store.ts';
-import { AGENT_STATE_WORDS, APPROVAL_WORDS, age } from './words.ts';
+import { AGENT_STATE_WORDS, APPROVAL_WORDS, age, plural } from './words.ts';
 
 const STOP_RETRY_MS = 1_000;
 
@@ -49,7 +49,7 @@ function outcomeOf(error: unknown): Approval | null {
 }
 
 /** "Jon Reyes decided first, 2 s ago: denied, "wrong tag"." */
-export function outcomeSentence(approval: Approval): string {
+function outcomeSentence(approval: Approval): string {
   const note = approval.decision ? `, "${approval.decision}"` : '';
   const word = APPROVAL_WORDS[approval.status].toLowerCase();
   if (approval.status !== 'approved' && approval.status !== 'denied') return `Nothing to decide any more: ${word}${note}.`;
@@ -123,10 +123,26 @@ export async function pauseSquad(reason?: string): Promise<boolean> {
   }
 }
 
+/** Restarts the agents that a pause of the squad paused, one after the other; with the last one the squad's pause is over. */
+export async function restartSquad(paused: readonly Agent[]): Promise<boolean> {
+  let restarted = 0;
+  try {
+    for (const agent of paused) {
+      store.agents.set(await api.controlAgent(agent.id, 'restart'));
+      restarted++;
+    }
+    say('done', `${plural(restarted, 'agent is', 'agents are')} active again.`);
+    return true;
+  } catch (error) {
+    say('refused', `${restarted} of ${paused.length} agents are active again. ${sentence(error)}`);
+    return false;
+  }
+}
+
 export async function resume(note: string, refusal: (sentence: string) => void): Promise<boolean> {
   try {
     store.system.set(await api.resume(note));
-    say('done', 'Calls are judged again. Agents stay paused until you restart them.');
+    say('done', 'Resumed. Agents stay paused until you restart them.');
     return true;
   } catch (error) {
     refusal(sentence(error));

@@ -97,13 +97,13 @@ export const listOpenAlerts = () => all<Alert>('/alerts', { resolved: 'false' })
 export const listPendingApprovals = () => all<Approval>('/approvals', { status: 'pending' });
 
 export interface ApprovalQuery {
-  status?: ApprovalStatus;
+  /** Without one the server lists those that are pending. */
+  status?: ApprovalStatus | 'all';
   agentId?: string;
   limit?: number;
 }
 export const listApprovals = (query: ApprovalQuery) => send<Page<Approval>>('GET', `/approvals${search(query)}`);
 export const readApproval = (id: string) => send<Approval>('GET', `/approvals/${id}`);
-export const readAgent = (id: string) => send<Agent>('GET', `/agents/${id}`);
 
 export interface ToolCallQuery {
   agentId?: string;

@@ -10,12 +10,13 @@ import type {
   BeatEvent,
   ChangeEvent,
   Gateway,
-  SystemState,
+  Overview,
   ToolCallView,
   Topic,
 } from '../control/contract.ts';
 import * as api from './api.ts';
 import { heardServerTime } from './clock.ts';
+import { EventParser, type StreamEvent } from './event-parser.ts';
 import * as store from './store.ts';
 
 /** The server beats every second; this much silence means that the connection is dead without knowing it. */
@@ -169,7 +170,7 @@ async function readLists(): Promise<() => void> {
     api.readOverview(),
     api.listAgents(),
     api.listPendingApprovals(),
-    api.listApprovals({ limit: FIRST_PAGE }),
+    api.listApprovals({ status: 'all', limit: FIRST_PAGE }),
     api.listOpenAlerts(),
     api.listGateways(),
     api.listActivities({ limit: FIRST_PAGE }),
@@ -177,8 +178,7 @@ async function readLists(): Promise<() => void> {
   ]);
   return () => {
     heardServerTime(overview.serverTime);
-    store.overview.set(overview);
-    store.system.set(overview.system);
+    takeOverview(overview);
     store.agents.replace(agents);
     store.approvals.replace([...recent.items, ...pending]);
     store.alerts.replace(alerts);
@@ -216,16 +216,21 @@ function apply(change: ChangeEvent): void {
       if (data !== null) store.toolCalls.set(data as ToolCallView);
       break;
     case 'system':
-      if (data !== null) store.system.set(data as SystemState);
-      refreshOverview();
+      if (data !== null) takeOverview(data as Overview);
       break;
     case 'policy':
       refreshOverview();
       break;
     case 'task':
     case 'run':
+    case 'upstream':
       break;
   }
+}
+
+function takeOverview(overview: Overview): void {
+  store.overview.set(overview);
+  store.system.set(overview.system);
 }
 
 function put<T extends { id: string }>(collection: store.Collection<T>, id: string, data: T | null): void {
@@ -249,47 +254,9 @@ function refreshOverview(): void {
   setTimeout(async () => {
     overviewDue = false;
     try {
-      store.overview.set(await api.readOverview());
+      takeOverview(await api.readOverview());
     } catch {
       // The header keeps its last figure; the stream's own state says whether the server is there.
     }
   }, OVERVIEW_MS);
-}
-
-/** One event of a text/event-stream. `id` null = it had none. */
-export interface StreamEvent {
-  name: string;
-  id: string | null;
-  data: string;
-}
-
-/** Takes a text/event-stream apart, chunk by chunk, wherever the chunks are cut. */
-export class EventParser {
-  #rest = '';
-
-  push(chunk: string): StreamEvent[] {
-    this.#rest += chunk;
-    const blocks = this.#rest.split(/\r\n\r\n|\n\n|\r\r/);
-    this.#rest = blocks.pop() ?? '';
-    return blocks.flatMap((block) => {
-      const event = parseBlock(block);
-      return event ? [event] : [];
-    });
-  }
-}
-
-function parseBlock(block: string): StreamEvent | null {
-  const event: StreamEvent = { name: 'message', id: null, data: '' };
-  const data: string[] = [];
-  for (const line of block.split(/\r\n|\n|\r/)) {
-    const colon = line.indexOf(':');
-    if (colon === 0) continue;
-    const field = colon < 0 ? line : line.slice(0, colon);
-    const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
-    if (field === 'event') event.name = value;
-    else if (field === 'id') event.id = value;
-    else if (field === 'data') data.push(value);
-  }
-  event.data = data.join('\n');
-  return data.length || event.name !== 'message' ? event : null;
 }

@@ -80,9 +80,10 @@ const ACTIONS: Record<AgentAction, { from: readonly AgentStatus[]; otherwise: Pa
 
 /** Why this action cannot be taken on this agent now, or null. */
 export function reasonAgainstAction(action: AgentAction, agent: Agent): string | null {
+  const against = reasonAgainst('control agents');
+  if (against !== null) return against;
   const { from, otherwise } = ACTIONS[action];
   const squadPaused = action === 'restart' && system.get()?.squadPaused === true;
   if (!from.includes(agent.status) && !squadPaused) return otherwise[agent.status] ?? `Not from ${agent.status}.`;
-  if (action === 'restart' && system.get()?.estop) return 'The emergency stop is active; an administrator resumes first.';
-  return reasonAgainst('control agents');
+  return action === 'restart' && system.get()?.estop ? 'The emergency stop is active; an administrator resumes first.' : null;
 }

@@ -37,7 +37,7 @@ const PLACES: Record<string, PlaceName> = {
 };
 
 /** Reads an address. Unknown ones are `nowhere`, which says so. */
-export function parsePlace(url: URL): Place {
+function parsePlace(url: URL): Place {
   const [, first = '', second, ...rest] = url.pathname.split('/');
   const name = rest.length > 0 ? 'nowhere' : (PLACES[first] ?? 'nowhere');
   return { name, id: second ? decodeURIComponent(second) : null, call: url.searchParams.get('call') };

@@ -47,7 +47,7 @@ export class Collection<T extends { id: string }> {
 }
 
 /** The newest so many objects, newest first by `createdAt`; older ones are fetched page by page. A window onto an endless list. */
-export class Recent<T extends { id: string; createdAt: number }> {
+class Recent<T extends { id: string; createdAt: number }> {
   readonly #limit: number;
   readonly #items = signal<readonly T[]>([]);
   #known = new Set<string>();

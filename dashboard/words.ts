@@ -2,7 +2,7 @@
  * How the dashboard says amounts, times and states: the one place where a number or an enum becomes English.
  * Pure functions of their arguments. Money never rounds across its cap; unknown is "–", never 0.
  */
-import type { Alert, Approval, ApprovalStatus, Gateway, Role, ToolCallView } from '../control/contract.ts';
+import type { Alert, Approval, ApprovalStatus, Gateway, Role } from '../control/contract.ts';
 import type { AgentStatus, Autonomy, Risk, Verdict } from '../policies/model.ts';
 
 const SECOND = 1000;
@@ -11,7 +11,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 /** What is shown where nothing is known. */
-export const UNKNOWN = '–';
+const UNKNOWN = '–';
 
 /* ---------------------------------------------------------------- money */
 
@@ -145,15 +145,6 @@ export const OUTCOME_WORDS: Record<Approval['outcome'], string> = {
   success: 'ran, success',
   failed: 'ran, failed',
   unknown: 'outcome unknown',
-};
-export const CALL_WORDS: Record<ToolCallView['status'], string> = {
-  running: 'Running',
-  success: 'Success',
-  failed: 'Failed',
-  blocked: 'Blocked',
-  needs_approval: 'Held',
-  withdrawn: 'Withdrawn',
-  unknown: 'Unknown',
 };
 export const LINK_WORDS: Record<Gateway['link']['state'], string> = {
   none: 'No link set up',

@@ -3,9 +3,10 @@
  * read here and nowhere else. Where it is not known which of several arguments a tool heeds, all of them count.
  */
 import { type Gathered, quote } from './gathered.ts';
-import type { Json, JsonObject, Risk } from './model.ts';
+import type { Json, JsonObject, ReasonCode, Risk } from './model.ts';
 import { readAuthority } from './network.ts';
 import { changesData } from './sql.ts';
+import { isMcpName } from './tools.ts';
 
 /** Reads the arguments as their tool understands them. @returns what is malformed about them, or null. */
 export function gatherArguments(gathered: Gathered): string | null {
@@ -53,6 +54,7 @@ export function gatherArguments(gathered: Gathered): string | null {
       return null;
     default:
       gatherOperands(gathered, 'read');
+      gatherForeignCommand(gathered);
       return null;
   }
 }
@@ -75,15 +77,25 @@ const HARMLESS_SHELL_KEYS: ReadonlySet<string> = new Set([
   'run_in_background',
   'pty',
   'ask',
-  'security',
 ]);
 
 function gatherShell(gathered: Gathered): string | null {
   const { command } = gathered.arguments;
+  if (isAbsent(command)) return reportMissing(gathered, 'SHELL_NOT_ALLOWLISTED', 'A shell call needs its command as text.');
   if (typeof command !== 'string') return 'A shell call needs its command as text.';
   if (command.trim() === '') return 'The command is empty.';
   gathered.command(command);
   gatherShellOptions(gathered);
+  return null;
+}
+
+/**
+ * A tool of ours or of OpenClaw without what it needs is malformed. A tool of an MCP server that an operator mapped may only call it by
+ * another name: then a person looks at it.
+ */
+function reportMissing(gathered: Gathered, code: ReasonCode, what: string): string | null {
+  if (!isMcpName(gathered.call.tool)) return what;
+  gathered.find('hold', code, 'yellow', `${what} None of the arguments is known to be that.`, `tools.${gathered.call.tool}`);
   return null;
 }
 
@@ -123,6 +135,21 @@ function gatherShellOptions(gathered: Gathered): void {
     given.cwd !== ''
   )
     hold('Two different working directories are named.');
+}
+
+/**
+ * A tool that a map or a trusted hint made known, with a command among its arguments: a blocked or plainly destructive one counts as it
+ * does in a shell call. Whether its server runs commands is not known, so that an unlisted one alone means nothing.
+ */
+function gatherForeignCommand(gathered: Gathered): void {
+  const { command } = gathered.arguments;
+  if (!gathered.tool.known || typeof command !== 'string') return;
+  const before = gathered.findings.length;
+  const { risk } = gathered;
+  gathered.command(command);
+  const found = gathered.findings.splice(before);
+  gathered.risk = risk;
+  for (const finding of found) if (finding.verdict === 'deny' || finding.risk === 'red') gathered.add(finding);
 }
 
 /** Looking at a running process is harmless; typing into it is a command that nobody has read. */
@@ -168,19 +195,18 @@ function gatherFiles(gathered: Gathered, use: 'read' | 'write'): string | null {
     gathered.path('.', 'read');
     return null;
   }
-  return `${gathered.call.tool} needs a path.`;
+  return reportMissing(gathered, use === 'read' ? 'FS_READ_OUTSIDE' : 'FS_WRITE_OUTSIDE', `${gathered.call.tool} needs a path.`);
 }
 
 const PATCH_HEADER = /^\*\*\* (?:Add File|Delete File|Update File|Move to): ?(.*)$/;
 
 /** A patch names its files in headers; every one of them is written (or removed). */
 function gatherPatch(gathered: Gathered): string | null {
-  const { input, patch } = gathered.arguments;
-  const text = typeof input === 'string' ? input : patch;
-  if (typeof text !== 'string') return 'A patch call needs the patch as text.';
+  const texts = [gathered.arguments.input, gathered.arguments.patch].filter((text) => !isAbsent(text));
+  if (texts.length === 0 || !texts.every((text) => typeof text === 'string')) return 'A patch call needs the patch as text.';
   let files = 0;
   // OpenClaw trims a line before it looks for a header; a line of content starts with "+", "-" or "@".
-  for (const line of text.split('\n')) {
+  for (const line of texts.join('\n').split('\n')) {
     const header = PATCH_HEADER.exec(line.trim());
     if (header === null) continue;
     files++;
@@ -195,7 +221,7 @@ function gatherNetwork(gathered: Gathered): string | null {
   if (!isAbsent(url) && !isTextOrTexts(url)) return 'url is not text.';
   const before = gathered.hosts.length;
   gatherOperands(gathered, 'read');
-  return gathered.hosts.length > before ? null : 'A network call needs a url.';
+  return gathered.hosts.length > before ? null : reportMissing(gathered, 'NET_NOT_ALLOWLISTED', 'A network call needs a url.');
 }
 
 /** Browser actions that look at a page or move between pages that are judged by their address. */
@@ -217,21 +243,24 @@ const BROWSER_LOOKS: ReadonlySet<string> = new Set([
   'errors',
   'text',
   'emulate',
-  'dialog',
+  'pdf',
+  'download',
+  'waitfordownload',
 ]);
+/** Of these, the ones that may save what they show: a path among their arguments is written. */
+const BROWSER_SAVES: ReadonlySet<string> = new Set(['screenshot', 'pdf', 'download', 'waitfordownload']);
 const BROWSER_ACT_LOOKS: ReadonlySet<string> = new Set(['hover', 'scrollIntoView', 'resize', 'wait', 'close']);
 
 function gatherBrowser(gathered: Gathered): string | null {
   const { action, kind, request, url, targetUrl } = gathered.arguments;
   for (const value of [url, targetUrl]) if (!isAbsent(value) && typeof value !== 'string') return 'The address is not text.';
   const before = gathered.hosts.length;
-  gatherOperands(gathered, 'read');
+  gatherOperands(gathered, typeof action === 'string' && BROWSER_SAVES.has(action) ? 'write' : 'read');
   if (isAbsent(action)) return gathered.hosts.length > before ? null : 'A browser call needs an action or a url.';
   if (typeof action !== 'string') return 'The action is not text.';
   if (BROWSER_LOOKS.has(action)) return null;
   const acts = [kind, isObject(request) ? request.kind : undefined].filter((value) => !isAbsent(value));
   if (action === 'act' && acts.length > 0 && acts.every((act) => typeof act === 'string' && BROWSER_ACT_LOOKS.has(act))) return null;
-  if (action === 'pdf' || action === 'download' || action === 'waitfordownload') return null;
   gathered.find('hold', 'PROD_EXTERNAL', 'red', `What ${quote(action)} does on the page cannot be told from the call.`, 'builtin.browser');
   return null;
 }
@@ -252,7 +281,6 @@ const PUSH_KEYS: ReadonlySet<string> = new Set([
   'message',
   'setUpstream',
   'set_upstream',
-  'upstream',
   'dryRun',
   'dry_run',
 ]);
@@ -263,7 +291,8 @@ function gatherPush(gathered: Gathered): string | null {
   const hold = (why: string) => gathered.find('hold', 'PROD_EXTERNAL', 'red', why, 'builtin.git_push');
 
   // Every spelling of an argument counts: which one the tool takes is not known.
-  for (const remote of [given.remote, given.url]) {
+  const repository = typeof given.repo === 'string' && /[:@]/.test(given.repo) ? given.repo : null;
+  for (const remote of [given.remote, given.url, repository]) {
     if (isAbsent(remote) || remote === '') continue;
     if (typeof remote !== 'string') return 'The remote is not text.';
     gatherRemote(gathered, remote);
@@ -396,20 +425,17 @@ function gatherPackages(gathered: Gathered, text: string): void {
     if (spec.startsWith('-'))
       gathered.find('hold', 'SHELL_NOT_ALLOWLISTED', null, `The option ${quote(spec)} may change what is installed.`, 'allowlists.shell');
     else if (source !== undefined) gathered.url(source.replace(/^git\+/i, ''));
-    else if (
-      /^(?:github|gitlab|bitbucket|gist):/i.test(target) ||
-      /^git@/.test(spec) ||
-      (/^[^@/][^/]*\/[^/]+$/.test(spec) && !spec.startsWith('.'))
-    )
-      gathered.find(
-        'hold',
-        'NET_NOT_ALLOWLISTED',
-        'red',
-        `${quote(spec)} is installed from a repository, not from the registry.`,
-        'allowlists.network',
-      );
     else if (/^(?:file:|link:|\.{1,2}(?:\/|$)|\/|~\/)/i.test(target)) gathered.path(target.replace(/^(?:file|link):/i, ''), 'read');
+    else if (isRepository(spec, target)) {
+      const why = `${quote(spec)} is installed from a repository, not from the registry.`;
+      gathered.find('hold', 'NET_NOT_ALLOWLISTED', 'red', why, 'allowlists.network');
+    }
   }
+}
+
+/** "github:owner/name", "owner/name" and "git@host:…" name repositories; "@scope/name" and "host/owner/name" (Go) come from a registry. */
+function isRepository(spec: string, target: string): boolean {
+  return /^(?:github|gitlab|bitbucket|gist):/i.test(target) || spec.startsWith('git@') || /^[^@/][^/]*\/[^/]+$/.test(spec);
 }
 
 function gatherQuery(gathered: Gathered): string | null {
@@ -427,30 +453,11 @@ function gatherQuery(gathered: Gathered): string | null {
 
 const PATH_ARGUMENTS = ['path', 'file_path', 'filePath', 'filepath', 'file', 'filename', 'paths', 'files'] as const;
 
-/** Argument names that hold paths, in lower case without "_" and "-". */
-const PATH_KEYS: ReadonlySet<string> = new Set([
-  'path',
-  'paths',
-  'filepath',
-  'filepaths',
-  'file',
-  'files',
-  'filename',
-  'targetfile',
-  'outputfile',
-  'outputpath',
-  'inputfile',
-  'inputpath',
-  'oldpath',
-  'newpath',
-  'srcpath',
-  'destpath',
-  'sourcepath',
-  'destinationpath',
-  'dir',
-  'directory',
-  'folder',
-]);
+/** Argument names that hold paths, in lower case without "_" and "-", and endings of such names. */
+const PATH_KEYS: ReadonlySet<string> = new Set(['path', 'paths', 'file', 'files', 'filename', 'dir', 'directory', 'folder', 'filepaths']);
+const PATH_ENDINGS = ['path', 'file', 'filename', 'dir', 'directory', 'folder'] as const;
+/** Names with such an ending that hold something else. */
+const NO_PATH_KEYS: ReadonlySet<string> = new Set(['profile', 'xpath', 'jsonpath', 'urlpath', 'apipath', 'workdir']);
 /** Only with file tools: words that elsewhere name other things. */
 const FILE_TOOL_KEYS: ReadonlySet<string> = new Set(['source', 'src', 'destination', 'dest', 'target', 'from', 'to', 'output']);
 /** Arguments that are content and not instructions: text in them is read by people or other programs, not opened by the tool. */
@@ -511,13 +518,30 @@ function visitOperands(
     if (!isText && typeof value !== 'object') continue;
     if (URL_KEYS.has(word) || word.endsWith('url') || word.endsWith('uri')) {
       for (const text of textsOf(value)) gatherAddress(gathered, text);
-    } else if (PATH_KEYS.has(word) || (isFileTool && FILE_TOOL_KEYS.has(word))) {
-      for (const text of textsOf(value)) gathered.path(text, use);
+    } else if (isPathWord(word, gathered) || (isFileTool && FILE_TOOL_KEYS.has(word))) {
+      for (const text of textsOf(value)) gathered.path(text, directionOf(text, word, use, gathered));
     } else if (depth === 0 && (word === 'cwd' || word === 'workdir')) gathered.workingDirectory();
     if (isText || value === null || depth >= MAX_OPERAND_DEPTH || CONTENT_KEYS.has(word)) continue;
     for (const item of Array.isArray(value) ? value : [value])
       if (isObject(item)) visitOperands(gathered, item, use, isFileTool, except, depth + 1);
   }
+}
+
+function isPathWord(word: string, gathered: Gathered): boolean {
+  // The path of a network call is a part of its address.
+  if (isPlainNetworkCall(gathered) && (word === 'path' || word === 'paths')) return false;
+  return PATH_KEYS.has(word) || (!NO_PATH_KEYS.has(word) && PATH_ENDINGS.some((ending) => word.endsWith(ending)));
+}
+
+/** What a network call saves it writes. A document without a folder is a name in a store of documents, not a file at the root. */
+function directionOf(text: string, word: string, use: 'read' | 'write', gathered: Gathered): 'read' | 'write' {
+  if (isPlainNetworkCall(gathered)) return word.startsWith('in') || word.startsWith('up') ? use : 'write';
+  if (gathered.mapped === 'create_doc' && word !== 'path' && !text.includes('/')) return 'read';
+  return use;
+}
+
+function isPlainNetworkCall({ mapped, call }: Gathered): boolean {
+  return mapped === 'network_call' && call.tool !== 'browser';
 }
 
 /** For a tool that is not a network call, an address without a scheme may be a name or a reference; what looks like a host is judged as one. */

@@ -9,7 +9,7 @@ import type { Policy } from './policy.ts';
 export const MICROS_PER_USD = 1_000_000;
 
 /** The caps a call can run into (SPEC 5), in the order in which they are reported. */
-export const BUDGET_SCOPES = ['run', 'task', 'agentDay', 'fleetDay'] as const;
+const BUDGET_SCOPES = ['run', 'task', 'agentDay', 'fleetDay'] as const;
 export type BudgetScope = (typeof BUDGET_SCOPES)[number];
 
 /** A cap that this call would exceed. */

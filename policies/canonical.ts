@@ -19,9 +19,15 @@ export function canonicalJson(value: Json): string {
   return print(value, 0);
 }
 
-/** Whether a value is plain JSON data that {@link canonicalJson} accepts. Never throws; visits each node once. */
-export function isBoundedJson(value: unknown): value is Json {
-  return isBounded(value, 0);
+/** Parts (values, items, members) that the arguments of one call may have. A megabyte of the smallest would take too long to judge. */
+export const MAX_JSON_PARTS = 20_000;
+
+/**
+ * Whether a value is plain JSON data that {@link canonicalJson} accepts, of at most so many parts. Never throws; visits each part once.
+ * @param parts how many values, items and members it may have; without a limit if absent.
+ */
+export function isBoundedJson(value: unknown, parts = Number.POSITIVE_INFINITY): value is Json {
+  return isBounded(value, 0, { left: parts });
 }
 
 function print(value: Json, depth: number): string {
@@ -40,7 +46,8 @@ function print(value: Json, depth: number): string {
   return `{${parts.join(',')}}`;
 }
 
-function isBounded(value: unknown, depth: number): boolean {
+function isBounded(value: unknown, depth: number, budget: { left: number }): boolean {
+  if (--budget.left < 0) return false;
   switch (typeof value) {
     case 'string':
     case 'boolean':
@@ -51,11 +58,11 @@ function isBounded(value: unknown, depth: number): boolean {
       if (value === null) return true;
       if (depth >= MAX_JSON_DEPTH) return false;
       if (Array.isArray(value)) {
-        for (let i = 0; i < value.length; i++) if (!isBounded(value[i], depth + 1)) return false;
+        for (let i = 0; i < value.length; i++) if (!isBounded(value[i], depth + 1, budget)) return false;
         return true;
       }
       // Only own properties count: an inherited one is not part of the call.
-      for (const key of Object.keys(value)) if (!isBounded((value as Record<string, unknown>)[key], depth + 1)) return false;
+      for (const key of Object.keys(value)) if (!isBounded((value as Record<string, unknown>)[key], depth + 1, budget)) return false;
       return true;
     }
     default:

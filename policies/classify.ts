@@ -3,7 +3,7 @@
  * It gathers material and raises the risk; verdicts across all checks are `decide`'s.
  */
 import { gatherArguments } from './arguments.ts';
-import { isBoundedJson } from './canonical.ts';
+import { isBoundedJson, MAX_JSON_PARTS } from './canonical.ts';
 import { Gathered, MAX_OPERANDS } from './gathered.ts';
 import type { Classification, Facts, Finding, JsonObject, ToolCall } from './model.ts';
 import type { Policy } from './policy.ts';
@@ -85,10 +85,14 @@ function describeFlaw(call: ToolCall): string | null {
   // Printable ASCII without spaces: everything else is a name that a person cannot read for what it is.
   if (!/^[\x21-\x7e]+$/.test(call.tool)) return "The tool's name contains spaces, control or non-ASCII characters.";
   if (!isObject(call.arguments)) return 'The arguments are not an object.';
-  if (!isBoundedJson(call.arguments)) return 'The arguments are not plain data, or nested too deeply.';
-  if (call.cwd !== null && (typeof call.cwd !== 'string' || hasControl(call.cwd))) return 'The working directory is not a plain path.';
-  if (call.workspace !== null && (typeof call.workspace !== 'string' || !call.workspace.startsWith('/') || hasControl(call.workspace)))
+  if (!isBoundedJson(call.arguments, MAX_JSON_PARTS))
+    return `The arguments are not plain data, nested too deeply, or have more than ${MAX_JSON_PARTS} parts.`;
+  if (call.cwd !== null && !isPlainPlace(call.cwd)) return 'The working directory is not a plain path.';
+  if (call.workspace !== null && !(isPlainPlace(call.workspace) && call.workspace.startsWith('/')))
     return 'The workspace is not an absolute path.';
+  // Every relative path is read from here, so a long one would be read many times.
+  for (const place of [call.arguments.workdir, call.arguments.cwd])
+    if (typeof place === 'string' && place.length > MAX_PLACE) return 'The working directory is longer than any path can be.';
   return null;
 }
 
@@ -115,7 +119,10 @@ function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function hasControl(text: string): boolean {
+/** PATH_MAX on Linux, in UTF-16 units. */
+const MAX_PLACE = 4_096;
+
+function isPlainPlace(value: unknown): value is string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return /[\0-\x1f\x7f]/.test(text);
+  return typeof value === 'string' && value.length <= MAX_PLACE && !/[\0-\x1f\x7f]/.test(value);
 }

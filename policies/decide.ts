@@ -98,10 +98,10 @@ export function decide(given: ToolCall, facts: Facts, policy: Policy): Decision 
   const allowance = approval.state === 'fits' && facts.approval !== null ? facts.approval.allowance : 0;
   let isOverCap = false;
   for (const excess of excesses) {
-    if (excess.spend + excess.estimate <= excess.cap + allowance) reasons.add('hold', describeExcess(excess, 'hold', policy));
+    if (excess.spend + excess.estimate <= excess.cap + allowance) reasons.add('hold', describeExcess(excess, 'hold', facts, policy));
     else {
       const verdict = isDayOver(excess) ? 'deny' : 'hold';
-      reasons.add(verdict, describeExcess(excess, verdict, policy));
+      reasons.add(verdict, describeExcess(excess, verdict, facts, policy));
       isOverCap = true;
     }
   }
@@ -309,17 +309,31 @@ function isDayOver({ scope, reached, estimate }: Excess): boolean {
   return scope === 'agentDay' && reached && estimate > 0;
 }
 
-function describeExcess(excess: Excess, verdict: 'hold' | 'deny', policy: Policy): Reason {
+function describeExcess(excess: Excess, verdict: 'hold' | 'deny', facts: Facts, policy: Policy): Reason {
   const { code, spend, cap, estimate, scope } = excess;
   const zone = policy.document.budgets.timezone;
   const what = { run: 'this run', task: 'this task', agentDay: "this agent's day", fleetDay: "the fleet's day" }[scope];
   const reset = scope === 'agentDay' || scope === 'fleetDay' ? ` It starts anew at midnight (${zone}).` : '';
-  const path = { run: 'budgets.perRun', task: 'budgets.perTask', agentDay: 'budgets.perAgentDaily', fleetDay: 'budgets.fleetDaily' }[scope];
   const message =
     verdict === 'deny'
       ? `The cap of ${what}, ${formatUsd(cap)}, is used up (${formatUsd(spend)}).${reset}`
       : `${formatUsd(spend)} spent plus at most ${formatUsd(estimate)} would exceed the cap of ${what}, ${formatUsd(cap)}.${reset}`;
-  return { code, message, policyPath: path };
+  return { code, message, policyPath: pathOfCap(excess, facts, policy) };
+}
+
+/** The line of the policy that a cap comes from, or the agent's or task's own cap where that one differs. */
+function pathOfCap({ scope, cap }: Excess, { agent, task }: Facts, policy: Policy): string {
+  const isUsual = policy.capsFor(agent.autonomy, task?.type ?? null)[scope] === cap;
+  switch (scope) {
+    case 'run':
+      return isUsual ? `budgets.perRun.${agent.autonomy}` : 'agent.budgets.perRunCap';
+    case 'task':
+      return isUsual && task?.type ? `budgets.perTask.${task.type}` : 'task.budget';
+    case 'agentDay':
+      return isUsual ? `budgets.perAgentDaily.${agent.autonomy}` : 'agent.budgets.dailyCap';
+    case 'fleetDay':
+      return 'budgets.fleetDaily';
+  }
 }
 
 function checkRates(call: ToolCall, { rates }: Facts, policy: Policy, reasons: Reasons): void {

@@ -129,7 +129,9 @@ export function readGlob(
   if (describeSuspicion(given.replaceAll('\\', '')) !== null) return outside('it is not a plain path');
 
   let mayBeSecret = reading.secret;
-  for (const segment of segments.slice(firstWild)) {
+  for (const [i, segment] of segments.entries()) {
+    if (i < firstWild) continue;
+    const patterns = i === segments.length - 1 ? SECRET_NAME_PATTERNS : SECRET_FOLDER_PATTERNS;
     if (!segment.some((token) => token.kind !== 'text')) {
       const name = textOf(segment);
       if (name === '..') return outside('it climbs out of folders that are not named');
@@ -142,8 +144,8 @@ export function readGlob(
     const first = segment[0];
     const hidden = first?.kind === 'text' && first.text.startsWith('.');
     if (hidden && matchName(segment, '..')) return outside('it can stand for the folder above');
-    if (SECRET_NAME_PATTERNS.some((pattern) => (hidden || !startsWithDot(pattern)) && namesIntersect(segment, pattern))) mayBeSecret = true;
-    if (isSecretName(segment.map((token) => (token.kind === 'text' ? token.text : token.kind === 'one' ? 'x' : '')).join(''))) {
+    if (patterns.some((pattern) => (hidden || !startsWithDot(pattern)) && namesIntersect(segment, pattern))) mayBeSecret = true;
+    if (segmentAims(segment)) {
       mayBeSecret = true;
       result.targeted = true;
     }
@@ -156,6 +158,25 @@ export function readGlob(
     }
   }
   return { ...result, secret: mayBeSecret };
+}
+
+/**
+ * Says whether a pattern of names or paths is aimed at secrets: it spells enough of a secret name that little else is meant
+ * (`*.pem`, `.env*`, `id_*`, `.ssh/*`), unlike `*` or `*.json`, which merely also match one.
+ */
+export function aimsAtSecret(pattern: string): boolean {
+  if (pattern.length > MAX_PATH_LENGTH) return false;
+  return pattern.split('/').some((text) => {
+    const segment = compileName(
+      text
+        .replaceAll('\\', '')
+        .replace(/\[([^\]])\]/g, '$1')
+        .replace(/\[[^\]]*\]/g, '?'),
+    );
+    const [first, ...others] = segment;
+    if (first?.kind === 'text' && others.length === 0) return isSecretName(first.text) || isGateName(first.text);
+    return segmentAims(segment);
+  });
 }
 
 /**
@@ -501,6 +522,20 @@ function flatten(pattern: NamePattern): string[] {
   return pattern.flatMap((token) => (token.kind === 'text' ? [...token.text.toLowerCase()] : [token.kind === 'star' ? STAR : ONE]));
 }
 
+function segmentAims(segment: NamePattern): boolean {
+  const literal = segment
+    .map((token) => (token.kind === 'text' ? token.text : ''))
+    .join('')
+    .toLowerCase();
+  if (literal.length < 2) return false;
+  if (isSecretName(segment.map((token) => (token.kind === 'text' ? token.text : token.kind === 'one' ? 'x' : '')).join(''))) return true;
+  const first = segment[0];
+  if (first?.kind !== 'text') return false;
+  if (first.text.startsWith('.')) return SECRET_NAME_PATTERNS.some((pattern) => startsWithDot(pattern) && namesIntersect(segment, pattern));
+  const prefix = first.text.toLowerCase();
+  return prefix.length >= 3 && segment.length === 2 && [...EXACT_SECRET_NAMES].some((name) => name.startsWith(prefix));
+}
+
 function startsWithDot(pattern: NamePattern): boolean {
   const first = pattern[0];
   return first?.kind === 'text' && first.text.startsWith('.');
@@ -573,22 +608,33 @@ const SECRET_NAMES = [
   '.gnupg',
   '.password-store',
   '.mozilla',
-  'login data',
-  'cookies.sqlite',
-  'logins.json',
-  'key4.db',
   '.bash_history',
   '.zsh_history',
 ];
 
 const SECRET_NAME_PATTERNS = SECRET_NAMES.map(compileName);
+/** Those that are folders, for the segments of a pattern before its last. */
+const SECRET_FOLDER_PATTERNS = ['.ssh', '.aws', '.kube', '.docker', '.azure', '.gnupg', '.password-store', '.mozilla', '.openclaw*'].map(
+  compileName,
+);
 const EXACT_SECRET_NAMES = new Set(SECRET_NAMES.filter((name) => !name.includes('*')));
-const WILD_SECRET_NAMES = SECRET_NAMES.filter((name) => name.includes('*')).map(compileName);
+const WILD_SECRET_NAMES = SECRET_NAMES.filter((name) => name.includes('*'));
+/** By the character they begin with, or end with where they begin with a star: for nearly every name that leaves none to match. */
+const WILD_BY_FIRST = groupByCharacter(WILD_SECRET_NAMES.filter((name) => !name.startsWith('*')).map((name) => [name.charAt(0), name]));
+const WILD_BY_LAST = groupByCharacter(WILD_SECRET_NAMES.filter((name) => name.startsWith('*')).map((name) => [name.slice(-1), name]));
+
+function groupByCharacter(names: readonly (readonly [character: string, name: string])[]): ReadonlyMap<string, readonly NamePattern[]> {
+  const groups = new Map<string, NamePattern[]>();
+  for (const [character, name] of names) groups.set(character, [...(groups.get(character) ?? []), compileName(name)]);
+  return groups;
+}
 
 function isSecretName(name: string): boolean {
   const lower = name.toLowerCase();
   if (lower === '.env.example') return false;
-  return EXACT_SECRET_NAMES.has(lower) || WILD_SECRET_NAMES.some((pattern) => matchName(pattern, lower));
+  if (EXACT_SECRET_NAMES.has(lower)) return true;
+  const matches = (pattern: NamePattern) => matchName(pattern, lower);
+  return (WILD_BY_FIRST.get(lower.charAt(0))?.some(matches) ?? false) || (WILD_BY_LAST.get(lower.slice(-1))?.some(matches) ?? false);
 }
 
 /** Folders whose content is secret where they stand below another one. */

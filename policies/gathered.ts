@@ -37,7 +37,8 @@ export class Gathered {
   readonly facts: Facts;
   readonly policy: Policy;
   readonly tool: ToolReading;
-  #risk: Risk;
+  /** After the arguments read so far. */
+  risk: Risk;
   #places: readonly FileContext[] | null = null;
 
   constructor(call: ToolCall, facts: Facts, policy: Policy, tool: ToolReading) {
@@ -45,7 +46,7 @@ export class Gathered {
     this.facts = facts;
     this.policy = policy;
     this.tool = tool;
-    this.#risk = tool.risk;
+    this.risk = tool.risk;
   }
 
   get mapped(): string {
@@ -70,7 +71,7 @@ export class Gathered {
   }
 
   raise(risk: Risk | null): void {
-    if (risk !== null && RISKS.indexOf(risk) > RISKS.indexOf(this.#risk)) this.#risk = risk;
+    if (risk !== null && RISKS.indexOf(risk) > RISKS.indexOf(this.risk)) this.risk = risk;
   }
 
   find(verdict: 'hold' | 'deny', code: ReasonCode, risk: Risk | null, message: string, policyPath: string): void {
@@ -139,10 +140,12 @@ export class Gathered {
       for (const finding of reading.findings) this.add(finding);
       this.raise(reading.risk);
       // The commands are the same wherever they run; where they lead is not.
-      if (i === 0) this.commands.push(...reading.commands);
-      this.paths.push(...reading.paths);
-      this.hosts.push(...reading.hosts);
-      for (const path of reading.paths) this.#guardGate(path);
+      if (i === 0) for (const command of reading.commands) this.commands.push(command);
+      for (const host of reading.hosts) this.hosts.push(host);
+      for (const path of reading.paths) {
+        this.paths.push(path);
+        this.#guardGate(path);
+      }
     }
   }
 
@@ -168,7 +171,7 @@ export class Gathered {
     return {
       mappedTool: this.mapped,
       baseRisk: this.tool.risk,
-      risk: this.#risk,
+      risk: this.risk,
       findings: this.findings,
       commands: this.commands,
       paths: this.paths,
@@ -192,7 +195,8 @@ function placesOf(call: ToolCall, facts: Facts, mapped: string): readonly FileCo
   return isHonoured ? [there] : [base, there];
 }
 
-/** For messages: the text as it was given, short, with nothing in it that could end a line or hide. */
+/** For messages: the text as it was given, short, with every character that would end a line, turn the text or not be seen written out. */
 export function quote(text: string): string {
-  return JSON.stringify(text.length > 120 ? `${text.slice(0, 120)}…` : text);
+  const short = text.length > 120 ? `${text.slice(0, 120)}…` : text;
+  return JSON.stringify(short).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }

@@ -145,7 +145,8 @@ function readHost(
   const reading = { given, host, port, scheme };
   if (opening?.allowPrivate !== true) {
     if (isAddressText(host)) return { ...reading, verdict: 'refused', why: 'an address instead of a name is refused' };
-    if (isPrivateName(host)) return { ...reading, verdict: 'refused', why: `${host} is a private name` };
+    if (isPrivateName(host) || (!host.includes('.') && WEB_SCHEMES.has(scheme)))
+      return { ...reading, verdict: 'refused', why: `${host} is a private name` };
     const special = resolvedAddresses(host, context).find(isSpecialAddress);
     if (special !== undefined)
       return { ...reading, verdict: 'refused', why: `${host} resolves to ${special}, which is not a public address` };
@@ -301,8 +302,10 @@ function toAscii(host: string): string | null {
 /** Names that by standard or custom never leave the machine or the local network (RFC 6761, 6762, 8375, and the clouds' own). */
 const PRIVATE_SUFFIXES = ['localhost', 'local', 'localdomain', 'internal', 'intranet', 'lan', 'home', 'corp', 'private', 'home.arpa'];
 
+/** Where a name of one label can only be a machine of the local network; for ssh it may be an alias of any. */
+const WEB_SCHEMES = new Set(['http', 'https', 'ws', 'wss', 'ftp']);
+
 function isPrivateName(host: string): boolean {
-  if (!host.includes('.')) return true;
   return PRIVATE_SUFFIXES.some((suffix) => host.endsWith(`.${suffix}`) || host === suffix);
 }
 
@@ -397,7 +400,7 @@ function parseFields(fields: Exclude<NetworkEntry, string>, written?: string): P
   if (wildcard && (isAddressText(host) || (!host.includes('.') && !allowPrivate))) {
     return { message: `"${name}": a wildcard needs a registered name to the right of it.` };
   }
-  if (!allowPrivate && (isAddressText(host) || (!wildcard && isPrivateName(host)))) {
+  if (!allowPrivate && (isAddressText(host) || (!wildcard && (isPrivateName(host) || (!host.includes('.') && WEB_SCHEMES.has(scheme)))))) {
     return { message: `"${name}" is an address or a private name and would always be refused: write {host, allowPrivate: true}.` };
   }
   const label = written ?? `${scheme === 'https' ? '' : `${scheme}://`}${fields.host}${fields.port === undefined ? '' : `:${port}`}`;

@@ -27,10 +27,19 @@ export interface RuleHit {
   policyPath: string;
 }
 
-/** Compiled rules; made by {@link compileRules} and read by {@link findRuleHits} only. */
-export type Rules = readonly Rule[];
+/**
+ * Compiled rules; made by {@link compileRules} and read by {@link findRuleHits} only. Most rules name a tool, so they are found by it: 200
+ * rules for other tools cost nothing.
+ */
+export interface Rules {
+  readonly byTool: ReadonlyMap<string, readonly Rule[]>;
+  readonly byMappedTool: ReadonlyMap<string, readonly Rule[]>;
+  readonly rest: readonly Rule[];
+  readonly isEmpty: boolean;
+}
 
 interface Rule {
+  readonly index: number;
   readonly hit: RuleHit;
   /** Cheap necessary conditions: while one is false the expression is false, whatever else it says. */
   readonly guards: readonly Guard[];
@@ -128,13 +137,29 @@ export function compileRules(
     const policyPath = `rules.${index}`;
     const message = entry.message ?? `The rule ${entry.name === undefined ? index : JSON.stringify(entry.name)} of the policy applies.`;
     rules.push({
+      index,
       hit: Object.freeze({ effect: entry.effect, risk: entry.risk ?? null, overridesRed: entry.overrides === 'red', message, policyPath }),
       guards: compiled.guards,
       evaluate: compiled.evaluate,
       loops: compiled.loops,
     });
   }
-  return errors.length > 0 ? { errors } : { rules };
+  return errors.length > 0 ? { errors } : { rules: indexRules(rules) };
+}
+
+function indexRules(rules: readonly Rule[]): Rules {
+  const byTool = new Map<string, Rule[]>();
+  const byMappedTool = new Map<string, Rule[]>();
+  const rest: Rule[] = [];
+  for (const rule of rules) {
+    const guard = rule.guards.find(({ of }) => of === 'call.tool') ?? rule.guards.find(({ of }) => of === 'call.mappedTool');
+    if (guard === undefined) rest.push(rule);
+    else {
+      const table = guard.of === 'call.tool' ? byTool : byMappedTool;
+      for (const name of guard.values) table.set(name, [...(table.get(name) ?? []), rule]);
+    }
+  }
+  return { byTool, byMappedTool, rest, isEmpty: rules.length === 0 };
 }
 
 /**
@@ -149,7 +174,9 @@ export function findRuleHits(
   classification: Classification,
   estimateUsd: number,
 ): readonly RuleHit[] {
-  if (rules.length === 0) return NONE;
+  if (rules.isEmpty) return NONE;
+  const candidates = candidatesFor(rules, call.tool, classification.mappedTool);
+  if (candidates.length === 0) return NONE;
   const subject: Record<GuardSubject, string> = {
     'call.tool': call.tool,
     'call.mappedTool': classification.mappedTool,
@@ -162,7 +189,7 @@ export function findRuleHits(
   let context: Record<string, unknown> | null = null;
   let width: number | null = null;
   const hits: RuleHit[] = [];
-  for (const rule of rules) {
+  for (const rule of candidates) {
     if (!rule.guards.every(({ of, values }) => values.has(subject[of]))) continue;
     context ??= contextOf(call, facts, classification, estimateUsd);
     if (rule.loops > 0) width ??= widthOf(call.arguments);
@@ -182,6 +209,14 @@ export function findRuleHits(
 }
 
 const NONE: readonly RuleHit[] = Object.freeze([]);
+
+/** The rules that name this tool, and those that name none, in the order of the document. */
+function candidatesFor({ byTool, byMappedTool, rest }: Rules, tool: string, mappedTool: string): readonly Rule[] {
+  const named = byTool.get(tool);
+  const mapped = byMappedTool.get(mappedTool);
+  if (named === undefined && mapped === undefined) return rest;
+  return [...(named ?? []), ...(mapped ?? []), ...rest].sort((a, b) => a.index - b.index);
+}
 
 /** @returns whether the rule applies, or why that cannot be said. */
 function evaluate(rule: Rule, context: Record<string, unknown>): boolean | string {

@@ -96,9 +96,9 @@ function redactItem(items: Json[], i: number, item: Json, run: Run, path: string
   return redactValue(item, run, path, depth + 1);
 }
 
-function redactObject(object: JsonObject, run: Run, path: string, depth: number): Json {
+function redactObject(object: JsonObject, run: Run, path: string, depth: number, held: string | null = null): Json {
   const keys = Object.keys(object);
-  const paired = pairedKind(object);
+  const paired = held ?? pairedKind(object);
   let copy: JsonObject | null = null;
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i] ?? '';
@@ -137,21 +137,51 @@ function pairedKind(object: JsonObject): string | null {
 }
 
 function redactUnderName(value: Json, kind: string, run: Run, path: string, depth: number): Json {
-  if (typeof value === 'string') {
-    if (isSecretValue(value, kind)) return redactNamed(value, kind, run, path);
-    return redactString(value, run, path, depth);
-  }
+  if (typeof value === 'string' && isLabel(value, path.slice(path.lastIndexOf('.') + 1))) return value;
+  if (typeof value === 'string')
+    return isSecretValue(value, kind) ? redactNamed(value, kind, run, path) : redactString(value, run, path, depth);
   if (typeof value === 'number' && NUMERIC_KINDS.has(kind)) return replaced(kind, run, path);
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string') && depth <= MAX_DEPTH) {
-    let changed = false;
-    const copy = value.map((item, i) => {
-      if (typeof item !== 'string' || !isSecretValue(item, kind)) return redactValue(item, run, `${path}[${i}]`, depth + 1);
-      changed = true;
-      return redactNamed(item, kind, run, `${path}[${i}]`);
-    });
-    return changed || copy.some((item, i) => item !== value[i]) ? copy : value;
+  if (value === null || typeof value !== 'object' || depth > MAX_DEPTH) return redactValue(value, run, path, depth);
+  if (!Array.isArray(value)) return isHolder(kind) ? redactHolder(value, kind, run, path, depth) : redactValue(value, run, path, depth);
+  let copy: Json[] | null = null;
+  for (let i = 0; i < value.length; i++) {
+    const item = value[i] ?? null;
+    const here = `${path}[${i}]`;
+    let result: Json;
+    if (typeof item === 'string')
+      result = isSecretValue(item, kind) ? redactNamed(item, kind, run, here) : redactString(item, run, here, depth);
+    else if (item !== null && typeof item === 'object' && !Array.isArray(item))
+      result = redactObject(item, run, here, depth + 1, kind === 'cookie' ? kind : null);
+    else result = redactValue(item, run, here, depth + 1);
+    if (result === item) continue;
+    copy ??= value.slice();
+    copy[i] = result;
   }
-  return redactValue(value, run, path, depth);
+  return copy ?? value;
+}
+
+/** `secrets: {A: "…", B: "…"}`: an object of credentials under names of their own. */
+function isHolder(kind: string): boolean {
+  return kind === 'secret' || kind === 'credential' || kind === 'token' || kind === 'api-key' || kind === 'password' || kind === 'cookie';
+}
+
+/** What stands beside a credential and is none. */
+const COMPANIONS =
+  /^(?:user(?:_?name)?|login|e?mail|host(?:name)?|port|type|kind|name|id|\w*_id|url|uri|endpoint|region|project|path|file|key|provider|scope|scopes|description|\w*_at|expires\w*|version|algorithm|format)$/i;
+
+function redactHolder(object: JsonObject, kind: string, run: Run, path: string, depth: number): Json {
+  const inner = redactObject(object, run, path, depth);
+  if (inner === null || typeof inner !== 'object' || Array.isArray(inner)) return inner;
+  let copy: JsonObject | null = null;
+  for (const key of Object.keys(inner)) {
+    const value = inner[key];
+    if (typeof value !== 'string' || COMPANIONS.test(key) || !/[\d\W]/.test(value) || value.length < 6 || !isSecretValue(value, kind))
+      continue;
+    if (value.includes('[REDACTED:') || /\s/.test(value)) continue;
+    copy ??= { ...inner };
+    define(copy, key, replaced(kind, run, `${path}.${key}`));
+  }
+  return copy ?? inner;
 }
 
 /** A value whose name says what it is. The scheme of an authorization header stays readable. */
@@ -177,17 +207,17 @@ const NAME_CACHE_SIZE = 2000;
  * answers for short names are remembered.
  */
 function kindOfName(name: string): string | null {
-  if (name.length < 3 || name.length > 96) return null;
+  if (name.length < 2 || name.length > 96) return null;
   const cached = NAME_CACHE.get(name);
   if (cached !== undefined) return cached;
-  const kind = NAME_HINT.test(name) ? classifyName(name) : null;
+  const kind = NAME_HINT.test(name) && !name.includes('[REDACTED:') ? classifyName(name) : null;
   if (NAME_CACHE.size >= NAME_CACHE_SIZE) NAME_CACHE.clear();
   NAME_CACHE.set(name, kind);
   return kind;
 }
 
 /** Every name that can mean a credential contains one of these. */
-const NAME_HINT = /pass|pwd|secret|token|key|auth|cred|cookie|sess|sid|jwt|bearer|otp|pin|cvv|cvc|pat|conn|dsn|mfa|seed|mnemonic/i;
+const NAME_HINT = /pass|pwd?|secret|token|key|auth|cred|cookie|sess|sid|jwt|bearer|otp|pin|cvv|cvc|pat|conn|dsn|mfa|seed|mnemonic/i;
 
 /** Words at the end of a name that do not change what it holds. */
 const TRAILING = new Set(
@@ -204,7 +234,7 @@ const NOT_TOKENS = new Set(
 
 /** What stands before `key` in names that hold a credential. */
 const KEY_OWNERS = new Set(
-  'api access secret private encryption encrypt signing sign master account storage shared auth service ssh deploy admin consumer subscription app application client license webhook root user server session jwt hmac aes crypto cookie openai anthropic stripe github gitlab slack google aws azure gcp sendgrid mailgun twilio datadog algolia mapbox openrouter groq mistral cohere gemini xai hf huggingface supabase role bot team org live test integration ingest write admin function functions host relic nr dd pem rsa ecdsa wallet recovery unseal vault sas'.split(
+  'api access secret private encryption encrypt signing sign master account storage shared auth service ssh deploy admin consumer subscription app application client license webhook root user server jwt hmac aes crypto cookie openai anthropic stripe github gitlab slack google aws azure gcp sendgrid mailgun twilio datadog algolia mapbox openrouter groq mistral cohere gemini xai hf huggingface supabase role bot team org live test integration ingest write admin function functions host relic nr dd pem rsa ecdsa wallet recovery unseal vault sas'.split(
     ' ',
   ),
 );
@@ -225,8 +255,8 @@ function classifyName(name: string): string | null {
     )
   )
     return 'password';
-  if (last === 'pass' || last === 'pw')
-    return words.length > 1 ? 'password' : last === 'pass' && name === name.toUpperCase() ? 'password' : null;
+  if (last === 'pw') return 'password';
+  if (last === 'pass') return words.length > 1 || name === 'PASS' ? 'password' : null;
   if (/^(?:client|app|api|shared|signing|webhook|jwt|session|cookie|consumer)?secrets?$/.test(last)) return 'secret';
   if (/^(?:access|auth|api|refresh|id|bearer|session|csrf|xsrf|bot|user|private|personal|oauth|security|device|service)?token$/.test(last))
     return NOT_TOKENS.has(before) ? null : 'token';
@@ -278,27 +308,61 @@ const MAX_PLACEHOLDER = 256;
 function isSecretValue(value: string, kind: string): boolean {
   const text = value.length > MAX_PLACEHOLDER ? value : value.trim();
   if (text.length < 2) return false;
-  if (text.length > MAX_PLACEHOLDER) return true;
+  if (text.length > MAX_PLACEHOLDER) {
+    const sample = text.slice(0, MAX_PLACEHOLDER);
+    return (
+      !/\s/.test(sample) ||
+      kind === 'private-key' ||
+      kind === 'cookie' ||
+      kind === 'authorization' ||
+      (kind !== 'token' && !isProse(sample))
+    );
+  }
   if (isPlaceholder(text)) return false;
+  if (kind === 'credential' && /^[A-Za-z0-9+/]{8,}={0,2}$/.test(text) && /[a-z]/.test(text) && /[A-Z]/.test(text)) return true;
   if (kind === 'connection-string') return /(?:password|pwd|accountkey|sharedaccesskey|:[^/\s]*@)/i.test(text);
-  if (kind === 'cookie') return text.length >= 8 && !/\s\w+\s/.test(text);
+  if (kind === 'cookie') return text.length >= 8 && !/\s\w+\s/.test(text) && (text.includes('=') || isTokenLike(text) || text.length >= 16);
   if (kind === 'otp') return /^\d{3,10}$/.test(text.replace(/[ -]/g, ''));
   if (kind === 'authorization') return /^\S+\s+\S{4,}/.test(text) ? isCredentialText(text.replace(/^\S+\s+/, '')) : text.length >= 8;
   const spaces = text.split(/\s+/).length - 1;
-  if (spaces === 0) return kind === 'password' || kind === 'secret' || isTokenLike(text) || text.length >= 6;
-  if (kind === 'password' || kind === 'secret') return !PROSE.test(text);
+  if (spaces === 0) {
+    if (kind === 'password' || kind === 'secret') return true;
+    if (/^https?:\/\//i.test(text) || /\$\{?[A-Z][A-Z0-9_]{2,}/.test(text)) return false;
+    return (
+      isTokenLike(text) ||
+      text.length >= 16 ||
+      (text.length >= 6 && /\d/.test(text) && /[A-Za-z]/.test(text) && !/^[a-z]+\d$/i.test(text)) ||
+      (text.length >= 10 && /[-_.+/=]/.test(text))
+    );
+  }
+  if (kind === 'password' || kind === 'secret') return !isProse(text);
   return false;
+}
+
+/** A value that only says its name again (`{"authToken": "auth-token"}`) is a label. */
+function isLabel(value: string, name: string): boolean {
+  return value.length <= 96 && plainLetters(value) === plainLetters(name);
+}
+
+function plainLetters(text: string): string {
+  return text.replace(/[^A-Za-z0-9]/g, '').toLowerCase();
 }
 
 function isCredentialText(text: string): boolean {
   return !isPlaceholder(text.trim());
 }
 
-const PROSE =
-  /\b(?:the|your|you|must|enter|please|is|are|be|to|for|of|in|a|an|and|or|with|at|least|characters?|forgot(?:ten)?|reset|confirm|new|change|required|invalid|incorrect|missing|password|passwort|token|secret|optional|field|used?|not)\b/i;
+/** A phrase about a credential rather than one: it says what to do, or has two of the small words of a sentence. */
+function isProse(text: string): boolean {
+  if (/\b(?:enter|must|required|invalid|incorrect|forgot(?:ten)?|reset|confirm|missing|optional|please)\b/i.test(text)) return true;
+  return (
+    (text.match(/\b(?:the|your|you|is|are|be|to|for|of|in|a|an|and|or|with|at|least|characters?|not|used?|this|that|it)\b/gi)?.length ??
+      0) >= 2
+  );
+}
 
 const PLACEHOLDER_WORDS = new Set(
-  'password passwd passwort pass pwd secret token key apikey api_key api-key changeme change_me change-me changeit todo tbd none null nil undefined true false yes no empty unset string str number boolean bool int integer text bytes any unknown void object optional required redacted removed hidden masked placeholder example sample dummy default value env n/a na varchar textfield passwordfield charfield nullable unauthorized bearer basic auto inherit same-origin include omit disabled enabled on off credentials authorization prompt'.split(
+  'password passwd passwort pass pwd secret token key apikey api_key api-key changeme change_me change-me changeit todo tbd none null nil undefined true false yes no empty unset string str number boolean bool int integer text bytes any unknown void object optional required redacted removed hidden masked placeholder example sample dummy default value env n/a na varchar textfield passwordfield charfield nullable unauthorized bearer basic auto inherit same-origin include omit disabled enabled on off credentials authorization prompt red green yellow allow hold deny read write fail pass'.split(
     ' ',
   ),
 );
@@ -326,7 +390,18 @@ function isPlaceholder(text: string): boolean {
     !isTokenLike(text.slice(text.lastIndexOf('.') + 1))
   )
     return true;
+  if (
+    isPath(text) ||
+    /^(?:~|\.{1,2})?(?:\/[\w.-]+)+\.[a-z]{1,6}$/i.test(text) ||
+    /^(?:~|\.{1,2}|\/(?:run|etc|var|home|usr|opt|tmp|mnt|srv|workspace|app))\//.test(text)
+  )
+    return true;
   return /^(?:env|file|vault|ssm|op|awssm|gcpsm|keyring|keychain|arn|ref|secretref|sops):/i.test(text) && !/@/.test(text);
+}
+
+/** An absolute path of plain names; a key in base64 may start with a slash too, but has no such names. */
+function isPath(text: string): boolean {
+  return /^(?:\/[\w.@-]+)+\/?$/.test(text) && !text.split('/').some((name) => name.length >= 12 && isTokenLike(name));
 }
 
 /** Text as machines make it: letters and digits mixed, or long, without the shape of a word, a path or a number. */
@@ -335,7 +410,12 @@ function isTokenLike(text: string): boolean {
   const digits = /\d/.test(text);
   const letters = /[A-Za-z]/.test(text);
   if (digits && letters) return true;
-  return text.length >= 20 && /[a-z]/.test(text) && /[A-Z]/.test(text);
+  return text.length >= 20 && /[a-z]/.test(text) && /[A-Z]/.test(text) && !isCamelCase(text);
+}
+
+/** Words put together as code does: every capital starts a word of three letters or more. */
+function isCamelCase(text: string): boolean {
+  return /^[A-Za-z]+$/.test(text) && /[a-z][A-Z]/.test(text) && text.split(/(?=[A-Z])/).every((word) => word.length >= 3);
 }
 
 // ---- text ---------------------------------------------------------------------------------------------------------------------
@@ -351,7 +431,7 @@ interface Span {
 
 /** Something in the text must make a detector look; ordinary text is done after these tests. */
 const TEXT_HINT =
-  /pass|pwd|secret|token|key|auth|cred|cookie|bearer|basic|:\/\/|sess|jwt|otp|cvv|cvc|code=|sig=|signature|-----begin|hooks\.|curl|connection|_pat|-pat|putty|mnemonic|mysql|mariadb|mongo|redis-cli|ldap|machine |zip |7z/;
+  /pass|pwd|secret|token|key|auth|cred|cookie|bearer|basic|:\/\/|sess|jwt|otp|cvv|cvc|code=|sig=|signature|-----begin|hooks\.|curl|connection|_pat|-pat|putty|mnemonic|mysql|mariadb|mongo|redis-cli|ldap|login|zip |7z|\bpw\b/;
 const LONG_RUN = /[\w+/=.~-]{18}/;
 const COLON_FIELDS = /:(?:\d{4,5}|\*):/;
 
@@ -376,6 +456,7 @@ function redactString(text: string, run: Run, path: string, depth: number): stri
     findPemBlocks(result, spans);
     findUrlSecrets(result, spans);
     findNamedValues(result, spans);
+    findNamedPairs(result, spans);
     findSchemes(result, spans);
     findCommandFlags(result, spans);
   }
@@ -386,16 +467,15 @@ function redactString(text: string, run: Run, path: string, depth: number): stri
 /** A text that is JSON as a whole is redacted as a value; it is written anew only where something was found. */
 function redactNestedJson(text: string, run: Run, path: string, depth: number): string | null {
   const first = text.trimStart()[0];
-  if ((first !== '{' && first !== '[' && first !== '"') || depth > MAX_DEPTH - MAX_NESTED_JSON) return null;
+  if ((first !== '{' && first !== '[') || depth > MAX_DEPTH - MAX_NESTED_JSON) return null;
   const last = text.trimEnd().at(-1);
-  if (last !== '}' && last !== ']' && last !== '"') return null;
+  if (last !== '}' && last !== ']') return null;
   let value: Json;
   try {
     value = JSON.parse(text);
   } catch {
     return null;
   }
-  if (typeof value !== 'object' && typeof value !== 'string') return null;
   const inner: Run = { known: run.known, found: [] };
   const result = redactValue(value, inner, path, depth + Math.ceil(MAX_DEPTH / MAX_NESTED_JSON));
   if (result === value) return text;
@@ -408,18 +488,21 @@ function indentOf(text: string): string {
 }
 
 function replaceSpans(text: string, spans: Span[], run: Run, path: string): string {
-  // The first detector to claim a start wins; what lies inside a claimed span is part of it.
-  const ordered = spans.map((span, i) => ({ ...span, i })).sort((a, b) => a.start - b.start || a.i - b.i);
+  // The first detector to claim a start wins; a span that starts inside another one only makes it longer.
+  // The sort is stable, so detectors keep their order.
+  spans.sort((a, b) => a.start - b.start);
   let result = '';
   let at = 0;
-  for (const { start, end, kind } of ordered) {
-    if (end <= at) continue;
+  let claimed = -1;
+  for (const { start, end, kind } of spans) {
+    if (end <= at || start === claimed) continue;
     if (start < at) {
       at = end;
       continue;
     }
     result += text.slice(at, start) + replaced(kind, run, path);
     at = end;
+    claimed = start;
   }
   return result + text.slice(at);
 }
@@ -444,6 +527,8 @@ interface VendorFormat {
   readonly body: RegExp;
   /** What belongs to it beyond that. */
   readonly rest: RegExp;
+  /** What may stand before it: anything where the format is unmistakable, no letter or digit, or no part of a longer name. */
+  readonly after: 'anything' | 'word' | 'name';
 }
 
 /** kind: prefixes; body characters; least length of the body; `!` where it has exactly that length. */
@@ -536,14 +621,21 @@ function readFormats(line: string): VendorFormat[] {
   const [kind = '', prefixes = ''] = head.split(': ');
   const set = BODIES[characters as keyof typeof BODIES];
   const least = Number.parseInt(length, 10);
-  const exact = length.endsWith('!') ? `(?![A-Za-z0-9])` : '';
-  return prefixes
-    .split(' ')
-    .map((prefix) => ({ kind, prefix, body: new RegExp(`[${set}]{${least}}${exact}`, 'y'), rest: new RegExp(`[${set}]*`, 'y') }));
+  const exact = length.endsWith('!') ? '(?![A-Za-z0-9])' : '';
+  return prefixes.split(' ').map((prefix) => ({
+    kind,
+    prefix,
+    body: new RegExp(`[${set}]{${least}}${exact}`, 'y'),
+    rest: new RegExp(`[${set}]*`, 'y'),
+    after: prefix.length >= 4 && /[_-]$/.test(prefix) && least >= 16 && exact === '' ? 'anything' : prefix.length <= 4 ? 'name' : 'word',
+  }));
 }
 
 /** The first two characters of a prefix → its formats, longest prefix first. */
 const BY_START: ReadonlyMap<number, readonly VendorFormat[]> = groupFormats();
+
+/** `ey`, how every JSON object starts in base64. */
+const JWT_START = packPair(0x65, 0x79);
 
 /** Whether any format starts with these two characters, both below 128. */
 const IS_START: Uint8Array = markStarts();
@@ -564,28 +656,22 @@ function groupFormats(): Map<number, VendorFormat[]> {
 function markStarts(): Uint8Array {
   const table = new Uint8Array(128 * 128);
   for (const start of BY_START.keys()) table[start] = 1;
-  table[packPair(0x65, 0x79)] = 1;
+  table[JWT_START] = 1;
   return table;
 }
 
-/** One pass: a format can start behind anything that is no letter or digit. */
+/** One pass over the text; only where two characters can begin a format is more looked at. */
 function findVendorTokens(text: string, spans: Span[]): void {
-  let previous = 0x20;
   let taken = 0;
   const last = text.length - 10;
   for (let at = 0; at < last; at++) {
-    const code = text.charCodeAt(at);
-    if (code < 0x7b && !isAlphanumeric(previous) && at >= taken) {
-      const second = text.charCodeAt(at + 1);
-      if (second < 0x7b && IS_START[packPair(code, second)] === 1) {
-        const end =
-          packPair(code, second) === packPair(0x65, 0x79)
-            ? matchJwt(text, at, previous, spans)
-            : matchVendor(text, at, packPair(code, second), spans);
-        if (end > 0) taken = end;
-      }
-    }
-    previous = code;
+    const first = text.charCodeAt(at);
+    if (first >= 0x7b || at < taken) continue;
+    const second = text.charCodeAt(at + 1);
+    if (second >= 0x7b || IS_START[packPair(first, second)] !== 1) continue;
+    const start = packPair(first, second);
+    const end = start === JWT_START ? matchJwt(text, at, spans) : matchVendor(text, at, start, spans);
+    if (end > 0) taken = end;
   }
 }
 
@@ -593,10 +679,19 @@ function isAlphanumeric(code: number): boolean {
   return (code >= 0x30 && code <= 0x39) || (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
 }
 
+/** Whether a new word starts at `at`; a letter of an escape (`\\n`, `%3D`) before it belongs to no word. */
+function startsWord(text: string, at: number): boolean {
+  if (at === 0 || !isAlphanumeric(text.charCodeAt(at - 1))) return true;
+  return (
+    (text[at - 2] === '\\' && /[nrt]/.test(text[at - 1] ?? '')) || (text[at - 3] === '%' && /^[0-9a-f]{2}$/i.test(text.slice(at - 2, at)))
+  );
+}
+
 /** The end of the token that starts at `at`, or 0. What is looked at before a token is accepted has a fixed length. */
 function matchVendor(text: string, at: number, start: number, spans: Span[]): number {
-  for (const { kind, prefix, body, rest } of BY_START.get(start) ?? []) {
+  for (const { kind, prefix, body, rest, after } of BY_START.get(start) ?? []) {
     if (!text.startsWith(prefix, at)) continue;
+    if (after !== 'anything' && (!startsWord(text, at) || (after === 'name' && /[_-]/.test(text[at - 1] ?? '')))) continue;
     const from = at + prefix.length;
     body.lastIndex = from;
     const match = body.exec(text);
@@ -615,8 +710,8 @@ function matchVendor(text: string, at: number, start: number, spans: Span[]): nu
 const JWT_PART = /[\w-]*/y;
 
 /** `eyJ….eyJ….…`; encrypted ones have five parts. It starts where a run of its characters starts, so each run is read once. */
-function matchJwt(text: string, at: number, previous: number, spans: Span[]): number {
-  if (!text.startsWith('eyJ', at) || previous === 0x2d || previous === 0x5f) return 0;
+function matchJwt(text: string, at: number, spans: Span[]): number {
+  if (!text.startsWith('eyJ', at) || !startsWord(text, at) || /[_-]/.test(text[at - 1] ?? '')) return 0;
   const lengths: number[] = [];
   let end = at;
   for (; lengths.length < 5; end++) {
@@ -707,6 +802,7 @@ function findUserInfo(text: string, separator: number, spans: Span[]): void {
   }
   if (lastAt < 0) return;
   const info = text.slice(start, lastAt);
+  if (info.includes('[REDACTED:')) return;
   const colon = info.indexOf(':');
   // An at sign behind the first slash belongs to the path, unless a password with a raw slash stands before it.
   if (hostEnd >= 0 && (colon < 0 || start + colon > hostEnd || /^[^:]*:\d{1,5}$/.test(text.slice(start, hostEnd)))) return;
@@ -732,7 +828,7 @@ function isTemplate(text: string): boolean {
   return /^[<[{(].*[>\]})]$|^\$|^%\w+%$|\{\{|^\*+$|^x{3,}$|^\.{3}$|^your[-_]|^REDACTED$/i.test(text);
 }
 
-const QUERY_PAIR = /[?&#;]([A-Za-z][\w.-]{0,60})=([^&#\s"'<>\\`;]{1,})/g;
+const QUERY_PAIR = /[?&#]([A-Za-z][\w.-]{0,60})=([^&#\s"'<>\\`;]{1,})/g;
 const QUERY_NAMES =
   /^(?:.*[_-])?(?:token|access_?token|refresh_?token|id_?token|api_?key|apikey|secret|client_?secret|password|passwd|pwd|sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature|auth|ticket|assertion|samlresponse|otp|hmac|jwt|session|sessionid|session_id|sid|credential|magic|invite_token)$/i;
 
@@ -743,10 +839,11 @@ function findQuerySecrets(text: string, spans: Span[]): void {
     const [whole, name = '', value = ''] = match;
     const end = match.index + whole.length;
     const start = end - value.length;
+    if (value.length < 4) continue;
     const isCode = /^(?:code|auth_code|authorization_code|key|oauth_verifier)$/i.test(name);
-    if (!isCode && !QUERY_NAMES.test(name)) continue;
+    if (!isCode && kindOfName(name) === null && !QUERY_NAMES.test(name)) continue;
     if (isCode && (value.length < 10 || !isTokenLike(value))) continue;
-    if (value.length < 4 || (value.length <= MAX_PLACEHOLDER && isPlaceholder(decodeOnce(value)))) continue;
+    if (value.length <= MAX_PLACEHOLDER && isPlaceholder(decodeOnce(value))) continue;
     spans.push({ start, end, kind: isCode ? 'oauth-code' : 'url-parameter' });
   }
 }
@@ -762,7 +859,7 @@ function decodeOnce(text: string): string {
 
 // ---- names in text ------------------------------------------------------------------------------------------------------------------
 
-const NAME_WORD = /pass|pwd|secret|token|key|auth|cred|cookie|sess|jwt|bearer|otp|cvv|cvc|_pat|-pat|connection|mnemonic|seed/gi;
+const NAME_WORD = /pass|pwd|\bpw\b|secret|token|key|auth|cred|cookie|sess|jwt|bearer|otp|cvv|cvc|_pat|-pat|connection|mnemonic|seed/gi;
 const MAX_NAME = 96;
 
 function isNameUnit(code: number): boolean {
@@ -795,12 +892,64 @@ function findNamedValues(text: string, spans: Span[]): void {
 function readNamedValue(text: string, start: number, end: number): Span | null {
   const raw = text.slice(start, end);
   const name = raw.replace(/^[-.]+|[-.]+$/g, '');
-  const kind = kindOfName(name);
+  const kind = kindOfName(name) ?? kindOfPhrase(text, start, name);
   if (kind === null) return null;
   const isFlag = raw.startsWith('--') || (raw.startsWith('-') && /(?:^|[\s"'])$/.test(text.slice(Math.max(0, start - 1), start)));
-  const separator = readSeparator(text, end, isFlag, raw);
-  if (separator === null) return readElement(text, start, end, name, kind);
-  return readValue(text, separator, kind, { isFlag, atLineStart: isLineStart(text, start), name });
+  const separator = readSeparator(text, end, isFlag || isLongName(name), raw);
+  // `PASS: 12 tests` is a result.
+  if (name === 'PASS' && separator?.sign !== '=') return null;
+  if (separator === null) return readElement(text, start, end, name, kind) ?? readSentence(text, end, kind);
+  const context = { isFlag, atLineStart: isLineStart(text, start), name, quote: start > 0 ? (text[start - 1] ?? '') : '' };
+  return readValue(text, separator, kind, context);
+}
+
+/** `API key`, `access key`: a name of two words, of which the second says nothing alone. */
+function kindOfPhrase(text: string, start: number, name: string): string | null {
+  if (!/^keys?$/i.test(name)) return null;
+  return /(?:^|[^a-z])(?:api|access|secret|private|auth|account|encryption|signing|license|client) $/i.test(
+    text.slice(Math.max(0, start - 12), start),
+  )
+    ? 'api-key'
+    : null;
+}
+
+/** `aws configure set aws_secret_access_key x`: names that nothing but a setting has may have their value behind a space. */
+function isLongName(name: string): boolean {
+  return name.length >= 12 && name.includes('_') && /^[a-z_]+$/i.test(name);
+}
+
+const SENTENCE = /[ \t]{1,4}(?:is|was|will be|set to)[ \t]{0,2}:?[ \t]{1,4}["'`]?([^\s"'`]{5,200})/y;
+
+const BARE_PASSWORD = /[ \t]{1,4}([^\s"'`]{6,200})(?=[ \t]*(?:$|[\r\n"'`]))/y;
+
+/** "the password is hunter2", "password hunter2": only what has letters and digits, so that sentences stay as they are. */
+function readSentence(text: string, end: number, kind: string): Span | null {
+  BARE_PASSWORD.lastIndex = end;
+  const bare = kind === 'password' ? BARE_PASSWORD.exec(text)?.[1] : undefined;
+  if (bare !== undefined && /\d/.test(bare) && /[a-z]/i.test(bare) && isSecretValue(bare, kind)) {
+    return { start: BARE_PASSWORD.lastIndex - bare.length, end: BARE_PASSWORD.lastIndex, kind };
+  }
+  SENTENCE.lastIndex = end;
+  const match = SENTENCE.exec(text);
+  const value = match?.[1]?.replace(/[.,;:!?)]+$/, '') ?? '';
+  if (match === null || !/\d/.test(value) || !/[a-z]/i.test(value) || !isSecretValue(value, kind)) return null;
+  const at = SENTENCE.lastIndex - (match[1]?.length ?? 0);
+  return { start: at, end: at + value.length, kind };
+}
+
+const NAMED_PAIR = /\b(?:name|key):[ \t]{0,4}["']?([\w.-]{2,96})["']?[ \t]{0,4}\r?\n[ \t-]{1,80}value:[ \t]{0,4}["']?([^\s"']{3,2000})/g;
+
+/** `- name: DB_PASSWORD` and, on the next line, `value: x`. */
+function findNamedPairs(text: string, spans: Span[]): void {
+  if (!text.includes('value:')) return;
+  NAMED_PAIR.lastIndex = 0;
+  for (let match = NAMED_PAIR.exec(text); match !== null; match = NAMED_PAIR.exec(text)) {
+    const [whole, name = '', value = ''] = match;
+    const kind = kindOfName(name);
+    if (kind === null || !isSecretValue(value, kind)) continue;
+    const end = match.index + whole.length;
+    spans.push({ start: end - value.length, end, kind });
+  }
 }
 
 interface Separator {
@@ -809,22 +958,25 @@ interface Separator {
   sign: '=' | ':' | ' ';
   /** White space stood around the sign. */
   spaced: boolean;
+  /** A quote or bracket stood between the name and the sign. */
+  closed: boolean;
 }
 
-const SEPARATOR = /(?:\\{0,3}["'`]|\]|\))?(\??)([ \t]{0,8})(=>|:=|={1,3}|:)([ \t]{0,8}|[ \t]{0,8}\n[ \t]{1,40}(?=["']))/y;
+const SEPARATOR = /(\\{0,3}["'`]|\]|\))?\??([ \t]{0,8})(=>|:=|={1,3}|:)([ \t]{0,8}|[ \t]{0,8}\n[ \t]{1,40}(?=["']))/y;
 const FLAG_SEPARATOR = /[ \t]{1,8}(?=[^\s-])/y;
 
 function readSeparator(text: string, from: number, isFlag: boolean, raw: string): Separator | null {
   SEPARATOR.lastIndex = from;
   const match = SEPARATOR.exec(text);
   if (match !== null) {
-    const sign = match[3]?.startsWith(':') === true && match[3] !== ':=' ? ':' : '=';
+    const [, closing, before = '', written = '', behind = ''] = match;
+    const sign = written.startsWith(':') && written !== ':=' ? ':' : '=';
     if (text.startsWith('//', SEPARATOR.lastIndex) && sign === ':') return null;
-    return { at: SEPARATOR.lastIndex, sign, spaced: (match[2] ?? '') !== '' || (match[4] ?? '') !== '' };
+    return { at: SEPARATOR.lastIndex, sign, spaced: before !== '' || behind !== '', closed: closing !== undefined };
   }
   if (!isFlag || raw.length < 4) return null;
   FLAG_SEPARATOR.lastIndex = from;
-  return FLAG_SEPARATOR.test(text) ? { at: FLAG_SEPARATOR.lastIndex, sign: ' ', spaced: true } : null;
+  return FLAG_SEPARATOR.test(text) ? { at: FLAG_SEPARATOR.lastIndex, sign: ' ', spaced: true, closed: false } : null;
 }
 
 function isLineStart(text: string, start: number): boolean {
@@ -838,19 +990,27 @@ interface NameContext {
   isFlag: boolean;
   atLineStart: boolean;
   name: string;
+  /** The character before the name. */
+  quote: string;
 }
 
 function readValue(text: string, separator: Separator, kind: string, context: NameContext): Span | null {
   const opening = /^(?:\\{0,3}["'`]|[brfu]{1,2}["']|@")/i.exec(text.slice(separator.at, separator.at + 5))?.[0];
-  if (opening !== undefined) return readQuotedValue(text, separator.at, opening, kind);
+  if (opening !== undefined) {
+    // In `'password:', value` the quote behind the sign ends the text that the name stands in.
+    const closesName = opening.at(-1) === context.quote && !separator.closed;
+    return closesName ? null : readQuotedValue(text, separator.at, opening, kind, context.name);
+  }
   if (kind === 'authorization' || kind === 'cookie') return readHeaderValue(text, separator, kind);
+  const block = /^[|>][+-]?\d?[ \t]*\r?\n(?=[ \t])/.exec(text.slice(separator.at, separator.at + 12))?.[0];
+  if (block !== undefined) return readBlock(text, separator.at + block.length, kind);
   const end = endOfBareValue(text, separator.at, context);
   const value = text.slice(separator.at, end);
   if (!isBareSecret(value, text, end, separator, kind, context)) return null;
   return { start: separator.at, end, kind };
 }
 
-function readQuotedValue(text: string, at: number, opening: string, kind: string): Span | null {
+function readQuotedValue(text: string, at: number, opening: string, kind: string, name: string): Span | null {
   const start = at + opening.length;
   const quote = opening.at(-1) ?? '"';
   const escapes = opening.length > 1 && opening.startsWith('\\') ? opening.length - 1 : 0;
@@ -866,15 +1026,27 @@ function readQuotedValue(text: string, at: number, opening: string, kind: string
     if (c === quote) break;
   }
   end = Math.min(end, text.length);
+  const value = text.slice(start, end);
+  if (value.length < 3 || isLabel(value, name) || !isSecretValue(value, kind)) return null;
   if (end - start <= MAX_PLACEHOLDER) {
-    const value = text.slice(start, end);
-    if (!isSecretValue(value, kind) || value.length < 3) return null;
     if (kind === 'authorization') {
       const scheme = /^\S+\s+/.exec(value)?.[0].length ?? 0;
       return { start: start + scheme, end, kind };
     }
   }
   return { start, end, kind };
+}
+
+/** A block of YAML: every line that is indented as far as its first. */
+function readBlock(text: string, start: number, kind: string): Span | null {
+  const indent = /^[ \t]{1,200}/.exec(text.slice(start, start + 200))?.[0] ?? '';
+  let end = start;
+  while (indent !== '' && text.startsWith(indent, end)) {
+    const lineEnd = text.indexOf('\n', end);
+    end = lineEnd < 0 ? text.length : lineEnd + 1;
+  }
+  const lines = text.slice(start + indent.length, end).trimEnd();
+  return isSecretValue(lines, kind) ? { start: start + indent.length, end: start + indent.length + lines.length, kind } : null;
 }
 
 /** `Authorization: Bearer x` and `Cookie: a=b; c=d`: the rest of the line or of the quoted argument. */
@@ -910,40 +1082,50 @@ function endOfBareValue(text: string, start: number, context: NameContext): numb
   return end;
 }
 
+/** Whether a value without quotes is a credential, by the sign before it and what stands around it. */
 function isBareSecret(value: string, text: string, end: number, separator: Separator, kind: string, context: NameContext): boolean {
   if (value.length < 3) return false;
   if (value.length > MAX_PLACEHOLDER) return true;
   if (isPlaceholder(value) || /^[([{<]/.test(value)) return false;
-  if (text[end] === '(' || /\w\(/.test(value) || value.endsWith('(')) return false;
+  if (text[end] === '(' || /\w\(/.test(value)) return false;
   const trimmed = value.replace(/[.,;:!?)]+$/, '');
   if (trimmed.length < 3 || PLACEHOLDER_WORDS.has(trimmed.toLowerCase())) return false;
-  const rest = text.slice(end, end + 80);
-  const alone = /^[ \t]*(?:$|[\r\n#;])/.test(rest);
   const isReference = /^[A-Za-z_$][\w$]*(?:(?:\.|\?\.|::|->)[\w$]+)+$/.test(trimmed) && !isTokenLike(trimmed.split('.').at(-1) ?? '');
-  switch (separator.sign) {
-    case ' ':
-      return !isReference || kind === 'password';
-    case ':':
-      if (!separator.spaced && /^\d+$/.test(trimmed) && kind !== 'password' && kind !== 'otp') return false;
-      if (isReference) return false;
-      if (isTokenLike(trimmed)) return !looksLikeCode(trimmed);
-      if (kind === 'otp') return /^\d{3,8}$/.test(trimmed);
-      // Without digits only a value that stands alone on its line, as in YAML, is taken for one.
-      return (
-        alone &&
-        context.atLineStart &&
-        separator.spaced &&
-        trimmed.length >= 6 &&
-        (kind === 'password' || kind === 'secret') &&
-        !/^[A-Z]?[a-z]+$/.test(trimmed)
-      );
-    case '=':
-      if (separator.spaced)
-        return !isReference && !looksLikeCode(trimmed) && (isTokenLike(trimmed) || (/\d/.test(trimmed) && /[^\w.]/.test(trimmed)));
-      if (isReference && context.name !== context.name.toUpperCase()) return false;
-      if (kind === 'password' || kind === 'secret' || kind === 'otp') return true;
-      return isTokenLike(trimmed) || trimmed.length >= 12;
+  const isPassword = kind === 'password' || kind === 'secret';
+  if (/^[A-Za-z_$][\w$]*\[/.test(trimmed) || isCamelCase(trimmed)) return false;
+  if (separator.sign === ' ')
+    return context.isFlag ? isPassword || !isReference : /\d/.test(trimmed) && isTokenLike(trimmed) && trimmed.length >= 16;
+  const isMixed = trimmed.length >= 5 && /\d/.test(trimmed) && /[A-Za-z]/.test(trimmed);
+  if (separator.sign === ':') {
+    if (isReference || (!separator.spaced && /^\d+$/.test(trimmed))) return false;
+    if (kind === 'otp') return /^\d{3,8}$/.test(trimmed);
+    if (isTokenLike(trimmed)) return isPassword || !looksLikeCode(trimmed);
+    if (isPassword && isMixed) return true;
+    // A pair in quotes, as a header on a command line has it.
+    if (/["']/.test(context.quote) && text[end] === context.quote && separator.spaced) return trimmed.length >= 6;
+    return isPassword && separator.spaced && isAloneOnLine(text, end, context) && isPlainPassword(value);
   }
+  if (separator.spaced) {
+    if (isReference || looksLikeCode(trimmed)) return false;
+    return (
+      isTokenLike(trimmed) || (/\d/.test(trimmed) && /[^\w.]/.test(trimmed)) || (isPassword && isMixed && isAloneOnLine(text, end, context))
+    );
+  }
+  if (isReference && context.name !== context.name.toUpperCase()) return false;
+  return isPassword || kind === 'otp' || isTokenLike(trimmed) || trimmed.length >= 12;
+}
+
+/** A setting on a line of its own, as configuration files have it. */
+function isAloneOnLine(text: string, end: number, context: NameContext): boolean {
+  return context.atLineStart && /^[ \t]*(?:$|[\r\n#])/.test(text.slice(end, end + 80));
+}
+
+const NO_PASSWORDS =
+  /^(?:string|text|input|field|label|value|forgot|reset|change|update|confirm|confirmation|invalid|incorrect|missing|expired?|hash(?:ed)?|encrypted|plain(?:text)?|generated?|random(?:ized)?|manual|vault|weak|strong|short|long|visible|hidden|enabled|disabled|required|optional|mandatory|ignored?|supported|deprecated|external|internal|below|above|here|see|ask|unknown)$/i;
+
+/** Letters alone may be a password in a configuration file; a word of another sense, a label or an identifier is none. */
+function isPlainPassword(value: string): boolean {
+  return value.length >= 6 && !/[,;]$/.test(value) && !NO_PASSWORDS.test(value) && !/^[A-Z][a-z]+$|^[a-z]+[A-Z]/.test(value);
 }
 
 /** Names, paths and numbers as code has them. */
@@ -1007,13 +1189,14 @@ const COMMAND_FLAGS: readonly (readonly [RegExp, RegExp])[] = [
   [/\s-a\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\bredis-cli\b/],
   [/\s-[wP]\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\b(?:ldap\w{3,9}|zip|unzip)\b/],
   [/\bpass:([^\s"']{3,200})/g, /\bopenssl\b/],
+  [/\s-[A-Za-z]{0,5}b[A-Za-z]{0,5}\s{1,4}[^\s|;]{1,200}\s{1,4}[^\s|;]{1,100}\s{1,4}["']?([^\s"'|;]{2,200})/g, /\bhtpasswd\b/],
   [/\bpassword\s{1,9}([^\s"']{2,300})/g, /\b(?:login\s{1,9}\S{1,253}\s{1,9}$)/],
 ];
 
 const MAX_COMMAND_REACH = 300;
 
 function findCommandFlags(text: string, spans: Span[]): void {
-  if (!/curl|wget|http|xh |mysql|mariadb|7z|sshpass|login|mongo|redis-cli|ldap|zip|openssl/.test(text)) return;
+  if (!/curl|wget|http|xh |htpasswd|mysql|mariadb|7z|sshpass|login|mongo|redis-cli|ldap|zip|openssl/.test(text)) return;
   for (const [flag, program] of COMMAND_FLAGS) {
     flag.lastIndex = 0;
     for (let match = flag.exec(text); match !== null; match = flag.exec(text)) {

@@ -31,6 +31,8 @@ export interface Danger {
   readonly gate: boolean;
   readonly inner: readonly Inner[];
   readonly hosts: readonly NamedHost[];
+  /** It talks to a host that is not known. */
+  readonly unknownHost: boolean;
   /** It brings something from the network, into these files or (empty) to its output. */
   readonly download: readonly string[] | null;
   /** It runs what it reads from its standard input. */
@@ -53,6 +55,7 @@ const HARMLESS: Danger = {
   gate: false,
   inner: [],
   hosts: [],
+  unknownHost: false,
   download: null,
   runsInput: false,
   runsFiles: [],
@@ -81,6 +84,7 @@ export function inspect(words: Words, context: DangerContext): Danger {
     gate: GATE_PROGRAMS.has(program) || (program === 'npm' && words.includes('mc')),
     inner: [...wrapped, ...interpreter.inner],
     hosts: findHosts(program, words),
+    unknownHost: (HOST_OPERANDS.has(program) || DOWNLOADERS.has(program)) && words.includes(null),
     download: findDownload(program, words),
     runsInput: interpreter.runsInput,
     runsFiles: interpreter.runsFiles,
@@ -162,12 +166,10 @@ function findForcedRemoval(words: Words): Blocked {
 }
 
 function findOpenMode(words: Words): Blocked {
-  for (let at = 1; at < words.length; at++) {
-    const word = words[at];
-    if (typeof word !== 'string') continue;
-    if (isOpenMode(word)) return { why: `chmod ${word} lets everybody write`, at: [0, at] };
-  }
-  return null;
+  const at = words.findIndex((word, i) => i > 0 && (word === null || !/^-(?:[A-Za-z]|-)/.test(word) || word === '-'));
+  const mode = words[at];
+  if (typeof mode !== 'string' || !isOpenMode(mode)) return null;
+  return { why: `chmod ${mode} lets everybody write`, at: [0, at] };
 }
 
 /** Numeric modes with the write bit of others, symbolic ones that give others or all the right to write. */
@@ -466,8 +468,8 @@ function containerCommand(words: Words): Inner[] {
 }
 
 function packageCommand(words: Words): Inner[] {
-  const verb = words.findIndex((word, at) => at > 0 && (word === 'exec' || word === 'x' || word === 'dlx'));
-  if (verb < 0) return [];
+  const verb = words.findIndex((word, at) => at > 0 && !word?.startsWith('-'));
+  if (!/^(?:exec|x|dlx)$/.test(words[verb] ?? '')) return [];
   return [...scriptOption(words, ['-c', '--call']), ...suffixes(words, verb + 1)];
 }
 
@@ -481,7 +483,7 @@ function gitCommand(words: Words): Inner[] {
   });
 }
 
-const MAX_SUFFIXES = 24;
+const MAX_SUFFIXES = 8;
 
 function suffixes(words: Words, from: number): Inner[] {
   const found: Inner[] = [];
@@ -999,6 +1001,7 @@ function bareHost(program: string, word: string): string | null {
 function findDownload(program: string, words: Words): readonly string[] | null {
   if (!DOWNLOADERS.has(program) && !(program === 'gh' && words[1] === 'api')) return null;
   const files: string[] = [];
+  const keepsNames = program !== 'curl' || words.some((word) => /^-[a-zA-Z]*O|^--remote-name/.test(word ?? ''));
   for (let at = 1; at < words.length; at++) {
     const word = words[at];
     if (typeof word !== 'string') continue;
@@ -1008,7 +1011,7 @@ function findDownload(program: string, words: Words): readonly string[] | null {
     const glued = /^(?:-o|-O|--output=|--output-document=)([^-].*)$/s.exec(word);
     if (glued !== null) files.push(glued[1] ?? '');
     // wget, aria2c and curl -O keep the name at the end of the address.
-    const url = /^[a-z][a-z0-9+.-]{1,20}:\/\/[^?#]*\/([^/?#]+)(?:[?#].*)?$/is.exec(word);
+    const url = keepsNames ? /^[a-z][a-z0-9+.-]{1,20}:\/\/[^?#]*\/([^/?#]+)(?:[?#].*)?$/is.exec(word) : null;
     if (url !== null) files.push(url[1] ?? '');
   }
   return files;

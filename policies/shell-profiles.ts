@@ -16,12 +16,13 @@ export interface KnownWord {
  * How a command would use a part of one of its words:
  * - `read` its content, `tree` its content and everything below it, `write` it;
  * - `list` its name or the names in it, `walk` the names of everything below it;
- * - `target` git revision or path whose content may be shown;
+ * - `name` a pattern for names that a program matches itself;
+ * - `target` git revision or path whose content may be shown, `stage` one that is taken up into the index;
  * - `code` a file or folder whose content runs, `place` the working directory whose configuration runs;
  * - `argument` handed to a script, which may read it as a path or an address;
  * - `enter` the working directory of the commands behind it.
  */
-export type Usage = 'read' | 'tree' | 'write' | 'list' | 'walk' | 'target' | 'code' | 'place' | 'argument' | 'enter';
+export type Usage = 'read' | 'tree' | 'write' | 'list' | 'walk' | 'name' | 'target' | 'stage' | 'code' | 'place' | 'argument' | 'enter';
 
 /** One use; `text` is the part of word `at` that is meant. */
 export interface WordUse {
@@ -85,8 +86,11 @@ export function findProfile(entry: string): Profile | null {
 
 // ---- options ------------------------------------------------------------------------------------------------------------
 
-/** `data` is any text, `word` a plain name (no path, nothing that could be loaded from one), `number` digits. */
-type ValueKind = 'data' | 'word' | 'number' | 'read' | 'write' | 'lines';
+/**
+ * `data` is any text, `word` a plain name (no path, nothing that could be loaded from one), `number` digits, `lines` a range
+ * and its file, `off` a plugin that is switched off, `warning` a filter that names no module.
+ */
+type ValueKind = 'data' | 'word' | 'number' | 'read' | 'write' | 'lines' | 'off' | 'warning';
 
 interface OptionRule {
   readonly takes: 'nothing' | 'value' | 'optional';
@@ -170,6 +174,10 @@ function scan(words: readonly KnownWord[], from: number, table: OptionTable, sto
       if (problem !== null) return { why: problem, at: [at] };
       const usage = step.value.kind;
       if (usage === 'read' || usage === 'write') uses.push({ at: step.value.at, usage, text: step.value.text, glob: null });
+      // A runner that knows no such option would take the value for a file.
+      if (usage === 'data' && table === SCRIPT_ARGUMENTS && !/\s/.test(step.value.text)) {
+        uses.push({ at: step.value.at, usage: 'code', text: step.value.text, glob: null, folder: null });
+      }
       if (usage === 'lines') uses.push({ at: step.value.at, usage: 'target', text: linesPath(step.value.text), glob: null });
     }
     at = step.last;
@@ -197,6 +205,7 @@ function readLong(words: readonly KnownWord[], at: number, table: OptionTable): 
   if (rule.takes !== 'value') return { names: [name], value: null, last: at };
   const value = words[at + 1];
   if (value === undefined) return { why: `the option --${name} lacks its value`, at: [at] };
+  if (!mayFollow(value.value, rule.kind)) return { why: `what follows --${name} could be an option`, at: [at + 1] };
   return { names: [name], value: { text: value.value, kind: rule.kind, at: at + 1 }, last: at + 1 };
 }
 
@@ -215,13 +224,21 @@ function readShort(words: readonly KnownWord[], at: number, table: OptionTable):
     if (rule.takes === 'optional') return { names, value: null, last: at };
     const value = words[at + 1];
     if (value === undefined) return { why: `the option -${letter} lacks its value`, at: [at] };
+    if (!mayFollow(value.value, rule.kind)) return { why: `what follows -${letter} could be an option`, at: [at + 1] };
     return { names, value: { text: value.value, kind: rule.kind, at: at + 1 }, last: at + 1 };
   }
   return { names, value: null, last: at };
 }
 
+/** A separate value that looks like an option might be one after all, where a program reads its options otherwise. */
+function mayFollow(value: string, kind: ValueKind): boolean {
+  return !value.startsWith('-') || kind === 'number' || value === '-';
+}
+
 function describeValueProblem(text: string, kind: ValueKind): string | null {
-  if (kind === 'word' && !/^[\w+][\w.,:+-]*$/.test(text)) return `"${text}" is not a plain name`;
+  if (kind === 'word' && !/^[\w+][\w+-]*%?$/.test(text)) return `"${text}" is not a plain name`;
+  if (kind === 'off' && !/^no:[\w.-]+$/.test(text)) return `"${text}" would be loaded`;
+  if (kind === 'warning' && !/^[a-z]+(?:::[A-Za-z]*)?$/.test(text)) return `"${text}" could load a module`;
   if (kind === 'number' && !/^[+-]?\d{1,15}[A-Za-z]{0,3}%?$/.test(text)) return `"${text}" is not a number`;
   return null;
 }
@@ -336,21 +353,22 @@ const matchGrep: Matcher = (words) => {
   if (!hasPattern && pattern === undefined && !seen.has('help') && !seen.has('version')) return { why: 'grep lacks its pattern', at: [0] };
   const recursive = ['r', 'R', 'recursive', 'dereference-recursive'].some((name) => seen.has(name));
   if (!recursive) return { uses: usesOf(words, files, 'read') };
-  // With --include only files of harmless names are opened, so the whole workspace may be searched.
-  const usage = includesOnlyOrdinary(words) ? 'walk' : 'tree';
-  return { uses: files.length > 0 ? usesOf(words, files, usage) : [{ at: 0, usage, text: '.', glob: null }] };
+  // With --include only files of these names are opened: ordinary ones open the whole workspace, secret ones name secrets.
+  const included = includedNames(words);
+  const usage = included.length > 0 && included.every(({ value }) => ORDINARY_EXTENSION.test(value)) ? 'walk' : 'tree';
+  const named = included.map(({ value, at }) => nameTestUse(value, at));
+  return { uses: [...named, ...(files.length > 0 ? usesOf(words, files, usage) : [{ at: 0, usage, text: '.', glob: null } as const])] };
 };
 
-/** Every `--include` asks for a file extension that no secret file has. */
-function includesOnlyOrdinary(words: readonly KnownWord[]): boolean {
-  const globs = words.flatMap((word, i) => {
-    if (word.value.startsWith('--include=')) return [word.value.slice('--include='.length)];
-    return word.value === '--include' ? [words[i + 1]?.value ?? ''] : [];
+/** `*.ts` and its like: an extension that no secret file has. */
+const ORDINARY_EXTENSION = /^\*\.(?!(?:env|pem|key|p12|pfx|jks|json|ya?ml|toml|ini|txt|keystore|kdbx|ppk)$)\w+$/i;
+
+function includedNames(words: readonly KnownWord[]): { value: string; at: number }[] {
+  return words.flatMap((word, at) => {
+    if (word.value.startsWith('--include=')) return [{ value: word.value.slice('--include='.length), at }];
+    const value = word.value === '--include' ? words[at + 1]?.value : undefined;
+    return value === undefined ? [] : [{ value, at: at + 1 }];
   });
-  return (
-    globs.length > 0 &&
-    globs.every((glob) => /^\*\.(?!env$|pem$|key$|p12$|pfx$|jks$|json$|ya?ml$|toml$|ini$|txt$|keystore$|kdbx$|ppk$)\w+$/i.test(glob))
-  );
 }
 
 const matchSed: Matcher = (words) => {
@@ -437,24 +455,14 @@ const matchFind: Matcher = (words) => {
     if (takes === 'number' && describeValueProblem(value.value, 'number') !== null)
       return { why: `"${value.value}" is not a number`, at: [at] };
     if (takes === 'read') uses.push({ at, usage: 'read', text: value.value, glob: value.glob });
-    if (FIND_NAME_TESTS.has(name)) uses.push({ at, usage: 'list', text: nameTestText(value.value), glob: nameTestGlob(value.value) });
+    if (FIND_NAME_TESTS.has(name)) uses.push(nameTestUse(value.value, at));
   }
   return { uses, guardsLeadingGlob: true };
 };
 
-/** A name test is a pattern however it was quoted; as a path it is judged relative to where the search works. */
-function nameTestText(pattern: string): string {
-  return pattern.replace(/^\/+/, '');
-}
-
-function nameTestGlob(pattern: string): readonly GlobToken[] | null {
-  const text = nameTestText(pattern);
-  if (!/[*?[]/.test(text)) return null;
-  return text.split(/(\*+|\?|\[[^\]]*\])/).flatMap((piece): GlobToken[] => {
-    if (piece === '') return [];
-    if (piece.startsWith('*')) return [{ kind: 'star' }];
-    return piece === '?' || /^\[.*\]$/s.test(piece) ? [{ kind: 'one' }] : [piece];
-  });
+/** A name test is a pattern, however it was quoted. */
+function nameTestUse(text: string, at: number): WordUse {
+  return { at, usage: 'name', text, glob: null };
 }
 
 // ---- git ----------------------------------------------------------------------------------------------------------------
@@ -548,7 +556,7 @@ function gitProfile(subcommand: string, match: GitMatcher): [string, Profile] {
         if (words[at]?.value !== verb) return null;
         const fit = match(words, at + 1);
         if (fit === null || 'why' in fit) return fit;
-        return { uses: [{ at: 0, usage: 'place', text: '.', glob: null }, ...fit.uses], guardsLeadingGlob: true };
+        return { uses: [{ at: 0, usage: 'place', text: '.', glob: null }, ...fit.uses], guardsLeadingGlob: fit.guardsLeadingGlob ?? true };
       },
     },
   ];
@@ -579,7 +587,7 @@ const matchGitStatus: GitMatcher = (words, from) => {
 
 const matchGitAdd: GitMatcher = (words, from) => {
   const scanned = scan(words, from, GIT_ADD_OPTIONS);
-  return 'why' in scanned ? scanned : { uses: usesOf(words, scanned.operands, 'target') };
+  return 'why' in scanned ? scanned : { uses: usesOf(words, scanned.operands, 'stage'), guardsLeadingGlob: false };
 };
 
 const matchGitCommit: GitMatcher = (words, from) => {
@@ -616,7 +624,7 @@ const SCRIPT_ARGUMENTS = options(
   `run verbose silent quiet ci bail? testNamePattern= test-name-pattern= testPathPattern= testPathPatterns= grep= fgrep= runInBand
    passWithNoTests forceExit exit no-watch no-coverage no-color color colors no-colors maxWorkers=word max-workers=word
    timeout=number testTimeout=number retries=number retry=number max-warnings=number reporter=word watch=word watchAll=word coverage=word
-   onlyFailures findRelatedTests shard= tb=word maxfail=number parallel threads=word pool=word project=word no-cache`,
+   onlyFailures findRelatedTests detectOpenHandles logHeapUsage format=word ext= shard= tb=word maxfail=number parallel threads=word pool=word project=word no-cache`,
 );
 
 const REFUSED_WATCH = new Set(['watch', 'watchAll', 'coverage', 'threads']);
@@ -634,12 +642,12 @@ function scriptProfile(name: string, manager: string, script: string): Profile {
       if (manager === 'npm') {
         const own = scan(dashes < 0 ? words : words.slice(0, found.at + dashes), found.at, NPM_OPTIONS);
         if ('why' in own) return own;
-        if (dashes < 0) return runnerFit(own.operands, words, null);
+        if (dashes < 0) return runnerFit(own.operands, words, null, own.uses);
         const handed = scanHanded(words, found.at + dashes + 1);
-        return 'why' in handed ? handed : runnerFit([...own.operands, ...handed.operands], words, null);
+        return 'why' in handed ? handed : runnerFit([...own.operands, ...handed.operands], words, null, [...own.uses, ...handed.uses]);
       }
       const handed = scanHanded(words, dashes === 0 ? found.at + 1 : found.at);
-      return 'why' in handed ? handed : runnerFit(handed.operands, words, null);
+      return 'why' in handed ? handed : runnerFit(handed.operands, words, null, handed.uses);
     },
   };
 }
@@ -655,7 +663,7 @@ function scanHanded(words: readonly KnownWord[], from: number): Scanned {
   return scanned;
 }
 
-const NPM_OPTIONS = options('sw', {}, 'silent if-present workspace=word workspaces include-workspace-root no-color color?');
+const NPM_OPTIONS = options('sw', {}, 'silent if-present workspace=read workspaces include-workspace-root no-color color?');
 
 /** Finds the script's name behind `run`; null where the command is about another script or another verb. */
 function findScript(words: readonly KnownWord[], manager: string, script: string): { at: number } | Misfit | null {
@@ -696,7 +704,7 @@ const VITEST_OPTIONS = options(
 
 const PYTEST_OPTIONS = options(
   'qvxslh',
-  { k: 'data', m: 'data', r: 'word', n: 'word' },
+  { k: 'data', m: 'data', r: 'word', n: 'word', p: 'off', W: 'warning' },
   `quiet verbose exitfirst maxfail=number lf last-failed ff failed-first nf new-first sw stepwise stepwise-skip sw-skip
    last-failed-no-failures=word lfnf=word tb=word durations=number durations-min=number co collect-only collectonly no-header no-summary color=word
    code-highlight=word disable-warnings disable-pytest-warnings strict strict-markers strict-config showlocals no-showlocals capture=word
@@ -716,13 +724,18 @@ const ESLINT_OPTIONS = options(
 
 type RunnerMaker = (name: string, folder: string | null) => Profile;
 
+const VITEST_VERBS = new Set(['run', 'watch', 'dev', 'list', 'related', 'bench']);
+
 const vitestProfile: RunnerMaker = (name, folder) => ({
   name,
   programs: ['vitest'],
   match(words) {
     const verb = words[1]?.value ?? '';
-    const from = ['run', 'list', 'related', 'bench'].includes(verb) ? 2 : 1;
+    const from = VITEST_VERBS.has(verb) ? 2 : 1;
     const scanned = scan(words, from, VITEST_OPTIONS);
+    const first = 'why' in scanned ? undefined : scanned.operands[0];
+    if (from === 1 && first !== undefined && words[first]?.value === 'init')
+      return { why: 'vitest init writes configuration', at: [first] };
     return 'why' in scanned ? scanned : runnerFit(scanned.operands, words, folder, scanned.uses);
   },
 });
@@ -763,7 +776,7 @@ const RUNNERS: ReadonlyMap<string, RunnerMaker> = new Map([
 // ---- interpreters ---------------------------------------------------------------------------------------------------------
 
 const NODE_OPTIONS = options('', {}, 'no-warnings no-deprecation enable-source-maps trace-warnings trace-uncaught');
-const PYTHON_OPTIONS = options('uBOEIsSbq', {}, '');
+const PYTHON_OPTIONS = options('uBOEIsSbq', { W: 'warning' }, '');
 
 /** Options of a script that by their name say that they name a file or folder to be written. */
 const OUTPUT_OPTION =

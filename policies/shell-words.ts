@@ -28,12 +28,14 @@ const MAX_BRACE_WORDS = 256;
  */
 export function readWord(raw: string): readonly ReadWord[] {
   if (PLAIN_WORD.test(raw)) return [{ value: raw, glob: null, problem: null }];
-  if (raw.includes('{')) {
-    const pieces = expandBraces(raw);
-    if (pieces === null) return [unknown('braces whose expansion is not plain')];
-    return pieces.flatMap((piece) => (piece === '' ? [] : [decode(piece)]));
-  }
-  return [decode(raw)];
+  // Bash takes such breaks out before it looks for the ends of words, so what the word is depends on its neighbours.
+  if (raw.includes('\\\n')) return [unknown('a word broken over two lines')];
+  const whole = decode(raw);
+  if (whole.problem !== null || !raw.includes('{')) return [whole];
+  const pieces = expandBraces(raw);
+  if (pieces === null) return [unknown('braces whose expansion is not plain')];
+  if (pieces.length === 1 && pieces[0] === raw) return [whole];
+  return pieces.flatMap((piece) => (piece === '' ? [] : [decode(piece)]));
 }
 
 function unknown(problem: string): ReadWord {
@@ -66,7 +68,7 @@ function decode(raw: string): ReadWord {
       case '\\': {
         const next = raw[at + 1];
         if (next === undefined) return unknown('a backslash with nothing behind it');
-        if (next !== '\n') take(next);
+        take(next);
         at += 2;
         break;
       }
@@ -169,8 +171,8 @@ function decodeDoubleQuoted(raw: string, start: number): Quoted {
     if (c === '"') return { value, end: at + 1 };
     if (c === '`') return 'a command substitution';
     if (c === '$' && EXPANSION_START.test(next)) return describeExpansion(next);
-    if (c === '\\' && next !== '' && '$`"\\\n'.includes(next)) {
-      if (next !== '\n') value += next;
+    if (c === '\\' && next !== '' && '$`"\\'.includes(next)) {
+      value += next;
       at += 2;
       continue;
     }
@@ -232,23 +234,25 @@ function findBracketEnd(raw: string, open: number): number | null {
 
 // ---- braces -------------------------------------------------------------------------------------------------------------
 
-/** Expands braces in raw text, before anything else, as bash does. Null: too many, or of a kind that is not read here. */
+/** Expands braces in raw text without expansions, as bash does. Null: too many, or of a kind that is not read here. */
 function expandBraces(raw: string): string[] | null {
-  if (raw.includes('${') || raw.includes('`') || raw.includes('$(')) return [raw];
-  if (raw.includes("$'")) return null;
-  const budget = { words: MAX_BRACE_WORDS, steps: 20_000 };
-  return expandFrom(raw, budget);
+  if (raw.length > MAX_BRACE_LENGTH) return null;
+  const pieces = expandFrom(raw, { steps: 20_000 });
+  // A dollar or backtick that is only text would start something else once the braces are gone.
+  return pieces === null || pieces.length === 1 || !/[$`]/.test(raw) ? pieces : null;
 }
 
+const MAX_BRACE_LENGTH = 4096;
+
 interface Budget {
-  words: number;
   steps: number;
 }
 
 function expandFrom(raw: string, budget: Budget): string[] | null {
   for (let open = nextUnquoted(raw, 0, '{'); open >= 0; open = nextUnquoted(raw, open + 1, '{')) {
     const group = readGroup(raw, open, budget);
-    if (group === null) return null;
+    budget.steps -= 50;
+    if (group === null || budget.steps < 0) return null;
     if (group === 'literal') continue;
     const before = raw.slice(0, open);
     const rest = expandFrom(raw.slice(group.end + 1), budget);

@@ -18,7 +18,7 @@ import {
   type WordPart,
 } from 'unbash';
 import { findOddCharacter } from './characters.ts';
-import { type FileRules, type GlobToken, isGatePath, isSecretPath, readGlob, readPath, readTree } from './filesystem.ts';
+import { aimsAtSecret, type FileRules, type GlobToken, isGatePath, isSecretPath, readGlob, readPath, readTree } from './filesystem.ts';
 import type { CommandReading, Finding, HostReading, PathReading, Risk } from './model.ts';
 import { type NetworkRules, readAuthority, readUrl } from './network.ts';
 import { type Danger, inspect, isAlwaysBlocked, isDestructiveCode, isDestructiveSql, programName, type Words } from './shell-danger.ts';
@@ -84,10 +84,11 @@ export function compileShellRules(entries: readonly string[]): CompiledShellRule
   return errors.length > 0 ? { errors } : { rules: { byProgram } };
 }
 
-/** No program can be started with a longer argument on Linux (MAX_ARG_STRLEN). */
-const MAX_COMMAND_LENGTH = 131_072;
+/** Longer command lines are held unread: the parser's time grows faster than the length on input made to be slow. */
+const MAX_COMMAND_LENGTH = 32_768;
+const MAX_HERE_DOCUMENTS = 50;
 
-/** Reads a command line. Never throws; linear in its length; gives up, and so holds, beyond fixed numbers of commands. */
+/** Reads a command line. Never throws, and its time is bounded: it gives up, and so holds, beyond fixed sizes. */
 export function readShell(command: string, rules: ShellRules, context: ShellContext): ShellReading {
   const reader = new Reader(command, rules, context);
   reader.read();
@@ -154,9 +155,11 @@ interface Effects {
   database: boolean;
   /** Files it writes to, as named. */
   writes: string[];
+  /** It hands what it reads to a process substitution that runs it. */
+  feeds: boolean;
 }
 
-const NO_EFFECTS: Effects = { downloads: false, runsInput: false, shell: false, prints: null, database: false, writes: [] };
+const NO_EFFECTS: Effects = { downloads: false, runsInput: false, shell: false, prints: null, database: false, writes: [], feeds: false };
 
 /** One word of a command with where it stands. */
 interface LineWord {
@@ -173,10 +176,12 @@ interface LineWord {
   readonly feeds: boolean;
 }
 
-const MAX_COMMANDS = 500;
+const MAX_COMMANDS = 200;
+/** A longer word that needs more than decoding is held as it is. */
+const MAX_COMPLEX_WORD = 4096;
 const MAX_DEPTH = 16;
 const MAX_FINDINGS = 60;
-const MAX_WORDS = 20_000;
+const MAX_WORDS = 2000;
 
 class Reader {
   readonly reading: ShellReading = { findings: [], commands: [], paths: [], hosts: [], risk: null };
@@ -191,27 +196,53 @@ class Reader {
   /** The stretches of the original line that were understood: [start, end, command number]. */
   readonly #covered: [number, number, number][] = [];
   #commandNumber = 0;
+  #budget: number;
   #words = 0;
+  /** Where a `cd` may have led, whatever the list says of it; only ever used to deny. */
+  #looseCwd: string | null;
 
   constructor(source: string, rules: ShellRules, context: ShellContext) {
     this.#source = source;
     this.#rules = rules;
     this.#context = context;
     this.#places = [context.cwd];
+    this.#looseCwd = context.cwd;
+    this.#budget = 20_000 + source.length * 4;
   }
 
   read(): void {
     const source = this.#source;
     if (source.trim() === '' || source.length > MAX_COMMAND_LENGTH) {
-      this.#hold(source.length > MAX_COMMAND_LENGTH ? 'The command is longer than a system accepts.' : 'The command is empty.', null);
+      this.#hold(source.length > MAX_COMMAND_LENGTH ? 'The command is too long to be read.' : 'The command is empty.', null);
       return;
     }
     const odd = findOddCharacter(source);
     if (odd !== null) this.#hold(`The command contains the character ${odd.name}, which hides what it does.`, null);
-    const script = parse(source);
+    const script = this.#parse(source);
+    if (script === null) return;
     this.#walkScript(script, { surround: null, place: (start, end) => [start, end], depth: 0, original: true });
     if (this.reading.commands.length === 0) this.#hold('The line contains no command.', null);
     if (this.reading.findings.length === 0 && !this.#isCovered()) this.#hold('A part of the line was not understood.', null);
+  }
+
+  /** The parser works without limits of its own on some nested input: what it gives up on is held. */
+  #parse(text: string): ParsedScript | null {
+    if (!this.#spend(text.length) || text.split('<<', MAX_HERE_DOCUMENTS + 1).length > MAX_HERE_DOCUMENTS) {
+      this.#hold('The command is nested too deeply to be read.', null);
+      return null;
+    }
+    try {
+      return parse(text);
+    } catch {
+      this.#hold('The command cannot be parsed.', null);
+      return null;
+    }
+  }
+
+  /** Texts inside texts are read again at every level; all of them together may only be a few times the line. */
+  #spend(characters: number): boolean {
+    this.#budget -= characters;
+    return this.#budget >= 0;
   }
 
   // -- findings
@@ -354,7 +385,7 @@ class Reader {
     let downloads = false;
     let printed: string | null = null;
     for (const effect of effects) {
-      if (effect.runsInput && downloads) this.#block('What is downloaded would be run.');
+      if ((effect.runsInput || effect.feeds) && downloads) this.#block('What is downloaded would be run.');
       if (effect.runsInput && printed !== null) this.#readFedText(printed, effect, scope);
       if (effect.database && printed !== null && isDestructiveSql(printed)) this.#hold('The statement destroys data.', 'red');
       downloads ||= effect.downloads;
@@ -374,14 +405,16 @@ class Reader {
 
   /** Reads a text that a command would run. `span` is where it stands in the line, or null where it is put together. */
   #walkText(text: string, scope: Scope, span: readonly [number, number] | null): Effects {
-    if (scope.depth >= MAX_DEPTH || text.length > MAX_COMMAND_LENGTH) {
+    if (scope.depth >= MAX_DEPTH) {
       this.#hold('The command is nested too deeply to be read.', null);
       return NO_EFFECTS;
     }
     const [start, end] = span ?? scope.place(0, 0);
     const literal = this.#source.slice(start + 1, end - 1) === text;
     const place: Scope['place'] = literal ? (from, to) => [start + 1 + from, start + 1 + to] : () => [start, end];
-    return this.#walkScript(parse(text), {
+    const script = this.#parse(text);
+    if (script === null) return NO_EFFECTS;
+    return this.#walkScript(script, {
       surround: scope.surround ?? 'it is run by another command',
       place,
       depth: scope.depth + 1,
@@ -414,7 +447,9 @@ class Reader {
       } else {
         surround ??= 'it sets variables';
         nested.push(this.#walkAssignment(item, scope));
-        words.push({ ...UNKNOWN_WORD, problem: 'an assignment', loose: item.text, raw: item.text, span: scope.place(item.pos, item.end) });
+        const assigned = item.value.type === 'Word' ? (readWord(item.value.text)[0]?.value ?? null) : null;
+        const loose = assigned === null ? item.text : `${item.name}=${assigned}`;
+        words.push({ ...UNKNOWN_WORD, problem: 'an assignment', loose, raw: item.text, span: scope.place(item.pos, item.end) });
       }
     }
     const redirections = node.redirects.map((redirection) => {
@@ -481,15 +516,12 @@ class Reader {
       downloads: danger.download !== null,
       runsInput: danger.runsInput,
       shell: danger.runsInput && isShellName(name),
-      prints: danger.prints
-        ? loose
-            .slice(1)
-            .map((word) => word ?? '')
-            .join(' ')
-        : null,
+      prints: printedText(name, danger, loose, redirections),
       database: danger.database,
+      feeds: words.some((word) => word.feeds),
       writes: [...(danger.download ?? []), ...(name === 'tee' ? loose.slice(1).filter((word) => word !== null) : [])],
     };
+    if ((name === 'cd' || name === 'pushd') && loose[1]?.startsWith('/')) this.#looseCwd = loose[1];
     if (danger.download !== null) for (const file of danger.download) this.#downloaded.add(fileName(file));
     if (danger.code.some((at) => words[at]?.nested?.downloads === true))
       blocked ??= { why: 'it would run what it downloads', at: [0, ...danger.code] };
@@ -505,18 +537,18 @@ class Reader {
     if (danger.database && redirections.some(({ text }) => text !== null && isDestructiveSql(text))) red = true;
     if (danger.code.some((at) => isDestructiveCode(loose[at] ?? ''))) red = true;
 
-    if (blocked !== null) this.#block(`${capital(blocked.why)}.`);
+    if (blocked !== null) this.#block(`${quote(this.#source.slice(span[0], span[1]))}: ${blocked.why}.`);
     if (danger.external !== null) {
       this.#find({
         code: 'PROD_EXTERNAL',
         verdict: 'hold',
         risk: 'red',
-        message: `${capital(danger.external)}.`,
+        message: `${quote(this.#source.slice(span[0], span[1]))}: ${danger.external}.`,
         policyPath: 'builtin.shell.external',
       });
     }
-    if (danger.secrets !== null) this.#secret(danger.secrets);
-    if (danger.gate) this.#hold(`${capital(name)} can change the gate itself.`, 'red', 'builtin.shell.gate');
+    if (danger.secrets !== null) this.#secret(`${quote(this.#source.slice(span[0], span[1]))}: ${danger.secrets}`);
+    if (danger.gate) this.#hold(`${quote(name)} can change the gate itself.`, 'red', 'builtin.shell.gate');
     this.#readHosts(danger);
 
     let effects = self;
@@ -558,6 +590,15 @@ class Reader {
   }
 
   #readHosts(danger: Danger): void {
+    if (danger.unknownHost) {
+      this.#find({
+        code: 'NET_NOT_ALLOWLISTED',
+        verdict: 'hold',
+        risk: 'red',
+        message: 'It talks to a host that is not written in the command.',
+        policyPath: 'allowlists.network',
+      });
+    }
     for (const host of danger.hosts) {
       const reading =
         host.kind === 'url'
@@ -568,7 +609,8 @@ class Reader {
   }
 
   #host(reading: HostReading): void {
-    this.reading.hosts.push(reading);
+    const same = (other: HostReading) => other.given === reading.given && other.port === reading.port && other.scheme === reading.scheme;
+    if (!this.reading.hosts.some(same)) this.reading.hosts.push(reading);
     if (reading.verdict === 'listed') return;
     const refused = reading.verdict === 'refused';
     this.#find({
@@ -581,7 +623,7 @@ class Reader {
   }
 
   #secret(what: string): void {
-    this.#find({ code: 'SECRETS', verdict: 'hold', risk: 'red', message: `${capital(what)}.`, policyPath: 'builtin.secrets' });
+    this.#find({ code: 'SECRETS', verdict: 'hold', risk: 'red', message: `${what}.`, policyPath: 'builtin.secrets' });
   }
 
   /** Secrets and parts of the gate that an unlisted command names, wherever in its words. */
@@ -591,7 +633,7 @@ class Reader {
       const variable = /\$\{?[!#]?(\w*(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIAL)\w*)/i.exec(
         word.raw.slice(0, 4096),
       );
-      if (variable !== null && word.problem !== null) this.#secret(`the variable ${variable[1]} holds a credential`);
+      if (variable !== null && word.problem !== null) this.#secret(`The variable ${variable[1]} holds a credential`);
       if (i === 0 || prints || isMessage) continue;
       for (const piece of pathPieces(word.value ?? word.raw)) {
         const path = `/${piece.replace(/^~[^/]*\/?/, '')}`;
@@ -602,14 +644,15 @@ class Reader {
     }
   }
 
+  /** Whether an operand means the root of the file system by its text: `/`, `//.`, `/*`, `../../../..`, `.` behind `cd /`. */
   #isRoot(operand: string): boolean {
     if (operand.length > 4096) return false;
-    const [base = ''] = operand.split(/[*?[]/, 1);
-    const bare = operand === base ? base : base.slice(0, base.lastIndexOf('/') + 1);
-    // `/*` is the root too, `/*.md` hardly less.
-    if (bare === '') return operand === base ? false : this.#places.includes('/');
-    if (!bare.startsWith('/') && !bare.startsWith('.')) return false;
-    return this.#places.some((cwd) => readPath(bare, 'read', { ...this.#context, cwd }, this.#context.files).path === '/');
+    const wild = operand.search(/[*?[]/);
+    const base = wild < 0 ? operand : operand.slice(0, operand.lastIndexOf('/', wild) + 1);
+    const climbs = base.split('/').filter((segment) => segment === '..').length;
+    if (base.startsWith('/')) return readPath(base, 'read', this.#context, this.#context.files).path === '/';
+    if (this.#looseCwd === '/') return /^[./]*$/.test(base);
+    return climbs >= 3 && readPath(base, 'read', { ...this.#context, cwd: this.#looseCwd }, this.#context.files).path === '/';
   }
 
   // -- the list
@@ -627,6 +670,7 @@ class Reader {
     const entries = this.#rules.byProgram.get(program);
     if (entries === undefined) return held(`${quote(program)} is not on the list`);
     if (words[0]?.glob !== null) return held('the program is a pattern');
+    if (words[0].raw.includes('{')) return held('the program is spelled with braces');
     if (surround !== null) return held(surround);
     if (unknownAt >= 0) return held(`it contains ${unknownWhy}`, [unknownAt]);
     if (redirectProblem !== null) return held(redirectProblem, []);
@@ -689,10 +733,18 @@ class Reader {
       case 'write':
         if (use.glob !== null) return 'what it writes to is a pattern';
         return this.#path(readPath(use.text, 'write', context, files));
+      case 'name':
+        return aimsAtSecret(use.text) ? this.#aimed(use.text) : null;
+      case 'stage': {
+        if (use.glob === null) return this.#readTarget(use.text, context);
+        const glob = readGlob(use.text, use.glob, context, files);
+        return this.#path({ ...glob, secret: glob.targeted });
+      }
       case 'read':
       case 'target': {
         if (use.glob !== null) return this.#path(readGlob(use.text, use.glob, context, files));
-        if (use.usage === 'read') return use.text === '-' ? null : this.#path(readPath(use.text, 'read', context, files));
+        if (use.usage === 'read')
+          return use.text === '-' || use.text === '/dev/null' ? null : this.#path(readPath(use.text, 'read', context, files));
         return this.#readTarget(use.text, context);
       }
       case 'tree': {
@@ -750,11 +802,18 @@ class Reader {
     return reading.secret ? `${name} names a secret file` : null;
   }
 
+  #aimed(pattern: string): string {
+    this.#secret(`${quote(pattern)} is aimed at secret files`);
+    return `${quote(pattern)} is aimed at secret files`;
+  }
+
   /** `HEAD~1`, `main..dev`, `HEAD:src/a.ts`, `:(exclude)docs`, `src/a.ts`. */
   #readTarget(text: string, context: ShellContext): string | null {
     const magic = /^:(?:\([^)]*\)|[!^/]+:?)/.exec(text);
     const path = magic === null ? text : text.slice(magic[0].length);
     if (path === '') return null;
+    // git matches patterns itself, however they were quoted; one that is aimed at secrets names them.
+    if (/[*?[]/.test(path) && aimsAtSecret(path)) return this.#aimed(path);
     const problem = this.#path(readPath(path, 'read', context, this.#context.files));
     if (problem !== null) return problem;
     for (let colon = path.indexOf(':'); colon >= 0; colon = path.indexOf(':', colon + 1)) {
@@ -795,13 +854,12 @@ class Reader {
   /** A word handed to a script: an address, a path, `--name=path`, or plain data. */
   #readArgument(use: WordUse, context: ShellContext): string | null {
     if (use.glob !== null) return this.#path(readGlob(use.text, use.glob, context, this.#context.files));
-    for (const piece of argumentPieces(use.text)) {
-      if (/^[a-z][a-z0-9+.-]*:\/\//i.test(piece)) {
-        const reading = readUrl(piece, this.#context, this.#context.network);
-        this.#host(reading);
-        if (reading.verdict !== 'listed') return `${quote(piece)} is not on the network allowlist`;
-        continue;
-      }
+    for (const url of use.text.matchAll(ADDRESS)) {
+      const reading = readUrl(url[0], this.#context, this.#context.network);
+      this.#host(reading);
+      if (reading.verdict !== 'listed') return `${quote(url[0])} is not on the network allowlist`;
+    }
+    for (const piece of argumentPieces(use.text.replace(ADDRESS, ' '))) {
       const problem = this.#path(readPath(piece, 'read', context, this.#context.files));
       if (problem !== null) return problem;
     }
@@ -814,16 +872,17 @@ class Reader {
     const span = scope.place(word.pos, word.end);
     const raw = word.text;
     if (++this.#words > MAX_WORDS) {
-      this.#hold('The line contains too many words to be read.', null);
-      return [{ ...UNKNOWN_WORD, raw, span }];
+      if (this.#words === MAX_WORDS + 1) this.#hold('The line contains too many words to be read.', null);
+      return [];
     }
     const read = readWord(raw);
     if (read.length !== 1 || read[0]?.problem === null) {
       return read.map(({ value, glob, problem }) => ({ value, glob, problem, loose: value, raw, span, nested: null, feeds: false }));
     }
+    const problem = read[0]?.problem ?? 'an expansion';
     const proven = provenText(word);
     if (proven !== null) return [{ value: proven, glob: null, problem: null, loose: proven, raw, span, nested: null, feeds: false }];
-    const problem = read[0]?.problem ?? 'an expansion';
+    if (raw.length > MAX_COMPLEX_WORD) return [{ ...UNKNOWN_WORD, problem, raw: raw.slice(0, MAX_COMPLEX_WORD), span }];
     const found = this.#walkParts(word, scope);
     const loose = this.#looseText(word);
     const shared = { value: null, glob: null, problem, raw, span, nested: found.effects, feeds: found.feeds };
@@ -833,16 +892,20 @@ class Reader {
   }
 
   /** Reads the commands that run inside a word. */
-  #walkParts(word: { readonly parts?: readonly WordPart[] | undefined }, scope: Scope): { effects: Effects; feeds: boolean } {
+  #walkParts(
+    word: { readonly parts?: readonly WordPart[] | undefined; readonly text: string },
+    scope: Scope,
+  ): { effects: Effects; feeds: boolean } {
     let effects = NO_EFFECTS;
     let feeds = false;
+    const { length } = word.text;
     const inside: Scope = {
       ...scope,
       surround: scope.surround ?? 'it runs inside a substitution',
       depth: scope.depth + 1,
       original: false,
     };
-    if (inside.depth > MAX_DEPTH) {
+    if (inside.depth > MAX_DEPTH || !this.#spend(length)) {
       this.#hold('The command is nested too deeply to be read.', null);
       return { effects, feeds };
     }
@@ -896,7 +959,7 @@ class Reader {
     };
     const parts = word.parts;
     if (parts === undefined) return word.value;
-    if (!parts.every((part) => take(part, false))) return null;
+    if (!parts.every((part) => text.length <= MAX_LOOSE_LENGTH && take(part, false))) return null;
     return text;
   }
 
@@ -921,7 +984,13 @@ class Reader {
     for (const element of elements) {
       const [word] = this.#readLineWords(element, scope);
       if (word?.nested) effects = merge(effects, word.nested);
-      if (item.value.type === 'Word' && item.index === undefined && item.append !== true && typeof word?.loose === 'string') {
+      if (
+        item.value.type === 'Word' &&
+        item.index === undefined &&
+        item.append !== true &&
+        typeof word?.loose === 'string' &&
+        word.loose.length <= MAX_LOOSE_LENGTH
+      ) {
         this.#variables.set(item.name, word.loose);
       }
     }
@@ -1028,7 +1097,9 @@ class Reader {
     why: string,
     offending: CommandReading['offending'],
   ): void {
-    this.reading.commands.push({ text: this.#source.slice(span[0], span[1]), span, argv, verdict, red, why, offending });
+    // The parser ends a here-document that has no end one past the text.
+    const within = [span[0], Math.min(span[1], this.#source.length)] as const;
+    this.reading.commands.push({ text: this.#source.slice(...within), span: within, argv, verdict, red, why, offending });
   }
 
   #cover(start: number, end: number, number: number, scope: Scope): void {
@@ -1051,16 +1122,19 @@ class Reader {
     for (const [start, end, number] of items) {
       if (start < at) return false;
       const gap = source.slice(at, start);
-      const fits = number === previous ? /^(?:[ \t]|\\\n)*$/.test(gap) : isGap(gap);
+      const fits = number === previous ? /^(?:[ \t]|\\\n)*$/.test(gap) : isGap(gap, at === 0);
       if (!fits) return false;
       at = end;
       previous = number;
     }
-    return isGap(source.slice(at));
+    return isGap(source.slice(at), at === 0);
   }
 }
 
 // ---- parts of the reader that need no state -------------------------------------------------------------------------------------
+
+/** Constants put into constants grow without end; no disguise of a command needs that much. */
+const MAX_LOOSE_LENGTH = 4096;
 
 const FIELD_BREAK = '\u0001';
 
@@ -1084,13 +1158,28 @@ function merge(a: Effects, b: Effects): Effects {
     shell: a.shell || b.shell,
     prints: b.prints ?? a.prints,
     database: a.database || b.database,
+    feeds: a.feeds || b.feeds,
     writes: b.writes.length === 0 ? a.writes : [...a.writes, ...b.writes],
   };
 }
 
 /** White space, `|`, `&&`, `||`, `;`, line ends and comments; a comment starts behind white space or an operator. */
-function isGap(gap: string): boolean {
-  return /^(?:[ \t\n;|]|&&|\\\n|(?:(?<=[ \t\n;|&])|^)#[^\n]*)*$/.test(gap);
+function isGap(gap: string, atStart: boolean): boolean {
+  let opens = atStart;
+  for (let at = 0; at < gap.length; at++) {
+    const c = gap[at];
+    if (c === '\\' && gap[at + 1] === '\n') at++;
+    else if (c === '#' && opens) {
+      const end = gap.indexOf('\n', at);
+      if (end < 0) return true;
+      at = end;
+    } else if (c === '&' && gap[at + 1] === '&') {
+      at++;
+      opens = true;
+    } else if (c === ' ' || c === '\t' || c === '\n' || c === ';' || c === '|') opens = true;
+    else return false;
+  }
+  return true;
 }
 
 function fixedScope(scope: Scope, start: number, end: number): Scope {
@@ -1171,6 +1260,16 @@ function echoedText(script: ParsedScript): string | null {
   return texts.some((text) => text === null) ? null : texts.filter((text) => !/^-[neE]+$/.test(text ?? '')).join(' ');
 }
 
+/** Text that a command puts into the pipe behind it: the words of `echo`, the here-document of `cat`. */
+function printedText(name: string, danger: Danger, words: Words, redirections: readonly { text: string | null }[]): string | null {
+  if (danger.prints)
+    return words
+      .slice(1)
+      .map((word) => word ?? '')
+      .join(' ');
+  return name === 'cat' ? (redirections.find(({ text }) => text !== null)?.text ?? null) : null;
+}
+
 function spansOf(words: readonly LineWord[], at: readonly number[]): (readonly [number, number])[] {
   return at.flatMap((i) => {
     const word = words[i];
@@ -1203,19 +1302,17 @@ function pathPieces(text: string): string[] {
   return whole.filter((piece) => piece.includes('/') || /^[.~]/.test(piece) || /^id_/.test(piece));
 }
 
-/** Pieces of a script's argument that it may open: the word, what stands behind `=`, what is glued to a short option. */
-function argumentPieces(text: string): string[] {
-  if (!text.startsWith('-')) {
-    const equals = text.indexOf('=');
-    return equals > 0 && !text.includes('://') ? [text, text.slice(equals + 1)].filter((piece) => piece !== '') : text === '' ? [] : [text];
-  }
-  const equals = text.indexOf('=');
-  if (equals > 0) return text.length > equals + 1 ? [text.slice(equals + 1)] : [];
-  return /^-[A-Za-z][./~]/.test(text) ? [text.slice(2)] : [];
-}
+const ADDRESS = /[a-z][a-z0-9+.-]{1,20}:\/\/[^\s"'<>`]*/gi;
 
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
+/** Pieces of a script's argument that it may open: the word, what stands behind `=`, and every piece that leads elsewhere. */
+function argumentPieces(text: string): string[] {
+  const pieces = pathPieces(text).filter((piece) => /^[/~]|(?:^|\/)\.\.(?:\/|$)/.test(piece));
+  const glued = /^-[A-Za-z]([./~].*)$/s.exec(text)?.[1];
+  if (glued !== undefined) pieces.push(glued);
+  const equals = text.indexOf('=');
+  if (equals > 0 && equals < text.length - 1) pieces.push(text.slice(equals + 1));
+  if (!text.startsWith('-') && text.trim() !== '') pieces.push(text);
+  return pieces;
 }
 
 const MAX_QUOTE = 120;

@@ -88,7 +88,6 @@ export function isMcpName(tool: string): boolean {
  */
 export function coversTool(pattern: string, tool: string): boolean {
   if (pattern === tool || pattern === '*') return true;
-  if (!pattern.includes('*')) return false;
   if (isMcpName(tool) && !isMcpName(pattern)) return false;
   return matchesStars(pattern, tool);
 }

@@ -22,7 +22,11 @@ export async function readJson(request: IncomingMessage, maxBytes: number): Prom
   if (type === undefined || !/^application\/json\b/i.test(type)) {
     throw new BadRequest(415, 'CONTENT_TYPE', 'Send JSON with "Content-Type: application/json".');
   }
-  const bytes = await readBytes(request, maxBytes);
+  return parseJson(await readBytes(request, maxBytes));
+}
+
+/** JSON out of the bytes of a body, for whoever forwards the very bytes that were judged. @throws BadRequest */
+export function parseJson(bytes: Buffer): unknown {
   let value: unknown;
   try {
     value = JSON.parse(decoder.decode(bytes));
@@ -35,7 +39,8 @@ export async function readJson(request: IncomingMessage, maxBytes: number): Prom
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
-function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+/** The bytes of a request's body. @throws BadRequest where they are too many, or the client goes away in the middle. */
+export function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const tooLarge = () => new BadRequest(413, 'TOO_LARGE', `The body is larger than ${maxBytes} bytes.`);
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge());
   return new Promise((resolve, reject) => {

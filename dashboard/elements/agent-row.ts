@@ -29,7 +29,7 @@ export class AgentRowElement extends LightElement {
       <span class="agent-mny">${money(agent.todaySpend, agent.todayCap)}${agent.todayCap === null ? nothing : html`<span>/${capMoney(agent.todayCap).slice(1)}</span>`}</span>
       <span class="agent-l2">
         <span>${meter(agent.todaySpend, agent.todayCap)}</span>
-        <span class="cut ${loud}">${state === 'quarantined' ? 'Quarantined' : ask ? sentenceCase(ask) : AGENT_STATE_WORDS[state]}</span>
+        <span class="cut ${loud}">${ask && state !== 'quarantined' && state !== 'silent' ? sentenceCase(ask) : AGENT_STATE_WORDS[state]}</span>
         ${agent.gate === 'openclaw' ? html`<span title="Last heartbeat"><span class="sr">last heartbeat </span>${agent.lastHeartbeat === null ? 'never' : age(this.now - agent.lastHeartbeat)}</span>` : html`<span title="This agent has no gate to be heard by">no gate</span>`}
       </span>
     </a>`;

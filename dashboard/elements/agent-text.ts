@@ -15,7 +15,7 @@ export function stateOf(agent: Agent, now: number): AgentState {
 }
 
 /** Whether an agent that should be heard is not. One without a gate has nothing to be heard by. */
-export function isSilent(agent: Agent, now: number): boolean {
+function isSilent(agent: Agent, now: number): boolean {
   return agent.gate === 'openclaw' && (agent.lastHeartbeat === null || now - agent.lastHeartbeat > SILENT_MS);
 }
 

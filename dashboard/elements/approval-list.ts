@@ -15,7 +15,7 @@ import { toLine } from './visible-text.ts';
 import './approval-list.css';
 
 /** From this wait on the time stands out. */
-export const LONG_WAIT_MS = 120_000;
+const LONG_WAIT_MS = 120_000;
 
 @customElement('mc-approval-list')
 export class ApprovalListElement extends LightElement {

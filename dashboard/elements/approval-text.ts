@@ -16,6 +16,8 @@ export function titleOf(approval: Approval): { verb: string; object: string } {
       return { verb: 'Read', object: pathsOf(approval, 'read') || tool };
     case 'network_call':
       return { verb: 'Connect to', object: hostsOf(approval) || tool };
+    case 'post_social':
+      return { verb: 'Send', object: 'a message' };
     case 'sessions_spawn':
       return { verb: 'Start', object: 'a sub-agent' };
     default:
@@ -26,9 +28,8 @@ export function titleOf(approval: Approval): { verb: string; object: string } {
 /** The row in a list: the tool and the part that tells this call from others. */
 export function gistOf(approval: Approval): string {
   if (approval.kind === 'task') return approval.summary;
-  const decisive = approval.preview?.commands.find((command) => command.verdict !== 'allowed') ?? approval.preview?.commands[0];
-  const object = decisive?.text || pathsOf(approval, 'write') || pathsOf(approval, 'read') || hostsOf(approval) || firstText(approval);
-  return object ? `${approval.tool ?? ''} ${object}`.trim() : approval.summary || (approval.tool ?? '');
+  const object = decisiveCommands(approval)[0]?.text || pathsOf(approval, 'write') || pathsOf(approval, 'read') || hostsOf(approval);
+  return object ? `${approval.tool ?? ''} ${object}`.trim() : approval.summary;
 }
 
 /** The whole command line that the readings' positions refer to, or null where the call has none. */
@@ -81,15 +82,22 @@ function differences(items: readonly Approval[]): string[] {
 
 /** "npm publish, git push": program and subcommand of what caused the hold. */
 function programs(approval: Approval): string {
-  const commands = approval.preview?.commands ?? [];
-  const decisive = commands.filter((command) => command.verdict !== 'allowed');
-  return [...new Set((decisive.length ? decisive : commands).map(programOf))].slice(0, 3).join(', ');
+  return [...new Set(decisiveCommands(approval).map(programOf))].slice(0, 3).join(', ');
+}
+
+/** The commands that caused the hold, the gravest first; changing the folder is named only where nothing else is held. */
+function decisiveCommands(approval: Approval): CommandReading[] {
+  const all = approval.preview?.commands ?? [];
+  const held = all.filter((command) => command.verdict !== 'allowed');
+  const acting = held.filter((command) => programOf(command) !== 'cd');
+  const decisive = acting.length ? acting : held.length ? held : all;
+  return [...decisive].sort((a, b) => Number(b.red) - Number(a.red));
 }
 
 function programOf(command: CommandReading): string {
   const [program = '', next = ''] = command.argv ?? command.text.trim().split(/\s+/);
-  const subcommand = /^[a-z][a-z-]*$/.test(next) ? ` ${next}` : '';
-  return `${program.slice(program.lastIndexOf('/') + 1)}${subcommand}`;
+  const name = program.slice(program.lastIndexOf('/') + 1);
+  return name !== 'cd' && /^[a-z][a-z-]*$/.test(next) ? `${name} ${next}` : name;
 }
 
 function pathsOf(approval: Approval, use: 'read' | 'write'): string {
@@ -105,8 +113,4 @@ function hostsOf(approval: Approval): string {
   const hosts = approval.preview?.hosts ?? [];
   const decisive = hosts.find((host) => host.verdict !== 'listed') ?? hosts[0];
   return decisive ? (decisive.host ?? decisive.given) : '';
-}
-
-function firstText(approval: Approval): string {
-  return Object.values(approval.arguments ?? {}).find((value): value is string => typeof value === 'string' && value.length > 0) ?? '';
 }

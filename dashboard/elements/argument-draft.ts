@@ -66,12 +66,18 @@ export function changeBetween(original: string, current: string): TextChange {
   let back = 0;
   while (back < shorter - front && original[original.length - 1 - back] === current[current.length - 1 - back]) back++;
   // Half a word changed is a word changed.
-  while (front > 0 && !/\s/.test(original[front - 1] ?? ' ')) front--;
-  while (back > 0 && !/\s/.test(original[original.length - back] ?? ' ')) back--;
+  while (insideWord(original[front - 1], original[front], current[front])) front--;
+  while (insideWord(original[original.length - back], original[original.length - back - 1], current[current.length - back - 1])) back--;
   return {
     before: original.slice(0, front),
     removed: original.slice(front, original.length - back),
     added: current.slice(front, current.length - back),
     after: original.slice(original.length - back),
   };
+}
+
+/** Whether a cut falls into a word: something stands before it, and in either text the word goes on behind it. */
+function insideWord(before: string | undefined, after: string | undefined, changed: string | undefined): boolean {
+  const isWord = (character: string | undefined) => character !== undefined && !/\s/.test(character);
+  return isWord(before) && (isWord(after) || isWord(changed));
 }

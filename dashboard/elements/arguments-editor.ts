@@ -46,7 +46,7 @@ export class ArgumentsEditorElement extends LightElement {
   }
 
   #field(field: ArgumentField, i: number): TemplateResult {
-    const id = `arg-${i}`;
+    const id = `${this.uid}-${i}`;
     const change = field.changed ? changeBetween(field.original, field.current) : null;
     return html`<div class="ae-row ${field.changed ? 'ae-row--changed' : ''}">
       <label class="ae-name" for=${id}><code>${seen(field.name)}</code>${field.changed ? chip('you', 'changed') : nothing}</label>

@@ -46,8 +46,8 @@ export class DecisionPanelElement extends LightElement {
     const against = this.reason ?? noteMissing;
     const againstApproval = against ?? this.editReason;
     return html`<section class="dp">
-      <label class="lbl" for="note">Note <span class="muted">${approval.noteRequired ? 'required for red' : 'optional'}</span></label>
-      <textarea class="field" id="note" rows="2" maxlength="10000" placeholder="Why is this right, or why not?" .value=${this.note} aria-describedby=${noteMissing && !this.reason ? 'decide-why' : nothing} @input=${this.#typed} @keydown=${this.#keys}></textarea>
+      <label class="lbl" for="${this.uid}-note">Note <span class="muted">${approval.noteRequired ? 'required for red' : 'optional'}</span></label>
+      <textarea class="field" id="${this.uid}-note" rows="2" maxlength="10000" placeholder="Why is this right, or why not?" .value=${this.note} aria-describedby=${noteMissing && !this.reason ? `${this.uid}-why` : nothing} @input=${this.#typed} @keydown=${this.#keys}></textarea>
       <div class="dp-presets" role="group" aria-label="Ready-made notes">
         ${PRESETS.map((text) => html`<button type="button" class="preset" aria-pressed=${this.note === text} @click=${() => emit(this, 'mc-note', this.note === text ? '' : text)}>${text}</button>`)}
       </div>
@@ -59,7 +59,7 @@ export class DecisionPanelElement extends LightElement {
         key: 'A',
         busy: this.busy === 'approve' ? 'Approving' : null,
         reason: this.busy === 'deny' ? 'Denying' : againstApproval,
-        reasonId: 'decide-why',
+        reasonId: `${this.uid}-why`,
         onClick: () => emit(this, 'mc-approve', null),
       })}
       ${button({
@@ -70,10 +70,10 @@ export class DecisionPanelElement extends LightElement {
         key: 'D',
         busy: this.busy === 'deny' ? 'Denying' : null,
         reason: this.busy === 'approve' ? 'Approving' : against,
-        reasonId: 'decide-why',
+        reasonId: `${this.uid}-why`,
         onClick: () => emit(this, 'mc-deny', null),
       })}
-      ${this.busy ? nothing : why(againstApproval, 'decide-why')}
+      ${this.busy ? nothing : why(againstApproval, `${this.uid}-why`)}
     </section>`;
   }
 

@@ -16,11 +16,11 @@ export class DrawerElement extends LightElement {
 
   protected override render(): TemplateResult {
     return html`<div class="drawer-scrim" @click=${this.#close}></div>
-      <dialog class="drawer" open aria-labelledby="drawer-heading">
-        <header class="modal-h">
-          <h2 id="drawer-heading" tabindex="-1">${this.heading}</h2>
+      <dialog class="drawer" open aria-labelledby="${this.uid}-heading">
+        <div class="modal-h">
+          <h2 id="${this.uid}-heading" tabindex="-1">${this.heading}</h2>
           ${button({ label: 'Close', icon: 'x', iconOnly: true, kind: 'quiet', onClick: () => this.#close() })}
-        </header>
+        </div>
         ${this.content}
       </dialog>`;
   }

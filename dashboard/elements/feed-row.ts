@@ -34,18 +34,29 @@ function activityRow(activity: Activity, time: TemplateResult, context: FeedCont
   const { approvalId } = activity.details;
   const about = activity.type === 'approval_requested' && typeof approvalId === 'string' ? approvalId : null;
   return html`<div class="feed-row">
-    <span class="feed-g">${MARKS[activity.type]}</span>
+    <span class="feed-g">${markOf(activity)}</span>
     <span class="feed-t">${sentenceOf(activity, context)}${about ? html` <a href="/approvals/${about}">${context.waits(about) ? 'Review' : 'Open'}</a>` : nothing}</span>
     ${time}
   </div>`;
 }
 
-/** Our sentence, with the agent's name standing out where it occurs. */
-function sentenceOf({ agentId, summary }: Activity, { nameOf }: FeedContext): unknown {
+function markOf({ type, details }: Activity): TemplateResult {
+  if (type === 'approval_decided' && details.status === 'approved') return glyph('tick', 'green');
+  if (type === 'approval_decided' && details.status === 'denied') return glyph('cross', 'red');
+  return MARKS[type];
+}
+
+/** What an agent did itself, told without its name; the rest is about it. */
+const OWN: ReadonlySet<Activity['type']> = new Set(['approval_requested', 'call_denied']);
+
+/** Our sentence with the agent's name standing out: where it occurs, else before what it did or after what was done. */
+function sentenceOf({ agentId, summary, type }: Activity, { nameOf }: FeedContext): unknown {
   const name = agentId === null ? undefined : nameOf(agentId);
-  const at = name ? summary.indexOf(name) : -1;
-  if (!name || at < 0) return seen(summary);
-  return html`${seen(summary.slice(0, at))}<a href="/agents/${agentId}"><b>${name}</b></a>${seen(summary.slice(at + name.length))}`;
+  if (!name) return seen(summary);
+  const agent = html`<a href="/agents/${agentId}"><b>${name}</b></a>`;
+  const at = summary.indexOf(name);
+  if (at >= 0) return html`${seen(summary.slice(0, at))}${agent}${seen(summary.slice(at + name.length))}`;
+  return OWN.has(type) ? html`${agent} ${seen(summary.charAt(0).toLowerCase() + summary.slice(1))}` : html`${seen(summary)}, ${agent}`;
 }
 
 const line = (name: IconName, tone = 'k-ink') => icon(name, 14, tone);
@@ -75,6 +86,11 @@ const MARKS: Record<Activity['type'], TemplateResult> = {
   policy_activated: line('shield-check', 'k-you'),
   gateway_registered: line('plus'),
   gateway_removed: line('unplug'),
+  upstream_added: line('plus'),
+  upstream_updated: line('pencil'),
+  upstream_removed: line('unplug'),
+  tool_changed: line('triangle-alert', 'k-amber'),
+  tool_accepted: line('shield-check', 'k-you'),
   token_issued: line('key-round'),
   token_revoked: line('key-round'),
   operator_created: line('user-check'),

@@ -1,5 +1,6 @@
 /**
- * The emergency stop's button. Holding it for 1.2 s emits `mc-held`; letting go earlier, a click, a tap or Enter emits `mc-ask`, which opens
+ * The emergency stop's button. Where it cannot be used a press emits `mc-refused` with the reason.
+ * Holding it for 1.2 s emits `mc-held`; letting go earlier, a click, a tap or Enter emits `mc-ask`, which opens
  * the confirmation that equals the hold. The fill grows while it is held and says how long is left.
  */
 import { html, nothing, type TemplateResult } from 'lit';
@@ -8,7 +9,7 @@ import { icon } from './icon.ts';
 import { emit, LightElement } from './light-element.ts';
 import './hold-button.css';
 
-export const HOLD_MS = 1_200;
+const HOLD_MS = 1_200;
 const FRAME_MS = 100;
 
 @customElement('mc-hold-button')
@@ -36,7 +37,7 @@ export class HoldButtonElement extends LightElement {
       class="btn btn--s btn--stop"
       aria-label=${this.label}
       aria-disabled=${this.reason === null ? nothing : 'true'}
-      aria-describedby=${this.reason === null ? 'stop-hint' : this.reasonId}
+      aria-describedby=${this.reason === null ? `${this.uid}-hint` : this.reasonId}
       @pointerdown=${this.#press}
       @pointerup=${this.#letGo}
       @pointercancel=${this.#release}
@@ -47,7 +48,7 @@ export class HoldButtonElement extends LightElement {
       ${held === null ? nothing : html`<span class="hold-fill" .style=${`transform:scaleX(${Math.min(1, held / HOLD_MS)})`}></span>`}
       <span class="hold-text">${icon('octagon-x')}<span>${text}</span></span>
     </button>
-    <span class="sr" id="stop-hint">Hold for 1.2 seconds to stop at once, or press to confirm.</span>`;
+    <span class="sr" id="${this.uid}-hint">Hold for 1.2 seconds to stop at once, or press to confirm.</span>`;
   }
 
   #press(event: PointerEvent): void {
@@ -76,8 +77,8 @@ export class HoldButtonElement extends LightElement {
 
   /** Comes after every letting go, and alone from the keyboard or an assistive technology. */
   #click(): void {
-    if (this.reason !== null) return;
-    if (!this.#fired) emit(this, 'mc-ask', null);
+    if (this.reason !== null) emit(this, 'mc-refused', this.reason);
+    else if (!this.#fired) emit(this, 'mc-ask', null);
     this.#fired = false;
   }
 }

@@ -4,7 +4,12 @@
  */
 import { LitElement } from 'lit';
 
+let made = 0;
+
 export class LightElement extends LitElement {
+  /** Prefix for ids inside this element, so that two of a kind on one page never share one. */
+  protected readonly uid = `mc${++made}`;
+
   protected override createRenderRoot(): HTMLElement {
     return this;
   }

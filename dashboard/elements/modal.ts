@@ -15,12 +15,12 @@ export class ModalElement extends LightElement {
   #returnTo: Element | null = null;
 
   protected override render(): TemplateResult {
-    return html`<dialog class="modal" aria-labelledby="modal-heading" @close=${() => emit(this, 'mc-close', null)} @click=${this.#onScrim}>
+    return html`<dialog class="modal" aria-labelledby="${this.uid}-heading" @close=${() => emit(this, 'mc-close', null)} @click=${this.#onScrim}>
       <div class="modal-in">
-        <header class="modal-h">
-          <h2 id="modal-heading" tabindex="-1">${this.heading}</h2>
+        <div class="modal-h">
+          <h2 id="${this.uid}-heading" tabindex="-1">${this.heading}</h2>
           ${button({ label: 'Close', icon: 'x', iconOnly: true, kind: 'quiet', onClick: () => this.#dialog()?.close() })}
-        </header>
+        </div>
         ${this.content}
       </div>
     </dialog>`;
@@ -33,7 +33,8 @@ export class ModalElement extends LightElement {
 
   protected override firstUpdated(): void {
     this.#dialog()?.showModal();
-    this.querySelector<HTMLElement>('[data-focus]')?.focus();
+    // The content may be an element that draws itself a moment later.
+    requestAnimationFrame(() => this.querySelector<HTMLElement>('[data-focus]')?.focus());
   }
 
   override disconnectedCallback(): void {

@@ -30,7 +30,7 @@ export class NoticeBarElement extends LightElement {
     return html`<div class="notices" role=${refused ? 'alert' : 'status'} aria-live=${refused ? 'assertive' : 'polite'} @pointerenter=${this.#wait} @pointerleave=${this.#count} @focusin=${this.#wait} @focusout=${this.#count}>
       ${
         now
-          ? html`<div class="toast toast--${now.kind}">
+          ? html`<div class="toast toast--${now.kind}" popover="manual">
               ${MARKS[now.kind]}<span class="grow">${now.text}</span>
               ${now.action ? button({ label: now.action.label, size: 'small', kind: 'quiet', onClick: () => this.#act(now) }) : nothing}
               ${button({ label: 'Dismiss', icon: 'x', iconOnly: true, size: 'small', kind: 'quiet', onClick: () => this.#close() })}
@@ -41,7 +41,12 @@ export class NoticeBarElement extends LightElement {
   }
 
   protected override updated(changed: PropertyValues<this>): void {
-    if (changed.has('notice')) this.#count();
+    if (!changed.has('notice')) return;
+    // In the top layer, so that a dialog does not cover it; shown anew, so that it lies over one that opened meanwhile.
+    const toast = this.querySelector<HTMLElement>('.toast');
+    if (toast?.matches(':popover-open')) toast.hidePopover();
+    toast?.showPopover();
+    this.#count();
   }
 
   override disconnectedCallback(): void {

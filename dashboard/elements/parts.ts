@@ -27,6 +27,8 @@ export interface ButtonOptions {
   busy?: string | null;
   /** Why it cannot be used; then it is disabled. */
   reason?: string | null;
+  /** What a press does all the same, e.g. say the reason where there is no room to show it. */
+  onRefused?: () => void;
   /** Id of the element that shows the reason. */
   reasonId?: string;
   block?: boolean;
@@ -55,13 +57,14 @@ export function button(options: ButtonOptions): TemplateResult {
     aria-describedby=${ifDefined(reason !== null ? options.reasonId : undefined)}
     aria-keyshortcuts=${ifDefined(key)}
     @click=${(event: Event) => {
-      if (disabled) event.preventDefault();
-      else onClick(event);
+      if (!disabled) return onClick(event);
+      event.preventDefault();
+      if (busy === null) options.onRefused?.();
     }}
   >
     ${
       busy === null
-        ? html`${options.icon ? icon(options.icon, options.size === 'small' ? 12 : 14) : nothing}${options.iconOnly ? nothing : html`<span>${label}</span>`}${key ? keyHint(key) : nothing}`
+        ? html`${options.icon ? icon(options.icon, options.size === 'small' ? 12 : 14) : nothing}${options.iconOnly ? nothing : html`<span>${label}</span>`}${key && !options.iconOnly ? keyHint(key) : nothing}`
         : html`<span class="btn-was" aria-hidden="true">${options.icon ? icon(options.icon) : nothing}${label}${key ? keyHint(key) : nothing}</span><span class="btn-busy"><span class="spin"></span>${busy}</span>`
     }
   </button>`;

@@ -36,18 +36,18 @@ export class StopFormElement extends LightElement {
   }
 
   #form(): TemplateResult {
-    return html`<form class="stop-form" @submit=${this.#submit}>
-      <label class="lbl" for="stop-reason">Reason <span class="muted">optional, goes to the audit log</span></label>
-      <input class="field" id="stop-reason" maxlength="2000" autocomplete="off" .value=${this.reason} @input=${(event: InputEvent) => (this.reason = textIn(event))} />
-      <label class="lbl" for="stop-word">Type STOP and press Enter, or use the button</label>
-      <input class="field" id="stop-word" data-focus autocomplete="off" autocapitalize="characters" spellcheck="false" .value=${this.typed} @input=${(event: InputEvent) => (this.typed = textIn(event))} />
+    return html`<div class="stop-form">
+      <label class="lbl" for="${this.uid}-reason">Reason <span class="muted">optional, goes to the audit log</span></label>
+      <input class="field" id="${this.uid}-reason" maxlength="2000" autocomplete="off" .value=${this.reason} @input=${(event: InputEvent) => (this.reason = textIn(event))} />
+      <label class="lbl" for="${this.uid}-word">Type STOP and press Enter, or use the button</label>
+      <input class="field" id="${this.uid}-word" data-focus autocomplete="off" autocapitalize="characters" spellcheck="false" .value=${this.typed} @keydown=${this.#keys} @input=${(event: InputEvent) => (this.typed = textIn(event))} />
       <button type="button" class="btn btn--stop stop-now" @click=${() => emit(this, 'mc-stop', this.reason)}>${icon('octagon-x', 18)}Emergency stop, now</button>
       <div class="stop-or">
-        ${button({ label: 'Pause squad instead', icon: 'pause', block: true, size: 'large', reason: this.pauseReason, reasonId: 'pause-why', onClick: () => emit(this, 'mc-pause', this.reason) })}
-        ${why(this.pauseReason, 'pause-why')}
+        ${button({ label: 'Pause squad instead', icon: 'pause', block: true, size: 'large', reason: this.pauseReason, reasonId: `${this.uid}-pause`, onClick: () => emit(this, 'mc-pause', this.reason) })}
+        ${why(this.pauseReason, `${this.uid}-pause`)}
         <p class="small muted">Pausing keeps tasks and held calls as they are.</p>
       </div>
-    </form>`;
+    </div>`;
   }
 
   #underWay({ attempt, error }: StopSending): TemplateResult {
@@ -62,9 +62,10 @@ export class StopFormElement extends LightElement {
     </div>`;
   }
 
-  #submit(event: SubmitEvent): void {
+  #keys(event: KeyboardEvent): void {
+    if (event.key !== 'Enter' || this.typed.trim().toUpperCase() !== 'STOP') return;
     event.preventDefault();
-    if (this.typed.trim().toUpperCase() === 'STOP') emit(this, 'mc-stop', this.reason);
+    emit(this, 'mc-stop', this.reason);
   }
 }
 

@@ -46,7 +46,7 @@ export function voiceTag(text = 'agent text, not checked'): TemplateResult {
 }
 
 /** The part that is shown of a long text, or null where all of it is. */
-export function fold(text: string): { shown: string; lines: number } | null {
+function fold(text: string): { shown: string; lines: number } | null {
   const lines = text.split('\n');
   if (lines.length <= FOLD_LINES && text.length <= FOLD_CHARACTERS) return null;
   return { shown: lines.slice(0, FOLD_LINES).join('\n').slice(0, FOLD_CHARACTERS), lines: lines.length };

@@ -147,7 +147,9 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
         page(
           newest(
             [...world.approvals.values()].filter(
-              (approval) => matches(approval.status, query.get('status')) && matches(approval.agentId, query.get('agentId')),
+              (approval) =>
+                (query.get('status') === 'all' || approval.status === (query.get('status') ?? 'pending')) &&
+                matches(approval.agentId, query.get('agentId')),
             ),
           ),
           query,
@@ -202,7 +204,7 @@ async function answer(world: World, request: IncomingMessage, response: ServerRe
     const body = await readBody(request);
     if (path === 'session' && request.method === 'POST') {
       const { cookie, session } = world.signIn(String(body.token ?? ''));
-      return json(response, 200, session, { 'Set-Cookie': `mc_session=${cookie}; HttpOnly; SameSite=Strict; Path=/` });
+      return json(response, 201, session, { 'Set-Cookie': `mc_session=${cookie}; HttpOnly; SameSite=Strict; Path=/` });
     }
     const { person, session, cookie } = who(world, request);
     if (request.method !== 'GET' && request.headers['x-mc-csrf'] !== session.csrfToken)
@@ -246,10 +248,15 @@ function stream(world: World, request: IncomingMessage, response: ServerResponse
     return;
   }
   response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
-  const tell = (seq: number, change: ChangeEvent) => response.write(`id: ${seq}\nevent: change\ndata: ${JSON.stringify(change)}\n\n`);
+  const tell = (seq: number, change: ChangeEvent) =>
+    response.write(
+      `event: change\ndata: ${JSON.stringify(change)}\n\nid: ${seq}\nevent: beat\ndata: ${JSON.stringify({ at: change.at })}\n\n`,
+    );
   const beat = () => response.write(`event: beat\ndata: ${JSON.stringify({ at: world.now() })}\n\n`);
   const last = request.headers['last-event-id'];
-  if (last !== undefined) {
+  if (last === undefined) {
+    response.write(`id: ${world.events.at(-1)?.seq ?? 0}\nevent: beat\ndata: ${JSON.stringify({ at: world.now() })}\n\n`);
+  } else {
     const missed = world.events.filter(({ seq }) => seq > Number(last));
     const oldest = world.events[0]?.seq ?? 0;
     if (Number(last) + 1 < oldest) response.write('event: reset\ndata: {}\n\n');

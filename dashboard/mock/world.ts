@@ -2,7 +2,7 @@
  * A back end in a box for the dashboard: keeps agents, calls, approvals, alerts and the stop in memory, obeys the contract's rules as far as
  * they show on the screen, and tells every change as an event. Time is passed in. Not used by the product.
  */
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import type {
   Activity,
   ActivityType,
@@ -77,7 +77,7 @@ const CAPS: Record<Autonomy, number> = { intern: 2, specialist: 5, lead: 12 };
 const DAY_MS = 86_400_000;
 const INLINE_MS = 240_000;
 const GRANT_MS = 900_000;
-const KEPT_EVENTS = 2_000;
+const KEPT_EVENTS = 500;
 
 export class World {
   readonly now: () => number;
@@ -129,6 +129,29 @@ export class World {
     const session: Session = { operator: found.person, csrfToken: randomBytes(18).toString('base64url'), expiresAt: this.now() + DAY_MS };
     this.sessions.set(cookie, { person: found.person, session });
     return { cookie, session };
+  }
+
+  /** A sign-in token of an administrator that works once. */
+  oneTimeToken(): string {
+    const token = randomBytes(18).toString('base64url');
+    this.signInTokens.set(token, { person: { id: 'op_mara', name: 'Mara Voss', role: 'admin' }, once: true });
+    return token;
+  }
+
+  /** An empty squad again; people and their tokens stay. */
+  clear(): void {
+    for (const list of [this.agents, this.approvals, this.calls, this.alerts, this.gateways, this.tokens]) list.clear();
+    this.activities.length = 0;
+    this.#setSystem({
+      estop: false,
+      stoppedAt: null,
+      stoppedBy: null,
+      stopReason: null,
+      squadPaused: false,
+      squadPausedAt: null,
+      squadPausedBy: null,
+      receipt: null,
+    });
   }
 
   /* ---------------------------------------------------------------- agents */
@@ -211,6 +234,8 @@ export class World {
       action
     ];
     this.tellActivity(type, `${by.name} ${PAST[action]} ${agent.name}${reason ? `: ${reason}` : ''}`, { agentId: id, by });
+    const pauseIsOver = action === 'restart' && ![...this.agents.values()].some((other) => other.status === 'paused');
+    if (pauseIsOver) this.#setSystem({ squadPaused: false, squadPausedAt: null, squadPausedBy: null });
     if (action === 'quarantine') {
       this.#withdrawAll(`${agent.name} was quarantined`, (approval) => approval.agentId === id);
       this.raiseAlert({ type: 'agent_quarantined', severity: 'high', agentId: id, message: `${agent.name} was quarantined by ${by.name}` });
@@ -262,7 +287,7 @@ export class World {
     }
     this.#putCall(call);
     if (sample.verdict === 'deny') {
-      this.tellActivity('call_denied', `Denied for ${agent.name}: ${call.reasons[0]?.message ?? 'refused'}`, { agentId, at: createdAt });
+      this.tellActivity('call_denied', `Denied: ${call.tool} ${call.summary}`, { agentId, at: createdAt });
     }
     const spent = sample.cost ?? 0;
     this.changeAgent(agentId, { lastCallAt: createdAt, todaySpend: agent.todaySpend + spent, totalSpend: agent.totalSpend + spent });
@@ -270,7 +295,7 @@ export class World {
   }
 
   #hold(agent: Agent, call: ToolCallView, sample: SampleCall, commands: ReturnType<typeof readCommands>): Approval {
-    const digest = randomBytes(8).toString('hex');
+    const digest = hash('sha256', call.id);
     const approval: Approval = {
       id: this.#id('ap'),
       number: ++this.#number,
@@ -290,11 +315,11 @@ export class World {
       cwd: sample.cwd ?? agent.workspace,
       workspace: agent.workspace,
       risk: sample.risk === 'red' ? 'red' : 'yellow',
-      summary: `${call.tool}: ${call.summary}`,
+      summary: `${call.tool} ${call.summary}`,
       reason: call.reasons[0]?.message ?? '',
       reasons: call.reasons,
       preview: { mappedTool: call.mappedTool, commands, paths: sample.paths ?? [], hosts: sample.hosts ?? [] },
-      digest: `${digest.slice(0, 4)} ${digest.slice(4, 8)} … ${digest.slice(-4)}`,
+      digest,
       estimatedCost: sample.cost ?? 0,
       policyVersion: 'v1',
       approver: null,
@@ -312,7 +337,7 @@ export class World {
     };
     this.#putApproval(approval);
     this.changeAgent(agent.id, { lastCallAt: call.createdAt, pendingApprovals: agent.pendingApprovals + 1 });
-    this.tellActivity('approval_requested', `${agent.name} is held: ${call.tool} ${call.summary}`, {
+    this.tellActivity('approval_requested', `Waits for approval: ${call.tool} ${call.summary}`, {
       agentId: agent.id,
       at: call.createdAt,
       details: { approvalId: approval.id },
@@ -324,7 +349,7 @@ export class World {
     const approval = this.approvals.get(id);
     if (!approval) throw new Problem(404, 'NOT_FOUND', `There is no approval ${id}.`);
     if (approval.status !== 'pending')
-      throw new Problem(409, 'ALREADY_DECIDED', `This approval is ${approval.status} already.`, { approval });
+      throw new Problem(409, 'DECIDED', `Approval ${approval.number} was already ${approval.status}.`, { approval });
     if (approval.noteRequired && !body.note?.trim())
       throw new Problem(422, 'NOTE_REQUIRED', 'A red call needs a note from whoever decides.');
     const now = this.now();
@@ -339,11 +364,11 @@ export class World {
     };
     this.#putApproval(decided);
     this.#unheld(approval);
-    this.tellActivity(
-      'approval_decided',
-      `${by.name} ${verdict === 'approve' ? 'approved' : 'denied'} ${approval.tool} for ${approval.agentName}${body.note ? `: ${body.note}` : ''}`,
-      { agentId: approval.agentId, by, details: { approvalId: id } },
-    );
+    this.tellActivity('approval_decided', `${by.name} ${decided.status} ${approval.summary}${body.note ? `: ${body.note}` : ''}`, {
+      agentId: approval.agentId,
+      by,
+      details: { approvalId: id, status: decided.status },
+    });
     const call = approval.toolCallId === null ? undefined : this.calls.get(approval.toolCallId);
     if (call && verdict === 'deny') this.#putCall({ ...call, status: 'blocked', verdict: 'deny', heldFor: now - call.createdAt });
     return decided;
@@ -466,7 +491,9 @@ export class World {
   }
 
   pauseSquad(reason: string | null, by: Person): SystemState {
-    this.#setSystem({ squadPaused: true, squadPausedAt: this.now(), squadPausedBy: by.name });
+    const at = this.now();
+    this.#setSystem({ squadPaused: true, squadPausedAt: at, squadPausedBy: by.name });
+    this.#pauseAll(reason ?? 'squad paused', at);
     this.tellActivity('squad_paused', `${by.name} paused the squad${reason ? `: ${reason}` : ''}`, { by });
     return this.system;
   }
@@ -500,9 +527,16 @@ export class World {
       })),
     };
     this.#setSystem({ estop: true, stoppedAt: at, stoppedBy: by.name, stopReason: reason, receipt });
-    for (const agent of active) this.changeAgent(agent.id, { status: 'paused', statusReason: 'emergency stop', statusChangedAt: at });
+    this.#pauseAll('emergency stop', at);
     this.tellActivity('emergency_stop', `${by.name} pressed the emergency stop${reason ? `: ${reason}` : ''}`, { by });
     return receipt;
+  }
+
+  #pauseAll(reason: string, at: number): void {
+    for (const agent of this.agents.values()) {
+      if (agent.status === 'active' || agent.status === 'drained')
+        this.changeAgent(agent.id, { status: 'paused', statusReason: reason, statusChangedAt: at });
+    }
   }
 
   resume(note: string, by: Person): SystemState {
@@ -560,7 +594,7 @@ export class World {
 
   #setSystem(patch: Partial<SystemState>): void {
     this.system = { ...this.system, ...patch };
-    this.#tell('system', 'system', this.system);
+    this.#tell('system', 'system', this.overview());
   }
 
   #tell(topic: Topic, id: string, data: unknown): void {

@@ -3,7 +3,7 @@
  * What is selected never changes under the reader's hands: a call that somebody else decided stays in view and says so; only one's own
  * decision moves on to the next, and then a second press within a moment counts for nothing.
  */
-import { SignalWatcher } from '@lit-labs/signals';
+import { computed, SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { Agent, Approval, ToolCallView } from '../../control/contract.ts';
@@ -37,6 +37,8 @@ import './approvals.css';
 const SETTLE_MS = 700;
 const JUDGE_AFTER_MS = 400;
 const DECIDED_SHOWN = 12;
+/** Made once per change, not once per key. */
+const pendingGroups = computed(() => groupApprovals(pendingApprovals.get()));
 const CALLS_SHOWN = 5;
 
 @customElement('mc-approvals')
@@ -77,14 +79,14 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   }
 
   protected override render(): TemplateResult {
-    const groups = groupApprovals(pendingApprovals.get());
+    const groups = pendingGroups.get();
     const chosen = this.approvalId === null ? undefined : approvals.get(this.approvalId);
     return isPhone.get() ? this.#phone(groups, chosen) : this.#desk(groups, chosen);
   }
 
   protected override updated(changed: PropertyValues<this>): void {
     super.updated(changed);
-    const first = groupApprovals(pendingApprovals.get())[0]?.items[0];
+    const first = pendingGroups.get()[0]?.items[0];
     if (this.approvalId === null && first) queueMicrotask(() => go(`/approvals/${first.id}`, { replace: true }));
     if (!changed.has('approvalId')) return;
     this.missing = null;
@@ -105,7 +107,6 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       <aside class="il" aria-label="Pending approvals">
         <div class="il-h"><h2>Waiting for you <span class="muted">${waiting}</span></h2><span class="small muted">Oldest first</span></div>
         <div class="scroll grow" tabindex="0" role="region" aria-label="Pending list">
-          ${waiting === 0 ? empty('Nothing waits for you', 'A call that is red, outside an allowlist or over a cap is held and shows up here.') : nothing}
           <mc-approval-list .groups=${groups} .decided=${this.#decidedLately()} .selectedId=${this.approvalId} .now=${serverNow()}></mc-approval-list>
         </div>
       </aside>
@@ -164,8 +165,8 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const at = order.findIndex((other) => other.id === approval.id);
     return html`<div class="row small muted hh-steps">
       ${at >= 0 ? html`<span class="nb">${at + 1} of ${order.length}</span>` : nothing}
-      ${button({ label: 'Previous', icon: 'chevron-up', iconOnly: true, size: 'small', key: '', onClick: () => this.#move(-1) })}
-      ${button({ label: 'Next', icon: 'chevron-down', iconOnly: true, size: 'small', key: '', onClick: () => this.#move(1) })}
+      ${button({ label: 'Previous', icon: 'chevron-up', iconOnly: true, size: 'small', key: 'K', onClick: () => this.#move(-1) })}
+      ${button({ label: 'Next', icon: 'chevron-down', iconOnly: true, size: 'small', key: 'J', onClick: () => this.#move(1) })}
     </div>`;
   }
 
@@ -196,9 +197,10 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
           ? nothing
           : html`<div class="cf">
         ${icon('fingerprint')}
-        <span class="grow">${approval.digest ? html`The approval binds to this exact call, agent and folder: <code class="nb">${approval.digest}</code>` : 'The approval binds to this exact call, agent and folder.'}</span>
+        <span class="grow">${approval.digest ? html`The approval binds to this exact call, agent and folder: <code class="nb">${shortDigest(approval.digest)}</code>` : 'The approval binds to this exact call, agent and folder.'}</span>
         ${approval.digest ? button({ label: 'Copy', icon: 'copy', size: 'small', kind: 'quiet', onClick: () => void copy(approval.digest ?? '') }) : nothing}
-        ${canEdit ? button({ label: 'Edit arguments', icon: 'pencil', size: 'small', key: 'E', reason: reasonAgainst('decide approvals'), reasonId: 'decide-why', onClick: () => this.#edit() }) : nothing}
+        ${canEdit ? button({ label: 'Edit arguments', icon: 'pencil', size: 'small', key: 'E', reason: reasonAgainst('decide approvals'), reasonId: 'edit-why', onClick: () => this.#edit() }) : nothing}
+        ${canEdit ? html`<span class="sr" id="edit-why">${reasonAgainst('decide approvals') ?? ''}</span>` : nothing}
       </div>`
       }
     </div>`;
@@ -320,7 +322,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   /** The pending ones in the order they are shown. */
   #order(): Approval[] {
-    return groupApprovals(pendingApprovals.get()).flatMap((group) => group.items);
+    return pendingGroups.get().flatMap((group) => group.items);
   }
 
   #decidedLately(): Approval[] {
@@ -481,6 +483,11 @@ function waitSentence(approval: Approval): TemplateResult | typeof nothing {
   if (until !== null || approval.deferred)
     return html`agent stopped waiting${until === null ? '' : html` at ${moment(until, clockMinutes(until))}`}, call ${kept}`;
   return html`call ${kept}`;
+}
+
+/** First and last characters, in fours, for two people to compare. */
+function shortDigest(digest: string): string {
+  return digest.length <= 24 ? digest : `${digest.slice(0, 4)} ${digest.slice(4, 8)} … ${digest.slice(-4)}`;
 }
 
 async function copy(text: string): Promise<void> {

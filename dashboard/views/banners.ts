@@ -5,22 +5,26 @@
 import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { SystemState } from '../../control/contract.ts';
+import type { Agent, SystemState } from '../../control/contract.ts';
+import { restartSquad } from '../actions.ts';
 import { localNow, serverNow } from '../clock.ts';
 import { icon } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
 import { button, seen } from '../elements/parts.ts';
 import { freshness } from '../freshness.ts';
+import { say } from '../notices.ts';
+import { hasRole, reasonAgainst } from '../permissions.ts';
 import { place } from '../routes.ts';
 import { retryNow } from '../sessions.ts';
-import { heardAt, link, loadError, loaded, openAlerts, system } from '../store.ts';
-import { ALERT_WORDS, age, clock, wait } from '../words.ts';
+import { agents, heardAt, link, loadError, loaded, openAlerts, system } from '../store.ts';
+import { ALERT_WORDS, age, clock, plural, wait } from '../words.ts';
 import './banners.css';
 import './resume-control.ts';
 
 @customElement('mc-banners')
 export class BannersElement extends SignalWatcher(LightElement) {
   @state() private resuming = false;
+  @state() private restarting = false;
 
   protected override render(): TemplateResult {
     const now = system.get();
@@ -33,23 +37,37 @@ export class BannersElement extends SignalWatcher(LightElement) {
   }
 
   #paused(now: SystemState): TemplateResult {
+    const since = now.squadPausedAt ?? 0;
+    const paused = agents.all().filter((agent) => agent.status === 'paused' && agent.statusChangedAt >= since);
+    const against = reasonAgainst('control agents');
     return html`<div class="note" role="status">
       ${icon('pause', 16, 'k-amber')}
       <span><b class="b">The squad is paused.</b> ${now.squadPausedBy ?? 'Somebody'} paused it${now.squadPausedAt === null ? '' : ` at ${clock(now.squadPausedAt)}`}. New calls of every agent are refused; tasks and held calls stay as they are.</span>
-      <span class="end row">${button({
-        label: 'Resume squad',
-        size: 'small',
-
-        onClick: () => {
-          this.resuming = true;
-        },
-      })}</span>
-      ${this.resuming ? html`<mc-resume-control @mc-close=${this.#closeResume}></mc-resume-control>` : nothing}
+      <span class="end row">
+        ${hasRole('resume') ? button({ label: 'Lift the pause', size: 'small', kind: 'quiet', onClick: () => this.#resume(true) }) : nothing}
+        ${button({
+          label: `Restart ${plural(paused.length, 'agent')}`,
+          size: 'small',
+          icon: 'rotate-ccw',
+          busy: this.restarting ? 'Restarting' : null,
+          reason: against,
+          reasonId: 'restart-squad-why',
+          onClick: () => void this.#restart(paused),
+          onRefused: () => say('refused', `Restarting: ${against}`),
+        })}${against === null ? nothing : html`<span class="sr" id="restart-squad-why">${against}</span>`}
+      </span>
+      ${this.resuming ? html`<mc-resume-control @mc-close=${() => this.#resume(false)}></mc-resume-control>` : nothing}
     </div>`;
   }
 
-  #closeResume(): void {
-    this.resuming = false;
+  #resume(open: boolean): void {
+    this.resuming = open;
+  }
+
+  async #restart(paused: readonly Agent[]): Promise<void> {
+    this.restarting = true;
+    await restartSquad(paused);
+    this.restarting = false;
   }
 }
 

@@ -7,6 +7,7 @@ import { brandMark } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
 import { button, meter } from '../elements/parts.ts';
 import { freshness } from '../freshness.ts';
+import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { setTheme, type Theme, theme } from '../preferences.ts';
 import { type PlaceName, place } from '../routes.ts';
@@ -66,7 +67,7 @@ export class HeaderElement extends SignalWatcher(LightElement) {
     const now = system.get();
     if (!now || now.estop || now.squadPaused) return nothing;
     const against = reasonAgainst('pause the squad');
-    return button({
+    return html`${button({
       label: 'Pause squad',
       icon: 'pause',
       size: 'small',
@@ -74,14 +75,15 @@ export class HeaderElement extends SignalWatcher(LightElement) {
       reason: against,
       reasonId: 'pause-squad-why',
       onClick: () => void pauseSquad(),
-    });
+      onRefused: () => say('refused', `Pausing the squad: ${against}`),
+    })}${against === null ? nothing : html`<span class="sr" id="pause-squad-why">${against}</span>`}`;
   }
 
   #account(): TemplateResult | typeof nothing {
     const now = session.get();
     if (!now) return nothing;
     const { name, role } = now.operator;
-    return html`<button type="button" class="ava" popovertarget="account" aria-label="${name}, ${ROLE_WORDS[role]}: account, theme, settings">${initials(name)}</button>
+    return html`<button type="button" class="ava" popovertarget="account"><span aria-hidden="true">${initials(name)}</span><span class="sr">${name}, ${ROLE_WORDS[role]}: account, theme, settings</span></button>
       <div id="account" popover class="menu">
         <p class="menu-who"><b class="b">${name}</b><br /><span class="muted">${ROLE_WORDS[role]}</span></p>
         <div class="menu-theme" role="group" aria-label="Theme"><span class="lbl">Theme</span><div class="seg">${(

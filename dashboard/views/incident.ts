@@ -7,17 +7,20 @@ import { html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { StopReceipt } from '../../control/contract.ts';
 import { serverNow } from '../clock.ts';
+import { feedRow } from '../elements/feed-row.ts';
+import { mergeFeed } from '../elements/feed-text.ts';
 import { chip, glyph } from '../elements/glyph.ts';
 import { icon } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
 import { button, empty, moment, seen } from '../elements/parts.ts';
-import { overview, system } from '../store.ts';
+import { activities, agents, approvals, overview, system } from '../store.ts';
 import { clock, plural, took, when } from '../words.ts';
 import './incident.css';
 import './resume-control.ts';
 
 /** The promise (SPEC 12): the last admitted call within so long after the press. */
 const PROMISE_MS = 250;
+const LED_SHOWN = 8;
 
 @customElement('mc-incident')
 export class IncidentElement extends SignalWatcher(LightElement) {
@@ -28,7 +31,7 @@ export class IncidentElement extends SignalWatcher(LightElement) {
       <div class="page-h"><h1>${now?.estop ? 'Stopped' : 'Emergency stop'}</h1>${receipt ? button({ label: 'Save the receipt', icon: 'download', size: 'small', onClick: () => save(receipt) }) : nothing}</div>
       ${
         receipt
-          ? html`<div class="inm"><div class="inm-l">${silence(receipt)}</div><div class="inm-r">${now?.estop ? resumePanel() : over(receipt)}${blocked(receipt, now?.estop === true)}</div></div>`
+          ? html`<div class="inm"><div class="inm-l">${silence(receipt)}${led(receipt)}</div><div class="inm-r">${now?.estop ? resumePanel() : over(receipt)}${blocked(receipt, now?.estop === true)}</div></div>`
           : html`<section class="panel">${empty('It was never pressed', 'The receipt of an emergency stop stands here: for each proxy, agent and gateway when it went silent.')}</section>`
       }
     </div>`;
@@ -94,6 +97,25 @@ function blocked(receipt: StopReceipt, active: boolean): TemplateResult {
     <li>${icon('circle-stop')}<span>OpenClaw sessions aborted</span><b class="b">${aborted}</b></li>
     ${overview.get() ? html`<li>${icon('activity')}<span>Reading the dashboard</span><span class="m-green">works</span></li>` : nothing}
   </ul></section>`;
+}
+
+/** What was decided and alerted before the press, the latest first. */
+function led(receipt: StopReceipt): TemplateResult | typeof nothing {
+  const before = activities.all().filter((activity) => activity.createdAt < receipt.stoppedAt);
+  const entries = [
+    ...mergeFeed({ activities: before, calls: [], moreActivities: false, moreCalls: false }, 'decisions'),
+    ...mergeFeed({ activities: before, calls: [], moreActivities: false, moreCalls: false }, 'alerts'),
+  ]
+    .filter((entry, i, all) => all.findIndex((other) => other.id === entry.id) === i)
+    .sort((a, b) => b.at - a.at)
+    .slice(0, LED_SHOWN);
+  if (entries.length === 0) return nothing;
+  const context = {
+    exact: true,
+    nameOf: (id: string) => agents.get(id)?.name,
+    waits: (id: string) => approvals.get(id)?.status === 'pending',
+  };
+  return html`<section class="panel inm-led"><div class="panel-h"><h2 class="grow">What led here</h2><a class="small" href="/feed">All of the feed</a></div><div class="panel-b">${entries.map((entry) => feedRow(entry, context))}</div></section>`;
 }
 
 /** The receipt as it is, for the incident's file. */

@@ -61,7 +61,7 @@ export class OverviewElement extends SignalWatcher(LightElement) {
 function waiting(now: number): TemplateResult {
   const list = pendingApprovals.get();
   return html`<section class="panel ov-1">
-    <div class="panel-h"><h2 class="grow">Waits for you</h2>${list.length ? html`<span class="muted">${list.length}, oldest ${wait(now - (list[0]?.createdAt ?? now))}</span>` : nothing}</div>
+    <div class="panel-h"><h2 class="grow">What waits for you</h2>${list.length ? html`<span class="muted">${list.length}, oldest ${wait(now - (list[0]?.createdAt ?? now))}</span>` : nothing}</div>
     ${
       list.length === 0
         ? empty('Nothing waits for you', 'Held calls show up here and in the inbox.')
@@ -78,7 +78,7 @@ function waiting(now: number): TemplateResult {
 function wrong(now: number): TemplateResult {
   const list = openAlerts.get();
   return html`<section class="panel ov-2">
-    <div class="panel-h"><h2 class="grow">Is wrong</h2>${list.length ? html`<span class="muted">${plural(list.length, 'open alert')}</span>` : nothing}</div>
+    <div class="panel-h"><h2 class="grow">What is wrong</h2>${list.length ? html`<span class="muted">${plural(list.length, 'open alert')}</span>` : nothing}</div>
     ${list.length === 0 ? empty('Nothing is wrong', 'No alert is open.') : html`<ul>${list.slice(0, ALERTS_SHOWN).map((alert) => html`<li class="pr pr--link">${icon('triangle-alert', 14, alert.severity === 'critical' || alert.severity === 'high' ? 'k-red' : alert.severity === 'medium' ? 'k-amber' : 'k-ink')}<a href="/alerts/${alert.id}"><span><b class="b">${ALERT_WORDS[alert.type]}</b> <span class="ink2">${seen(alert.message)}</span></span></a><span class="muted nb">${age(now - alert.createdAt)}</span></li>`)}</ul>`}
   </section>`;
 }
@@ -91,7 +91,7 @@ function cost(squad: readonly Agent[]): TemplateResult | typeof nothing {
     .sort((a, b) => b.todaySpend - a.todaySpend)
     .slice(0, SPENDERS_SHOWN);
   return html`<section class="panel ov-3">
-    <div class="panel-h"><h2 class="grow">Costs today</h2></div>
+    <div class="panel-h"><h2 class="grow">What today costs</h2></div>
     <div class="panel-b ov-cost"><p class="big">${money(now.todaySpend, now.fleetCap)}</p><p class="small muted">${now.fleetCap === null ? 'the whole fleet; no fleet cap is set' : `the whole fleet, of ${capMoney(now.fleetCap)}`}</p>${meter(now.todaySpend, now.fleetCap)}</div>
     <ul>${top.map((agent) => html`<li class="pr"><a class="ov-plain" href="/agents/${agent.id}">${agent.name}</a>${spentOf(agent.todaySpend, agent.todayCap)}<span class="pr-m">${meter(agent.todaySpend, agent.todayCap)}</span></li>`)}</ul>
   </section>`;
@@ -100,7 +100,7 @@ function cost(squad: readonly Agent[]): TemplateResult | typeof nothing {
 function runs(squad: readonly Agent[], now: number): TemplateResult {
   const working = squad.filter((agent) => stateOf(agent, now) === 'active' || agent.status === 'drained');
   return html`<section class="panel ov-4">
-    <div class="panel-h"><h2 class="grow">Runs</h2><span class="muted">${working.length} of ${squad.length} at work</span></div>
+    <div class="panel-h"><h2 class="grow">What runs</h2><span class="muted">${working.length} of ${squad.length} at work</span></div>
     ${
       working.length === 0
         ? empty('Nobody is at work', 'An agent counts as at work for five minutes after its last call.')

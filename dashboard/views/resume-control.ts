@@ -12,7 +12,7 @@ import '../elements/modal.ts';
 @customElement('mc-resume-control')
 export class ResumeControlElement extends SignalWatcher(LightElement) {
   protected override render(): TemplateResult {
-    return html`<mc-modal heading="Resume the squad" .content=${html`<mc-resume-form></mc-resume-form>`}></mc-modal>`;
+    return html`<mc-modal heading="Lift the squad's pause" .content=${html`<mc-resume-form></mc-resume-form>`}></mc-modal>`;
   }
 }
 
@@ -26,10 +26,10 @@ export class ResumeFormElement extends SignalWatcher(LightElement) {
   protected override render(): TemplateResult {
     const against = reasonAgainst('resume') ?? (this.note.trim() ? null : 'Write a note first: it goes to the audit log with your name.');
     return html`<form class="form" @submit=${this.#submit}>
-      <p class="ink2">${system.get()?.estop ? 'New calls are judged again. Agents stay paused and tasks stay blocked; you start each one yourself.' : 'New calls are judged again.'}</p>
+      <p class="ink2">${system.get()?.estop ? 'New calls are judged again. Agents stay paused and tasks stay blocked; you start each one yourself.' : 'Lifts the pause of the squad. Agents stay paused; you restart each one yourself.'}</p>
       <label class="lbl" for="resume-note">What happened, and why is it safe now?</label>
       <textarea class="field" id="resume-note" rows="3" maxlength="2000" data-focus .value=${this.note} @input=${this.#typed}></textarea>
-      ${button({ label: system.get()?.estop ? 'Resume, agents stay paused' : 'Resume squad', kind: 'go', size: 'large', block: true, type: 'submit', busy: this.busy ? 'Resuming' : null, reason: against, reasonId: 'resume-why', onClick: () => {} })}
+      ${button({ label: system.get()?.estop ? 'Resume, agents stay paused' : 'Lift the pause, agents stay paused', kind: 'go', size: 'large', block: true, type: 'submit', busy: this.busy ? 'Resuming' : null, reason: against, reasonId: 'resume-why', onClick: () => {} })}
       ${why(this.refusal ?? against, 'resume-why')}
     </form>`;
   }

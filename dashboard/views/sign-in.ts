@@ -21,11 +21,12 @@ export class SignInElement extends SignalWatcher(LightElement) {
       <form class="si-card panel form" @submit=${this.#submit} novalidate>
         <div class="si-brand">${brandMark(22)}<span>Mission Control</span></div>
         <h1>Sign in</h1>
-        <p class="ink2">Open the sign-in link that the server printed when it first started, or paste a token here.</p>
+        <p class="ink2">Open the sign-in link that the server printed when it started, or paste a token here.</p>
         <label class="lbl" for="token">Token</label>
         <input class="field mono" id="token" name="token" type="password" autocomplete="current-password" spellcheck="false" maxlength="512" aria-describedby="si-why" aria-invalid=${this.refusal ? 'true' : 'false'} autofocus />
         <p class="refusal" id="si-why" role="alert">${reason ?? ''}</p>
         ${button({ label: 'Sign in', kind: 'go', size: 'large', block: true, type: 'submit', busy: this.busy ? 'Signing in' : null, onClick: () => {} })}
+        <p class="small muted">A new link, on the server:<br /><code class="nb">npm run -s mc -- sign-in</code></p>
       </form>
     </main>`;
   }

@@ -8,6 +8,7 @@ import { customElement, property, state } from 'lit/decorators.js';
 import { pauseSquad, type StopProgress, stopEverything } from '../actions.ts';
 import { icon } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
+import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { go } from '../routes.ts';
 import { agents, pendingApprovals, system } from '../store.ts';
@@ -36,7 +37,7 @@ export class StopControlElement extends SignalWatcher(LightElement) {
       return html`<a class="stopped" href="/incident">${icon('octagon-x')}<span>Stopped ${now.stoppedAt === null ? '' : clock(now.stoppedAt)}</span></a>`;
     }
     const against = reasonAgainst('stop');
-    return html`<mc-hold-button .short=${this.short} .reason=${against} .reasonId=${'stop-why'} @mc-held=${() => void this.#stop('')} @mc-ask=${this.#ask}></mc-hold-button>
+    return html`<mc-hold-button .short=${this.short} .reason=${against} .reasonId=${'stop-why'} @mc-held=${() => void this.#stop('')} @mc-ask=${this.#ask} @mc-refused=${(event: CustomEvent<string>) => say('refused', `The stop: ${event.detail}`)}></mc-hold-button>
       ${against === null ? nothing : html`<span class="sr" id="stop-why">${against}</span>`}
       ${this.asking || this.progress ? this.#confirmation() : nothing}`;
   }

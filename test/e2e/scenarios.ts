@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { launchBrowser } from '../setup/chromium.ts';
 import { until } from './child.ts';
 import type { Approval } from './mission-control.ts';
 import type { Call } from './scripted-model.ts';
@@ -19,7 +20,11 @@ const deferred = (id: string, args: Record<string, unknown> = {}): Call => ({ na
 
 export const SCENARIOS: readonly Scenario[] = [
   { id: 'a', promise: 'a green call runs unheld', play: greenRuns },
-  { id: 'b', promise: 'exec outside the allowlist is held, approved, runs once, its output is recorded', play: approvedRunsOnce },
+  {
+    id: 'b',
+    promise: 'exec outside the allowlist is held, approved by a click, runs once, its output is recorded',
+    play: approvedRunsOnce,
+  },
   { id: 'b2', promise: 'the approver\u2019s edit is what runs', play: editedRuns },
   { id: 'c', promise: 'a denial reaches the model with its reason', play: denialIsTold },
   { id: 'd', promise: 'a late approval reaches the agent, the repeated call runs once', play: lateApprovalRunsOnce },
@@ -29,6 +34,8 @@ export const SCENARIOS: readonly Scenario[] = [
   { id: 'g', promise: 'a run aborted while held is withdrawn and never runs', play: abortWithdraws },
   { id: 'h', promise: 'with Mission Control stopped every call is blocked', play: stoppedBlocks },
   { id: 'h2', promise: 'a held call survives kill -9 of Mission Control and runs once', play: heldSurvivesKill },
+  { id: 'k', promise: 'an MCP call through tool_call is judged, approved and counted once by both gates', play: mcpCountsOnce },
+  { id: 'k2', promise: 'an MCP call that is approved late runs once, or never', play: lateMcpRunsOnce },
   { id: 'i', promise: 'a missing plugin raises a critical alert within 30 s', play: missingPluginAlerts },
   { id: 'j', promise: 'undo gives OpenClaw its configuration back, byte for byte', play: undoRestores },
 ];
@@ -53,8 +60,7 @@ async function approvedRunsOnce(stage: Stage): Promise<string> {
     'the parsed command is shown',
   );
   assert.equal(await stage.file('approved.txt'), null, 'nothing ran before the decision');
-  const decidedAt = Date.now();
-  await approve(stage, approval);
+  const decidedAt = await approveByClick(stage, approval);
   const [shown] = await stage.told('approved');
   const took = Date.now() - decidedAt;
   assert.equal((shown ?? '').trim(), '1');
@@ -125,6 +131,49 @@ async function deferredCountsOnce(stage: Stage): Promise<string> {
     ['sessions_list'],
   );
   return 'one record for tool_call and sessions_list';
+}
+
+async function mcpCountsOnce(stage: Stage): Promise<string> {
+  const session = await stage.turn('mcp', [deferred('counting-main__write', { text: 'both gates' })]);
+  const approval = await stage.missionControl.pendingApproval(session);
+  assert.equal(approval.tool, 'counting__write', 'the gate knows the tool by its canonical name');
+  assert.equal(stage.counting.runs.get('write:both gates'), undefined);
+  await approve(stage, approval);
+  const [shown] = await stage.told('mcp');
+  assert.match(shown ?? '', /write both gates/);
+  assert.equal(stage.counting.runs.get('write:both gates'), 1);
+  const call = await recorded(stage, session, 'success');
+  const { items } = await stage.missionControl.get<{ items: { tool: string; id: string }[] }>('/api/tool-calls?limit=100');
+  assert.deepEqual(
+    items.filter(({ tool }) => tool === 'counting__write').map(({ id }) => id),
+    [call.id],
+    'one record for both gates',
+  );
+  const alerts = await stage.missionControl.get<{ items: { type: string }[] }>('/api/alerts?resolved=false&limit=100');
+  assert.ok(!alerts.items.some(({ type }) => type === 'gate_missing'), 'the second gate has seen the first');
+  return 'one approval, one record, one run at the server';
+}
+
+async function lateMcpRunsOnce(stage: Stage): Promise<string> {
+  return withInlineWait(stage, 4_000, async () => {
+    const call = deferred('counting-main__write', { text: 'late' });
+    const session = await stage.turn('mcplate', [call]);
+    const [pending] = await stage.told('mcplate');
+    assert.match(pending ?? '', /is pending/);
+    const approval = await stage.missionControl.pendingApproval(session);
+    stage.model.script('mcprepeat', new RegExp(`\\b${approval.number}\\b[^]*granted|granted[^]*\\b${approval.number}\\b`, 'i'), [
+      [call],
+      [call],
+    ]);
+    await approve(stage, approval);
+    const [first] = await stage.told('mcprepeat');
+    assert.match(first ?? '', /write late/);
+    const [, second] = await stage.told('mcprepeat', 2);
+    assert.match(second ?? '', /is pending/, 'the grant works once');
+    assert.equal(stage.counting.runs.get('write:late'), 1);
+    await denyAll(stage);
+    return 'one run at the server after the late approval, none for the repeat';
+  });
 }
 
 async function subAgentIsJudged(stage: Stage): Promise<string> {
@@ -241,6 +290,30 @@ async function undoRestores(stage: Stage): Promise<string> {
   await stage.missionControl.command('openclaw', 'connect', '--config', stage.openclaw.configFile, '--undo', '--yes');
   assert.equal(await readFile(stage.openclaw.configFile, 'utf8'), stage.unconnected);
   return 'same bytes';
+}
+
+/** A person finds the call in the inbox of a real browser, reads the command and clicks. @returns when it was clicked. */
+async function approveByClick(stage: Stage, approval: Approval): Promise<number> {
+  const browser = await launchBrowser();
+  try {
+    const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+    const link = (await stage.missionControl.command('sign-in')).trim();
+    await page.goto(link);
+    await page.waitForURL((url) => !url.pathname.startsWith('/sign-in'));
+    await page.goto(new URL(`/approvals/${approval.id}`, link).href);
+    await page.getByRole('heading', { name: /^Run echo/ }).waitFor();
+    const button = page.getByRole('button', { name: /^Approve/ }).first();
+    await button.waitFor();
+    const clickedAt = Date.now();
+    await button.click();
+    await until('the click to be the decision', 10_000, async () => {
+      const { status } = await stage.missionControl.get<Approval>(`/api/approvals/${approval.id}`);
+      return status === 'approved';
+    });
+    return clickedAt;
+  } finally {
+    await browser.close();
+  }
 }
 
 async function approve(stage: Stage, approval: Approval): Promise<void> {

@@ -33,7 +33,7 @@ describe('a cap', () => {
       await Promise.all(allowed.map((answer) => gate.end(answer.body.id)));
       const spend = await until(
         () => spendOf(id),
-        (value) => value.todaySpend >= 0.5,
+        (value) => value.todaySpend >= 0.5 && value.totalSpend >= 0.5,
       );
       expect(spend).toMatchObject({ todaySpend: 0.5, totalSpend: 0.5 });
     });

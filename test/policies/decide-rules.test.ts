@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { applyPatch, compilePolicy, labelsOf, type Policy, type RunLabel } from '../../policies/index.ts';
-import { approvalOf, callOf, codesOf, DEFAULT_DOCUMENT, DEFAULT_POLICY, factsWith, judge, policyWith } from './scene.ts';
+import { applyPatch, compilePolicy, type Facts, labelsOf, type Policy, type RunLabel, type ToolCall } from '../../policies/index.ts';
+import { approvalOf, callOf, codesOf, DEFAULT_DOCUMENT, DEFAULT_POLICY, factsWith, fastest, judge, policyWith, profile } from './scene.ts';
 
 interface Rule {
   name?: string;
@@ -101,6 +101,11 @@ describe('custom rules', () => {
       expect(codesOf(judge(callOf('send_email'), intern, override))).toEqual(['YELLOW_INTERN']);
     });
 
+    test('is the only effect that lifts', () => {
+      for (const rule of [{ effect: 'hold' }, { effect: 'deny' }, { effect: 'risk', risk: 'yellow' }])
+        expect(codesOf(judge(make, engineering, withRules({ when: 'true', ...rule })))).toContain('SHELL_NOT_ALLOWLISTED');
+    });
+
     test('loses against a rule that holds or denies', () => {
       const rules: Rule[] = [
         { when: 'call.tool == "exec"', effect: 'allow' },
@@ -139,15 +144,27 @@ describe('custom rules', () => {
     expect(judge(ids(101), factsWith(), two).verdict).toBe('deny');
   });
 
+  test('rules that name a tool, its plan’s name or none apply in the order of the document', () => {
+    const policy = withRules(
+      { when: 'task.type == "engineering"', effect: 'hold', message: 'first' },
+      { when: 'call.mappedTool == "shell_exec"', effect: 'hold', message: 'second' },
+      { when: 'call.tool in ["exec", "read"] && agent.depth == 0', effect: 'hold', message: 'third' },
+      { when: 'call.tool == "exec" && agent.depth == 1', effect: 'hold', message: 'never' },
+      { when: 'call.tool == "exec" || call.tool == "read"', effect: 'hold', message: 'fourth' },
+    );
+    const messages = judge(make, engineering, policy).reasons.filter(({ code }) => code === 'RULE');
+    expect(messages.map(({ message }) => message)).toEqual(['first', 'second', 'third', 'fourth']);
+  });
+
   test('200 rules for other tools take little time', () => {
     const rules = Array.from({ length: 200 }, (_, i) => ({ when: `call.tool == "tool_${i}" && call.arguments.a == ${i}`, effect: 'deny' }));
     const policy = withRules(...rules);
     const call = callOf('exec', { command: 'git status --short' });
-    for (let i = 0; i < 5_000; i++) judge(call, engineering, policy);
-    const start = performance.now();
-    for (let i = 0; i < 5_000; i++) judge(call, engineering, policy);
-    // 25 µs is the promise for the median; the mean on a shared machine gets room.
-    expect((performance.now() - start) / 5).toBeLessThan(100);
+    const thousand = (rules: Policy) => () => {
+      for (let i = 0; i < 1_000; i++) judge(call, engineering, rules);
+    };
+    // 25 µs a call is the promise; here, that they cost less than the reading of the command does.
+    expect(fastest(thousand(policy), 10)).toBeLessThan(2 * fastest(thousand(DEFAULT_POLICY), 10));
   });
 
   test.each([
@@ -213,18 +230,20 @@ describe('custom rules', () => {
 
   test('glob takes no time that grows without bound', () => {
     const policy = withRules({ when: `glob("${'*a'.repeat(90)}", call.arguments.x)`, effect: 'deny' });
-    const start = performance.now();
-    expect(judge(callOf('read_db', { x: 'a'.repeat(4_096) }), factsWith(), policy).verdict).toBe('deny');
-    expect(performance.now() - start).toBeLessThan(250);
+    const call = callOf('read_db', { x: 'a'.repeat(4_096) });
+    expect(judge(call, factsWith(), policy).verdict).toBe('deny');
+    expect(fastest(() => judge(call, factsWith(), policy))).toBeLessThan(150);
     expect(judge(callOf('read_db', { x: 'a'.repeat(4_097) }), factsWith(), policy).reasons[0]?.message).toContain('glob()');
   });
 });
 
 describe('sequence rules', () => {
+  const policy = profile('sequences');
+  const decided = (call: ToolCall, facts: Facts) => judge(call, facts, policy);
   const after = (...labels: RunLabel[]) => factsWith({ run: { labels } });
   const labels = (tool: string, args = {}) => {
     const call = callOf(tool, args);
-    return labelsOf(call, judge(call).classification, DEFAULT_POLICY);
+    return labelsOf(call, decided(call, factsWith()).classification, policy);
   };
 
   test.each([
@@ -255,10 +274,10 @@ describe('sequence rules', () => {
   ];
   test('what would send outside is held once both labels stand, and not before', () => {
     for (const call of outside) {
-      expect(judge(call, after()).verdict).toBe('allow');
-      expect(judge(call, after('untrusted')).verdict).toBe('allow');
-      expect(judge(call, after('private')).verdict).toBe('allow');
-      expect(judge(call, after('untrusted', 'private'))).toMatchObject({ verdict: 'hold', reasons: [{ code: 'SEQUENCE' }] });
+      expect(decided(call, after()).verdict).toBe('allow');
+      expect(decided(call, after('untrusted')).verdict).toBe('allow');
+      expect(decided(call, after('private')).verdict).toBe('allow');
+      expect(decided(call, after('untrusted', 'private'))).toMatchObject({ verdict: 'hold', reasons: [{ code: 'SEQUENCE' }] });
     }
   });
 
@@ -269,28 +288,29 @@ describe('sequence rules', () => {
       callOf('post_comment', { text: 'x' }),
       callOf('exec', { command: 'git status' }),
     ])
-      expect(judge(call, after('untrusted', 'private')).verdict).toBe('allow');
+      expect(decided(call, after('untrusted', 'private')).verdict).toBe('allow');
   });
 
   test('a run that wrote code does not start its runner by itself', () => {
     for (const command of ['npm test', 'pytest', 'node scripts/build.js', 'git status && npm run lint']) {
-      expect(judge(callOf('exec', { command }), after()).verdict).toBe('allow');
-      expect(codesOf(judge(callOf('exec', { command }), after('code')))).toContain('SEQUENCE');
+      expect(decided(callOf('exec', { command }), after()).verdict).toBe('allow');
+      expect(codesOf(decided(callOf('exec', { command }), after('code')))).toContain('SEQUENCE');
     }
-    expect(judge(callOf('exec', { command: 'git diff' }), after('code')).verdict).toBe('allow');
+    expect(decided(callOf('exec', { command: 'git diff' }), after('code')).verdict).toBe('allow');
   });
 
   test('an approval releases the sequence for one call', () => {
     const call = callOf('exec', { command: 'npm test' });
-    expect(codesOf(judge(call, { ...after('code'), approval: approvalOf(call) }))).toEqual(['APPROVED', 'SEQUENCE']);
+    expect(codesOf(decided(call, { ...after('code'), approval: approvalOf(call) }))).toEqual(['APPROVED', 'SEQUENCE']);
   });
 
   test('a policy without lists has no sequence rules', () => {
-    const policy = policyWith({ sequence: null });
-    for (const call of outside) expect(judge(call, after('untrusted', 'private', 'code'), policy).verdict).toBe('allow');
+    for (const call of outside) expect(judge(call, after('untrusted', 'private', 'code')).verdict).toBe('allow');
   });
 
   test('model calls are left alone', () => {
-    expect(judge(callOf('model_call'), { ...after('untrusted', 'private', 'code'), estimatedCost: 1 }).verdict).toBe('allow');
+    const strict = policyWith({ sequence: { outside: ['*'] } });
+    expect(judge(callOf('read_db'), after('untrusted', 'private'), strict).verdict).toBe('hold');
+    expect(judge(callOf('model_call'), { ...after('untrusted', 'private', 'code'), estimatedCost: 1 }, strict).verdict).toBe('allow');
   });
 });

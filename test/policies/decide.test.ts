@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { REASON_CODES, type ReasonCode, simulateCases } from '../../policies/index.ts';
 import { DECISIONS } from './corpora/decisions.ts';
-import { DEFAULT_POLICY, policyWith } from './scene.ts';
+import { callOf, DEFAULT_POLICY, factsWith, judge, policyWith } from './scene.ts';
 
 const AGENT = { id: 'agent-1', autonomy: 'specialist', status: 'active' };
 
@@ -50,4 +50,31 @@ describe('the corpus of decisions', () => {
     const seen = new Set(DECISIONS.flatMap(({ codes = [] }) => codes));
     expect(REASON_CODES.filter((code) => !seen.has(code) && !elsewhere.includes(code))).toEqual([]);
   });
+});
+
+test('each loop limit that is exceeded is named', () => {
+  const { reasons } = judge(
+    callOf('read_db'),
+    factsWith({ history: { sameErrorRetries: 4, commentsIn30Min: 21, reviewCycles: 4, pairExchangesIn10Min: 9 } }),
+  );
+  expect(reasons.map(({ code, policyPath }) => [code, policyPath])).toEqual([
+    ['LOOP', 'loopDetection.retryLimit'],
+    ['LOOP', 'loopDetection.commentRateThreshold'],
+    ['LOOP', 'loopDetection.reviewCycleLimit'],
+    ['LOOP', 'loopDetection.pairExchangeLimit'],
+  ]);
+  expect(reasons[3]?.message).toContain('9 messages');
+});
+
+test('a cap is named by the line of the policy it comes from, or as the agent’s or task’s own', () => {
+  const task = { id: 't', type: 'social' as const, status: 'in_progress' as const, assigneeIds: [] };
+  const paths = (caps: object) =>
+    judge(callOf('read_db'), factsWith({ task, caps, estimatedCost: 50_000_000 })).reasons.map(({ policyPath }) => policyPath);
+  expect(paths({})).toEqual(['budgets.perRun.specialist', 'budgets.perTask.social', 'budgets.perAgentDaily.specialist']);
+  expect(paths({ run: 1, task: 2, agentDay: 3, fleetDay: 4 })).toEqual([
+    'agent.budgets.perRunCap',
+    'task.budget',
+    'agent.budgets.dailyCap',
+    'budgets.fleetDaily',
+  ]);
 });

@@ -507,6 +507,23 @@ export const DECISIONS: readonly DecisionCase[] = [
     codes: ['NET_NOT_ALLOWLISTED'],
   },
   {
+    name: 'a trusted tool with a blocked command among its arguments',
+    given: {
+      tool: 'w__run',
+      arguments: { command: 'sudo rm -rf /' },
+      mcp: { server: 'w', trusted: true, annotations: { readOnlyHint: true } },
+    },
+    verdict: 'deny',
+    risk: 'red',
+    codes: ['SHELL_BLOCKED'],
+  },
+  {
+    name: 'a trusted tool with a word that is called command',
+    given: { tool: 'w__run', arguments: { command: 'search' }, mcp: { server: 'w', trusted: true, annotations: { readOnlyHint: true } } },
+    verdict: 'allow',
+    risk: 'green',
+  },
+  {
     name: 'a tool mapped to a class is read like it',
     given: { tool: 'fs__put', arguments: { path: 'src/a.ts', content: 'x' }, mcp: { server: 'fs', trusted: false, annotations: {} } },
     patch: { tools: { fs__put: { class: 'write_file' } } },

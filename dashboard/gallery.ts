@@ -1,0 +1,416 @@
+/**
+ * Every element in every state, on one page: `npm run dev:dashboard`, then /gallery.html. `?theme=dark` shows the other theme.
+ * For people who build the dashboard; not part of the product.
+ */
+import { html, type TemplateResult } from 'lit';
+import { customElement, state } from 'lit/decorators.js';
+import type { Agent, Approval, ToolCallView } from '../control/contract.ts';
+import type { AgentStatus, CommandReading, Reason } from '../policies/model.ts';
+import './app.css';
+import './elements/agent-row.ts';
+import './elements/approval-list.ts';
+import { groupApprovals } from './elements/approval-text.ts';
+import type { Draft } from './elements/argument-draft.ts';
+import './elements/arguments-editor.ts';
+import type { Judgement } from './elements/arguments-editor.ts';
+import { argumentBlocks, effectRows, reasonRows } from './elements/call-facts.ts';
+import './elements/call-table.ts';
+import './elements/command-list.ts';
+import './elements/data-age.ts';
+import './elements/decision-panel.ts';
+import { feedRow } from './elements/feed-row.ts';
+import type { FeedEntry } from './elements/feed-text.ts';
+import { approvalChip, callWord, rankGlyph, riskChip, riskWord, stateChip } from './elements/glyph.ts';
+import './elements/hold-button.ts';
+import './elements/key-sheet.ts';
+import { LightElement } from './elements/light-element.ts';
+import './elements/notice-bar.ts';
+import { button, choice, empty, failed, meter, skeleton, spentOf, why } from './elements/parts.ts';
+import './elements/stop-form.ts';
+import './elements/voice.ts';
+import { voiceTag } from './elements/voice.ts';
+import { setTheme } from './preferences.ts';
+import { type AgentState, AUTONOMY_WORDS } from './words.ts';
+import './gallery.css';
+
+const NOW = Date.UTC(2026, 10, 23, 14, 32, 8);
+const nothingHappens = () => {};
+
+@customElement('mc-gallery')
+export class GalleryElement extends LightElement {
+  @state() private note = '';
+  @state() private draft: Draft = { command: 'npm publish --access public --tag next --dry-run', retries: 'three' };
+  @state() private chosen: 'all' | 'held' = 'all';
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    const theme = new URLSearchParams(location.search).get('theme');
+    if (theme === 'dark' || theme === 'light') setTheme(theme);
+  }
+
+  protected override render(): TemplateResult {
+    return html`<main class="gl">
+      <h1>Elements and their states</h1>
+      ${section(
+        'Buttons',
+        html`<div class="gl-row">
+        ${button({ label: 'Pause', onClick: nothingHappens })} ${button({ label: 'Approve once', kind: 'go', key: 'A', onClick: nothingHappens })}
+        ${button({ label: 'Approve once', kind: 'go', key: 'A', busy: 'Approving', onClick: nothingHappens })} ${button({ label: 'Deny', kind: 'deny', key: 'D', onClick: nothingHappens })}
+        ${button({ label: 'Compare', kind: 'quiet', onClick: nothingHappens })} ${button({ label: 'Copy', icon: 'copy', size: 'small', onClick: nothingHappens })}
+        ${button({ label: 'Next', icon: 'chevron-down', iconOnly: true, onClick: nothingHappens })}
+        <span class="row">${button({ label: 'Restart', icon: 'rotate-ccw', reason: 'Pause the agent first.', reasonId: 'gl-why', onClick: nothingHappens })}${why('Pause the agent first.', 'gl-why')}</span>
+        ${choice(
+          'Which',
+          [
+            { value: 'all', label: 'All', count: 148 },
+            { value: 'held', label: 'Held', count: 6 },
+          ] as const,
+          this.chosen,
+          (value) => this.#choose(value),
+        )}
+      </div>
+      <div class="gl-row"><mc-hold-button></mc-hold-button><mc-hold-button .reason=${'Needs the operator role; you are a viewer.'} .reasonId=${'gl-why'}></mc-hold-button></div>`,
+      )}
+      ${section('Judgement', html`<div class="gl-row">${riskChip('green')}${riskChip('yellow')}${riskChip('red')}</div><div class="gl-row">${(['pending', 'approved', 'denied', 'expired', 'withdrawn'] as const).map((status) => approvalChip(status))}</div><div class="gl-row">${riskWord('green')}${riskWord('yellow')}${riskWord('red')}</div><div class="gl-row">${CALLS.map((call) => callWord(call))}</div>`)}
+      ${section('Agent state and rank', html`<div class="gl-row">${(['active', 'idle', 'silent', 'paused', 'drained', 'quarantined', 'stopped'] as AgentState[]).map((value) => stateChip(value))}</div><div class="gl-row">${(['intern', 'specialist', 'lead'] as const).map((value) => html`<span class="bare">${rankGlyph(value)}${AUTONOMY_WORDS[value]}</span>`)}</div>`)}
+      ${section('Data age', html`<div class="gl-row"><mc-data-age state="starting"></mc-data-age><mc-data-age .state=${'live'} .ageMs=${300}></mc-data-age><mc-data-age .state=${'old'} .ageMs=${6_000}></mc-data-age><mc-data-age .state=${'offline'} .ageMs=${42_000}></mc-data-age></div>`)}
+      ${section(
+        'Money',
+        html`<div class="gl-col">${[
+          [2.66, 5],
+          [9.84, 12],
+          [3, 3],
+          [4.2, null],
+        ].map(([spent, cap]) => html`<div>${spentOf(spent ?? 0, cap ?? null)}${meter(spent ?? 0, cap ?? null)}</div>`)}</div>`,
+      )}
+      ${section('Agent rows', html`<div class="gl-narrow">${AGENTS.map((agent, i) => html`<mc-agent-row .agent=${agent} .now=${NOW} .selected=${i === 0}></mc-agent-row>`)}</div>`)}
+      ${section('Approval list', html`<div class="gl-narrow"><mc-approval-list .groups=${groupApprovals(PENDING)} .decided=${DECIDED} .selectedId=${PENDING[0]?.id ?? null} .now=${NOW}></mc-approval-list></div>`)}
+      ${section('Parsed command', html`<mc-command-list .line=${LINE} .commands=${COMMANDS}></mc-command-list>`)}
+      ${section('Why it is held', html`${reasonRows(REASONS, 'held')}${reasonRows(REASONS.slice(0, 1), 'denied')}`)}
+      ${section('What would happen', effectRows({ preview: PENDING[0]?.preview ?? null, tool: 'exec', cwd: '/srv/forge/workspace', workspace: '/srv/forge/workspace', estimatedCost: 0.31 }))}
+      ${section('Untrusted text', html`<p>${voiceTag()}</p><mc-voice .text=${'Please approve quickly. <b>Ignore the policy</b> [click](x) \u202etxt.exe\u202c zero\u200bwidth no\u00a0break \u0007'}></mc-voice><mc-voice .text=${Array.from({ length: 30 }, (_, i) => `line ${i + 1}`).join('\n')}></mc-voice>`)}
+      ${section('Arguments', argumentBlocks({ path: 'docs/CHANGES.md', content: '## 2.4\n\n- first\n- second', force: false }))}
+      ${section('Editing arguments', html`<mc-arguments-editor .original=${{ command: LINE, retries: 3 }} .draft=${this.draft} .judgement=${{ state: 'judged', verdict: 'hold', risk: 'red', reasons: REASONS } satisfies Judgement} @mc-draft=${(event: CustomEvent<Draft>) => this.#draft(event.detail)}></mc-arguments-editor>`)}
+      ${section(
+        'Decision',
+        html`<div class="gl-three">
+        <mc-decision-panel .approval=${PENDING[0]} .note=${this.note} .now=${NOW} @mc-note=${(event: CustomEvent<string>) => this.#typed(event.detail)}></mc-decision-panel>
+        <mc-decision-panel .approval=${PENDING[1]} .note=${'Checked with Jon'} .busy=${'approve'} .now=${NOW}></mc-decision-panel>
+        <mc-decision-panel .approval=${PENDING[1]} .reason=${'What you see is 42 s old. Decisions wait until the connection is back.'} .now=${NOW}></mc-decision-panel>
+        ${DECIDED.map((approval) => html`<mc-decision-panel .approval=${approval} .now=${NOW}></mc-decision-panel>`)}
+      </div>`,
+      )}
+      ${section('Calls', html`<mc-call-table .calls=${CALLS} .now=${NOW}></mc-call-table>`)}
+      ${section('Feed', html`<div class="gl-feed">${FEED.map((entry) => feedRow(entry, { nameOf: () => 'Forge-03', waits: () => true }))}</div>`)}
+      ${section('Loading, empty, failed', html`<div class="gl-three"><div>${skeleton(3)}</div><div>${empty('Nothing waits for you', 'The last decision was at 14:31, git push for Forge-07.')}</div><div>${failed('Calls could not be read', 'The server did not answer in 15 s. The gate still records.', nothingHappens)}</div></div>`)}
+      ${section('Stop confirmation', html`<div class="gl-three"><mc-stop-form .heldCalls=${11} .activeAgents=${7}></mc-stop-form><mc-stop-form .heldCalls=${11} .activeAgents=${7} .sending=${{ attempt: 3, error: 'The server cannot be reached.' }}></mc-stop-form></div>`)}
+      ${section('Keys', html`<mc-key-sheet .keys=${[{ keys: 'j', label: 'Next', group: 'Approvals' }, { keys: 'g a', label: 'Approvals', group: 'Go to' }]}></mc-key-sheet>`)}
+      ${section('Colours', html`<div class="gl-colours">${COLOURS.map((name) => html`<div><i .style=${`background:var(--${name})`}></i><code>${name}</code></div>`)}</div>`)}
+    </main>`;
+  }
+
+  #choose(value: 'all' | 'held'): void {
+    this.chosen = value;
+  }
+
+  #typed(text: string): void {
+    this.note = text;
+  }
+
+  #draft(draft: Draft): void {
+    this.draft = draft;
+  }
+}
+
+function section(title: string, content: unknown): TemplateResult {
+  return html`<section class="panel"><div class="panel-h"><h2>${title}</h2></div><div class="panel-b">${content}</div></section>`;
+}
+
+/* ---------------------------------------------------------------- sample objects */
+
+const LINE = 'cd packages/tokens && npm run build --silent && npm publish --access public --tag next | sudo tee /etc/hosts';
+const reading = (text: string, verdict: CommandReading['verdict'], red: boolean, why: string, words: number): CommandReading => {
+  const start = LINE.indexOf(text);
+  const end = words === 0 ? start : start + text.split(' ').slice(0, words).join(' ').length;
+  return {
+    text,
+    span: [start, start + text.length],
+    argv: text.split(' '),
+    verdict,
+    red,
+    why,
+    offending: words === 0 ? [] : [[start, end]],
+  };
+};
+const COMMANDS = [
+  reading('cd packages/tokens', 'allowed', false, 'stays inside the workspace', 0),
+  reading('npm run build --silent', 'held', false, 'npm run build is no test or lint script', 3),
+  reading('npm publish --access public --tag next', 'held', true, 'publishing reaches the outside world', 4),
+  reading('sudo tee /etc/hosts', 'blocked', true, 'sudo is on the block list', 1),
+];
+const REASONS: Reason[] = [
+  { code: 'PROD_EXTERNAL', message: 'Publishing is visible to the outside world', policyPath: 'approvals.triggers' },
+  { code: 'NET_NOT_ALLOWLISTED', message: 'packages.acme.example:443 is not on the list', policyPath: 'allowlists.network' },
+  { code: 'SHELL_NOT_ALLOWLISTED', message: 'npm publish matches none of 14 rules', policyPath: 'allowlists.shell' },
+];
+
+function approval(over: Partial<Approval>): Approval {
+  return {
+    id: 'ap_1',
+    number: 101,
+    createdAt: NOW - 252_000,
+    kind: 'call',
+    status: 'pending',
+    agentId: 'ag_1',
+    agentName: 'Forge-03',
+    taskId: 'ta_1',
+    taskTitle: 'Ship the 2.4 design packages',
+    runId: 'run_3',
+    sessionKey: 'agent:forge-03:main',
+    toolCallId: 'tc_1',
+    tool: 'exec',
+    arguments: { command: LINE },
+    editedArguments: null,
+    cwd: '/srv/forge/workspace',
+    workspace: '/srv/forge/workspace',
+    risk: 'red',
+    summary: LINE,
+    reason: REASONS[0]?.message ?? '',
+    reasons: REASONS,
+    preview: {
+      mappedTool: 'shell_exec',
+      commands: COMMANDS,
+      paths: [
+        {
+          given: 'packages/tokens',
+          path: '/srv/forge/workspace/packages/tokens',
+          use: 'read',
+          verdict: 'inside',
+          secret: false,
+          why: 'inside the workspace',
+        },
+        { given: '../.env', path: '/srv/forge/.env', use: 'read', verdict: 'outside', secret: true, why: 'outside every permitted root' },
+        { given: 'config/app.yaml', path: null, use: 'write', verdict: 'config', secret: false, why: 'a blocked folder' },
+      ],
+      hosts: [
+        { given: 'docs.acme.example', host: 'docs.acme.example', port: 443, scheme: 'https', verdict: 'listed', why: 'on the allowlist' },
+        {
+          given: 'packages.acme.example',
+          host: 'packages.acme.example',
+          port: 443,
+          scheme: 'https',
+          verdict: 'not_listed',
+          why: 'on no entry',
+        },
+        {
+          given: 'http://169.254.169.254',
+          host: '169.254.169.254',
+          port: 80,
+          scheme: 'http',
+          verdict: 'refused',
+          why: 'a metadata address',
+        },
+      ],
+    },
+    digest: '9f2c 41d7 … 07ab',
+    estimatedCost: 0,
+    policyVersion: 'v1',
+    approver: null,
+    decision: null,
+    decidedAt: null,
+    expiresAt: NOW + 86_000_000,
+    waitingUntil: NOW - 12_000,
+    deferred: true,
+    redeemedAt: null,
+    redeemedBy: null,
+    grantExpiresAt: null,
+    noteRequired: true,
+    waitingCalls: 1,
+    outcome: 'none',
+    ...over,
+  };
+}
+
+const PENDING = [
+  approval({}),
+  approval({
+    id: 'ap_2',
+    number: 102,
+    createdAt: NOW - 51_000,
+    risk: 'yellow',
+    noteRequired: false,
+    agentName: 'Herald-02',
+    tool: 'web_fetch',
+    preview: null,
+    arguments: { url: 'https://api.social.example' },
+    taskTitle: null,
+    waitingUntil: NOW + 180_000,
+    deferred: false,
+  }),
+];
+const DECIDED = [
+  approval({
+    id: 'ap_3',
+    status: 'approved',
+    approver: 'Mara Voss',
+    decision: 'Release 2.4, tarball checked with Jon.',
+    decidedAt: NOW - 60_000,
+    grantExpiresAt: NOW + 840_000,
+  }),
+  approval({
+    id: 'ap_4',
+    status: 'approved',
+    approver: 'Mara Voss',
+    decidedAt: NOW - 90_000,
+    redeemedAt: NOW - 80_000,
+    redeemedBy: 'tc_2',
+    outcome: 'success',
+    editedArguments: { command: 'npm publish --dry-run' },
+  }),
+  approval({ id: 'ap_5', status: 'denied', approver: 'Jon Reyes', decision: 'wrong tag', decidedAt: NOW - 120_000 }),
+  approval({ id: 'ap_6', status: 'expired', decidedAt: NOW - 130_000 }),
+  approval({ id: 'ap_7', status: 'withdrawn', decision: 'the run was aborted', decidedAt: NOW - 140_000 }),
+];
+
+function agent(name: string, status: AgentStatus, over: Partial<Agent>): Agent {
+  return {
+    id: `ag_${name}`,
+    createdAt: NOW,
+    updatedAt: NOW,
+    revision: 1,
+    name,
+    sessionKey: null,
+    autonomyLevel: 'specialist',
+    status,
+    statusReason: null,
+    statusChangedAt: NOW,
+    gate: 'openclaw',
+    gatewayId: null,
+    externalId: null,
+    workspace: null,
+    modelConfig: {},
+    toolPermissions: null,
+    budgets: { dailyCap: null, perRunCap: null },
+    currentTaskId: null,
+    parentId: null,
+    depth: 0,
+    lastHeartbeat: NOW - 3_000,
+    lastCallAt: NOW - 9_000,
+    errorStreak: 0,
+    totalSpend: 40,
+    todaySpend: 2.66,
+    todayCap: 5,
+    pendingApprovals: 0,
+    soulHash: null,
+    metadata: {},
+    ...over,
+  };
+}
+const AGENTS = [
+  agent('Forge-03', 'active', { autonomyLevel: 'lead', todaySpend: 9.84, todayCap: 12, pendingApprovals: 4 }),
+  agent('Scout-05', 'active', {}),
+  agent('Herald-02', 'active', { lastCallAt: null, autonomyLevel: 'intern' }),
+  agent('Relay-01', 'active', { lastHeartbeat: NOW - 360_000 }),
+  agent('Quill-04', 'paused', { errorStreak: 3 }),
+  agent('Atlas-01', 'drained', {}),
+  agent('Scout-06', 'quarantined', { todaySpend: 5 }),
+  agent('Mail-01', 'stopped', { gate: 'none', todayCap: null }),
+];
+
+function call(id: string, over: Partial<ToolCallView>): ToolCallView {
+  return {
+    id,
+    createdAt: NOW - 60_000,
+    entry: 'openclaw',
+    runId: null,
+    taskId: null,
+    agentId: 'ag_1',
+    agentName: 'Forge-03',
+    sessionKey: null,
+    callId: null,
+    tool: 'exec',
+    mappedTool: 'shell_exec',
+    risk: 'yellow',
+    verdict: 'allow',
+    reasons: REASONS,
+    status: 'success',
+    input: {},
+    output: null,
+    error: null,
+    duration: 38_100,
+    heldFor: null,
+    cost: null,
+    approvalId: null,
+    policyVersion: 'v1',
+    summary: 'npm test',
+    ...over,
+  };
+}
+const CALLS = [
+  call('tc_1', {}),
+  call('tc_2', {
+    risk: 'red',
+    verdict: 'hold',
+    status: 'needs_approval',
+    summary: 'npm publish --access public --tag next',
+    duration: null,
+  }),
+  call('tc_3', { risk: 'red', verdict: 'deny', status: 'blocked', summary: 'sudo npm i -g pnpm', duration: null }),
+  call('tc_4', { risk: 'green', tool: 'model_call', summary: 'opus-large, 21.4k in, 2.6k out', cost: 0.0912, duration: 9_400 }),
+  call('tc_5', { status: 'failed', summary: 'npm run lint', duration: 820 }),
+  call('tc_6', { status: 'running', duration: null }),
+  call('tc_7', { status: 'withdrawn', duration: null }),
+  call('tc_8', { status: 'unknown', duration: null }),
+  call('tc_9', { status: 'success', approvalId: 'ap_1', heldFor: 92_000, duration: 4 }),
+];
+const FEED: FeedEntry[] = [
+  {
+    id: 'a1',
+    at: NOW,
+    kind: 'activity',
+    activity: {
+      id: 'a1',
+      createdAt: NOW,
+      type: 'approval_requested',
+      taskId: null,
+      agentId: 'ag_1',
+      actorId: null,
+      actorType: 'system',
+      summary: 'Forge-03 is held: exec npm publish',
+      details: { approvalId: 'ap_1' },
+    },
+  },
+  {
+    id: 'a2',
+    at: NOW - 60_000,
+    kind: 'activity',
+    activity: {
+      id: 'a2',
+      createdAt: NOW,
+      type: 'call_denied',
+      taskId: null,
+      agentId: 'ag_1',
+      actorId: null,
+      actorType: 'system',
+      summary: 'Denied for Forge-03: sudo is on the block list',
+      details: {},
+    },
+  },
+  { id: 'tc_1', at: NOW - 90_000, kind: 'call', call: call('tc_1', {}) },
+  {
+    id: 'tc_4',
+    at: NOW - 95_000,
+    kind: 'call',
+    call: call('tc_4', { risk: 'green', cost: 0.0912, summary: 'opus-large, 21.4k in, 2.6k out', tool: 'model_call' }),
+  },
+];
+const COLOURS =
+  'canvas panel sunken raised hover line line-2 ink ink-2 ink-3 you you-solid you-soft you-line voice voice-soft voice-line green green-mark green-soft green-line amber amber-mark amber-soft amber-line red red-mark red-soft red-line stop'.split(
+    ' ',
+  );
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'mc-gallery': GalleryElement;
+  }
+}

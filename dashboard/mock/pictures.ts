@@ -1,0 +1,53 @@
+/**
+ * `npm run pictures`: takes the pictures of the README from the built dashboard with a sample squad behind it, into docs/pictures.
+ * The clock of the samples stands still, so a picture changes only when the dashboard does.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import { fillWorld } from './samples.ts';
+import { filesOf, serveWorld } from './server.ts';
+import { World } from './world.ts';
+
+const OUT = join(import.meta.dirname, '../../docs/pictures');
+const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'];
+const AT = new Date('2026-11-23T14:32:08Z');
+const DESK = { width: 1440, height: 900 };
+const PHONE = { width: 390, height: 844 };
+
+const PICTURES = [
+  { name: 'approvals-light', path: '/approvals', viewport: DESK, colorScheme: 'light' },
+  { name: 'approvals-dark', path: '/approvals', viewport: DESK, colorScheme: 'dark' },
+  { name: 'agent-light', path: '/agents/ag_00003', viewport: DESK, colorScheme: 'light' },
+  { name: 'overview-dark', path: '/overview', viewport: DESK, colorScheme: 'dark' },
+  { name: 'phone-light', path: '/approvals', viewport: PHONE, colorScheme: 'light' },
+] as const;
+
+const world = new World(() => AT.getTime());
+fillWorld(world);
+for (const alert of world.alerts.values()) if (alert.severity === 'critical') world.alerts.delete(alert.id);
+const server = await serveWorld(world, filesOf(join(import.meta.dirname, '../dist')));
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+mkdirSync(OUT, { recursive: true });
+for (const { name, path, viewport, colorScheme } of PICTURES) {
+  const context = await browser.newContext({
+    viewport,
+    colorScheme,
+    timezoneId: 'UTC',
+    hasTouch: viewport === PHONE,
+    reducedMotion: 'reduce',
+  });
+  await context.request.post(`${server.url}/api/session`, { data: { token: 'admin' } });
+  const page = await context.newPage();
+  await page.clock.setFixedTime(AT);
+  await page.goto(server.url + path);
+  await page.locator('main h1').first().waitFor({ state: 'attached' });
+  await page.evaluate(() => document.fonts.ready);
+  if (path === '/approvals') await page.getByRole('textbox', { name: /^Note/ }).fill('Release 2.4, tarball checked with Jon.');
+  await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
+  await page.screenshot({ path: join(OUT, `${name}.png`) });
+  await context.close();
+}
+await browser.close();
+await server.close();
+console.log(`${PICTURES.length} pictures in docs/pictures`);

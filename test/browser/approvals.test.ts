@@ -1,0 +1,190 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { PHONE, useDashboard } from './browser.ts';
+import { CALLS, type TestServer } from './server.ts';
+
+const dashboard = useDashboard();
+const { open } = dashboard;
+let server: TestServer;
+let agent: string;
+
+beforeEach(async () => {
+  server = dashboard.server;
+  agent = await server.addAgent('Forge-03');
+});
+
+describe('a held call', () => {
+  it('is where one lands, read as the policy read it, and runs once after a click', async () => {
+    const id = await server.call(agent, CALLS.build);
+    const page = await open('approver', '/');
+    await page.waitForURL(`**/approvals/${id}`);
+    await page.getByRole('heading', { level: 1, name: 'Run cargo build' }).waitFor();
+    const rows = page.getByRole('list', { name: 'Parsed command' }).getByRole('listitem');
+    expect(await rows.count()).toBe(2);
+    expect(await rows.nth(1).innerText()).toContain('cargo build --release');
+    expect(await rows.nth(1).locator('mark').innerText()).toBe('cargo');
+    expect(await page.getByText('SHELL_NOT_ALLOWLISTED').count()).toBe(1);
+    expect(await page.getByText('allowlists.shell').count()).toBe(1);
+
+    await page.getByRole('button', { name: /^Approve/ }).click();
+    await page.getByText('Approved once. Forge-03 is told.').waitFor();
+    expect(await server.approval(id)).toMatchObject({ status: 'approved', approver: 'Ada Lind', editedArguments: null });
+
+    await server.redeem(id, 'Finished release in 3.1 s');
+    await page.getByRole('link', { name: 'open the call' }).click();
+    await page.getByText('Finished release in 3.1 s').waitFor();
+  });
+
+  it('is denied by key, and the note goes with it', async () => {
+    const id = await server.call(agent, CALLS.build);
+    const page = await open('approver', '/approvals');
+    await page.getByRole('button', { name: /^Deny/ }).waitFor();
+    await page.keyboard.press('n');
+    await page.keyboard.type('use the cached build');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('d');
+    await page.getByText('Denied. Forge-03 is told why.').waitFor();
+    expect(await server.approval(id)).toMatchObject({ status: 'denied', decision: 'use the cached build' });
+  });
+
+  it('that is red needs a note: the buttons say so and do nothing without one', async () => {
+    const id = await server.call(agent, CALLS.message);
+    const page = await open('approver', '/approvals');
+    const approve = page.getByRole('button', { name: /^Approve/ });
+    await approve.waitFor();
+    expect(await approve.getAttribute('aria-disabled')).toBe('true');
+    await page.getByText('A red call needs a note from whoever decides.').waitFor();
+    await approve.click({ force: true });
+    await page.keyboard.press('a');
+    expect((await server.approval(id)).status).toBe('pending');
+    // The key leads to the note; a ready-made one counts.
+    expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('TEXTAREA');
+    await page.getByRole('button', { name: 'Checked, as intended' }).click();
+    await approve.click();
+    await page.getByText('Approved once').waitFor();
+    expect(await server.approval(id)).toMatchObject({ status: 'approved', decision: 'Checked, as intended' });
+  });
+
+  it('shows what the agent wrote as text, with hidden characters by name', async () => {
+    await server.call(agent, CALLS.message);
+    const page = await open('viewer', '/approvals');
+    const text = page.locator('mc-voice', { hasText: 'Hello' });
+    await text.waitFor();
+    expect(await text.innerText()).toContain('Hello <b>all</b>');
+    expect(await text.innerText()).toContain('RIGHT-TO-LEFT OVERRIDE');
+    expect(await text.locator('b').count()).toBe(0);
+  });
+
+  it('runs with edited arguments, old and new side by side, judged beforehand', async () => {
+    const id = await server.call(agent, CALLS.build);
+    const page = await open('approver', '/approvals');
+    await page.getByRole('button', { name: /^Edit arguments/ }).waitFor();
+    await page.keyboard.press('e');
+    const field = page.getByRole('textbox', { name: 'command' });
+    await field.fill('ls web');
+    await page.getByText('Judged without your approval:').waitFor();
+    expect(await page.locator('.ae-old').innerText()).toBe('ls web && cargo build --release');
+    await page.getByRole('button', { name: 'Approve the edited call, once' }).click();
+    await page.getByText('Approved once with your arguments.').waitFor();
+    expect((await server.approval(id)).editedArguments).toEqual({ command: 'ls web' });
+    await page.getByRole('heading', { name: 'Arguments as approved' }).waitFor();
+  });
+
+  it('that somebody else decides stays in view, says who was first, and takes no second decision', async () => {
+    const id = await server.call(agent, CALLS.build);
+    await server.call(agent, CALLS.message);
+    const page = await open('approver', `/approvals/${id}`, { expected: /409|ERR_/ });
+    await page.getByRole('button', { name: /^Approve/ }).waitFor();
+    // The event is late: the click crosses the other decision on the way.
+    server.cutEvents();
+    await server.decide(id, 'deny', 'wrong branch');
+    await page.getByRole('button', { name: /^Approve/ }).click();
+    await page.getByText(/Jon Reyes decided first.*denied, "wrong branch"/).waitFor();
+    expect(new URL(page.url()).pathname).toBe(`/approvals/${id}`);
+    expect(await page.getByRole('button', { name: /^Approve/ }).count()).toBe(0);
+    expect(await server.approval(id)).toMatchObject({ status: 'denied', approver: 'Jon Reyes' });
+    server.allowEvents();
+  });
+
+  it('that is withdrawn says so where it stands', async () => {
+    const id = await server.call(agent, CALLS.build);
+    const page = await open('approver', `/approvals/${id}`);
+    await page.getByRole('button', { name: /^Approve/ }).waitFor();
+    await server.withdraw(id);
+    await page.getByText('The call was withdrawn before anybody decided. Nothing ran.').waitFor();
+  });
+
+  it('can be read but not decided by a viewer, with the reason', async () => {
+    const id = await server.call(agent, CALLS.build);
+    const page = await open('viewer', '/approvals');
+    const approve = page.getByRole('button', { name: /^Approve/ });
+    await approve.waitFor();
+    await page.getByText('Needs the approver role; you are a viewer.').first().waitFor();
+    await approve.click({ force: true });
+    await page.keyboard.press('a');
+    expect((await server.approval(id)).status).toBe('pending');
+  });
+});
+
+describe('the inbox', () => {
+  it('moves on after a decision, and a second press in the same breath decides nothing', async () => {
+    const first = await server.call(agent, CALLS.build);
+    const second = await server.call(agent, { ...CALLS.build, arguments: { command: 'make all' } });
+    const page = await open('approver', `/approvals/${first}`);
+    await page.getByRole('button', { name: /^Approve/ }).waitFor();
+    await page.keyboard.press('a');
+    await page.waitForURL(`**/approvals/${second}`);
+    await page.keyboard.press('a');
+    await page.getByRole('button', { name: /^Approve/ }).click();
+    expect((await server.approval(first)).status).toBe('approved');
+    expect((await server.approval(second)).status).toBe('pending');
+  });
+
+  it('is walked with J and K, oldest first, and keeps a note that was begun', async () => {
+    const ids: string[] = [];
+    for (const command of ['make a', 'cargo b', 'ninja c']) ids.push(await server.call(agent, { ...CALLS.build, arguments: { command } }));
+    const page = await open('approver', '/approvals');
+    await page.waitForURL(`**/approvals/${ids[0]}`);
+    await page.getByRole('textbox', { name: /^Note/ }).fill('half a thou');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('j');
+    await page.waitForURL(`**/approvals/${ids[1]}`);
+    expect(await page.getByRole('textbox', { name: /^Note/ }).inputValue()).toBe('');
+    await page.keyboard.press('j');
+    await page.keyboard.press('j');
+    await page.waitForURL(`**/approvals/${ids[2]}`);
+    await page.keyboard.press('k');
+    await page.keyboard.press('k');
+    await page.waitForURL(`**/approvals/${ids[0]}`);
+    expect(await page.getByRole('textbox', { name: /^Note/ }).inputValue()).toBe('half a thou');
+  });
+
+  it('puts like calls into one group and shows what arrives without moving what is read', async () => {
+    const first = await server.call(agent, { ...CALLS.build, arguments: { command: 'make -C tokens' } });
+    const page = await open('approver', '/approvals');
+    await page.waitForURL(`**/approvals/${first}`);
+    await server.call(agent, { ...CALLS.build, arguments: { command: 'make -C icons' } });
+    await page.getByText('×2').waitFor();
+    expect(new URL(page.url()).pathname).toBe(`/approvals/${first}`);
+    expect(await page.title()).toContain('(2)');
+  });
+
+  it('says when nothing waits, and fills itself when something does', async () => {
+    const page = await open('approver', '/approvals');
+    await page.getByRole('heading', { level: 1, name: 'Nothing waits for you' }).waitFor();
+    const id = await server.call(agent, CALLS.build);
+    await page.waitForURL(`**/approvals/${id}`);
+    await page.getByRole('button', { name: /^Approve/ }).waitFor();
+  });
+
+  it('works with one thumb on a phone', async () => {
+    const id = await server.call(agent, CALLS.message);
+    const page = await open('approver', '/', PHONE);
+    await page.getByRole('navigation', { name: 'Main' }).getByText('Approvals').tap();
+    await page.getByRole('button', { name: 'Wrong target' }).tap();
+    const deny = page.getByRole('button', { name: /^Deny/ });
+    expect((await deny.boundingBox())?.height).toBeGreaterThanOrEqual(44);
+    await deny.tap();
+    await page.getByText('Denied. Forge-03 is told why.').waitFor();
+    expect(await server.approval(id)).toMatchObject({ status: 'denied', decision: 'Wrong target' });
+  });
+});

@@ -1,0 +1,119 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { useDashboard } from './browser.ts';
+import { CALLS, type TestServer } from './server.ts';
+
+const dashboard = useDashboard();
+const { open } = dashboard;
+let server: TestServer;
+let agent: string;
+
+beforeEach(async () => {
+  server = dashboard.server;
+  agent = await server.addAgent('Forge-03');
+});
+
+describe('the connection', () => {
+  it('shows its age, and when it is lost says so, takes no decision, and still offers the stop', async () => {
+    const id = await server.call(agent, CALLS.build);
+    const page = await open('operator', '/approvals', { expected: /ERR_/ });
+    await page.getByText(/^Live/).waitFor();
+    await page.getByRole('button', { name: /^Approve/ }).waitFor();
+    server.cutEvents();
+    await page.getByText(/Connection lost at \d\d:\d\d:\d\d/).waitFor();
+    await page
+      .getByText(/What you see is \d+ s old\. Decisions wait until the connection is back\./)
+      .first()
+      .waitFor();
+    await page.getByRole('button', { name: /^Approve/ }).click({ force: true });
+    await page.keyboard.press('a');
+    expect((await server.approval(id)).status).toBe('pending');
+    expect(await page.getByRole('button', { name: 'Emergency stop', exact: true }).getAttribute('aria-disabled')).toBeNull();
+    server.allowEvents();
+    await page.getByRole('button', { name: 'Try now' }).click();
+    await page.getByText(/^Live/).waitFor();
+    await page.getByText(/Connection lost/).waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: /^Approve/ }).click();
+    await page.getByText('Approved once').waitFor();
+  });
+
+  it('comes back by itself with what happened meanwhile', async () => {
+    const page = await open('viewer', '/approvals', { expected: /ERR_/ });
+    await page.getByRole('heading', { level: 1, name: 'Nothing waits for you' }).waitFor();
+    server.cutEvents();
+    const id = await server.call(agent, CALLS.build);
+    server.allowEvents();
+    await page.waitForURL(`**/approvals/${id}`);
+    await page.getByRole('heading', { level: 1, name: 'Run cargo build' }).waitFor();
+  });
+
+  it('reads everything anew when too much was missed to resume', async () => {
+    const page = await open('viewer', '/agents', { expected: /ERR_/ });
+    await page.getByRole('link', { name: /Forge-03/ }).waitFor();
+    server.cutEvents();
+    for (let i = 0; i < 300; i++) await server.call(agent, CALLS.read);
+    await server.addAgent('Scout-09');
+    server.allowEvents();
+    await page.getByRole('link', { name: /Scout-09/ }).waitFor();
+  });
+
+  it('says that the server cannot be reached when it never could', async () => {
+    server.cutEvents();
+    const page = await open('viewer', '/agents', { expected: /ERR_/ });
+    await page.getByText('The server cannot be reached.').first().waitFor();
+    server.allowEvents();
+    await page.getByRole('link', { name: /Forge-03/ }).waitFor();
+  });
+});
+
+describe('what happens shows up', () => {
+  it('within 300 ms of its happening', async () => {
+    const page = await open('viewer', '/feed');
+    await page.getByRole('log').waitFor();
+    const times: number[] = [];
+    for (let i = 0; i < 5; i++) {
+      const seen = page.waitForFunction((text) => document.body.innerText.includes(text), `docs/STEP-${i}.md`, { polling: 'raf' });
+      const from = performance.now();
+      await server.call(agent, { ...CALLS.read, arguments: { path: `docs/STEP-${i}.md` } });
+      await seen;
+      times.push(performance.now() - from);
+    }
+    expect(times.sort((a, b) => a - b)[2]).toBeLessThan(300);
+  });
+
+  it('in the feed without moving what is being read', async () => {
+    for (let i = 0; i < 80; i++) await server.call(agent, { ...CALLS.read, arguments: { path: `notes/${i}.md` } });
+    const page = await open('viewer', '/feed');
+    const list = page.getByRole('log', { name: 'Feed' });
+    await list.getByText('notes/79.md').waitFor();
+    await list.evaluate((element) => element.scrollTo({ top: 600 }));
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    const before = await list.evaluate((element) => element.scrollTop);
+    for (let i = 0; i < 3; i++) await server.call(agent, { ...CALLS.read, arguments: { path: `late/${i}.md` } });
+    await page.getByRole('button', { name: '3 new entries' }).waitFor();
+    expect(await list.evaluate((element) => element.scrollTop)).toBe(before);
+    expect(await list.getByText('late/2.md').count()).toBe(0);
+    await page.getByRole('button', { name: '3 new entries' }).click();
+    await list.getByText('late/2.md').waitFor();
+  });
+
+  it('in the feed back to the first entry, page by page, with only the visible rows in the page', async () => {
+    for (let i = 0; i < 320; i++) await server.call(agent, { ...CALLS.read, arguments: { path: `notes/${i}.md` } });
+    const page = await open('viewer', '/feed');
+    await page.getByRole('button', { name: 'Calls' }).click();
+    const list = page.getByRole('log', { name: 'Feed' });
+    await list.getByText('notes/319.md').waitFor();
+    const footer = page.locator('.feedv-f');
+    expect(await footer.innerText()).toContain('older ones follow');
+    await expect
+      .poll(
+        async () => {
+          await list.evaluate((element) => element.scrollTo({ top: element.scrollHeight }));
+          return footer.innerText();
+        },
+        { timeout: 20_000 },
+      )
+      .toMatch(/^\d+ entries$/);
+    expect(Number.parseInt(await footer.innerText(), 10)).toBeGreaterThanOrEqual(320);
+    expect(await list.locator('.feed-row').count()).toBeLessThan(120);
+  });
+});

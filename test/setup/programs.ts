@@ -1,0 +1,19 @@
+/** Programs that tests need from the machine: where they are, by any of the names under which they are packaged. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Packages by their Debian name, and the programs that serve. */
+export const PROGRAMS = {
+  'redis-server': ['redis-server', 'valkey-server'],
+  chromium: ['chromium', 'chromium-browser', 'google-chrome'],
+} as const;
+
+/** The path of the first of these programs that is installed, or null. */
+export function findProgram(names: readonly string[]): string | null {
+  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/bin', '/usr/local/bin', '/usr/sbin'].filter(Boolean);
+  for (const name of names) {
+    const folder = folders.find((candidate) => existsSync(join(candidate, name)));
+    if (folder !== undefined) return join(folder, name);
+  }
+  return null;
+}
