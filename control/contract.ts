@@ -658,7 +658,7 @@ const UpstreamFields = {
   allowPrivate: z.boolean(),
   shared: z.boolean(),
   routes: z.array(UpstreamRoute).max(1000),
-  priceUsd: Usd.min(0).max(1_000_000).nullable(),
+  priceUsd: UsdGiven.nullable(),
   limits: UpstreamLimits.partial(),
 };
 export const UpstreamCreateSchema = z.object(UpstreamFields).partial().required({ name: true, kind: true }).strict().meta({
