@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { readJson } from '../../proxy/body.ts';
 import { DEFAULT_BOUNDS } from '../../proxy/config.ts';
 import type { Hook } from '../../proxy/hook.ts';
+import type { Mcp } from '../../proxy/mcp.ts';
 import { respond } from '../../proxy/respond.ts';
 import { createListener } from '../../proxy/server.ts';
 import { head, sendBytes } from '../support/wire.ts';
@@ -25,8 +26,9 @@ async function listen(notReady: () => string | null = () => null) {
       return true;
     },
   };
+  const mcp: Mcp = { handle: async () => false, review: () => {}, close: async () => {}, openRequests: () => 0 };
   const metrics = async (authorization: string | undefined) => (authorization === 'Bearer metrics' ? 'a_metric 1' : null);
-  const server = createListener({ hook, notReady, metrics, onError: (error) => errors.push(error), bounds });
+  const server = createListener({ hook, mcp, notReady, metrics, onError: (error) => errors.push(error), bounds });
   servers.push(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, errors };
