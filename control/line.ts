@@ -30,6 +30,9 @@ const BEAT_MS = 1_000;
 /** Calls that a proxy learns of after a restart: all open ones, and those that ended within this time. */
 const KNOWN_MS = 60 * 60 * 1000;
 const KNOWN_MAX = 20_000;
+/** Labels of runs that were silent longer are forgotten, here as in a proxy. */
+const LABELS_MS = 24 * 60 * 60 * 1000;
+const LABELS_MAX = 50_000;
 
 interface Dependencies {
   db: Db;
@@ -263,6 +266,11 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
       .limit(KNOWN_MAX)
       .execute();
     const spend = await db.selectFrom('spend').selectAll().execute();
+    await db
+      .deleteFrom('run_labels')
+      .where('at', '<', clock() - LABELS_MS)
+      .execute();
+    const labels = await db.selectFrom('run_labels').selectAll().orderBy('at', 'desc').limit(LABELS_MAX).execute();
     return {
       cursor: cursor?.seq ?? 0,
       digestKey: keys.digestKey,
@@ -291,6 +299,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
         }),
       ),
       spent: Object.fromEntries(spend.map((row) => [row.scope, row.micros])),
+      labels: labels.map(({ agent_id, scope, label, at }) => ({ agentId: agent_id, scope, label, at })),
     };
   }
 

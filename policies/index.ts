@@ -16,7 +16,7 @@ export {
 export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH, MAX_JSON_PARTS } from './canonical.ts';
 export { classify, isBareWrapper, unwrapCall } from './classify.ts';
 export { decide } from './decide.ts';
-export { findLoops, type LoopFinding } from './loops.ts';
+export { errorSignature, findLoops, type LoopFinding } from './loops.ts';
 export * from './model.ts';
 export { isSpecialAddress, readAuthority } from './network.ts';
 export {
@@ -31,7 +31,7 @@ export {
 } from './policy.ts';
 export { REASON_MEANINGS, type ReasonMeaning } from './reasons.ts';
 export { redact, redactText } from './secrets.ts';
-export { findSequences, labelsOf, type SequenceFinding } from './sequence.ts';
+export { findSequences, type LabelOwner, labelScope, labelsOf, type SequenceFinding } from './sequence.ts';
 export {
   DEFAULT_WORKSPACE,
   MAX_CASES,

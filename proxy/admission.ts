@@ -20,6 +20,7 @@ import {
   decide,
   type Facts,
   type JsonObject,
+  labelsOf,
   type Reason,
   type ReasonCode,
   type Risk,
@@ -29,11 +30,13 @@ import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
 import type { Journal } from './journal.ts';
+import type { Labels } from './labels.ts';
 import type { Ledger } from './ledger.ts';
 import { linksUnder } from './links.ts';
 import type { Rates } from './rates.ts';
 import { previewOf, recordedInput, recordedText, summaryOf } from './record.ts';
 import type { CallRecord, Register } from './register.ts';
+import type { Retries } from './retries.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 
 /** A call as an entry point hands it in: parsed, and with its identity settled. */
@@ -82,6 +85,8 @@ interface Collaborators {
   journal: Journal;
   register: Register;
   rates: Rates;
+  labels: Labels;
+  retries: Retries;
   /** Epoch milliseconds. */
   clock: () => number;
   limits: { inputMaxChars: number; outputMaxChars: number };
@@ -160,6 +165,21 @@ export class Gatekeeper {
    * @returns false where it is not running: it ended before, or never ran. @throws JournalUnavailable: not recorded, say it again.
    */
   async complete(record: CallRecord, outcome: Outcome): Promise<boolean> {
+    const { call } = record;
+    if (!(await this.#settle(record, outcome))) return false;
+    if (call !== null) this.#learn(call, outcome);
+    return true;
+  }
+
+  /** What an outcome says about the next call of its kind. */
+  #learn({ agentId, sessionKey, tool }: CallFacts, { status, error, output }: Outcome): void {
+    const { retries, clock } = this.#with;
+    if (status === 'success') retries.succeeded(agentId, sessionKey, tool);
+    if (status === 'failed') retries.failed(agentId, sessionKey, tool, error ?? output, clock());
+  }
+
+  /** Records the end of a running call. @returns and @throws as complete() does. */
+  async #settle(record: CallRecord, outcome: Outcome): Promise<boolean> {
     const { ledger, journal, register, clock, limits } = this.#with;
     if (record.state !== 'running' || record.settling !== null) return false;
     const { id, scopes } = record;
@@ -185,7 +205,7 @@ export class Gatekeeper {
     const { holds, journal, register, clock } = this.#with;
     await record.settling;
     if (record.state === 'running') {
-      await this.complete(record, { status: 'failed', output: null, error: reason, durationMs: 0, costMicros: null });
+      await this.#settle(record, { status: 'failed', output: null, error: reason, durationMs: 0, costMicros: null });
       return;
     }
     if (record.state !== 'held') return;
@@ -234,7 +254,7 @@ export class Gatekeeper {
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
   async #decide(call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
-    const { ledger, register, rates, clock } = this.#with;
+    const { ledger, register, rates, labels, retries, clock } = this.#with;
     const agent = picture.agent(call.agentId);
     if (!agent) return null;
     const now = clock();
@@ -251,6 +271,8 @@ export class Gatekeeper {
       hold,
       concurrent: register.running(call.agentId),
       callsLastMinute: rates.lastMinute(call.agentId, call.tool, now),
+      labels: labels.of(call, now),
+      sameErrorRetries: retries.count(call.agentId, call.sessionKey, call.tool, now, picture.policy.document.loopDetection.retryWindowMs),
       now,
     };
     const toolCall = toolCallOf(call, args);
@@ -263,7 +285,9 @@ export class Gatekeeper {
         decision = decide(toolCall, facts, picture.policy);
       }
     }
-    return { decision, caps, judged: this.#judged(decision, facts, picture.policyVersion) };
+    const adds = decision.verdict === 'allow' ? labelsOf(toolCall, decision.classification, picture.policy) : [];
+    const judged = this.#judged(decision, facts, picture.policyVersion);
+    return { decision, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
   }
 
   /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
@@ -338,7 +362,7 @@ export class Gatekeeper {
 
   /** Redeem, then record, then it may run; a stop that arrives in between wins. */
   async #run(record: CallRecord, call: CallFacts, args: JsonObject, judged: JudgedFacts, hold: HoldState | null): Promise<Admission> {
-    const { holds, journal, register, clock, limits } = this.#with;
+    const { holds, journal, register, labels, clock, limits } = this.#with;
     if (hold !== null) {
       const redeemed = await holds.redeem(hold.approvalId, record.id).catch(() => null);
       if (redeemed === null) return held(record, true);
@@ -359,6 +383,7 @@ export class Gatekeeper {
       return this.#refuse(record, [stopped]);
     }
     register.move(record, 'running');
+    if (judged.labels) labels.add(call, judged.labels, clock());
     this.#lastAdmittedAt.set(call.agentId, clock());
     return allowed(record);
   }

@@ -1,6 +1,6 @@
 /** From the live picture to what `decide` is told: the caps that bind a call with what is spent of each, and everything else. */
 import type { AgentPicture, CallFacts, HoldState } from '../control/contract.ts';
-import { type ApprovalFact, dayOf, type Facts, type JsonObject, type Policy, type ToolCall } from '../policies/index.ts';
+import { type ApprovalFact, dayOf, type Facts, type JsonObject, type Policy, type RunLabel, type ToolCall } from '../policies/index.ts';
 import type { BindingCap } from './ledger.ts';
 import type { Picture } from './snapshot.ts';
 
@@ -51,6 +51,9 @@ export interface FactSources {
   /** Calls of the agent that run now. */
   concurrent: number;
   callsLastMinute: number;
+  /** What its run and session have touched so far. */
+  labels: readonly RunLabel[];
+  sameErrorRetries: number;
   symlinks: Readonly<Record<string, string>>;
   now: number;
 }
@@ -79,10 +82,11 @@ export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: 
     },
     spend: { run: spentOf(scopes.run), task: spentOf(scopes.task), agentDay: spent(scopes.agentDay), fleetDay: spent(scopes.fleetDay) },
     caps: { run: capOf(scopes.run), task: capOf(scopes.task), agentDay: capOf(scopes.agentDay), fleetDay: capOf(scopes.fleetDay) },
+    run: { labels: rest.labels },
     estimatedCost: null,
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
     mcp: null,
-    history: NO_HISTORY,
+    history: rest.sameErrorRetries === 0 ? NO_HISTORY : { ...NO_HISTORY, sameErrorRetries: rest.sameErrorRetries },
     network: NO_NETWORK,
     files: { symlinks: rest.symlinks },
     rates: { callsLastMinute: rest.callsLastMinute, concurrent: rest.concurrent },

@@ -187,6 +187,8 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
       hold: null,
       concurrent: 0,
       callsLastMinute: 0,
+      labels: [],
+      sameErrorRetries: 0,
       symlinks: {},
       now,
     });

@@ -8,13 +8,17 @@ import { Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { storableJson } from '../contract.ts';
 import { up as foundation } from './migrations/001-foundation.ts';
+import { up as policyOperations } from './migrations/004-policy-operations.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 
 export type Db = Kysely<Database>;
 export type Tx = Transaction<Database>;
 
-const MIGRATIONS: Record<string, Migration> = { '001-foundation': { up: foundation } };
+const MIGRATIONS: Record<string, Migration> = {
+  '001-foundation': { up: foundation },
+  '004-policy-operations': { up: policyOperations },
+};
 
 /**
  * Opens the embedded database in `dataDir` and migrates it forward.
