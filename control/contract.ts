@@ -15,6 +15,7 @@ import {
   type JsonObject,
   type PathReading,
   REASON_CODES,
+  type RecordedJudgement,
   RISKS,
   type RunLabel,
   TASK_STATUSES,
@@ -836,8 +837,8 @@ export interface JudgedFacts {
   reasons: readonly GateReason[];
   policyVersion: string;
   estimatedCost: number;
-  /** What `decide` was told besides the call, for replay (SPEC 10). */
-  facts: unknown;
+  /** The judgement with everything that it was told besides the call, for replay (SPEC 10); null where nothing was judged. */
+  facts: RecordedJudgement | null;
   /** What the call adds to the labels of its run and session when it runs (SPEC 4.9); absent = nothing. */
   labels?: readonly RunLabel[];
 }

@@ -24,6 +24,7 @@ import {
   type Reason,
   type ReasonCode,
   type Risk,
+  recordJudgement,
   redactText,
 } from '../policies/index.ts';
 import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
@@ -265,7 +266,6 @@ export class Gatekeeper {
       call,
       arguments: args,
       scopes,
-      caps,
       spent: (scope: string) => ledger.spent(scope),
       picture,
       hold,
@@ -286,21 +286,25 @@ export class Gatekeeper {
       }
     }
     const adds = decision.verdict === 'allow' ? labelsOf(toolCall, decision.classification, picture.policy) : [];
-    const judged = this.#judged(decision, facts, picture.policyVersion);
+    const judged = this.#judged(decision, facts, picture.policyVersion, args, hold);
     return { decision, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
   }
 
   /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
-  #judged({ verdict, risk, reasons, estimatedCost }: Decision, facts: Facts, policyVersion: string): JudgedFacts {
+  #judged(decision: Decision, facts: Facts, policyVersion: string, args: JsonObject, hold: HoldState | null): JudgedFacts {
+    const { verdict, risk, reasons, estimatedCost } = decision;
     const { approval } = facts;
-    const kept = approval && { ...approval, arguments: recordedInput(approval.arguments, this.#with.limits.inputMaxChars) };
+    const input = recordedInput(args, this.#with.limits.inputMaxChars);
+    const kept = approval && { ...approval, arguments: input };
+    const judgement = recordJudgement(decision, { ...facts, approval: kept }, input === args);
     return {
       verdict,
       risk,
       reasons: verdict === 'allow' && approval === null ? reasons : reasons.map(redactedReason),
       policyVersion,
       estimatedCost,
-      facts: { ...facts, approval: kept },
+      // The record of a hold shows the caller's own arguments; what was judged after an edit are those of the approver.
+      facts: hold?.editedArguments && verdict === 'hold' ? { ...judgement, arguments: input } : judgement,
     };
   }
 

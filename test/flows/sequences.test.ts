@@ -13,7 +13,8 @@ const newGate = async () => gateOf(world, (await newAgent(world)).token);
 type Gate = Awaited<ReturnType<typeof newGate>>;
 const search = (gate: Gate, more: Record<string, unknown> = {}) => gate.call('web_search', { query: 'weather' }, more);
 const readDb = (gate: Gate, more: Record<string, unknown> = {}) => gate.call('read_db', { query: 'select 1' }, more);
-const writeTest = (gate: Gate, more: Record<string, unknown> = {}) => gate.call('write', { path: 'output/sum.test.ts', content: 'x' }, more);
+const writeTest = (gate: Gate, more: Record<string, unknown> = {}) =>
+  gate.call('write', { path: 'output/sum.test.ts', content: 'x' }, more);
 
 describe('a run', () => {
   it('that has taken in untrusted input and read private data sends nothing outside by itself', async () => {
