@@ -31,7 +31,9 @@ import { recordRoutes } from './routes/records.ts';
 import type { Api, ApiEnv } from './routes/route.ts';
 import { systemRoutes } from './routes/system.ts';
 import { taskRoutes } from './routes/tasks.ts';
+import { upstreamRoutes } from './routes/upstreams.ts';
 import type { Tasks } from './tasks.ts';
+import type { Upstreams } from './upstreams.ts';
 
 const COOKIE = 'mc_session';
 const BODY_MAX_BYTES = 1024 * 1024;
@@ -53,6 +55,7 @@ export interface Services {
   alerts: Alerts;
   calls: Calls;
   gateways: Gateways;
+  upstreams: Upstreams;
   operators: Operators;
   emergency: Emergency;
   broadcast: Broadcast;
@@ -104,6 +107,7 @@ export function createApi(services: Services): Api {
   approvalRoutes(app, services.approvals);
   policyRoutes(app, services.policies);
   recordRoutes(app, services);
+  upstreamRoutes(app, services.upstreams);
   systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });
   return app;
 }
@@ -285,7 +289,11 @@ const requestId: MiddlewareHandler<ApiEnv> = async (context, next) => {
 };
 
 function limitBodies(): MiddlewareHandler<ApiEnv> {
-  const refuse = (context: Context) => problem(context, 413, 'TOO_LARGE', 'The body is too large: 1 MiB at most, 8 MiB for a simulation.');
+  const refuse = (context: Context) => {
+    // The rest of the body is not read: the connection ends with this answer, and the client must not send its next request on it.
+    context.header('connection', 'close');
+    return problem(context, 413, 'TOO_LARGE', 'The body is too large: 1 MiB at most, 8 MiB for a simulation.');
+  };
   const usual = bodyLimit({ maxSize: BODY_MAX_BYTES, onError: refuse });
   const simulate = bodyLimit({ maxSize: SIMULATE_MAX_BYTES, onError: refuse });
   return (context, next) => (context.req.path.endsWith('/policies/simulate') ? simulate : usual)(context, next);

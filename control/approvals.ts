@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { type JsonObject, redact, usdFromMicros } from '../policies/index.ts';
+import { type JsonObject, redact, redactText, usdFromMicros } from '../policies/index.ts';
 import type { Alerts } from './alerts.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { recordChanges, touch } from './changes.ts';
@@ -38,6 +38,8 @@ interface Dependencies {
   published: () => void;
 }
 
+/** A hold has its approval within a request's time; one without after this never gets it. */
+const UNASKED_MS = 60_000;
 const BUDGET_REASONS = new Set(['BUDGET_RUN', 'BUDGET_TASK', 'BUDGET_DAILY', 'BUDGET_FLEET']);
 
 export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, published }: Dependencies) {
@@ -51,7 +53,10 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     const state = await db.transaction().execute(async (tx) => {
       if (request.insufficient !== null) await endGrant(tx, request.insufficient, now);
       const known = await tx.selectFrom('held_calls').select('approval_id').where('id', '=', call.id).executeTakeFirst();
-      if (known && !(await isSpent(tx, known.approval_id, call.id, now))) return stateOf(await rowOf(tx, known.approval_id), call.id);
+      // One that did not release the call, though it took its single use before a crash, will not do so the next time either.
+      const isSufficient = known !== undefined && known.approval_id !== request.insufficient;
+      if (isSufficient && !(await isSpent(tx, known.approval_id, call.id, now)))
+        return stateOf(await rowOf(tx, known.approval_id), call.id);
 
       const approval = (await findOpen(tx, call.digest, now)) ?? (await insertFor(tx, request, now));
       await tx
@@ -168,7 +173,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         await expireRow(tx, row, now);
         return false;
       }
-      const note = input.note?.trim() || null;
+      const note = input.note?.trim() ? redactText(input.note.trim()).text : null;
       if (row.risk === 'red' && note === null) {
         throw new Refusal(422, 'NOTE_REQUIRED', 'This call is red: say in "note" why it may run or why not.');
       }
@@ -406,7 +411,19 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         .limit(200)
         .execute();
       for (const row of ended) await forget(tx, row.id);
-      return overdue.length > 0;
+      const unasked = await tx
+        .updateTable('tool_calls')
+        .set({ status: 'withdrawn', ended_at: now, error: 'its proxy ended before it had asked for an approval' })
+        .where('status', '=', 'needs_approval')
+        .where('approval_id', 'is', null)
+        .where('held_at', '<=', now - UNASKED_MS)
+        .returning('id')
+        .execute();
+      await touch(
+        tx,
+        unasked.map((row) => ({ topic: 'tool_call', entity_id: row.id, at: now })),
+      );
+      return overdue.length + unasked.length > 0;
     });
     if (changed) published();
   }
@@ -813,6 +830,7 @@ async function upsertCallRow(tx: Tx, request: HoldRequest, approvalId: string, n
       policy_version: judged.policyVersion,
       facts: json(judged.facts),
       summary: request.summary,
+      proxy_id: null,
     })
     .onConflict((conflict) => conflict.column('id').doUpdateSet({ approval_id: approvalId, held_at: now }))
     .execute();

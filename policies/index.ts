@@ -17,6 +17,7 @@ export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH, MAX_JSON_PARTS } from './
 export { type CaseFile, type CaseOutcome, caseFileSchema, casesOf, testCases } from './cases.ts';
 export { classify, isBareWrapper, unwrapCall } from './classify.ts';
 export { decide } from './decide.ts';
+export { annotationsOf, compareDefinitions, type DefinitionChange, definitionOf, definitionText, sourceOf } from './definitions.ts';
 export { type DocumentChange, diffDocuments } from './difference.ts';
 export { errorSignature, findLoops, type LoopFinding } from './loops.ts';
 export * from './model.ts';
@@ -70,4 +71,4 @@ export {
   type TransitionResult,
   transition,
 } from './task.ts';
-export { isWrapper, TOOL_CLASSES, type ToolClass } from './tools.ts';
+export { coversTool, isWrapper, TOOL_CLASSES, type ToolClass } from './tools.ts';

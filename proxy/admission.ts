@@ -30,6 +30,7 @@ import {
 import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
+import type { Joins } from './joins.ts';
 import type { Journal } from './journal.ts';
 import type { Labels } from './labels.ts';
 import type { Ledger } from './ledger.ts';
@@ -55,6 +56,12 @@ export interface CallRequest {
   toolKind: string | null;
   cwd: string | null;
   workspace: string | null;
+  /** The MCP server that the call goes to; null = none. */
+  upstream: string | null;
+  /** Hash of the tool's definition, where one is pinned. */
+  definition: string | null;
+  /** The agent's gate should have asked about this call and did not. */
+  ungated: boolean;
 }
 
 interface Answered {
@@ -71,7 +78,8 @@ export type Denied = Answered & { verdict: 'deny'; kind: 'policy' | 'duplicate' 
 export type Admission = Allowed | Held | Denied;
 
 export interface Outcome {
-  status: 'success' | 'failed';
+  /** `unknown`: it was sent, and nobody will say what came of it. */
+  status: 'success' | 'failed' | 'unknown';
   output: string | null;
   error: string | null;
   durationMs: number;
@@ -88,6 +96,7 @@ interface Collaborators {
   rates: Rates;
   labels: Labels;
   retries: Retries;
+  joins: Joins;
   /** Epoch milliseconds. */
   clock: () => number;
   limits: { inputMaxChars: number; outputMaxChars: number };
@@ -136,13 +145,31 @@ export class Gatekeeper {
   }
 
   /**
+   * An MCP call that the agent's own gate was asked about a moment ago: its decision counts for this call too, once.
+   * @returns the record that it joined, or null where there is none: then it is judged like any other.
+   */
+  join(agentId: string, tool: string, args: JsonObject): CallRecord | null {
+    const { joins, register, clock } = this.#with;
+    const id = joins.take(agentId, tool, args, clock());
+    const record = id === null ? undefined : register.byId(id);
+    return record?.state === 'running' && this.#stopOf(agentId) === null ? record : null;
+  }
+
+  /** Whether a call that was allowed may still be carried on with: nothing that stops its agent has come about since. */
+  mayContinue(record: CallRecord): GateReason | null {
+    return this.#stopOf(record.agentId);
+  }
+
+  /**
    * Comes back for a held call: waits for the decision, judges again, and lets it run or not. Never rejects.
    * @param waitMs how long the caller is willing to wait. @param gone fires when the caller has left.
    */
   async take(record: CallRecord, waitMs: number, gone: AbortSignal): Promise<Admission> {
     const { holds, clock } = this.#with;
     await record.settling;
-    if (record.state !== 'held' || record.approval === null) return this.#again(record);
+    if (record.state !== 'held') return this.#again(record);
+    if (record.approval === null)
+      return unavailable(record.id, 'SNAPSHOT_STALE', `The call has no approval to wait for. ${AWAY}`, record.risk);
     // Woken at the end of the inline wait too, so that a caller with a longer poll hears of it in time.
     const inlineMs = record.waitingUntil - clock();
     const state = await holds.wait(record.id, record.approval.id, inlineMs > 0 ? Math.min(waitMs, inlineMs) : 0, gone).catch(() => null);
@@ -226,6 +253,10 @@ export class Gatekeeper {
   /** Judges a call, with the approval it came back with if any, and carries the decision out. */
   async #judge(record: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null): Promise<Admission> {
     const { ledger, register } = this.#with;
+    if (call.ungated === true && picture.policy.document.failModes.gate === 'refuse') {
+      const why = "The gate in this agent's OpenClaw did not ask about this call, and the policy refuses what it did not ask about.";
+      return this.#deny(record, call, args, [{ code: 'GATE_UNPROVEN', message: why, policyPath: 'failModes.gate' }]);
+    }
     const effective = hold?.editedArguments ?? args;
     for (let race = 0; race < RACES_MAX; race++) {
       const judgement = await this.#decide(call, effective, picture, hold);
@@ -366,7 +397,7 @@ export class Gatekeeper {
 
   /** Redeem, then record, then it may run; a stop that arrives in between wins. */
   async #run(record: CallRecord, call: CallFacts, args: JsonObject, judged: JudgedFacts, hold: HoldState | null): Promise<Admission> {
-    const { holds, journal, register, labels, clock, limits } = this.#with;
+    const { holds, joins, journal, register, labels, clock, limits } = this.#with;
     if (hold !== null) {
       const redeemed = await holds.redeem(hold.approvalId, record.id).catch(() => null);
       if (redeemed === null) return held(record, true);
@@ -388,8 +419,18 @@ export class Gatekeeper {
     }
     register.move(record, 'running');
     if (judged.labels) labels.add(call, judged.labels, clock());
+    if (call.entry === 'openclaw' && call.upstream && this.#isProven(call)) joins.offer(call.agentId, call.tool, args, call.id, clock());
     this.#lastAdmittedAt.set(call.agentId, clock());
     return allowed(record);
+  }
+
+  /**
+   * Whether it was the agent's own gate that asked: where it has one in OpenClaw, only its gateway's token proves that. The agent
+   * could ask with its own token, and hide that the plugin is gone.
+   */
+  #isProven(call: CallFacts): boolean {
+    const { snapshot, clock } = this.#with;
+    return call.gatewayId !== null || snapshot.current(clock())?.agent(call.agentId)?.gate === 'none';
   }
 
   /** What came about while the intent was being recorded, and stops the call all the same. */

@@ -3,7 +3,15 @@
  * changes, and beats every second; a picture that has not been confirmed for `limits.snapshotMaxAgeMs` is no picture, and the
  * call is refused. The stop is kept even then.
  */
-import type { AgentPicture, GatewayPicture, StreamMessage, SystemPicture, TaskPicture } from '../control/contract.ts';
+import type {
+  AgentPicture,
+  GatewayPicture,
+  PolicyPicture,
+  StreamMessage,
+  SystemPicture,
+  TaskPicture,
+  UpstreamPicture,
+} from '../control/contract.ts';
 import { compilePolicy, type Policy } from '../policies/index.ts';
 
 export interface Picture {
@@ -17,7 +25,14 @@ export interface Picture {
   agentOfGateway: (gatewayId: string, nameOrId: string) => AgentPicture | undefined;
   task: (id: string) => TaskPicture | undefined;
   taskOfSession: (sessionKey: string) => TaskPicture | undefined;
+  /** By the name in its path. */
+  upstream: (name: string) => UpstreamPicture | undefined;
+  /** Whether the plugin in the agent's gateway was heard lately (SPEC 3.4). @param now by control's clock. */
+  isGateLive: (agent: AgentPicture, now: number) => boolean;
 }
+
+/** The plugin beats every 10 s; two missed beats and a margin. */
+const GATE_SILENT_MS = 30_000;
 
 export class Snapshot {
   #policy: Policy | null = null;
@@ -30,6 +45,8 @@ export class Snapshot {
   readonly #gatewayByToken = new Map<string, GatewayPicture>();
   readonly #agentByExternal = new Map<string, AgentPicture>();
   readonly #taskBySession = new Map<string, TaskPicture>();
+  readonly #upstreams = new Map<string, UpstreamPicture>();
+  readonly #upstreamByName = new Map<string, UpstreamPicture>();
   #confirmedAt: number | null = null;
   readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system'> = {
     agent: (id) => this.#agents.get(id),
@@ -43,6 +60,11 @@ export class Snapshot {
     },
     task: (id) => this.#tasks.get(id),
     taskOfSession: (sessionKey) => this.#taskBySession.get(sessionKey),
+    upstream: (name) => this.#upstreamByName.get(name),
+    isGateLive: (agent, now) => {
+      const heard = agent.gatewayId === null ? null : (this.#gateways.get(agent.gatewayId)?.lastHeartbeat ?? null);
+      return heard !== null && now - heard < GATE_SILENT_MS;
+    },
   };
 
   /** The picture, or null where it is missing or older than the policy allows. @param now epoch milliseconds. */
@@ -72,17 +94,20 @@ export class Snapshot {
         this.#gatewayByToken.clear();
         this.#agentByExternal.clear();
         this.#taskBySession.clear();
+        this.#upstreams.clear();
+        this.#upstreamByName.clear();
         this.#system = message.system;
-        this.#setPolicy(message.policy.version, message.policy.document);
+        this.#setPolicy(message.policy);
         for (const agent of message.agents) this.#addAgent(agent);
         for (const gateway of message.gateways) this.#addGateway(gateway);
         for (const task of message.tasks) this.#addTask(task);
+        for (const upstream of message.upstreams) this.#addUpstream(upstream);
         break;
       case 'system':
         this.#system = message.system;
         break;
       case 'policy':
-        this.#setPolicy(message.policy.version, message.policy.document);
+        this.#setPolicy(message.policy);
         break;
       case 'agents':
         for (const id of message.removed) this.#removeAgent(id);
@@ -105,6 +130,10 @@ export class Snapshot {
           this.#addTask(task);
         }
         break;
+      case 'upstreams':
+        for (const id of message.removed) this.#removeUpstream(id);
+        for (const upstream of message.changed) this.#addUpstream(upstream);
+        break;
       case 'hold':
       case 'mark':
       case 'beat':
@@ -114,8 +143,8 @@ export class Snapshot {
   }
 
   /** A policy that does not compile is no policy: everything is refused until one does. */
-  #setPolicy(version: string, document: unknown): void {
-    const result = compilePolicy(document);
+  #setPolicy({ version, document, gateRoots }: PolicyPicture): void {
+    const result = compilePolicy(document, undefined, gateRoots);
     this.#policy = 'policy' in result ? result.policy : null;
     this.#policyVersion = version;
   }
@@ -149,6 +178,19 @@ export class Snapshot {
   #addTask(task: TaskPicture): void {
     this.#tasks.set(task.id, task);
     if (task.sessionKey) this.#taskBySession.set(task.sessionKey, task);
+  }
+
+  #addUpstream(upstream: UpstreamPicture): void {
+    this.#removeUpstream(upstream.id);
+    this.#upstreams.set(upstream.id, upstream);
+    this.#upstreamByName.set(upstream.name, upstream);
+  }
+
+  #removeUpstream(id: string): void {
+    const upstream = this.#upstreams.get(id);
+    if (!upstream) return;
+    this.#upstreams.delete(id);
+    if (this.#upstreamByName.get(upstream.name) === upstream) this.#upstreamByName.delete(upstream.name);
   }
 
   #removeTask(id: string): void {

@@ -8,6 +8,7 @@ import { Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { storableJson } from '../contract.ts';
 import { up as foundation } from './migrations/001-foundation.ts';
+import { up as upstreams } from './migrations/002-upstreams.ts';
 import { up as policyOperations } from './migrations/003-policy-operations.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
@@ -17,6 +18,7 @@ export type Tx = Transaction<Database>;
 
 const MIGRATIONS: Record<string, Migration> = {
   '001-foundation': { up: foundation },
+  '002-upstreams': { up: upstreams },
   '003-policy-operations': { up: policyOperations },
 };
 

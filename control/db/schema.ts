@@ -18,6 +18,9 @@ import type {
   StopReceipt,
   Task,
   ToolCallView,
+  ToolDefinition,
+  Upstream,
+  UpstreamTool,
 } from '../contract.ts';
 
 /** A jsonb column: read as data, written with `json()` from database.ts. */
@@ -47,6 +50,8 @@ export interface Database {
   spend: { scope: string; micros: number };
   run_labels: { agent_id: string; scope: string; label: KnownLabel['label']; at: number };
   idempotency: IdempotencyTable;
+  upstreams: UpstreamsTable;
+  upstream_tools: UpstreamToolsTable;
 }
 
 export interface OperatorsTable {
@@ -248,6 +253,8 @@ export interface ToolCallsTable {
   policy_version: string | null;
   facts: Jsonb<unknown>;
   summary: string;
+  /** The proxy that recorded its intent. */
+  proxy_id: string | null;
 }
 
 export interface RunsTable {
@@ -342,4 +349,51 @@ export interface IdempotencyTable {
   status: number | null;
   response: string | null;
   created_at: number;
+}
+
+export interface UpstreamsTable {
+  id: string;
+  created_at: number;
+  updated_at: number;
+  revision: number;
+  name: string;
+  kind: Upstream['kind'];
+  url: string | null;
+  command: Jsonb<string[] | null>;
+  /** JSON {secret, env}, encrypted; null where there is neither. */
+  sealed: string | null;
+  trusted: boolean;
+  allow_private: boolean;
+  shared: boolean;
+  routes: Jsonb<Upstream['routes']>;
+  /** Micro-dollars per call; null = none. */
+  price: number | null;
+  limits: Jsonb<Upstream['limits']>;
+  /** When the first listing of tools began, and when it was whole: from then on a tool that was not in it is new. */
+  pinning_since: number | null;
+  pinned_at: number | null;
+  health: Upstream['health']['state'];
+  last_error: string | null;
+  last_error_at: number | null;
+  last_success_at: number | null;
+  removed_at: number | null;
+}
+
+export interface UpstreamToolsTable {
+  upstream_id: string;
+  name: string;
+  state: UpstreamTool['state'];
+  /** The definition that calls are accepted for, and its hash; null while none is. */
+  pinned: Jsonb<ToolDefinition | null>;
+  pinned_hash: string | null;
+  /** The definition that the server gave last; null where it no longer offers the tool. */
+  seen: Jsonb<ToolDefinition | null>;
+  seen_hash: string | null;
+  /** Why it is held, where that is not plain from the definitions. */
+  note: string | null;
+  first_seen_at: number;
+  last_seen_at: number;
+  changed_at: number | null;
+  accepted_at: number | null;
+  accepted_by: string | null;
 }
