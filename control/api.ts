@@ -32,7 +32,9 @@ import type { Api, ApiEnv } from './routes/route.ts';
 import { systemRoutes } from './routes/system.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { upstreamRoutes } from './routes/upstreams.ts';
+import type { Shadows } from './shadows.ts';
 import type { Tasks } from './tasks.ts';
+import type { Trials } from './trials.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const COOKIE = 'mc_session';
@@ -52,6 +54,8 @@ export interface Services {
   tasks: Tasks;
   approvals: Approvals;
   policies: Policies;
+  trials: Trials;
+  shadows: Shadows;
   alerts: Alerts;
   calls: Calls;
   gateways: Gateways;
@@ -105,7 +109,7 @@ export function createApi(services: Services): Api {
   agentRoutes(app, services.agents);
   taskRoutes(app, services.tasks);
   approvalRoutes(app, services.approvals);
-  policyRoutes(app, services.policies);
+  policyRoutes(app, services);
   recordRoutes(app, services);
   upstreamRoutes(app, services.upstreams);
   systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });

@@ -18,7 +18,9 @@ import { createIngest } from '../../control/ingest.ts';
 import { openKeys } from '../../control/keys.ts';
 import { createLine } from '../../control/line.ts';
 import { createPolicies } from '../../control/policies.ts';
+import { createShadows } from '../../control/shadows.ts';
 import { createTasks } from '../../control/tasks.ts';
+import { createTrials } from '../../control/trials.ts';
 import { createUpstreams } from '../../control/upstreams.ts';
 
 export const ADMIN: Actor = { type: 'human', id: 'admin', name: 'admin' };
@@ -55,12 +57,28 @@ export async function startServices() {
   });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
   const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy: policies.current });
-  const line = createLine({ db, clock, keys, clusterSecret: CLUSTER_SECRET, broadcast, approvals, ingest, policies, upstreams, log });
+  const trials = createTrials({ db, clock, policies, log });
+  const shadows = createShadows({ ...base, policies, trials });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: CLUSTER_SECRET,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    shadows,
+    upstreams,
+    log,
+  });
   return {
     db,
     time,
     errors,
     policies,
+    trials,
+    shadows,
     alerts,
     tasks,
     approvals,
@@ -68,6 +86,7 @@ export async function startServices() {
     ingest,
     line,
     close: async () => {
+      await trials.close();
       await broadcast.stop();
       await close();
       rmSync(folder, { recursive: true, force: true });
