@@ -17,7 +17,7 @@ export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH, MAX_JSON_PARTS } from './
 export { classify, isBareWrapper, unwrapCall } from './classify.ts';
 export { decide } from './decide.ts';
 export { annotationsOf, compareDefinitions, type DefinitionChange, definitionOf, definitionText, sourceOf } from './definitions.ts';
-export { findLoops, type LoopFinding } from './loops.ts';
+export { errorSignature, findLoops, type LoopFinding } from './loops.ts';
 export * from './model.ts';
 export { isSpecialAddress, readAuthority } from './network.ts';
 export {
