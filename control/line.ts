@@ -15,6 +15,7 @@ import type {
   HoldRequest,
   JournalEntry,
   KnownCall,
+  ShadowReport,
   StopAcknowledgement,
   StreamMessage,
   SystemPicture,
@@ -27,6 +28,7 @@ import type { Emergency } from './emergency.ts';
 import type { Ingest } from './ingest.ts';
 import type { Keys } from './keys.ts';
 import type { Policies } from './policies.ts';
+import type { Shadows } from './shadows.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const BEAT_MS = 1_000;
@@ -50,6 +52,7 @@ interface Dependencies {
   approvals: Approvals;
   ingest: Ingest;
   policies: Policies;
+  shadows: Shadows;
   upstreams: Upstreams;
   log: { error: (fields: object, message: string) => void };
 }
@@ -64,7 +67,19 @@ interface Stream {
   applied: number;
 }
 
-export function createLine({ db, clock, keys, clusterSecret, broadcast, approvals, ingest, policies, upstreams, log }: Dependencies) {
+export function createLine({
+  db,
+  clock,
+  keys,
+  clusterSecret,
+  broadcast,
+  approvals,
+  ingest,
+  policies,
+  shadows,
+  upstreams,
+  log,
+}: Dependencies) {
   const secretHash = Buffer.from(hashSecret(clusterSecret));
   const streams = new Set<Stream>();
   const lastSeen = new Map<string, number>();
@@ -205,7 +220,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
 
   function policyPicture() {
     const { id, version, document } = policies.current();
-    return { id, version, document, gateRoots: policies.gateRoots };
+    return { id, version, document, gateRoots: policies.gateRoots, shadow: shadows.picture() };
   }
 
   async function picture(): Promise<StreamMessage> {
@@ -382,6 +397,14 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     app.post('/upstreams/:id/health', async (context) => {
       await upstreams.found(context.req.param('id'), await context.req.json<UpstreamHealth>());
       return context.json({});
+    });
+    app.post('/shadows/:id/:processId', async (context) => {
+      const isRunning = await shadows.report(
+        context.req.param('id'),
+        context.req.param('processId'),
+        await context.req.json<ShadowReport>(),
+      );
+      return isRunning ? context.json({}) : context.json({ code: 'NOT_FOUND' }, 404);
     });
     app.post('/stops/:stopId', async (context) => {
       emergency?.acknowledge(context.req.param('stopId'), await context.req.json<StopAcknowledgement>());

@@ -37,8 +37,10 @@ import { openListener } from './listener.ts';
 import { createMessages } from './messages.ts';
 import { createOperators } from './operators.ts';
 import { createPolicies } from './policies.ts';
+import { createShadows } from './shadows.ts';
 import { createTasks } from './tasks.ts';
 import { createTimeline } from './timeline.ts';
+import { createTrials } from './trials.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
 import { dispatcher } from './workers/dispatcher.ts';
@@ -64,6 +66,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const policies = createPolicies({ ...base, gateRoots: [config.dataDir, config.keyDir] });
   await policies.load(readFileSync(new URL('../policies/default.yaml', import.meta.url), 'utf8'));
   const activePolicy = policies.current;
+  const trials = createTrials({ db, clock, policies, log });
+  await trials.load();
+  const shadows = createShadows({ ...base, policies, trials });
+  await shadows.load();
   const auth = createAuth({ db, clock, adminToken: config.adminToken });
   await provideCliToken(db, join(config.keyDir, CLI_TOKEN_FILE), clock());
   const operators = createOperators({ ...base, auth });
@@ -88,7 +94,19 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
   const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy });
-  const line = createLine({ db, clock, keys, clusterSecret: config.clusterSecret, broadcast, approvals, ingest, policies, upstreams, log });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: config.clusterSecret,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    shadows,
+    upstreams,
+    log,
+  });
   const emergency = createEmergency({
     ...base,
     dataDir: config.dataDir,
@@ -150,6 +168,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     leases,
     approvals,
     policies,
+    trials,
+    shadows,
     alerts,
     calls,
     gateways,
@@ -209,6 +229,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       stopLine();
       await closeServer(server);
       await stopWorkers();
+      await trials.close();
       await gateways.stop();
       await broadcast.stop();
       await closeDatabase();

@@ -39,6 +39,7 @@ import type { Rates } from './rates.ts';
 import { previewOf, recordedInput, recordedText, summaryOf } from './record.ts';
 import type { CallRecord, Register } from './register.ts';
 import type { Retries } from './retries.ts';
+import type { Shadow } from './shadow.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 
 /** A call as an entry point hands it in: parsed, and with its identity settled. */
@@ -97,6 +98,7 @@ interface Collaborators {
   labels: Labels;
   retries: Retries;
   joins: Joins;
+  shadow: Shadow;
   /** Epoch milliseconds. */
   clock: () => number;
   limits: { inputMaxChars: number; outputMaxChars: number };
@@ -262,7 +264,8 @@ export class Gatekeeper {
       const judgement = await this.#decide(call, effective, picture, hold);
       if (judgement === null)
         return this.#deny(record, call, effective, [reasonOf('AGENT_STOPPED', 'This agent is no longer registered.')]);
-      const { decision, judged, caps } = judgement;
+      const { decision, judged, caps, facts } = judgement;
+      if (hold === null && race === 0) this.#with.shadow.see(toolCallOf(call, effective), facts, decision, call);
       const judgedCall = { ...call, mappedTool: decision.classification.mappedTool };
       Object.assign(record, { call: judgedCall, judged, risk: decision.risk, verdict: decision.verdict, reasons: judged.reasons });
       record.estimatedMicros = decision.estimatedCost;
@@ -318,7 +321,7 @@ export class Gatekeeper {
     }
     const adds = decision.verdict === 'allow' ? labelsOf(toolCall, decision.classification, picture.policy) : [];
     const judged = this.#judged(decision, facts, picture.policyVersion, args, hold);
-    return { decision, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
+    return { decision, facts, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
   }
 
   /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */

@@ -21,6 +21,7 @@ import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { Retries } from './retries.ts';
 import { createListener } from './server.ts';
+import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { Uplink } from './uplink.ts';
@@ -56,7 +57,11 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const labels = new Labels();
   const retries = new Retries();
   const joins = new Joins();
-  const gate = new Gatekeeper({ snapshot, ledger, holds, journal, register, rates, joins, labels, retries, clock, limits: bounds });
+  const shadow = new Shadow({
+    report: (shadowId, processId, report) => uplink.reportShadow(shadowId, processId, report),
+    onError: (error) => log.warn({ err: error }, 'a draft that runs as a shadow has trouble; no call is concerned'),
+  });
+  const gate = new Gatekeeper({ snapshot, ledger, holds, journal, register, rates, joins, labels, retries, shadow, clock, limits: bounds });
 
   const ready = Promise.withResolvers<void>();
   const following = uplink.follow(journal.proxyId, onMessage, (error) => {
@@ -69,6 +74,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   function onMessage(message: StreamMessage): void {
     snapshot.apply(message, clock());
     if (message.type === 'picture') ready.resolve();
+    if (message.type === 'picture' || message.type === 'policy') shadow.follow(message.policy.shadow, message.policy.gateRoots);
     if (REVIEWED.has(message.type)) mcp?.review();
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
@@ -170,6 +176,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       holds.close();
       server.closeIdleConnections();
       setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
+      shadow.close();
       await entry.close();
       await closed;
       await journal.close(DRAIN_MS);

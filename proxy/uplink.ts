@@ -9,6 +9,7 @@ import type {
   HelloAnswer,
   HoldRequest,
   HoldState,
+  ShadowReport,
   StopAcknowledgement,
   StreamMessage,
   ToolListing,
@@ -94,6 +95,11 @@ export class Uplink {
   }
   #confirm = 0;
   #confirming = false;
+
+  /** Says what a draft that runs as a shadow has judged otherwise. */
+  reportShadow(shadowId: string, processId: string, report: ShadowReport): Promise<unknown> {
+    return this.#post(`/shadows/${encodeURIComponent(shadowId)}/${encodeURIComponent(processId)}`, report);
+  }
 
   acknowledgeStop(stopId: string, answer: StopAcknowledgement): Promise<unknown> {
     return this.#post(`/stops/${encodeURIComponent(stopId)}`, answer);

@@ -14,8 +14,10 @@ import type {
   KnownLabel,
   Message,
   Preview,
+  Replay,
   Role,
   Run,
+  ShadowReport,
   StopReceipt,
   Task,
   ToolCallView,
@@ -50,6 +52,9 @@ export interface Database {
   audit_head: { id: number; seq: number; hash: string };
   journal_cursors: { proxy_id: string; seq: number; updated_at: number };
   spend: { scope: string; micros: number };
+  policy_replays: PolicyReplaysTable;
+  policy_shadows: PolicyShadowsTable;
+  policy_shadow_reports: { shadow_id: string; process_id: string; report: Jsonb<ShadowReport> };
   run_labels: { agent_id: string; scope: string; label: KnownLabel['label']; at: number };
   idempotency: IdempotencyTable;
   upstreams: UpstreamsTable;
@@ -324,6 +329,39 @@ export interface PoliciesTable {
   activated_by: string | null;
   document: Jsonb<Record<string, unknown>>;
   source: string;
+  /** The replay that its last activation was confirmed by. */
+  replay_id: Generated<string | null>;
+}
+
+export interface PolicyReplaysTable {
+  id: string;
+  created_at: number;
+  created_by: string;
+  policy_id: string | null;
+  policy_name: string;
+  source: string;
+  base_id: string;
+  base_version: string;
+  since: number;
+  until: number;
+  status: Replay['status'];
+  judged: number;
+  total: number;
+  finished_at: number | null;
+  error: string | null;
+  result: Jsonb<Replay['result']>;
+}
+
+export interface PolicyShadowsTable {
+  id: string;
+  started_at: number;
+  started_by: string;
+  note: string;
+  policy_id: string | null;
+  policy_name: string;
+  source: string;
+  stopped_at: number | null;
+  stopped_by: string | null;
 }
 
 export interface SystemStateTable {

@@ -21,7 +21,9 @@ import { createLeases } from '../../control/leases.ts';
 import { createLine } from '../../control/line.ts';
 import { createMessages } from '../../control/messages.ts';
 import { createPolicies } from '../../control/policies.ts';
+import { createShadows } from '../../control/shadows.ts';
 import { createTasks } from '../../control/tasks.ts';
+import { createTrials } from '../../control/trials.ts';
 import { createUpstreams } from '../../control/upstreams.ts';
 
 export const ADMIN: Actor = { type: 'human', id: 'admin', name: 'admin' };
@@ -58,9 +60,23 @@ export async function startServices() {
   });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
   const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy: policies.current });
-  const line = createLine({ db, clock, keys, clusterSecret: CLUSTER_SECRET, broadcast, approvals, ingest, policies, upstreams, log });
   const messages = createMessages(base);
   const documents = createDocuments({ db });
+  const trials = createTrials({ db, clock, policies, log });
+  const shadows = createShadows({ ...base, policies, trials });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: CLUSTER_SECRET,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    shadows,
+    upstreams,
+    log,
+  });
   return {
     base,
     messages,
@@ -70,6 +86,8 @@ export async function startServices() {
     time,
     errors,
     policies,
+    trials,
+    shadows,
     alerts,
     tasks,
     approvals,
@@ -78,6 +96,7 @@ export async function startServices() {
     ingest,
     line,
     close: async () => {
+      await trials.close();
       await broadcast.stop();
       await close();
       rmSync(folder, { recursive: true, force: true });
