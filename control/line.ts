@@ -15,6 +15,9 @@ import type {
   HoldRequest,
   JournalEntry,
   KnownCall,
+  LedgerBound,
+  LedgerJoin,
+  LedgerSeed,
   StopAcknowledgement,
   StreamMessage,
   SystemPicture,
@@ -22,11 +25,13 @@ import type {
   ToolListing,
   UpstreamHealth,
 } from './contract.ts';
+import { type Counters, CountersUnavailable } from './counters.ts';
 import type { Db } from './db/database.ts';
 import type { Emergency } from './emergency.ts';
 import type { Ingest } from './ingest.ts';
 import type { Keys } from './keys.ts';
 import type { Policies } from './policies.ts';
+import type { Spend } from './spend.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const BEAT_MS = 1_000;
@@ -48,6 +53,9 @@ interface Dependencies {
   ingest: Ingest;
   policies: Policies;
   upstreams: Upstreams;
+  spend: Spend;
+  /** Null where the one proxy keeps them. */
+  counters: Counters | null;
   log: { error: (fields: object, message: string) => void };
 }
 
@@ -61,7 +69,20 @@ interface Stream {
   applied: number;
 }
 
-export function createLine({ db, clock, keys, clusterSecret, broadcast, approvals, ingest, policies, upstreams, log }: Dependencies) {
+export function createLine({
+  db,
+  clock,
+  keys,
+  clusterSecret,
+  broadcast,
+  approvals,
+  ingest,
+  policies,
+  upstreams,
+  spend,
+  counters,
+  log,
+}: Dependencies) {
   const secretHash = Buffer.from(hashSecret(clusterSecret));
   const streams = new Set<Stream>();
   const lastSeen = new Map<string, number>();
@@ -322,6 +343,11 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     };
   }
 
+  function shared(): Counters {
+    if (counters === null) throw new CountersUnavailable('control has no REDIS_URL: proxies and control must name the same one');
+    return counters;
+  }
+
   function routes(): Hono {
     const app = new Hono();
     app.use('*', async (context, next) => {
@@ -373,6 +399,20 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     app.post('/upstreams/:id/health', async (context) => {
       await upstreams.found(context.req.param('id'), await context.req.json<UpstreamHealth>());
       return context.json({});
+    });
+    app.post('/ledger/join', async (context) => context.json(await shared().join(await context.req.json<LedgerJoin>())));
+    app.post('/ledger/seed', async (context) => {
+      await shared().seed(await context.req.json<LedgerSeed>());
+      return context.json({});
+    });
+    app.post('/ledger/bound', async (context) => {
+      const { proxyId, micros } = await context.req.json<LedgerBound>();
+      await spend.setBound(proxyId, micros);
+      return context.json({});
+    });
+    app.onError((error, context) => {
+      if (!(error instanceof CountersUnavailable)) throw error;
+      return context.json({ title: 'Unavailable', status: 503, code: error.code, detail: error.message }, 503);
     });
     app.post('/stops/:stopId', async (context) => {
       emergency?.acknowledge(context.req.param('stopId'), await context.req.json<StopAcknowledgement>());

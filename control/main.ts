@@ -22,6 +22,7 @@ import { createCalls } from './calls.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
+import { openCounters } from './counters.ts';
 import { openDatabase } from './db/database.ts';
 import { createEmergency } from './emergency.ts';
 import { createGateways } from './gateways.ts';
@@ -31,6 +32,7 @@ import { createLine } from './line.ts';
 import { openListener } from './listener.ts';
 import { createOperators } from './operators.ts';
 import { createPolicies } from './policies.ts';
+import { createSpend } from './spend.ts';
 import { createTasks } from './tasks.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
@@ -73,8 +75,30 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   });
   const calls = createCalls({ db });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy });
-  const line = createLine({ db, clock, keys, clusterSecret: config.clusterSecret, broadcast, approvals, ingest, policies, upstreams, log });
+  const spend = createSpend({ db, clock, activePolicy });
+  const counters =
+    config.redisUrl === null
+      ? null
+      : await openCounters({
+          url: config.redisUrl,
+          record: spend.record,
+          onError: (error) => log.warn({ err: error }, 'Redis cannot be reached; it is tried again'),
+        });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: config.clusterSecret,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    upstreams,
+    spend,
+    counters,
+    log,
+  });
   const emergency = createEmergency({
     ...base,
     dataDir: config.dataDir,
@@ -187,6 +211,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       await stopWorkers();
       await gateways.stop();
       await broadcast.stop();
+      await counters?.close();
       await closeDatabase();
     },
   };

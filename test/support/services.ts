@@ -18,6 +18,7 @@ import { createIngest } from '../../control/ingest.ts';
 import { openKeys } from '../../control/keys.ts';
 import { createLine } from '../../control/line.ts';
 import { createPolicies } from '../../control/policies.ts';
+import { createSpend } from '../../control/spend.ts';
 import { createTasks } from '../../control/tasks.ts';
 import { createUpstreams } from '../../control/upstreams.ts';
 
@@ -54,8 +55,22 @@ export async function startServices() {
     abortRuns: async () => ({ aborted: 0, error: null }),
   });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy: policies.current });
-  const line = createLine({ db, clock, keys, clusterSecret: CLUSTER_SECRET, broadcast, approvals, ingest, policies, upstreams, log });
+  const spend = createSpend({ db, clock, activePolicy: policies.current });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: CLUSTER_SECRET,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    upstreams,
+    spend,
+    counters: null,
+    log,
+  });
   return {
     db,
     time,
@@ -66,6 +81,7 @@ export async function startServices() {
     approvals,
     agents,
     ingest,
+    spend,
     line,
     close: async () => {
       await broadcast.stop();
