@@ -1325,6 +1325,8 @@ export type JournalEvent =
       error: string | null;
       durationMs: number | null;
       cost: number;
+      /** The caps that it was reserved under; absent in journals of before. */
+      scopes?: readonly string[];
     }
   | { type: 'withdrawn'; at: number; id: string; reason: string }
   | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
@@ -1393,6 +1395,30 @@ export interface HelloAnswer {
   spent: { readonly [scope: string]: number };
   /** Labels of the last day. */
   labels: readonly KnownLabel[];
+}
+
+/* The counters that several proxies share (Redis). One hash slot holds them all, so that a script may touch any of them together. */
+
+/** Begins every key of the ledger. */
+export const LEDGER_KEYS = 'mc:{ledger}:';
+
+/** Body of POST /internal/v1/ledger/join: a proxy that holds no lease, and whose journal has been shipped, takes part in the counters. */
+export interface LedgerJoin {
+  proxyId: string;
+  /** What it holds reserved for calls that may run, micro-dollars. */
+  outstanding: readonly { callId: string; scopes: readonly string[]; micros: number }[];
+}
+/** Body of POST /internal/v1/ledger/seed: scopes that the counters lack. */
+export interface LedgerSeed {
+  epoch: string;
+  scopes: readonly string[];
+  /** Calls whose cost their proxy adds itself. */
+  except: readonly string[];
+}
+/** Body of POST /internal/v1/ledger/bound: the most that this proxy may hold or have used unreported, micro-dollars. */
+export interface LedgerBound {
+  proxyId: string;
+  micros: number;
 }
 
 /** Lines of GET /internal/v1/stream (NDJSON). The first is always `picture`; a `beat` at least every second proves that control is reachable. */

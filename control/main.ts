@@ -24,6 +24,7 @@ import { createCalls } from './calls.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
+import { openCounters } from './counters.ts';
 import { openDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
@@ -38,6 +39,7 @@ import { createMessages } from './messages.ts';
 import { createOperators } from './operators.ts';
 import { createPolicies } from './policies.ts';
 import { createShadows } from './shadows.ts';
+import { createSpend } from './spend.ts';
 import { createTasks } from './tasks.ts';
 import { createTimeline } from './timeline.ts';
 import { createTrials } from './trials.ts';
@@ -93,7 +95,16 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const deliveries = createDeliveries({ db, clock });
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy });
+  const spend = createSpend({ db, clock, activePolicy });
+  const counters =
+    config.redisUrl === null
+      ? null
+      : await openCounters({
+          url: config.redisUrl,
+          record: spend.record,
+          onError: (error) => log.warn({ err: error }, 'Redis cannot be reached; it is tried again'),
+        });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
   const line = createLine({
     db,
     clock,
@@ -105,6 +116,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     policies,
     shadows,
     upstreams,
+    spend,
+    counters,
     log,
   });
   const emergency = createEmergency({
@@ -232,6 +245,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       await trials.close();
       await gateways.stop();
       await broadcast.stop();
+      await counters?.close();
       await closeDatabase();
     },
   };

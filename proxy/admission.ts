@@ -217,7 +217,7 @@ export class Gatekeeper {
     const output = recordedText(outcome.output, limits.outputMaxChars);
     const error = recordedText(outcome.error, limits.outputMaxChars);
     const { status, durationMs } = outcome;
-    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost }, false);
+    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost, scopes }, false);
     // Of two outcomes of one call the second finds this one under way.
     record.settling = recording.catch(() => {});
     try {
@@ -260,6 +260,7 @@ export class Gatekeeper {
       return this.#deny(record, call, args, [{ code: 'GATE_UNPROVEN', message: why, policyPath: 'failModes.gate' }]);
     }
     const effective = hold?.editedArguments ?? args;
+    let hasLooked = false;
     for (let race = 0; race < RACES_MAX; race++) {
       const judgement = await this.#decide(call, effective, picture, hold);
       if (judgement === null)
@@ -271,11 +272,18 @@ export class Gatekeeper {
       record.estimatedMicros = decision.estimatedCost;
       record.scopes = caps.map((cap) => cap.scope);
 
+      // Before a cap of a shared ledger says no, what others gave back meanwhile is looked at.
+      if (!hasLooked && decision.reasons.some((reason) => reason.code.startsWith('BUDGET_'))) {
+        hasLooked = true;
+        if (await ledger.look(record.scopes)) continue;
+      }
       if (decision.verdict === 'deny') return this.#deny(record, judgedCall, effective, judged.reasons);
+      if (!ledger.available && !(isSpared(decision, picture) && ledger.spare())) return this.#withoutLedger(record, hold);
       if (decision.verdict === 'hold') return this.#hold(record, judgedCall, args, judged, decision, hold);
-      // No wait between these two and the record's own place and money: what others take meanwhile is seen by the next look.
+      // Each of these two looks and takes in one step: what others take meanwhile is seen by the next judgement.
       if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
-      if (ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0)) {
+      const reserved = await ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0);
+      if (reserved === 'reserved') {
         const admission = await this.#run(record, judgedCall, effective, judged, hold);
         if (admission.verdict !== 'allow') ledger.release(record.id);
         register.leave(record);
@@ -283,8 +291,15 @@ export class Gatekeeper {
       }
       // Another call took the rest of a cap meanwhile: judge again with what is left now.
       register.leave(record);
+      if (reserved === 'unavailable') return this.#withoutLedger(record, hold);
     }
     return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget is contended right now. ${AWAY}`);
+  }
+
+  /** The counters cannot be reached: nothing is held or run that may cost or harm; what waits for a person goes on waiting (SPEC 5). */
+  #withoutLedger(record: CallRecord, hold: HoldState | null): Admission {
+    if (hold !== null) return held(record, true);
+    return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget counters cannot be reached. ${AWAY}`);
   }
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
@@ -552,6 +567,11 @@ export class Gatekeeper {
     this.#with.register.remove(record);
     return unavailable(record.id, code, message, record.risk);
   }
+}
+
+/** Green and free: such calls go on for a while without the counters, where the policy lets them. */
+function isSpared({ risk, estimatedCost }: Decision, { policy }: Picture): boolean {
+  return risk === 'green' && estimatedCost === 0 && policy.document.failModes.ledger === 'green_unpriced';
 }
 
 function describe({ agent, arguments: _, ...request }: CallRequest) {

@@ -64,6 +64,11 @@ export interface Database {
   deliveries: DeliveriesTable;
   task_sessions: { task_id: string; agent_id: string; session_key: string; created_at: number };
   leases: LeasesTable;
+  ledger_entries: LedgerEntriesTable;
+  spend_by_proxy: { scope: string; proxy_id: string; micros: number };
+  ledger_proxies: { proxy_id: string; bound: number; seen_at: number };
+  cap_raises: CapRaisesTable;
+  cap_thresholds: { scope: string; percent: number; at: number };
 }
 
 export interface OperatorsTable {
@@ -502,4 +507,38 @@ export interface LeasesTable {
   ticked_at: number | null;
   succeeded_at: number | null;
   last_error: string | null;
+}
+
+/** One call that cost something. */
+export interface LedgerEntriesTable {
+  call_id: string;
+  at: number;
+  /** The budget day that it counts for. */
+  day: string;
+  agent_id: string;
+  task_id: string | null;
+  run_id: string | null;
+  entry: ToolCallView['entry'];
+  tool: string;
+  provider: string | null;
+  model: string | null;
+  cost: number;
+  proxy_id: string;
+  /** Keys of the caps that it counts under. */
+  scopes: Jsonb<string[]>;
+}
+
+export interface CapRaisesTable {
+  id: string;
+  created_at: number;
+  /** The key of the cap that it lifts. */
+  scope: string;
+  agent_id: string | null;
+  task_id: string | null;
+  micros: number;
+  note: string;
+  created_by: string;
+  expires_at: number;
+  /** When it was taken back. */
+  ended_at: number | null;
 }

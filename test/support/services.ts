@@ -22,6 +22,7 @@ import { createLine } from '../../control/line.ts';
 import { createMessages } from '../../control/messages.ts';
 import { createPolicies } from '../../control/policies.ts';
 import { createShadows } from '../../control/shadows.ts';
+import { createSpend } from '../../control/spend.ts';
 import { createTasks } from '../../control/tasks.ts';
 import { createTrials } from '../../control/trials.ts';
 import { createUpstreams } from '../../control/upstreams.ts';
@@ -59,11 +60,12 @@ export async function startServices() {
     abortRuns: async () => ({ aborted: 0, error: null }),
   });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy: policies.current });
   const messages = createMessages(base);
   const documents = createDocuments({ db });
   const trials = createTrials({ db, clock, policies, log });
   const shadows = createShadows({ ...base, policies, trials });
+  const spend = createSpend({ db, clock, activePolicy: policies.current });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
   const line = createLine({
     db,
     clock,
@@ -75,6 +77,8 @@ export async function startServices() {
     policies,
     shadows,
     upstreams,
+    spend,
+    counters: null,
     log,
   });
   return {
@@ -94,6 +98,7 @@ export async function startServices() {
     agents,
     gateways,
     ingest,
+    spend,
     line,
     close: async () => {
       await trials.close();
