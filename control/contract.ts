@@ -590,8 +590,16 @@ export type Overview = z.infer<typeof OverviewSchema>;
 
 const UPSTREAM_NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 const UPSTREAM_KINDS = ['mcp', 'http', 'model'] as const;
+const ROUTE_PATH = /^\/(?!.*\*\*.)(?!.*[^/]\*\*)[\x21-\x7e]*$/;
 const UpstreamRoute = z
-  .object({ method: Text(16).min(1), path: Text(2048).min(1), tool: Text(200).min(1), risk: z.enum(RISKS).optional() })
+  .object({
+    /** In capitals, or "*". GET covers HEAD. */
+    method: z.string().regex(/^(?:[A-Z][A-Z-]{0,15}|\*)$/, 'must be a method in capitals, or "*"'),
+    /** Below the upstream's address. `{name}` and `*` stand for text within one segment, `**` at the end for any further segments. */
+    path: Text(2048).regex(ROUTE_PATH, 'must begin with "/" and have no query; "**" may only be its last segment'),
+    tool: Text(200).regex(/^[\x21-\x7e]+$/, 'takes printable ASCII characters without spaces'),
+    risk: z.enum(RISKS).optional(),
+  })
   .strict();
 const UpstreamLimits = z
   .object({
@@ -907,6 +915,8 @@ export interface UpstreamPicture {
   trusted: boolean;
   allowPrivate: boolean;
   shared: boolean;
+  /** What requests to an HTTP tool are called, the first that fits. */
+  routes: Upstream['routes'];
   /** Micro-dollars per call; null = the policy's price. */
   price: number | null;
   limits: Upstream['limits'];

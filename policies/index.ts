@@ -55,4 +55,4 @@ export {
   type TransitionResult,
   transition,
 } from './task.ts';
-export { coversTool, isWrapper, TOOL_CLASSES, type ToolClass } from './tools.ts';
+export { coversTool, isWrapper, matchesStars, TOOL_CLASSES, type ToolClass } from './tools.ts';

@@ -10,6 +10,7 @@ import {
   type ToolCall,
 } from '../policies/index.ts';
 import type { BindingCap } from './ledger.ts';
+import { nameRequest } from './routes.ts';
 import type { Picture } from './snapshot.ts';
 
 /** The scope keys of a call at a moment: run, task, agent-day, fleet-day (SPEC 5). */
@@ -91,6 +92,7 @@ export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: 
     estimatedCost: priceOf(call, picture),
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
     mcp: mcpFact(call, picture),
+    ...routeFact(call, rest.arguments, picture),
     history: NO_HISTORY,
     network: NO_NETWORK,
     files: { symlinks: rest.symlinks },
@@ -104,13 +106,22 @@ export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: 
  */
 function mcpFact(call: Partial<CallFacts>, picture: Picture): Facts['mcp'] {
   const upstream = call.upstream ? picture.upstream(call.upstream) : undefined;
-  if (upstream === undefined) return null;
+  if (upstream?.kind !== 'mcp') return null;
   const prefix = `${upstream.name}__`;
   const { tool = '' } = call;
   const isTool = tool.startsWith(prefix);
   const known = isTool ? upstream.tools[tool.slice(prefix.length)] : undefined;
   const changed = isTool && (known === undefined ? upstream.pinned : known.state !== 'pinned');
   return { server: upstream.name, trusted: upstream.trusted, annotations: { ...known?.annotations } as McpAnnotations, changed };
+}
+
+/** The route of a request to an HTTP tool, looked up at each judgement: it may have been registered while the call was held. */
+function routeFact(call: Partial<CallFacts>, args: JsonObject, picture: Picture): Pick<Facts, 'route'> {
+  const upstream = call.entry === 'http' && call.upstream ? picture.upstream(call.upstream) : undefined;
+  if (upstream === undefined) return {};
+  const named = nameRequest(upstream, String(args.method), String(args.path));
+  // Its name stays the one that it was asked and approved under; a route that is another now says nothing about it.
+  return { route: { upstream: upstream.name, risk: named.tool === call.tool ? named.risk : null } };
 }
 
 /** Where registry and policy both name a price the dearer one counts; null = the policy's. */

@@ -6,12 +6,13 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import type { StreamMessage } from '../control/contract.ts';
+import type { KnownCall, StreamMessage } from '../control/contract.ts';
 import { Gatekeeper } from './admission.ts';
 import type { ProxyConfig } from './config.ts';
 import { scopeKeys, scopesOf } from './facts.ts';
 import { Holds } from './holds.ts';
 import { createHook } from './hook.ts';
+import { createHttpTools, type HttpTools } from './http.ts';
 import { Joins } from './joins.ts';
 import { Journal } from './journal.ts';
 import { Ledger } from './ledger.ts';
@@ -38,6 +39,8 @@ export interface Proxy {
 }
 
 const DRAIN_MS = 5_000;
+/** Calls of these we send on ourselves; the outcome of the others is reported to us. */
+const FORWARDED: ReadonlySet<KnownCall['entry']> = new Set(['mcp', 'http']);
 /** What may end calls that are under way. */
 const REVIEWED: ReadonlySet<StreamMessage['type']> = new Set(['picture', 'system', 'agents', 'upstreams']);
 
@@ -60,11 +63,15 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   });
 
   let mcp: Mcp | null = null;
+  let http: HttpTools | null = null;
   let announcedStop: string | null = null;
   function onMessage(message: StreamMessage): void {
     snapshot.apply(message, clock());
     if (message.type === 'picture') ready.resolve();
-    if (REVIEWED.has(message.type)) mcp?.review();
+    if (REVIEWED.has(message.type)) {
+      mcp?.review();
+      http?.review();
+    }
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
     const { estop, stopId } = snapshot.system();
@@ -104,7 +111,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   // What this proxy had sent on itself and not heard of before it ended: nobody will say any more what came of it.
   for (const call of known.calls) {
     const record =
-      call.entry === 'mcp' && call.state === 'running' && call.proxyId === journal.proxyId ? register.byId(call.id) : undefined;
+      FORWARDED.has(call.entry) && call.state === 'running' && call.proxyId === journal.proxyId ? register.byId(call.id) : undefined;
     if (!record) continue;
     await gate.complete(record, { status: 'unknown', output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null });
   }
@@ -128,8 +135,11 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     log,
   });
   const entry = mcp;
+  http = createHttpTools({ gate, snapshot, uplink, telemetry, clock, bounds, log });
+  const httpTools = http;
   const server = createListener({
     mcp: entry,
+    http: httpTools,
     hook: createHook({ gate, snapshot, ledger, journal, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,
@@ -166,6 +176,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
       await entry.close();
       await closed;
+      await httpTools.close();
       await journal.close(DRAIN_MS);
       await uplink.close();
       await following;

@@ -38,4 +38,5 @@ const TITLES: Record<number, string> = {
   500: 'Internal error',
   502: 'Bad gateway',
   503: 'Unavailable',
+  504: 'Gateway timeout',
 };
