@@ -289,7 +289,11 @@ const requestId: MiddlewareHandler<ApiEnv> = async (context, next) => {
 };
 
 function limitBodies(): MiddlewareHandler<ApiEnv> {
-  const refuse = (context: Context) => problem(context, 413, 'TOO_LARGE', 'The body is too large: 1 MiB at most, 8 MiB for a simulation.');
+  const refuse = (context: Context) => {
+    // The rest of the body is not read: the connection ends with this answer, and the client must not send its next request on it.
+    context.header('connection', 'close');
+    return problem(context, 413, 'TOO_LARGE', 'The body is too large: 1 MiB at most, 8 MiB for a simulation.');
+  };
   const usual = bodyLimit({ maxSize: BODY_MAX_BYTES, onError: refuse });
   const simulate = bodyLimit({ maxSize: SIMULATE_MAX_BYTES, onError: refuse });
   return (context, next) => (context.req.path.endsWith('/policies/simulate') ? simulate : usual)(context, next);
