@@ -466,14 +466,25 @@ async function taskPictures(db: Db, ids: readonly string[] | null): Promise<Task
     .where('removed_at', 'is', null);
   query = ids ? query.where('id', 'in', [...ids]) : query.orderBy('updated_at', 'desc').limit(20_000);
   const rows = await query.execute();
+  const sessions = await sessionsOf(db, ids);
   return rows.map((row) => ({
     id: row.id,
     type: row.type,
     status: row.status,
     assigneeIds: row.assignee_ids as string[],
     sessionKey: row.session_key,
+    moreSessions: sessions.get(row.id) ?? [],
     budget: row.budget,
   }));
+}
+
+/** In which sessions agents work on these tasks. */
+async function sessionsOf(db: Db, ids: readonly string[] | null): Promise<Map<string, string[]>> {
+  let query = db.selectFrom('task_sessions').select(['task_id', 'session_key']);
+  if (ids) query = query.where('task_id', 'in', [...ids]);
+  const sessions = new Map<string, string[]>();
+  for (const row of await query.execute()) sessions.set(row.task_id, [...(sessions.get(row.task_id) ?? []), row.session_key]);
+  return sessions;
 }
 
 async function tokenHashes(db: Db, kind: 'agent' | 'gateway', owners: readonly string[]): Promise<Map<string, string[]>> {
