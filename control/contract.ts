@@ -1128,6 +1128,8 @@ export interface CallFacts {
   definition?: string | null;
   /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
   ungated?: boolean;
+  /** Addresses that hosts resolved to when it was made, where the proxy dials itself. */
+  dns?: { readonly [host: string]: readonly string[] } | undefined;
   at: number;
 }
 
@@ -1180,6 +1182,26 @@ export type JournalEvent =
   | { type: 'withdrawn'; at: number; id: string; reason: string }
   | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
   | { type: 'heartbeat'; at: number; gatewayId: string; pluginVersion: string; agents: readonly string[] }
+  /** A connection that is no call of its own: under a call that the gate allowed (egress), or of a person to a gateway. */
+  | {
+      type: 'connection';
+      phase: 'opened' | 'closed';
+      at: number;
+      id: string;
+      door: 'egress' | 'gateway';
+      by: { type: 'agent' | 'human'; id: string; name: string };
+      gatewayId: string | null;
+      /** The call that opened it; null = a person's. */
+      callId: string | null;
+      /** Method and address, redacted. */
+      target: string;
+      /** HTTP status of the answer; null = none yet, or a tunnel. */
+      status: number | null;
+      bytesUp: number;
+      bytesDown: number;
+      durationMs: number;
+      error: string | null;
+    }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
   | {

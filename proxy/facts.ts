@@ -97,7 +97,7 @@ export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSo
     mcp: mcpFact(call, picture),
     ...routeFact(call, rest.arguments, picture),
     history: rest.sameErrorRetries === 0 ? NO_HISTORY : { ...NO_HISTORY, sameErrorRetries: rest.sameErrorRetries },
-    network: NO_NETWORK,
+    network: call.dns === undefined ? NO_NETWORK : { ...NO_NETWORK, dns: call.dns },
     files: { symlinks: rest.symlinks },
     rates: { callsLastMinute: rest.callsLastMinute, concurrent: rest.concurrent },
   };

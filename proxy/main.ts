@@ -4,11 +4,14 @@
  */
 
 import { hash, timingSafeEqual } from 'node:crypto';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import type { KnownCall, StreamMessage } from '../control/contract.ts';
+import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
 import type { ProxyConfig } from './config.ts';
+import { createEgress, type Egress } from './egress.ts';
 import { scopeKeys, scopesOf } from './facts.ts';
 import { Holds } from './holds.ts';
 import { createHook } from './hook.ts';
@@ -18,6 +21,7 @@ import { Journal } from './journal.ts';
 import { Labels } from './labels.ts';
 import { Ledger } from './ledger.ts';
 import { createMcp, type Mcp } from './mcp.ts';
+import { Openings } from './openings.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { Retries } from './retries.ts';
@@ -36,18 +40,23 @@ export interface ProxyCore {
 
 export interface Proxy {
   url: string;
+  /** Of the egress proxy; null = none. */
+  egressUrl: string | null;
   core: ProxyCore;
   close: () => Promise<void>;
 }
 
 const DRAIN_MS = 5_000;
 /** Calls of these we send on ourselves; the outcome of the others is reported to us. */
-const FORWARDED: ReadonlySet<KnownCall['entry']> = new Set(['mcp', 'http']);
+const FORWARDED: ReadonlySet<KnownCall['entry']> = new Set(['mcp', 'http', 'egress']);
 /** What may end calls that are under way. */
 const REVIEWED: ReadonlySet<StreamMessage['type']> = new Set(['picture', 'system', 'agents', 'upstreams']);
 
-/** Starts a proxy and waits for its first picture. @throws Error where control does not answer or the port is taken. */
-export async function startProxy(config: ProxyConfig, log: Logger, clock: () => number): Promise<Proxy> {
+/**
+ * Starts a proxy and waits for its first picture.
+ * @param network how the egress proxy resolves and dials. @throws Error where control does not answer or a port is taken.
+ */
+export async function startProxy(config: ProxyConfig, log: Logger, clock: () => number, network: Network = NETWORK): Promise<Proxy> {
   const { bounds } = config;
   const uplink = new Uplink({ controlUrl: config.controlUrl, clusterSecret: config.clusterSecret, timeoutMs: bounds.controlTimeoutMs });
   const journal = new Journal(config.journalDir, { maxBytes: bounds.journalMaxBytes, segmentBytes: bounds.journalSegmentBytes });
@@ -59,7 +68,21 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const labels = new Labels();
   const retries = new Retries();
   const joins = new Joins();
-  const gate = new Gatekeeper({ snapshot, ledger, holds, journal, register, rates, joins, labels, retries, clock, limits: bounds });
+  const openings = new Openings();
+  const gate = new Gatekeeper({
+    snapshot,
+    ledger,
+    holds,
+    journal,
+    register,
+    rates,
+    joins,
+    openings,
+    labels,
+    retries,
+    clock,
+    limits: bounds,
+  });
 
   const ready = Promise.withResolvers<void>();
   const following = uplink.follow(journal.proxyId, onMessage, (error) => {
@@ -69,6 +92,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
 
   let mcp: Mcp | null = null;
   let http: HttpTools | null = null;
+  let egress: Egress | null = null;
   let announcedStop: string | null = null;
   function onMessage(message: StreamMessage): void {
     snapshot.apply(message, clock());
@@ -76,6 +100,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     if (REVIEWED.has(message.type)) {
       mcp?.review();
       http?.review();
+      egress?.review();
     }
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
@@ -143,6 +168,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const entry = mcp;
   http = createHttpTools({ gate, snapshot, uplink, telemetry, clock, bounds, log });
   const httpTools = http;
+  if (config.egressPort !== undefined) egress = createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
+  const egressProxy = egress;
   const server = createListener({
     mcp: entry,
     http: httpTools,
@@ -153,14 +180,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     onError: (error, path) => log.error({ err: error, path }, 'request failed'),
     bounds,
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        error.code === 'EADDRINUSE' ? new Error(`port ${config.port} on ${config.host} is taken; set MC_PROXY_PORT to another one`) : error,
-      ),
-    );
-    server.listen(config.port, config.host, resolve);
-  });
+  await listen(server, config.port, config.host, 'MC_PROXY_PORT');
+  if (egressProxy !== null) await listen(egressProxy.server, config.egressPort ?? 0, config.host, 'MC_EGRESS_PORT');
   const dayTimer = setInterval(() => {
     const current = snapshot.current(clock());
     if (current)
@@ -169,9 +190,11 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       );
   }, 60_000);
 
-  const { port } = server.address() as AddressInfo;
+  const urlOf = (listener: Server) =>
+    `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(listener.address() as AddressInfo).port}`;
   return {
-    url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
+    url: urlOf(server),
+    egressUrl: egressProxy === null ? null : urlOf(egressProxy.server),
     core: { gate, snapshot, journal, telemetry },
     close: async () => {
       clearInterval(dayTimer);
@@ -183,11 +206,21 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await entry.close();
       await closed;
       await httpTools.close();
+      await egressProxy?.close();
       await journal.close(DRAIN_MS);
       await uplink.close();
       await following;
     },
   };
+}
+
+function listen(server: Server, port: number, host: string, setting: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? new Error(`port ${port} on ${host} is taken; set ${setting} to another one`) : error),
+    );
+    server.listen(port, host, resolve);
+  });
 }
 
 function isMetricsToken(token: string | null, authorization: string | undefined): boolean {

@@ -1,12 +1,11 @@
 /** The proxy's listener: paths to entry points, health, and the bounds of every connection. Plain node:http (PERFORMANCE.md 3). */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import { BadRequest } from './body.ts';
 import type { ProxyBounds } from './config.ts';
 import type { Hook } from './hook.ts';
 import type { HttpTools } from './http.ts';
 import type { Mcp } from './mcp.ts';
-import { problem } from './respond.ts';
+import { answerBrokenRequest, problem } from './respond.ts';
 
 export interface ListenerDependencies {
   hook: Hook;
@@ -68,24 +67,6 @@ export function createListener({ hook, mcp, http, notReady, metrics, onError, bo
     problem(response, 417, 'BAD_EXPECT', 'Only "Expect: 100-continue" is understood.');
   });
   return server;
-}
-
-/** A request that is not HTTP, too slow or too large in its head never reaches a handler; it still gets a readable answer. */
-function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const [status, title, code] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? [431, 'Request Header Fields Too Large', 'HEADERS_TOO_LARGE']
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? [408, 'Request Timeout', 'TOO_SLOW']
-        : [400, 'Bad Request', 'BAD_HTTP'];
-  const body = JSON.stringify({ type: 'about:blank', title, status, code, detail: 'The request cannot be read.' });
-  socket.end(
-    `HTTP/1.1 ${status} ${title}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
 }
 
 function text(response: ServerResponse, status: number, body: string): void {
