@@ -35,7 +35,7 @@ export const SETTINGS = {
   MC_HOST: { schema: z.string().min(1), default: '127.0.0.1', help: 'Address that all listeners bind to.' },
   MC_CONTROL_PORT: { schema: port, default: 3000, help: 'Control API and dashboard.' },
   MC_PROXY_PORT: { schema: port, default: 3100, help: 'The gate for agents.' },
-  MC_EGRESS_PORT: { schema: port, default: 3200, help: 'Reserved for the egress proxy; nothing listens there yet.' },
+  MC_EGRESS_PORT: { schema: port, default: 3200, help: 'The egress proxy: HTTP proxy of programs that agents run.' },
   MC_DATA_DIR: { schema: z.string().min(1), default: './data', help: 'Database, journal and stop file.' },
   MC_KEY_DIR: {
     schema: z.string().min(1),

@@ -78,6 +78,8 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, publi
           await gateways.heard(tx, event.gatewayId, event.pluginVersion, event.at);
           await agents.markHeartbeat(tx, event.agents, event.at);
           break;
+        case 'connection':
+          break;
         case 'ungated':
           ungated.set(event.agentId, event);
           break;
@@ -393,6 +395,11 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       ];
     case 'ungated':
       return [entry(event.at, event.agentId, 'gate.bypassed', event.agentId, { tool: event.tool, gatewayId: event.gatewayId }, 'agent')];
+    case 'connection': {
+      const { at, id, phase, door, by, gatewayId, callId, target, status, bytesUp, bytesDown, durationMs, error } = event;
+      const details = { door, target, gatewayId, callId, ...(phase === 'closed' && { status, bytesUp, bytesDown, durationMs, error }) };
+      return [{ at, actor: by, action: `connection.${phase}`, subjectType: 'connection', subjectId: id, details }];
+    }
     case 'heartbeat':
       return [];
   }
