@@ -36,6 +36,7 @@ import { createLine } from './line.ts';
 import { openListener } from './listener.ts';
 import { createMessages } from './messages.ts';
 import { createOperators } from './operators.ts';
+import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
 import { createTasks } from './tasks.ts';
 import { createTimeline } from './timeline.ts';
@@ -167,7 +168,21 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.notFound(answerNotFound);
   app.get('/healthz', (context) => context.text('ok'));
   app.get('/readyz', (context) => context.text('ok'));
-  app.route('/internal/v1', line.routes());
+  const ownServer = createOwnServer({
+    tasks,
+    messages,
+    approvals,
+    agents,
+    timeline,
+    activePolicy,
+    caughtUp: line.caughtUp,
+    version: config.version,
+    log,
+  });
+  const internal = line.routes();
+  // Behind the same secret as the lines: which agent asks is what the proxy says.
+  internal.all('/mission-control', (context) => ownServer.serve(context.req.raw, context.req.header('x-mc-agent') ?? ''));
+  app.route('/internal/v1', internal);
   app.route('/api', api);
   serveReference(app);
   // What the API and the lines do not know is not a page of the dashboard.
@@ -208,6 +223,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     close: async () => {
       stopLine();
       await closeServer(server);
+      await ownServer.close();
       await stopWorkers();
       await gateways.stop();
       await broadcast.stop();

@@ -6,7 +6,7 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import type { StreamMessage } from '../control/contract.ts';
+import { OWN_SERVER, type StreamMessage, type UpstreamPicture } from '../control/contract.ts';
 import { Gatekeeper } from './admission.ts';
 import type { ProxyConfig } from './config.ts';
 import { scopeKeys, scopesOf } from './facts.ts';
@@ -47,7 +47,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const uplink = new Uplink({ controlUrl: config.controlUrl, clusterSecret: config.clusterSecret, timeoutMs: bounds.controlTimeoutMs });
   const journal = new Journal(config.journalDir, { maxBytes: bounds.journalMaxBytes, segmentBytes: bounds.journalSegmentBytes });
   const ledger = new Ledger();
-  const snapshot = new Snapshot();
+  const snapshot = new Snapshot([ownServer(config.controlUrl, config.clusterSecret)]);
   const holds = new Holds(uplink, bounds.waitersMax);
   const register = new Register({ endedMax: bounds.endedCallsMax, openMax: bounds.openCallsMax });
   const rates = new Rates();
@@ -103,8 +103,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   gate.useDigestKey(known.digestKey);
   // What this proxy had sent on itself and not heard of before it ended: nobody will say any more what came of it.
   for (const call of known.calls) {
-    const record =
-      call.entry === 'mcp' && call.state === 'running' && call.proxyId === journal.proxyId ? register.byId(call.id) : undefined;
+    const record = isMcp(call.entry) && call.state === 'running' && call.proxyId === journal.proxyId ? register.byId(call.id) : undefined;
     if (!record) continue;
     await gate.complete(record, { status: 'unknown', output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null });
   }
@@ -171,6 +170,31 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await following;
     },
   };
+}
+
+/** Mission Control's own MCP server, at control. Its tools are ours: there is nothing to pin. */
+function ownServer(controlUrl: string, secret: string): UpstreamPicture {
+  return {
+    id: OWN_SERVER,
+    name: OWN_SERVER,
+    kind: 'mcp',
+    url: new URL('/internal/v1/mission-control', controlUrl).href,
+    command: null,
+    env: {},
+    secret,
+    trusted: true,
+    allowPrivate: true,
+    shared: true,
+    price: null,
+    limits: { concurrency: 128, responseMaxBytes: 8 * 1024 * 1024, timeoutMs: 30_000, sessions: 256 },
+    revision: 1,
+    pinned: false,
+    tools: {},
+  };
+}
+
+function isMcp(entry: string): boolean {
+  return entry === 'mcp' || entry === 'mission-control';
 }
 
 function isMetricsToken(token: string | null, authorization: string | undefined): boolean {
