@@ -15,7 +15,9 @@ import {
   type JsonObject,
   type PathReading,
   REASON_CODES,
+  type RecordedJudgement,
   RISKS,
+  type RunLabel,
   TASK_STATUSES,
   TASK_TYPES,
   VERDICTS,
@@ -1125,8 +1127,10 @@ export interface JudgedFacts {
   reasons: readonly GateReason[];
   policyVersion: string;
   estimatedCost: number;
-  /** What `decide` was told besides the call, for replay (SPEC 10). */
-  facts: unknown;
+  /** The judgement with everything that it was told besides the call, for replay (SPEC 10); null where nothing was judged. */
+  facts: RecordedJudgement | null;
+  /** What the call adds to the labels of its run and session when it runs (SPEC 4.9); absent = nothing. */
+  labels?: readonly RunLabel[];
 }
 
 /** Body of POST /internal/v1/holds. */
@@ -1209,6 +1213,14 @@ export interface KnownCall {
   at: number;
 }
 
+/** A label of a run or session (SPEC 4.9), by the scope that policies/sequence.ts names. */
+export interface KnownLabel {
+  agentId: string;
+  scope: string;
+  label: RunLabel;
+  at: number;
+}
+
 /** Answer of POST /internal/v1/hello. */
 export interface HelloAnswer {
   /** Last journal sequence number of this proxy that control has ingested. */
@@ -1220,6 +1232,8 @@ export interface HelloAnswer {
   calls: readonly KnownCall[];
   /** Settled spend per scope key, micro-dollars. */
   spent: { readonly [scope: string]: number };
+  /** Labels of the last day. */
+  labels: readonly KnownLabel[];
 }
 
 /** Lines of GET /internal/v1/stream (NDJSON). The first is always `picture`; a `beat` at least every second proves that control is reachable. */

@@ -11,6 +11,7 @@ import type {
   CallFacts,
   GateReason,
   HoldRequest,
+  KnownLabel,
   Message,
   Preview,
   Role,
@@ -49,6 +50,7 @@ export interface Database {
   audit_head: { id: number; seq: number; hash: string };
   journal_cursors: { proxy_id: string; seq: number; updated_at: number };
   spend: { scope: string; micros: number };
+  run_labels: { agent_id: string; scope: string; label: KnownLabel['label']; at: number };
   idempotency: IdempotencyTable;
   upstreams: UpstreamsTable;
   upstream_tools: UpstreamToolsTable;
