@@ -43,8 +43,13 @@ import { createTimeline } from './timeline.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
 import { dispatcher } from './workers/dispatcher.ts';
+import { heartbeatMonitor } from './workers/heartbeat-monitor.ts';
 import { startWorkers } from './workers/loop.ts';
 import { loopDetector } from './workers/loop-detector.ts';
+import { reconciler } from './workers/reconciler.ts';
+import { retention } from './workers/retention.ts';
+import { rosterWatch } from './workers/roster.ts';
+import { dailyStandup } from './workers/standup.ts';
 
 export interface Control {
   /** Base URL of API and dashboard. */
@@ -199,6 +204,11 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       approvalProcessor({ approvals, agents, gateways }),
       dispatcher({ deliveries, gateways }),
       loopDetector({ ...base, tasks, alerts, activePolicy }),
+      heartbeatMonitor({ ...base, alerts }),
+      reconciler({ ...base, tasks, agents, alerts }),
+      rosterWatch({ ...base, agents, gateways }),
+      dailyStandup({ ...base, activePolicy }),
+      retention({ db, clock, keepDays: config.keepDays }),
       { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
     ],
     { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },

@@ -13,6 +13,7 @@ const control = await startControl(
     clusterSecret: CLUSTER_SECRET,
     openclaw: null,
     allowCommands: true,
+    keepDays: 0,
     dashboardDir: `${DATA_DIR}/no-dashboard`,
     version: 'bench',
   },

@@ -46,6 +46,7 @@ beforeAll(async () => {
       adminToken: ADMIN,
       openclaw: null,
       allowCommands: false,
+      keepDays: 0,
       dashboardDir: folder,
       version: 'test',
     },
