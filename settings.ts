@@ -24,6 +24,18 @@ const port = z
     'must be a port number from 0 to 65535',
   )
   .pipe(z.int().min(0, 'must be a port number from 0 to 65535').max(65_535, 'must be a port number from 0 to 65535'));
+const days = z
+  .union(
+    [
+      z.int(),
+      z
+        .string()
+        .regex(/^\d{1,5}$/)
+        .transform(Number),
+    ],
+    'must be a whole number of days',
+  )
+  .pipe(z.int().min(0, 'must be 0 or more').max(36_500, 'must be at most 36500'));
 const secret = z.string().min(16, 'must have at least 16 characters');
 const webUrl = z.url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:3000' });
 const redisUrl = z.url({ protocol: /^rediss?$/, error: 'must be a URL such as redis://127.0.0.1:6379' });
@@ -55,6 +67,11 @@ export const SETTINGS = {
     schema: z.string().regex(/^[\w.-]+(, *[\w.-]+)*$/, 'must be host names, parted by commas'),
     default: null,
     help: 'Further host names that agents reach the proxy by; others are refused on /mcp (DNS rebinding).',
+  },
+  MC_KEEP_DAYS: {
+    schema: days,
+    default: 90,
+    help: 'How long what calls read and wrote, and the feed, are kept, in days; 0 = for ever. Who did what stays.',
   },
   MC_LOG_LEVEL: { schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']), default: 'info', help: 'Least level that is logged.' },
   OPENCLAW_GATEWAY_URL: { schema: gatewayUrl, default: null, help: 'An OpenClaw gateway to register at start.' },

@@ -190,6 +190,23 @@ export const GatewayCreateSchema = z
   .strict()
   .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
 
+/** An agent that an OpenClaw gateway has. */
+export const RosterEntrySchema = z
+  .object({
+    /** The gateway's own id of it. */
+    externalId: z.string(),
+    name: z.string().nullable(),
+    workspace: z.string().nullable(),
+    /** Ours, where it is registered. */
+    agentId: Id.nullable(),
+  })
+  .meta({ id: 'RosterEntry' });
+export type RosterEntry = z.infer<typeof RosterEntrySchema>;
+export const RosterImportSchema = z
+  .object({ externalIds: z.array(Text(256).min(1)).max(1000).optional(), autonomyLevel: z.enum(AUTONOMY_LEVELS).optional() })
+  .strict()
+  .meta({ id: 'RosterImport', description: 'externalIds defaults to all that are not registered, autonomyLevel to intern.' });
+
 export const GatewayUpdateSchema = GatewayCreateSchema.partial().meta({ id: 'GatewayUpdate' });
 
 const Artifacts = z
@@ -1098,6 +1115,17 @@ export const RunCheckSchema = z
     taskId: Word(128).optional(),
   })
   .strict();
+/** Body of POST /v1/runs/end: a run is over. */
+export const RunEndSchema = z
+  .object({
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    runId: Word(256).min(1),
+    status: z.enum(['success', 'failed']),
+    error: z.string().max(10_000).optional(),
+    durationMs: z.number().nonnegative().optional(),
+  })
+  .strict();
 export interface RunCheckAnswer {
   allowed: boolean;
   reasons: GateReason[];
@@ -1365,6 +1393,7 @@ export type JournalEvent =
     }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  | { type: 'run_end'; at: number; runId: string; agentId: string; status: 'success' | 'failed'; message: string | null }
   | {
       type: 'run';
       at: number;

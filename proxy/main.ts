@@ -7,7 +7,7 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import type { KnownCall, StreamMessage } from '../control/contract.ts';
+import { type KnownCall, OWN_SERVER, type StreamMessage, type UpstreamPicture } from '../control/contract.ts';
 import { dayOf } from '../policies/index.ts';
 import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
@@ -56,7 +56,7 @@ const RESERVATION_TTL_MS = 600_000;
 /** A start waits this long for shared counters; without them it goes on and refuses what needs them. */
 const LEDGER_WAIT_MS = 5_000;
 /** Calls of these we send on ourselves; the outcome of the others is reported to us. */
-const FORWARDED: ReadonlySet<KnownCall['entry']> = new Set(['mcp', 'http', 'egress']);
+const FORWARDED: ReadonlySet<KnownCall['entry']> = new Set(['mcp', 'mission-control', 'http', 'egress']);
 /** What may end calls that are under way. */
 const REVIEWED: ReadonlySet<StreamMessage['type']> = new Set(['picture', 'system', 'agents', 'upstreams']);
 
@@ -68,7 +68,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const { bounds } = config;
   const uplink = new Uplink({ controlUrl: config.controlUrl, clusterSecret: config.clusterSecret, timeoutMs: bounds.controlTimeoutMs });
   const journal = new Journal(config.journalDir, { maxBytes: bounds.journalMaxBytes, segmentBytes: bounds.journalSegmentBytes });
-  const snapshot = new Snapshot();
+  const snapshot = new Snapshot([ownServer(config.controlUrl, config.clusterSecret)]);
   const time = { clock, ttlMs: () => snapshot.current(clock())?.policy.reservationTtlMs ?? RESERVATION_TTL_MS };
   const local = new LocalLedger(time);
   const shared = config.redisUrl === null ? null : sharedLedger(config.redisUrl);
@@ -262,6 +262,28 @@ function listen(server: Server, port: number, host: string, setting: string): Pr
     );
     server.listen(port, host, resolve);
   });
+}
+
+/** Mission Control's own MCP server, at control. Its tools are ours: there is nothing to pin. */
+function ownServer(controlUrl: string, secret: string): UpstreamPicture {
+  return {
+    id: OWN_SERVER,
+    name: OWN_SERVER,
+    kind: 'mcp',
+    url: new URL('/internal/v1/mission-control', controlUrl).href,
+    command: null,
+    env: {},
+    secret,
+    trusted: true,
+    allowPrivate: true,
+    shared: true,
+    price: null,
+    limits: { concurrency: 128, responseMaxBytes: 8 * 1024 * 1024, timeoutMs: 30_000, sessions: 256 },
+    revision: 1,
+    pinned: false,
+    tools: {},
+    routes: [],
+  };
 }
 
 function isMetricsToken(token: string | null, authorization: string | undefined): boolean {

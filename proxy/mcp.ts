@@ -12,7 +12,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
-import type { AgentPicture, UpstreamPicture } from '../control/contract.ts';
+import { type AgentPicture, OWN_SERVER, type UpstreamPicture } from '../control/contract.ts';
 import type { Json, JsonObject } from '../policies/index.ts';
 import type { Admission, CallRequest, Gatekeeper, Outcome } from './admission.ts';
 import { readBytes } from './body.ts';
@@ -223,6 +223,8 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
       if (name.startsWith('mcp-param-') && value !== undefined) headers[name] = value;
     }
     if (session !== null && session.sid !== null) headers['mcp-session-id'] = session.sid;
+    // Our own server takes the word of the proxy for who asks; no client can set this header.
+    if (upstream.id === OWN_SERVER) headers['x-mc-agent'] = agent.id;
     return {
       agent,
       upstream,
@@ -393,7 +395,7 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
   function requestOf(context: Context, judged: Judged, ungated: boolean): CallRequest {
     const { agent, attribution } = context;
     return {
-      entry: 'mcp',
+      entry: context.upstream.id === OWN_SERVER ? 'mission-control' : 'mcp',
       agent,
       gatewayId: null,
       ...attribution,
@@ -696,7 +698,7 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
     const { context, message } = request;
     forget(request);
     const news = newsOf(result, message.params.cursor, context.upstream);
-    if (news !== null) {
+    if (news !== null && context.upstream.id !== OWN_SERVER) {
       try {
         await uplink.sawTools(context.upstream.id, news);
       } catch {
@@ -1043,6 +1045,7 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
 
   /** Control hears of each change, and that a server is well now and then. */
   function report(id: string, ok: boolean, error: string | null): void {
+    if (id === OWN_SERVER) return;
     const last = told.get(id);
     const now = clock();
     if (last && last.ok === ok && now - last.at < bounds.mcpKeepAliveMs) return;

@@ -37,6 +37,7 @@ export async function startDoors(bounds: Partial<ProxyBounds> = {}) {
       redisUrl: null,
       openclaw: null,
       allowCommands: false,
+      keepDays: 30,
       dashboardDir: folder,
       version: 'test',
     },
