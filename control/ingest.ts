@@ -4,15 +4,15 @@
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import type { JsonObject } from '../policies/index.ts';
+import { type JsonObject, labelScope } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
 import type { Alerts } from './alerts.ts';
 import { type AuditEntry, appendAudit, SYSTEM } from './audit.ts';
 import { touch } from './changes.ts';
-import type { CallFacts, JournalEntry, JournalEvent, ToolCallView } from './contract.ts';
+import type { CallFacts, JournalEntry, JournalEvent, KnownLabel, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { Gateways } from './gateways.ts';
-import type { ActivePolicy } from './policies.ts';
+import type { EndedCall, Spend } from './spend.ts';
 
 export type Ingest = ReturnType<typeof createIngest>;
 type CallEvent = Extract<JournalEvent, { type: 'held' | 'denied' | 'intent' }>;
@@ -24,7 +24,7 @@ interface Dependencies {
   agents: Agents;
   gateways: Gateways;
   alerts: Alerts;
-  activePolicy: () => ActivePolicy;
+  spend: Spend;
   published: () => void;
 }
 
@@ -32,7 +32,7 @@ interface Dependencies {
 const RANK = sql`case tool_calls.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 const EXCLUDED_RANK = sql`case excluded.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 
-export function createIngest({ db, clock, agents, gateways, alerts, activePolicy, published }: Dependencies) {
+export function createIngest({ db, clock, agents, gateways, alerts, spend, published }: Dependencies) {
   /** Ingests a batch. @returns the last sequence number that is now recorded. */
   async function ingest(proxyId: string, entries: readonly JournalEntry[]): Promise<number> {
     const acknowledged = await db.transaction().execute(async (tx) => {
@@ -99,8 +99,9 @@ export function createIngest({ db, clock, agents, gateways, alerts, activePolicy
     await appendAudit(tx, events.flatMap(auditOf));
     await upsertCalls(tx, proxyId, calls);
     await countRuns(tx, calls);
+    await keepLabels(tx, calls);
     const settled = await endCalls(tx, ends);
-    await settleSpend(tx, settled);
+    await spend.settle(tx, settled);
     await followErrors(tx, settled);
     await releaseOriginals(tx, settled);
     await feedDenials(tx, calls, mark);
@@ -123,61 +124,12 @@ export function createIngest({ db, clock, agents, gateways, alerts, activePolicy
     });
   }
 
-  /** Spend of ended calls, per cap that bound them; the day is that on which it began, which is the one it was reserved under. */
-  async function settleSpend(tx: Tx, rows: readonly EndedRow[]): Promise<void> {
-    const sums = new Map<string, number>();
-    const add = (scope: string, micros: number) => sums.set(scope, (sums.get(scope) ?? 0) + micros);
-    const { today } = activePolicy();
-    for (const row of rows) {
-      if (!row.cost) continue;
-      const day = today(row.started_at ?? row.ended_at ?? clock());
-      add(`agent-day:${row.agent_id}:${day}`, row.cost);
-      add(`fleet-day:${day}`, row.cost);
-      if (row.task_id) add(`task:${row.task_id}`, row.cost);
-      if (row.run_id) add(`run:${row.agent_id}/${row.run_id}`, row.cost);
-      await tx
-        .updateTable('agents')
-        .set((eb) => ({ total_spend: eb('total_spend', '+', row.cost ?? 0) }))
-        .where('id', '=', row.agent_id)
-        .execute();
-      if (row.task_id) {
-        await tx
-          .updateTable('tasks')
-          .set((eb) => ({ spend: eb('spend', '+', row.cost ?? 0) }))
-          .where('id', '=', row.task_id)
-          .execute();
-      }
-      if (row.run_id) {
-        await tx
-          .updateTable('runs')
-          .set((eb) => ({ cost: eb('cost', '+', row.cost ?? 0) }))
-          .where('agent_id', '=', row.agent_id)
-          .where('run_id', '=', row.run_id)
-          .execute();
-      }
-    }
-    for (const [scope, micros] of sums) {
-      await tx
-        .insertInto('spend')
-        .values({ scope, micros })
-        .onConflict((conflict) => conflict.column('scope').doUpdateSet((eb) => ({ micros: eb('spend.micros', '+', micros) })))
-        .execute();
-    }
-  }
-
   return { ingest };
 }
 
-interface EndedRow {
-  id: string;
-  agent_id: string;
-  task_id: string | null;
-  run_id: string | null;
+interface EndedRow extends EndedCall {
   approval_id: string | null;
   status: ToolCallView['status'];
-  cost: number | null;
-  started_at: number | null;
-  ended_at: number | null;
 }
 
 async function lockCursor(tx: Tx, proxyId: string): Promise<number> {
@@ -269,10 +221,10 @@ async function endCalls(tx: Tx, events: readonly EndEvent[]): Promise<EndedRow[]
       reasons = coalesce(ended.reasons, tool_calls.reasons), output = ended.output, error = ended.error, duration = ended.duration,
       cost = ended.cost, ended_at = ended.ended_at
     from jsonb_to_recordset(${json(events.map(endOf))}) as ended(id text, status text, verdict text, reasons jsonb, output text, error text,
-      duration double precision, cost bigint, ended_at bigint)
+      duration double precision, cost bigint, ended_at bigint, scopes jsonb)
     where tool_calls.id = ended.id and tool_calls.status in ('running', 'needs_approval')
     returning tool_calls.id, tool_calls.agent_id, tool_calls.task_id, tool_calls.run_id, tool_calls.approval_id, tool_calls.status,
-      tool_calls.cost, tool_calls.started_at, tool_calls.ended_at
+      tool_calls.cost, tool_calls.started_at, tool_calls.ended_at, tool_calls.entry, tool_calls.tool, tool_calls.proxy_id, ended.scopes
   `.execute(tx);
   return result.rows;
 }
@@ -281,8 +233,8 @@ function endOf(event: EndEvent) {
   const nothing = { verdict: null, reasons: null, output: null, error: null, duration: null, cost: null };
   switch (event.type) {
     case 'completed': {
-      const { id, status, output, error, durationMs, cost, at } = event;
-      return { ...nothing, id, status, output, error, duration: durationMs, cost, ended_at: at };
+      const { id, status, output, error, durationMs, cost, at, scopes = null } = event;
+      return { ...nothing, id, status, output, error, duration: durationMs, cost, ended_at: at, scopes };
     }
     case 'withdrawn':
       return { ...nothing, id: event.id, status: 'withdrawn', error: event.reason, ended_at: event.at };
@@ -328,6 +280,24 @@ async function countRuns(tx: Tx, events: readonly CallEvent[]): Promise<void> {
     if (call.runId === null) continue;
     await upsertRun(tx, call.agentId, call.runId, call.sessionKey, call.taskId, at, 'running', null, started);
   }
+}
+
+/** What calls that ran add to the labels of their runs and sessions; the proxies take them up again at a start. */
+async function keepLabels(tx: Tx, events: readonly CallEvent[]): Promise<void> {
+  const rows = new Map<string, { agent_id: string; scope: string; label: KnownLabel['label']; at: number }>();
+  for (const { type, at, call, judged } of events) {
+    if (type !== 'intent') continue;
+    for (const label of judged.labels ?? []) {
+      const scope = labelScope(label, call);
+      rows.set(`${scope} ${label}`, { agent_id: call.agentId, scope, label, at });
+    }
+  }
+  if (rows.size === 0) return;
+  await tx
+    .insertInto('run_labels')
+    .values([...rows.values()])
+    .onConflict((conflict) => conflict.columns(['agent_id', 'scope', 'label']).doUpdateSet((eb) => ({ at: eb.ref('excluded.at') })))
+    .execute();
 }
 
 async function upsertRun(

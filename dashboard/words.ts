@@ -184,6 +184,8 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   gate_missing: 'Gate missing',
   agent_quarantined: 'Agent quarantined',
   emergency_stop: 'Emergency stop',
+  agent_silent: 'Agent silent',
+  task_stuck: 'Task stuck',
 };
 export const ROLE_WORDS: Record<Role, string> = {
   viewer: 'viewer',

@@ -20,9 +20,11 @@ import {
   decide,
   type Facts,
   type JsonObject,
+  labelsOf,
   type Reason,
   type ReasonCode,
   type Risk,
+  recordJudgement,
   redactText,
 } from '../policies/index.ts';
 import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
@@ -30,11 +32,14 @@ import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
 import type { Joins } from './joins.ts';
 import type { Journal } from './journal.ts';
+import type { Labels } from './labels.ts';
 import type { Ledger } from './ledger.ts';
 import { linksUnder } from './links.ts';
 import type { Rates } from './rates.ts';
 import { previewOf, recordedInput, recordedText, summaryOf } from './record.ts';
 import type { CallRecord, Register } from './register.ts';
+import type { Retries } from './retries.ts';
+import type { Shadow } from './shadow.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 
 /** A call as an entry point hands it in: parsed, and with its identity settled. */
@@ -90,7 +95,10 @@ interface Collaborators {
   journal: Journal;
   register: Register;
   rates: Rates;
+  labels: Labels;
+  retries: Retries;
   joins: Joins;
+  shadow: Shadow;
   /** Epoch milliseconds. */
   clock: () => number;
   limits: { inputMaxChars: number; outputMaxChars: number };
@@ -187,6 +195,21 @@ export class Gatekeeper {
    * @returns false where it is not running: it ended before, or never ran. @throws JournalUnavailable: not recorded, say it again.
    */
   async complete(record: CallRecord, outcome: Outcome): Promise<boolean> {
+    const { call } = record;
+    if (!(await this.#settle(record, outcome))) return false;
+    if (call !== null) this.#learn(call, outcome);
+    return true;
+  }
+
+  /** What an outcome says about the next call of its kind. */
+  #learn({ agentId, sessionKey, tool }: CallFacts, { status, error, output }: Outcome): void {
+    const { retries, clock } = this.#with;
+    if (status === 'success') retries.succeeded(agentId, sessionKey, tool);
+    if (status === 'failed') retries.failed(agentId, sessionKey, tool, error ?? output, clock());
+  }
+
+  /** Records the end of a running call. @returns and @throws as complete() does. */
+  async #settle(record: CallRecord, outcome: Outcome): Promise<boolean> {
     const { ledger, journal, register, clock, limits } = this.#with;
     if (record.state !== 'running' || record.settling !== null) return false;
     const { id, scopes } = record;
@@ -194,7 +217,7 @@ export class Gatekeeper {
     const output = recordedText(outcome.output, limits.outputMaxChars);
     const error = recordedText(outcome.error, limits.outputMaxChars);
     const { status, durationMs } = outcome;
-    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost }, false);
+    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost, scopes }, false);
     // Of two outcomes of one call the second finds this one under way.
     record.settling = recording.catch(() => {});
     try {
@@ -212,7 +235,7 @@ export class Gatekeeper {
     const { holds, journal, register, clock } = this.#with;
     await record.settling;
     if (record.state === 'running') {
-      await this.complete(record, { status: 'failed', output: null, error: reason, durationMs: 0, costMicros: null });
+      await this.#settle(record, { status: 'failed', output: null, error: reason, durationMs: 0, costMicros: null });
       return;
     }
     if (record.state !== 'held') return;
@@ -237,21 +260,30 @@ export class Gatekeeper {
       return this.#deny(record, call, args, [{ code: 'GATE_UNPROVEN', message: why, policyPath: 'failModes.gate' }]);
     }
     const effective = hold?.editedArguments ?? args;
+    let hasLooked = false;
     for (let race = 0; race < RACES_MAX; race++) {
       const judgement = await this.#decide(call, effective, picture, hold);
       if (judgement === null)
         return this.#deny(record, call, effective, [reasonOf('AGENT_STOPPED', 'This agent is no longer registered.')]);
-      const { decision, judged, caps } = judgement;
+      const { decision, judged, caps, facts } = judgement;
+      if (hold === null && race === 0) this.#with.shadow.see(toolCallOf(call, effective), facts, decision, call);
       const judgedCall = { ...call, mappedTool: decision.classification.mappedTool };
       Object.assign(record, { call: judgedCall, judged, risk: decision.risk, verdict: decision.verdict, reasons: judged.reasons });
       record.estimatedMicros = decision.estimatedCost;
       record.scopes = caps.map((cap) => cap.scope);
 
+      // Before a cap of a shared ledger says no, what others gave back meanwhile is looked at.
+      if (!hasLooked && decision.reasons.some((reason) => reason.code.startsWith('BUDGET_'))) {
+        hasLooked = true;
+        if (await ledger.look(record.scopes)) continue;
+      }
       if (decision.verdict === 'deny') return this.#deny(record, judgedCall, effective, judged.reasons);
+      if (!ledger.available && !(isSpared(decision, picture) && ledger.spare())) return this.#withoutLedger(record, hold);
       if (decision.verdict === 'hold') return this.#hold(record, judgedCall, args, judged, decision, hold);
-      // No wait between these two and the record's own place and money: what others take meanwhile is seen by the next look.
+      // Each of these two looks and takes in one step: what others take meanwhile is seen by the next judgement.
       if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
-      if (ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0)) {
+      const reserved = await ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0);
+      if (reserved === 'reserved') {
         const admission = await this.#run(record, judgedCall, effective, judged, hold);
         if (admission.verdict !== 'allow') ledger.release(record.id);
         register.leave(record);
@@ -259,13 +291,20 @@ export class Gatekeeper {
       }
       // Another call took the rest of a cap meanwhile: judge again with what is left now.
       register.leave(record);
+      if (reserved === 'unavailable') return this.#withoutLedger(record, hold);
     }
     return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget is contended right now. ${AWAY}`);
   }
 
+  /** The counters cannot be reached: nothing is held or run that may cost or harm; what waits for a person goes on waiting (SPEC 5). */
+  #withoutLedger(record: CallRecord, hold: HoldState | null): Admission {
+    if (hold !== null) return held(record, true);
+    return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget counters cannot be reached. ${AWAY}`);
+  }
+
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
   async #decide(call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
-    const { ledger, register, rates, clock } = this.#with;
+    const { ledger, register, rates, labels, retries, clock } = this.#with;
     const agent = picture.agent(call.agentId);
     if (!agent) return null;
     const now = clock();
@@ -276,12 +315,13 @@ export class Gatekeeper {
       call,
       arguments: args,
       scopes,
-      caps,
       spent: (scope: string) => ledger.spent(scope),
       picture,
       hold,
       concurrent: register.running(call.agentId),
       callsLastMinute: rates.lastMinute(call.agentId, call.tool, now),
+      labels: labels.of(call, now),
+      sameErrorRetries: retries.count(call.agentId, call.sessionKey, call.tool, now, picture.policy.document.loopDetection.retryWindowMs),
       now,
     };
     const toolCall = toolCallOf(call, args);
@@ -294,20 +334,26 @@ export class Gatekeeper {
         decision = decide(toolCall, facts, picture.policy);
       }
     }
-    return { decision, caps, judged: this.#judged(decision, facts, picture.policyVersion) };
+    const adds = decision.verdict === 'allow' ? labelsOf(toolCall, decision.classification, picture.policy) : [];
+    const judged = this.#judged(decision, facts, picture.policyVersion, args, hold);
+    return { decision, facts, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
   }
 
   /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
-  #judged({ verdict, risk, reasons, estimatedCost }: Decision, facts: Facts, policyVersion: string): JudgedFacts {
+  #judged(decision: Decision, facts: Facts, policyVersion: string, args: JsonObject, hold: HoldState | null): JudgedFacts {
+    const { verdict, risk, reasons, estimatedCost } = decision;
     const { approval } = facts;
-    const kept = approval && { ...approval, arguments: recordedInput(approval.arguments, this.#with.limits.inputMaxChars) };
+    const input = recordedInput(args, this.#with.limits.inputMaxChars);
+    const kept = approval && { ...approval, arguments: input };
+    const judgement = recordJudgement(decision, { ...facts, approval: kept }, input === args);
     return {
       verdict,
       risk,
       reasons: verdict === 'allow' && approval === null ? reasons : reasons.map(redactedReason),
       policyVersion,
       estimatedCost,
-      facts: { ...facts, approval: kept },
+      // The record of a hold shows the caller's own arguments; what was judged after an edit are those of the approver.
+      facts: hold?.editedArguments && verdict === 'hold' ? { ...judgement, arguments: input } : judgement,
     };
   }
 
@@ -369,7 +415,7 @@ export class Gatekeeper {
 
   /** Redeem, then record, then it may run; a stop that arrives in between wins. */
   async #run(record: CallRecord, call: CallFacts, args: JsonObject, judged: JudgedFacts, hold: HoldState | null): Promise<Admission> {
-    const { holds, joins, journal, register, clock, limits } = this.#with;
+    const { holds, joins, journal, register, labels, clock, limits } = this.#with;
     if (hold !== null) {
       const redeemed = await holds.redeem(hold.approvalId, record.id).catch(() => null);
       if (redeemed === null) return held(record, true);
@@ -390,6 +436,7 @@ export class Gatekeeper {
       return this.#refuse(record, [stopped]);
     }
     register.move(record, 'running');
+    if (judged.labels) labels.add(call, judged.labels, clock());
     if (call.entry === 'openclaw' && call.upstream && this.#isProven(call)) joins.offer(call.agentId, call.tool, args, call.id, clock());
     this.#lastAdmittedAt.set(call.agentId, clock());
     return allowed(record);
@@ -520,6 +567,11 @@ export class Gatekeeper {
     this.#with.register.remove(record);
     return unavailable(record.id, code, message, record.risk);
   }
+}
+
+/** Green and free: such calls go on for a while without the counters, where the policy lets them. */
+function isSpared({ risk, estimatedCost }: Decision, { policy }: Picture): boolean {
+  return risk === 'green' && estimatedCost === 0 && policy.document.failModes.ledger === 'green_unpriced';
 }
 
 function describe({ agent, arguments: _, ...request }: CallRequest) {

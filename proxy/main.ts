@@ -7,6 +7,7 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import type { StreamMessage } from '../control/contract.ts';
+import { dayOf } from '../policies/index.ts';
 import { Gatekeeper } from './admission.ts';
 import type { ProxyConfig } from './config.ts';
 import { scopeKeys, scopesOf } from './facts.ts';
@@ -14,11 +15,15 @@ import { Holds } from './holds.ts';
 import { createHook } from './hook.ts';
 import { Joins } from './joins.ts';
 import { Journal } from './journal.ts';
-import { Ledger } from './ledger.ts';
+import { Labels } from './labels.ts';
+import { LocalLedger } from './ledger-local.ts';
+import { RedisLedger } from './ledger-redis.ts';
 import { createMcp, type Mcp } from './mcp.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
+import { Retries } from './retries.ts';
 import { createListener } from './server.ts';
+import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { Uplink } from './uplink.ts';
@@ -38,6 +43,11 @@ export interface Proxy {
 }
 
 const DRAIN_MS = 5_000;
+const SWEEP_MS = 1_000;
+/** Until the first policy is there; the default of `limits.reservationTtlMs`. */
+const RESERVATION_TTL_MS = 600_000;
+/** A start waits this long for shared counters; without them it goes on and refuses what needs them. */
+const LEDGER_WAIT_MS = 5_000;
 /** What may end calls that are under way. */
 const REVIEWED: ReadonlySet<StreamMessage['type']> = new Set(['picture', 'system', 'agents', 'upstreams']);
 
@@ -46,12 +56,22 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const { bounds } = config;
   const uplink = new Uplink({ controlUrl: config.controlUrl, clusterSecret: config.clusterSecret, timeoutMs: bounds.controlTimeoutMs });
   const journal = new Journal(config.journalDir, { maxBytes: bounds.journalMaxBytes, segmentBytes: bounds.journalSegmentBytes });
-  const ledger = new Ledger();
   const snapshot = new Snapshot();
+  const time = { clock, ttlMs: () => snapshot.current(clock())?.policy.reservationTtlMs ?? RESERVATION_TTL_MS };
+  const local = new LocalLedger(time);
+  const shared = config.redisUrl === null ? null : sharedLedger(config.redisUrl);
+  const ledger = shared ?? local;
   const holds = new Holds(uplink, bounds.waitersMax);
   const register = new Register({ endedMax: bounds.endedCallsMax, openMax: bounds.openCallsMax });
   const rates = new Rates();
-  const gate = new Gatekeeper({ snapshot, ledger, holds, journal, register, rates, joins: new Joins(), clock, limits: bounds });
+  const labels = new Labels();
+  const retries = new Retries();
+  const joins = new Joins();
+  const shadow = new Shadow({
+    report: (shadowId, processId, report) => uplink.reportShadow(shadowId, processId, report),
+    onError: (error) => log.warn({ err: error }, 'a draft that runs as a shadow has trouble; no call is concerned'),
+  });
+  const gate = new Gatekeeper({ snapshot, ledger, holds, journal, register, rates, joins, labels, retries, shadow, clock, limits: bounds });
 
   const ready = Promise.withResolvers<void>();
   const following = uplink.follow(journal.proxyId, onMessage, (error) => {
@@ -64,6 +84,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   function onMessage(message: StreamMessage): void {
     snapshot.apply(message, clock());
     if (message.type === 'picture') ready.resolve();
+    if (message.type === 'picture' || message.type === 'policy') shadow.follow(message.policy.shadow, message.policy.gateRoots);
     if (REVIEWED.has(message.type)) mcp?.review();
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
@@ -85,6 +106,28 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     }
   }
 
+  function sharedLedger(url: string): RedisLedger {
+    const { proxyId } = journal;
+    return new RedisLedger({
+      ...time,
+      url,
+      record: {
+        proxyId,
+        shipped: () => journal.settled(DRAIN_MS),
+        written: () => journal.written,
+        acknowledged: () => journal.acknowledged,
+        join: (outstanding) => uplink.joinLedger({ proxyId, outstanding }),
+        seed: async (request) => void (await uplink.seedLedger(request)),
+        bound: async (micros) => void (await uplink.boundLedger({ proxyId, micros })),
+      },
+      spareCalls: bounds.ledgerSpareCalls,
+      onChange: (isAvailable, why) =>
+        isAvailable
+          ? log.info('the shared budget counters answer')
+          : log.warn({ why }, 'the shared budget counters are away; priced, yellow and red calls are refused'),
+    });
+  }
+
   const hello = await uplink.hello(journal.proxyId);
   const damaged = journal.recover(hello.cursor);
   if (damaged > 0) log.error({ damaged }, 'lines of the journal could not be read and were left out');
@@ -93,13 +136,17 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   await journal.settled(DRAIN_MS);
   await ready.promise;
   const known = await uplink.hello(journal.proxyId);
-  ledger.load(known.spent);
+  local.load(known.spent);
+  labels.load(known.labels);
   const picture = snapshot.current(clock());
   if (!picture) throw new Error('control sent no picture that can be used');
   register.load(known.calls, (call) => scopeKeys(scopesOf(call, picture.policy, call.at)));
   for (const call of known.calls) {
-    if (call.state === 'running') ledger.restore(call.id, scopeKeys(scopesOf(call, picture.policy, call.at)), call.estimatedCost);
+    // Of several proxies each answers for what it let run itself.
+    const isOurs = shared === null || call.proxyId === journal.proxyId;
+    if (call.state === 'running' && isOurs) ledger.restore(call.id, scopeKeys(scopesOf(call, picture.policy, call.at)), call.estimatedCost);
   }
+  await shared?.start(LEDGER_WAIT_MS);
   gate.useDigestKey(known.digestKey);
   // What this proxy had sent on itself and not heard of before it ended: nobody will say any more what came of it.
   for (const call of known.calls) {
@@ -145,27 +192,26 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     );
     server.listen(config.port, config.host, resolve);
   });
-  const dayTimer = setInterval(() => {
-    const current = snapshot.current(clock());
-    if (current)
-      ledger.forgetDaysBefore(
-        scopesOf({ agentId: '', runId: null, taskId: null }, current.policy, clock()).fleetDay.slice('fleet-day:'.length),
-      );
-  }, 60_000);
+  const sweepTimer = setInterval(() => {
+    const policy = snapshot.current(clock())?.policy;
+    ledger.sweep(policy ? dayOf(clock(), policy.document.budgets.timezone) : null);
+  }, SWEEP_MS);
 
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
     core: { gate, snapshot, journal, telemetry },
     close: async () => {
-      clearInterval(dayTimer);
+      clearInterval(sweepTimer);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // Whoever waits for a person is sent back at once: the hold stays, and the wait is taken up after the restart.
       holds.close();
       server.closeIdleConnections();
       setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
+      shadow.close();
       await entry.close();
       await closed;
+      await ledger.close();
       await journal.close(DRAIN_MS);
       await uplink.close();
       await following;

@@ -104,6 +104,7 @@ describe('a body that cannot be taken', () => {
       const declared = await sendBytes(url, [head(`POST ${path} HTTP/1.1`, { ...headers, 'content-length': body.length })]);
       expect(declared.statuses, name).toEqual([413]);
       expect(declared.text, name).toContain('application/problem+json');
+      expect(declared.text, name).toMatch(/^connection: close\r$/im);
       const chunk = Buffer.concat([Buffer.from('100000\r\n'), Buffer.alloc(0x100000, 0x20), Buffer.from('\r\n')]);
       const streamed = await sendBytes(url, [
         head(`POST ${path} HTTP/1.1`, { ...headers, 'transfer-encoding': 'chunked' }),
@@ -231,7 +232,7 @@ describe('text that no database takes', () => {
       const answer = await world.gate<{ id: string; verdict: string }>(
         'POST',
         '/v1/tool-calls',
-        { tool: 'post_comment', arguments: args, callId: `odd-${index}`, runId: 'odd', sessionKey: 'odd' },
+        { tool: 'post_comment', arguments: args, callId: `odd-${index}`, runId: 'odd', sessionKey: `odd-${index}` },
         agent.token,
       );
       expect(answer.status, JSON.stringify(args).slice(0, 80)).toBe(200);

@@ -13,12 +13,18 @@ import { createAuth } from '../../control/auth.ts';
 import { createBroadcast } from '../../control/broadcast.ts';
 import type { CallFacts, HoldRequest, JudgedFacts } from '../../control/contract.ts';
 import { openDatabase } from '../../control/db/database.ts';
+import { createDocuments } from '../../control/documents.ts';
 import { createGateways } from '../../control/gateways.ts';
 import { createIngest } from '../../control/ingest.ts';
 import { openKeys } from '../../control/keys.ts';
+import { createLeases } from '../../control/leases.ts';
 import { createLine } from '../../control/line.ts';
+import { createMessages } from '../../control/messages.ts';
 import { createPolicies } from '../../control/policies.ts';
+import { createShadows } from '../../control/shadows.ts';
+import { createSpend } from '../../control/spend.ts';
 import { createTasks } from '../../control/tasks.ts';
+import { createTrials } from '../../control/trials.ts';
 import { createUpstreams } from '../../control/upstreams.ts';
 
 export const ADMIN: Actor = { type: 'human', id: 'admin', name: 'admin' };
@@ -54,20 +60,48 @@ export async function startServices() {
     abortRuns: async () => ({ aborted: 0, error: null }),
   });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy: policies.current });
-  const line = createLine({ db, clock, keys, clusterSecret: CLUSTER_SECRET, broadcast, approvals, ingest, policies, upstreams, log });
+  const messages = createMessages(base);
+  const documents = createDocuments({ db });
+  const trials = createTrials({ db, clock, policies, log });
+  const shadows = createShadows({ ...base, policies, trials });
+  const spend = createSpend({ db, clock, activePolicy: policies.current });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: CLUSTER_SECRET,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    shadows,
+    upstreams,
+    spend,
+    counters: null,
+    log,
+  });
   return {
+    base,
+    messages,
+    documents,
+    leasesOf: (holder: string) => createLeases({ db, clock, holder }),
     db,
     time,
     errors,
     policies,
+    trials,
+    shadows,
     alerts,
     tasks,
     approvals,
     agents,
+    gateways,
     ingest,
+    spend,
     line,
     close: async () => {
+      await trials.close();
       await broadcast.stop();
       await close();
       rmSync(folder, { recursive: true, force: true });
