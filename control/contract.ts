@@ -58,6 +58,9 @@ const Text = (max: number) => z.string().max(max);
 const UsdGiven = Usd.min(0).max(1_000_000).refine(isWholeMicros, { message: 'must be an amount in USD with at most six decimals' });
 const JsonRecord = z.record(z.string(), z.unknown());
 
+/** Name of Mission Control's own MCP server: its path segment, and the first part of its tools' names (SPEC 3). */
+export const OWN_SERVER = 'mission-control';
+
 export const ROLES = ['viewer', 'approver', 'operator', 'admin'] as const;
 /** Each role may do what the ones before it may (SPEC 8.1). */
 export type Role = (typeof ROLES)[number];
@@ -187,6 +190,23 @@ export const GatewayCreateSchema = z
   .strict()
   .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
 
+/** An agent that an OpenClaw gateway has. */
+export const RosterEntrySchema = z
+  .object({
+    /** The gateway's own id of it. */
+    externalId: z.string(),
+    name: z.string().nullable(),
+    workspace: z.string().nullable(),
+    /** Ours, where it is registered. */
+    agentId: Id.nullable(),
+  })
+  .meta({ id: 'RosterEntry' });
+export type RosterEntry = z.infer<typeof RosterEntrySchema>;
+export const RosterImportSchema = z
+  .object({ externalIds: z.array(Text(256).min(1)).max(1000).optional(), autonomyLevel: z.enum(AUTONOMY_LEVELS).optional() })
+  .strict()
+  .meta({ id: 'RosterImport', description: 'externalIds defaults to all that are not registered, autonomyLevel to intern.' });
+
 export const GatewayUpdateSchema = GatewayCreateSchema.partial().meta({ id: 'GatewayUpdate' });
 
 const Artifacts = z
@@ -229,6 +249,8 @@ export const TaskSchema = z
     deliverableConfirmed: z.boolean(),
     decisionNote: z.string().nullable(),
     blockedReason: z.string().nullable(),
+    /** Computed by us when the work was last handed in; null before. */
+    costSummary: z.string().nullable().optional(),
     metadata: JsonRecord,
   })
   .meta({ id: 'Task' });
@@ -288,6 +310,93 @@ export const TransitionSchema = z
 export const TransitionRuleSchema = z
   .object({ from: z.enum(TASK_STATUSES), to: z.enum(TASK_STATUSES), actors: z.array(z.enum(ACTORS)), requires: z.array(z.string()) })
   .meta({ id: 'TransitionRule' });
+
+export const MessageSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    taskId: Id,
+    threadRef: z.string().nullable(),
+    authorId: z.string().nullable(),
+    authorType: z.enum(ACTORS),
+    authorName: z.string(),
+    /** Redacted; untrusted text where an agent wrote it. */
+    content: z.string(),
+    /** Agents and people that it names. */
+    mentions: z.array(z.string()),
+    metadata: JsonRecord,
+  })
+  .meta({ id: 'Message' });
+export type Message = z.infer<typeof MessageSchema>;
+export const MessageCreateSchema = z
+  .object({ taskId: Id, content: Text(20_000).min(1), mentions: z.array(Id).max(50).optional(), metadata: JsonRecord.optional() })
+  .strict()
+  .meta({ id: 'MessageCreate', description: '"@name" in the content mentions an agent or a person; mentions adds ids.' });
+export type MessageCreate = z.infer<typeof MessageCreateSchema>;
+
+const DOCUMENT_KINDS = ['loop_summary', 'standup'] as const;
+export const DocumentSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    kind: z.enum(DOCUMENT_KINDS),
+    taskId: Id.nullable(),
+    /** The day that it reports on, "2026-11-22". */
+    day: z.string().nullable(),
+    title: z.string(),
+    /** Markdown. */
+    body: z.string(),
+  })
+  .meta({ id: 'Document' });
+export type WorkDocument = z.infer<typeof DocumentSchema>;
+export const DOCUMENT_FILTER = { kind: z.enum(DOCUMENT_KINDS).optional(), taskId: Id.optional() };
+
+const TIMELINE_KINDS = ['transition', 'run', 'call', 'approval', 'message', 'alert', 'document', 'delivery'] as const;
+export const TimelineEntrySchema = z
+  .object({
+    kind: z.enum(TIMELINE_KINDS),
+    /** Of the transition, run, call and so on. */
+    id: z.string(),
+    at: EpochMs,
+    actorType: z.enum(ACTORS).nullable(),
+    actorId: z.string().nullable(),
+    /** One sentence; untrusted text where it quotes an agent. */
+    summary: z.string(),
+    /** What its kind has besides: status, risk, cost in USD, reason. */
+    details: JsonRecord,
+  })
+  .meta({ id: 'TimelineEntry' });
+export type TimelineEntry = z.infer<typeof TimelineEntrySchema>;
+
+const CostPart = z.object({ id: z.string().nullable(), name: z.string(), spend: Usd, calls: z.number().int() });
+export const TaskCostSchema = z
+  .object({
+    taskId: Id,
+    spend: Usd,
+    /** The cap that binds: the task's own, or the policy's for its type; null = none. */
+    budget: Usd.nullable(),
+    calls: z.number().int(),
+    runs: z.number().int(),
+    /** The same with every sub-task, however deep. */
+    withSubtasks: z.object({ spend: Usd, tasks: z.number().int() }),
+    byAgent: z.array(CostPart),
+    byTool: z.array(CostPart),
+  })
+  .meta({ id: 'TaskCost' });
+
+export const WorkerSchema = z
+  .object({
+    name: z.string(),
+    /** The process that does it now. */
+    holder: z.string(),
+    leaseExpiresAt: EpochMs,
+    tickedAt: EpochMs.nullable(),
+    succeededAt: EpochMs.nullable(),
+    lastError: z.string().nullable(),
+  })
+  .meta({ id: 'Worker', description: 'A background job; one process holds its lease at a time.' });
 
 export const APPROVAL_STATUSES = ['pending', 'approved', 'denied', 'expired', 'withdrawn'] as const;
 export type ApprovalStatus = (typeof APPROVAL_STATUSES)[number];
@@ -443,6 +552,7 @@ export const ACTIVITY_TYPES = [
   'approval_withdrawn',
   'call_denied',
   'comment_posted',
+  'document_written',
   'alert_fired',
   'alert_resolved',
   'policy_created',
@@ -490,6 +600,8 @@ export const ALERT_TYPES = [
   'gate_missing',
   'agent_quarantined',
   'emergency_stop',
+  'agent_silent',
+  'task_stuck',
 ] as const;
 export type AlertType = (typeof ALERT_TYPES)[number];
 export const AlertSchema = z
@@ -736,8 +848,16 @@ export type Overview = z.infer<typeof OverviewSchema>;
 
 const UPSTREAM_NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 const UPSTREAM_KINDS = ['mcp', 'http', 'model'] as const;
+const ROUTE_PATH = /^\/(?!.*\*\*.)(?!.*[^/]\*\*)[\x21-\x7e]*$/;
 const UpstreamRoute = z
-  .object({ method: Text(16).min(1), path: Text(2048).min(1), tool: Text(200).min(1), risk: z.enum(RISKS).optional() })
+  .object({
+    /** In capitals, or "*". GET covers HEAD. */
+    method: z.string().regex(/^(?:[A-Z][A-Z-]{0,15}|\*)$/, 'must be a method in capitals, or "*"'),
+    /** Below the upstream's address. `{name}` and `*` stand for text within one segment, `**` at the end for any further segments. */
+    path: Text(2048).regex(ROUTE_PATH, 'must begin with "/" and have no query; "**" may only be its last segment'),
+    tool: Text(200).regex(/^[\x21-\x7e]+$/, 'takes printable ASCII characters without spaces'),
+    risk: z.enum(RISKS).optional(),
+  })
   .strict();
 const UpstreamLimits = z
   .object({
@@ -995,6 +1115,17 @@ export const RunCheckSchema = z
     taskId: Word(128).optional(),
   })
   .strict();
+/** Body of POST /v1/runs/end: a run is over. */
+export const RunEndSchema = z
+  .object({
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    runId: Word(256).min(1),
+    status: z.enum(['success', 'failed']),
+    error: z.string().max(10_000).optional(),
+    durationMs: z.number().nonnegative().optional(),
+  })
+  .strict();
 export interface RunCheckAnswer {
   allowed: boolean;
   reasons: GateReason[];
@@ -1053,6 +1184,8 @@ export interface UpstreamPicture {
   trusted: boolean;
   allowPrivate: boolean;
   shared: boolean;
+  /** What requests to an HTTP tool are called, the first that fits. */
+  routes: Upstream['routes'];
   /** Micro-dollars per call; null = the policy's price. */
   price: number | null;
   limits: Upstream['limits'];
@@ -1089,6 +1222,8 @@ export interface TaskPicture {
   status: (typeof TASK_STATUSES)[number];
   assigneeIds: readonly string[];
   sessionKey: string | null;
+  /** Sessions of its assignees besides that one. */
+  moreSessions?: readonly string[];
   /** Own cap in micro-dollars; null = the policy's for its type. */
   budget: number | null;
 }
@@ -1180,6 +1315,8 @@ export interface CallFacts {
   definition?: string | null;
   /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
   ungated?: boolean;
+  /** Addresses that hosts resolved to when it was made, where the proxy dials itself. */
+  dns?: { readonly [host: string]: readonly string[] } | undefined;
   at: number;
 }
 
@@ -1228,12 +1365,35 @@ export type JournalEvent =
       error: string | null;
       durationMs: number | null;
       cost: number;
+      /** The caps that it was reserved under; absent in journals of before. */
+      scopes?: readonly string[];
     }
   | { type: 'withdrawn'; at: number; id: string; reason: string }
   | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
   | { type: 'heartbeat'; at: number; gatewayId: string; pluginVersion: string; agents: readonly string[] }
+  /** A connection that is no call of its own: under a call that the gate allowed (egress), or of a person to a gateway. */
+  | {
+      type: 'connection';
+      phase: 'opened' | 'closed';
+      at: number;
+      id: string;
+      door: 'egress' | 'gateway';
+      by: { type: 'agent' | 'human'; id: string; name: string };
+      gatewayId: string | null;
+      /** The call that opened it; null = a person's. */
+      callId: string | null;
+      /** Method and address, redacted. */
+      target: string;
+      /** HTTP status of the answer; null = none yet, or a tunnel. */
+      status: number | null;
+      bytesUp: number;
+      bytesDown: number;
+      durationMs: number;
+      error: string | null;
+    }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  | { type: 'run_end'; at: number; runId: string; agentId: string; status: 'success' | 'failed'; message: string | null }
   | {
       type: 'run';
       at: number;
@@ -1296,6 +1456,30 @@ export interface HelloAnswer {
   spent: { readonly [scope: string]: number };
   /** Labels of the last day. */
   labels: readonly KnownLabel[];
+}
+
+/* The counters that several proxies share (Redis). One hash slot holds them all, so that a script may touch any of them together. */
+
+/** Begins every key of the ledger. */
+export const LEDGER_KEYS = 'mc:{ledger}:';
+
+/** Body of POST /internal/v1/ledger/join: a proxy that holds no lease, and whose journal has been shipped, takes part in the counters. */
+export interface LedgerJoin {
+  proxyId: string;
+  /** What it holds reserved for calls that may run, micro-dollars. */
+  outstanding: readonly { callId: string; scopes: readonly string[]; micros: number }[];
+}
+/** Body of POST /internal/v1/ledger/seed: scopes that the counters lack. */
+export interface LedgerSeed {
+  epoch: string;
+  scopes: readonly string[];
+  /** Calls whose cost their proxy adds itself. */
+  except: readonly string[];
+}
+/** Body of POST /internal/v1/ledger/bound: the most that this proxy may hold or have used unreported, micro-dollars. */
+export interface LedgerBound {
+  proxyId: string;
+  micros: number;
 }
 
 /** Lines of GET /internal/v1/stream (NDJSON). The first is always `picture`; a `beat` at least every second proves that control is reachable. */

@@ -15,6 +15,9 @@ import type {
   HoldRequest,
   JournalEntry,
   KnownCall,
+  LedgerBound,
+  LedgerJoin,
+  LedgerSeed,
   ShadowReport,
   StopAcknowledgement,
   StreamMessage,
@@ -23,12 +26,14 @@ import type {
   ToolListing,
   UpstreamHealth,
 } from './contract.ts';
+import { type Counters, CountersUnavailable } from './counters.ts';
 import type { Db } from './db/database.ts';
 import type { Emergency } from './emergency.ts';
 import type { Ingest } from './ingest.ts';
 import type { Keys } from './keys.ts';
 import type { Policies } from './policies.ts';
 import type { Shadows } from './shadows.ts';
+import type { Spend } from './spend.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const BEAT_MS = 1_000;
@@ -54,6 +59,9 @@ interface Dependencies {
   policies: Policies;
   shadows: Shadows;
   upstreams: Upstreams;
+  spend: Spend;
+  /** Null where the one proxy keeps them. */
+  counters: Counters | null;
   log: { error: (fields: object, message: string) => void };
 }
 
@@ -78,6 +86,8 @@ export function createLine({
   policies,
   shadows,
   upstreams,
+  spend,
+  counters,
   log,
 }: Dependencies) {
   const secretHash = Buffer.from(hashSecret(clusterSecret));
@@ -346,6 +356,11 @@ export function createLine({
     };
   }
 
+  function shared(): Counters {
+    if (counters === null) throw new CountersUnavailable('control has no REDIS_URL: proxies and control must name the same one');
+    return counters;
+  }
+
   function routes(): Hono {
     const app = new Hono();
     app.use('*', async (context, next) => {
@@ -405,6 +420,20 @@ export function createLine({
         await context.req.json<ShadowReport>(),
       );
       return isRunning ? context.json({}) : context.json({ code: 'NOT_FOUND' }, 404);
+    });
+    app.post('/ledger/join', async (context) => context.json(await shared().join(await context.req.json<LedgerJoin>())));
+    app.post('/ledger/seed', async (context) => {
+      await shared().seed(await context.req.json<LedgerSeed>());
+      return context.json({});
+    });
+    app.post('/ledger/bound', async (context) => {
+      const { proxyId, micros } = await context.req.json<LedgerBound>();
+      await spend.setBound(proxyId, micros);
+      return context.json({});
+    });
+    app.onError((error, context) => {
+      if (!(error instanceof CountersUnavailable)) throw error;
+      return context.json({ title: 'Unavailable', status: 503, code: error.code, detail: error.message }, 503);
     });
     app.post('/stops/:stopId', async (context) => {
       emergency?.acknowledge(context.req.param('stopId'), await context.req.json<StopAcknowledgement>());
@@ -489,14 +518,25 @@ async function taskPictures(db: Db, ids: readonly string[] | null): Promise<Task
     .where('removed_at', 'is', null);
   query = ids ? query.where('id', 'in', [...ids]) : query.orderBy('updated_at', 'desc').limit(20_000);
   const rows = await query.execute();
+  const sessions = await sessionsOf(db, ids);
   return rows.map((row) => ({
     id: row.id,
     type: row.type,
     status: row.status,
     assigneeIds: row.assignee_ids as string[],
     sessionKey: row.session_key,
+    moreSessions: sessions.get(row.id) ?? [],
     budget: row.budget,
   }));
+}
+
+/** In which sessions agents work on these tasks. */
+async function sessionsOf(db: Db, ids: readonly string[] | null): Promise<Map<string, string[]>> {
+  let query = db.selectFrom('task_sessions').select(['task_id', 'session_key']);
+  if (ids) query = query.where('task_id', 'in', [...ids]);
+  const sessions = new Map<string, string[]>();
+  for (const row of await query.execute()) sessions.set(row.task_id, [...(sessions.get(row.task_id) ?? []), row.session_key]);
+  return sessions;
 }
 
 async function tokenHashes(db: Db, kind: 'agent' | 'gateway', owners: readonly string[]): Promise<Map<string, string[]>> {

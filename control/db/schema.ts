@@ -12,6 +12,7 @@ import type {
   GateReason,
   HoldRequest,
   KnownLabel,
+  Message,
   Preview,
   Replay,
   Role,
@@ -23,6 +24,7 @@ import type {
   ToolDefinition,
   Upstream,
   UpstreamTool,
+  WorkDocument,
 } from '../contract.ts';
 
 /** A jsonb column: read as data, written with `json()` from database.ts. */
@@ -57,6 +59,16 @@ export interface Database {
   idempotency: IdempotencyTable;
   upstreams: UpstreamsTable;
   upstream_tools: UpstreamToolsTable;
+  messages: MessagesTable;
+  documents: DocumentsTable;
+  deliveries: DeliveriesTable;
+  task_sessions: { task_id: string; agent_id: string; session_key: string; created_at: number };
+  leases: LeasesTable;
+  ledger_entries: LedgerEntriesTable;
+  spend_by_proxy: { scope: string; proxy_id: string; micros: number };
+  ledger_proxies: { proxy_id: string; bound: number; seen_at: number };
+  cap_raises: CapRaisesTable;
+  cap_thresholds: { scope: string; percent: number; at: number };
 }
 
 export interface OperatorsTable {
@@ -118,6 +130,10 @@ export interface AgentsTable {
   error_streak: number;
   total_spend: number;
   soul_hash: string | null;
+  /** Name of the template it was made from. */
+  soul: string | null;
+  /** When a sub-agent ends by itself; null = never. */
+  retire_at: number | null;
   metadata: Jsonb<Record<string, unknown>>;
   removed_at: number | null;
 }
@@ -152,6 +168,8 @@ export interface TasksTable {
   deliverable_confirmed: boolean;
   decision_note: string | null;
   blocked_reason: string | null;
+  /** What the work had cost when it was last handed in. */
+  cost_summary: string | null;
   metadata: Jsonb<Record<string, unknown>>;
   removed_at: number | null;
 }
@@ -434,4 +452,93 @@ export interface UpstreamToolsTable {
   changed_at: number | null;
   accepted_at: number | null;
   accepted_by: string | null;
+}
+
+export interface MessagesTable {
+  id: string;
+  number: Generated<number>;
+  created_at: number;
+  task_id: string;
+  thread_ref: string | null;
+  author_id: string | null;
+  author_type: Message['authorType'];
+  author_name: string;
+  content: string;
+  mentions: Jsonb<string[]>;
+  metadata: Jsonb<Record<string, unknown>>;
+}
+
+export interface DocumentsTable {
+  id: string;
+  number: Generated<number>;
+  created_at: number;
+  kind: WorkDocument['kind'];
+  task_id: string | null;
+  /** The day that it reports on, "2026-11-22"; unique for its kind. */
+  day: string | null;
+  title: string;
+  /** Markdown. */
+  body: string;
+}
+
+/** Something that has to reach an agent through its session, or a run that has to end there: kept until it was done. */
+export interface DeliveriesTable {
+  id: string;
+  dedupe_key: string;
+  created_at: number;
+  due_at: number;
+  kind: 'brief' | 'notice' | 'mention' | 'abort';
+  agent_id: string;
+  task_id: string | null;
+  session_key: string;
+  text: string;
+  attempts: number;
+  delivered_at: number | null;
+  /** When it had become pointless. */
+  dropped_at: number | null;
+  last_error: string | null;
+}
+
+/** Which process does a worker's job, and until when. */
+export interface LeasesTable {
+  name: string;
+  holder: string;
+  expires_at: number;
+  ticked_at: number | null;
+  succeeded_at: number | null;
+  last_error: string | null;
+}
+
+/** One call that cost something. */
+export interface LedgerEntriesTable {
+  call_id: string;
+  at: number;
+  /** The budget day that it counts for. */
+  day: string;
+  agent_id: string;
+  task_id: string | null;
+  run_id: string | null;
+  entry: ToolCallView['entry'];
+  tool: string;
+  provider: string | null;
+  model: string | null;
+  cost: number;
+  proxy_id: string;
+  /** Keys of the caps that it counts under. */
+  scopes: Jsonb<string[]>;
+}
+
+export interface CapRaisesTable {
+  id: string;
+  created_at: number;
+  /** The key of the cap that it lifts. */
+  scope: string;
+  agent_id: string | null;
+  task_id: string | null;
+  micros: number;
+  note: string;
+  created_by: string;
+  expires_at: number;
+  /** When it was taken back. */
+  ended_at: number | null;
 }
