@@ -58,8 +58,8 @@ const newBudget = (): Budget => ({ left: FOUND_MAX, looks: LOOKS_MAX, clean: new
 const LOOKS_MAX = 10_000;
 const SHORT_CHARS = 64;
 
-/** Credentials of one value that are taken out one by one. Each takes about 1.5 µs, so that this is less than a fifth of what a call may take. */
-const FOUND_MAX = 5_000;
+/** Credentials of one value that are taken out one by one. Each takes about 1.5 µs, and a call waits for them. */
+const FOUND_MAX = 2_000;
 
 /** Thrown where a text has too many credentials, and caught where the text as a whole is replaced. */
 const CROWDED = new Error('too many credentials');
