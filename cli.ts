@@ -10,6 +10,7 @@ import { pino } from 'pino';
 import { apiClient } from './control/commands/client.ts';
 import { doctor } from './control/commands/doctor.ts';
 import { connectOpenClaw } from './control/commands/openclaw.ts';
+import { addPolicyCommands } from './control/commands/policy.ts';
 import { startControl } from './control/main.ts';
 import { DEFAULT_BOUNDS } from './proxy/config.ts';
 import { startProxy } from './proxy/main.ts';
@@ -79,6 +80,8 @@ program
   .action(async (options: { config: string; name: string; autonomy: string; yes?: true; undo?: true }) => {
     process.exitCode = (await connectOpenClaw(settings(), options)) ? 0 : 1;
   });
+
+addPolicyCommands(program, settings);
 
 try {
   await program.parseAsync();
