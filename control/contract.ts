@@ -10,12 +10,16 @@ import {
   AGENT_STATUSES,
   AUTONOMY_LEVELS,
   type CommandReading,
+  FLIP_KINDS,
+  type FlipKind,
   type HostReading,
   type Json,
   type JsonObject,
   type PathReading,
   REASON_CODES,
+  type RecordedJudgement,
   RISKS,
+  type RunLabel,
   TASK_STATUSES,
   TASK_TYPES,
   VERDICTS,
@@ -53,6 +57,9 @@ const Text = (max: number) => z.string().max(max);
 /** An amount that somebody sets: exact in micro-dollars, or refused. */
 const UsdGiven = Usd.min(0).max(1_000_000).refine(isWholeMicros, { message: 'must be an amount in USD with at most six decimals' });
 const JsonRecord = z.record(z.string(), z.unknown());
+
+/** Name of Mission Control's own MCP server: its path segment, and the first part of its tools' names (SPEC 3). */
+export const OWN_SERVER = 'mission-control';
 
 export const ROLES = ['viewer', 'approver', 'operator', 'admin'] as const;
 /** Each role may do what the ones before it may (SPEC 8.1). */
@@ -183,6 +190,23 @@ export const GatewayCreateSchema = z
   .strict()
   .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
 
+/** An agent that an OpenClaw gateway has. */
+export const RosterEntrySchema = z
+  .object({
+    /** The gateway's own id of it. */
+    externalId: z.string(),
+    name: z.string().nullable(),
+    workspace: z.string().nullable(),
+    /** Ours, where it is registered. */
+    agentId: Id.nullable(),
+  })
+  .meta({ id: 'RosterEntry' });
+export type RosterEntry = z.infer<typeof RosterEntrySchema>;
+export const RosterImportSchema = z
+  .object({ externalIds: z.array(Text(256).min(1)).max(1000).optional(), autonomyLevel: z.enum(AUTONOMY_LEVELS).optional() })
+  .strict()
+  .meta({ id: 'RosterImport', description: 'externalIds defaults to all that are not registered, autonomyLevel to intern.' });
+
 export const GatewayUpdateSchema = GatewayCreateSchema.partial().meta({ id: 'GatewayUpdate' });
 
 const Artifacts = z
@@ -225,6 +249,8 @@ export const TaskSchema = z
     deliverableConfirmed: z.boolean(),
     decisionNote: z.string().nullable(),
     blockedReason: z.string().nullable(),
+    /** Computed by us when the work was last handed in; null before. */
+    costSummary: z.string().nullable().optional(),
     metadata: JsonRecord,
   })
   .meta({ id: 'Task' });
@@ -284,6 +310,93 @@ export const TransitionSchema = z
 export const TransitionRuleSchema = z
   .object({ from: z.enum(TASK_STATUSES), to: z.enum(TASK_STATUSES), actors: z.array(z.enum(ACTORS)), requires: z.array(z.string()) })
   .meta({ id: 'TransitionRule' });
+
+export const MessageSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    taskId: Id,
+    threadRef: z.string().nullable(),
+    authorId: z.string().nullable(),
+    authorType: z.enum(ACTORS),
+    authorName: z.string(),
+    /** Redacted; untrusted text where an agent wrote it. */
+    content: z.string(),
+    /** Agents and people that it names. */
+    mentions: z.array(z.string()),
+    metadata: JsonRecord,
+  })
+  .meta({ id: 'Message' });
+export type Message = z.infer<typeof MessageSchema>;
+export const MessageCreateSchema = z
+  .object({ taskId: Id, content: Text(20_000).min(1), mentions: z.array(Id).max(50).optional(), metadata: JsonRecord.optional() })
+  .strict()
+  .meta({ id: 'MessageCreate', description: '"@name" in the content mentions an agent or a person; mentions adds ids.' });
+export type MessageCreate = z.infer<typeof MessageCreateSchema>;
+
+const DOCUMENT_KINDS = ['loop_summary', 'standup'] as const;
+export const DocumentSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    kind: z.enum(DOCUMENT_KINDS),
+    taskId: Id.nullable(),
+    /** The day that it reports on, "2026-11-22". */
+    day: z.string().nullable(),
+    title: z.string(),
+    /** Markdown. */
+    body: z.string(),
+  })
+  .meta({ id: 'Document' });
+export type WorkDocument = z.infer<typeof DocumentSchema>;
+export const DOCUMENT_FILTER = { kind: z.enum(DOCUMENT_KINDS).optional(), taskId: Id.optional() };
+
+const TIMELINE_KINDS = ['transition', 'run', 'call', 'approval', 'message', 'alert', 'document', 'delivery'] as const;
+export const TimelineEntrySchema = z
+  .object({
+    kind: z.enum(TIMELINE_KINDS),
+    /** Of the transition, run, call and so on. */
+    id: z.string(),
+    at: EpochMs,
+    actorType: z.enum(ACTORS).nullable(),
+    actorId: z.string().nullable(),
+    /** One sentence; untrusted text where it quotes an agent. */
+    summary: z.string(),
+    /** What its kind has besides: status, risk, cost in USD, reason. */
+    details: JsonRecord,
+  })
+  .meta({ id: 'TimelineEntry' });
+export type TimelineEntry = z.infer<typeof TimelineEntrySchema>;
+
+const CostPart = z.object({ id: z.string().nullable(), name: z.string(), spend: Usd, calls: z.number().int() });
+export const TaskCostSchema = z
+  .object({
+    taskId: Id,
+    spend: Usd,
+    /** The cap that binds: the task's own, or the policy's for its type; null = none. */
+    budget: Usd.nullable(),
+    calls: z.number().int(),
+    runs: z.number().int(),
+    /** The same with every sub-task, however deep. */
+    withSubtasks: z.object({ spend: Usd, tasks: z.number().int() }),
+    byAgent: z.array(CostPart),
+    byTool: z.array(CostPart),
+  })
+  .meta({ id: 'TaskCost' });
+
+export const WorkerSchema = z
+  .object({
+    name: z.string(),
+    /** The process that does it now. */
+    holder: z.string(),
+    leaseExpiresAt: EpochMs,
+    tickedAt: EpochMs.nullable(),
+    succeededAt: EpochMs.nullable(),
+    lastError: z.string().nullable(),
+  })
+  .meta({ id: 'Worker', description: 'A background job; one process holds its lease at a time.' });
 
 export const APPROVAL_STATUSES = ['pending', 'approved', 'denied', 'expired', 'withdrawn'] as const;
 export type ApprovalStatus = (typeof APPROVAL_STATUSES)[number];
@@ -439,6 +552,7 @@ export const ACTIVITY_TYPES = [
   'approval_withdrawn',
   'call_denied',
   'comment_posted',
+  'document_written',
   'alert_fired',
   'alert_resolved',
   'policy_created',
@@ -486,6 +600,8 @@ export const ALERT_TYPES = [
   'gate_missing',
   'agent_quarantined',
   'emergency_stop',
+  'agent_silent',
+  'task_stuck',
 ] as const;
 export type AlertType = (typeof ALERT_TYPES)[number];
 export const AlertSchema = z
@@ -523,17 +639,159 @@ export const PolicySchema = z
   .meta({ id: 'Policy' });
 export const PolicyCreateSchema = z
   .object({
-    /** The document, as data or as YAML text; or `patch`, a JSON Merge Patch (RFC 7396) over the active one. */
+    /** The document, as data or as YAML text; or `patch`, a JSON Merge Patch (RFC 7396) over the active one; or `profile`, the name of one. */
     document: z.union([JsonRecord, Text(500_000)]).optional(),
     patch: JsonRecord.optional(),
+    profile: Text(100).optional(),
     note: Text(2000),
   })
   .strict()
   .meta({ id: 'PolicyCreate' });
 export const PolicyActivateSchema = z
-  .object({ note: Text(2000).min(1), confirmRedFlips: z.number().int().nonnegative().optional() })
+  .object({
+    note: Text(2000).min(1),
+    /** Must equal the number of calls and cases that go from red and held (or denied) to allowed, where there are any. */
+    confirmRedFlips: z.number().int().nonnegative().optional(),
+    /** The replay that the confirmation is for; absent: a recent one of this version, else a new one. */
+    replayId: Id.optional(),
+  })
   .strict()
   .meta({ id: 'PolicyActivate' });
+
+const PolicyMistakeSchema = z
+  .object({ path: z.string(), message: z.string(), line: z.number().int().optional(), column: z.number().int().optional() })
+  .meta({ id: 'PolicyMistake', description: 'Dotted path into the document; line and column count from 1 and need a document as text.' });
+export const PolicyValidateSchema = z
+  .object({ document: z.union([JsonRecord, Text(1_000_000)]).optional(), patch: JsonRecord.optional() })
+  .strict()
+  .meta({ id: 'PolicyValidate' });
+export const PolicyValidationSchema = z
+  .object({
+    valid: z.boolean(),
+    errors: z.array(PolicyMistakeSchema),
+    /** The document as data, where it is valid. */
+    document: JsonRecord.nullable(),
+  })
+  .meta({ id: 'PolicyValidation' });
+
+export const PolicyProfileSchema = z
+  .object({
+    name: z.string(),
+    /** What it is for and what it costs: the comment at the head of its file. */
+    description: z.string(),
+    /** A merge patch over the policy in force. */
+    patch: JsonRecord,
+    source: z.string(),
+  })
+  .meta({ id: 'PolicyProfile' });
+
+export const PolicyDifferenceSchema = z
+  .object({
+    from: z.object({ id: Id, version: z.string() }),
+    to: z.object({ id: Id, version: z.string() }),
+    changes: z.array(
+      z.object({
+        path: z.string(),
+        kind: z.enum(['added', 'removed', 'changed']),
+        before: z.unknown().optional(),
+        after: z.unknown().optional(),
+      }),
+    ),
+  })
+  .meta({ id: 'PolicyDifference' });
+
+/** "active", a version (its number or name) or id, or a merge patch over the active document. */
+const PolicyReferenceSchema = z.union([z.string().min(1).max(200), z.number().int(), z.object({ patch: JsonRecord }).strict()]);
+export type PolicyReference = z.infer<typeof PolicyReferenceSchema>;
+
+const SideSchema = z.object({ verdict: z.enum(VERDICTS), risk: z.enum(RISKS), codes: z.array(z.enum(REASON_CODES)).readonly() });
+const FlipSchema = z
+  .object({
+    /** A recorded or live call, or a case of the shipped corpus. */
+    source: z.enum(['call', 'case']),
+    id: z.string(),
+    tool: z.string(),
+    summary: z.string(),
+    agentId: Id.nullable(),
+    at: EpochMs.nullable(),
+    before: SideSchema,
+    after: SideSchema.extend({ message: z.string() }),
+  })
+  .meta({ id: 'PolicyFlip', description: 'A call that a draft judges otherwise. Redacted.' });
+const FlipCountsSchema = z.object(perFlipKind(z.number().int()));
+const FlipExamplesSchema = z.object(perFlipKind(z.array(FlipSchema)));
+const TallySchema = z.object({
+  judged: z.number().int(),
+  /** Verdict, risk and reason codes are the same. */
+  same: z.number().int(),
+  flips: FlipCountsSchema,
+});
+
+export const ReplayCreateSchema = z
+  .object({ policy: PolicyReferenceSchema, since: EpochMs.optional(), until: EpochMs.optional() })
+  .strict()
+  .meta({ id: 'ReplayCreate' });
+const ReplayResultSchema = z
+  .object({
+    calls: TallySchema.extend({
+      /** Records that carry no judgement, or one that cannot be read. */
+      unreadable: z.number().int(),
+    }),
+    cases: TallySchema,
+    /** The newest of each kind, calls before cases. */
+    examples: FlipExamplesSchema,
+    /** Red and not allowed before, allowed by the draft: what an activation must be confirmed for. */
+    redFlips: z.object({ count: z.number().int(), items: z.array(FlipSchema) }),
+    /** Calls whose arguments were redacted or cut, and that the draft's other matchers cannot see again. */
+    unseen: z.object({ count: z.number().int(), items: z.array(z.object({ id: z.string(), tool: z.string(), summary: z.string() })) }),
+  })
+  .meta({ id: 'ReplayResult' });
+export const ReplaySchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    createdBy: z.string(),
+    /** The draft; `id` is null for a patch that is no version. */
+    policy: z.object({ id: Id.nullable(), name: z.string() }),
+    /** What was active, and judged the cases for comparison. */
+    base: z.object({ id: Id, version: z.string() }),
+    since: EpochMs,
+    until: EpochMs,
+    status: z.enum(['running', 'done', 'failed', 'canceled']),
+    /** Calls of the window that have been judged so far, and how many will be; where there are more, the newest. */
+    judged: z.number().int(),
+    total: z.number().int(),
+    finishedAt: EpochMs.nullable(),
+    error: z.string().nullable(),
+    /** Null until it is done; frozen from then on. */
+    result: ReplayResultSchema.nullable(),
+  })
+  .meta({ id: 'Replay' });
+export type Replay = z.infer<typeof ReplaySchema>;
+
+export const ShadowCreateSchema = z
+  .object({ policy: PolicyReferenceSchema, note: Text(2000) })
+  .strict()
+  .meta({ id: 'ShadowCreate' });
+export const ShadowSchema = z
+  .object({
+    id: Id,
+    startedAt: EpochMs,
+    startedBy: z.string(),
+    note: z.string(),
+    policy: z.object({ id: Id.nullable(), name: z.string() }),
+    stoppedAt: EpochMs.nullable(),
+    stoppedBy: z.string().nullable(),
+    /** Live calls judged by the draft too, by all proxies. */
+    calls: TallySchema,
+    /** Calls left out so that the live ones are not slowed down. */
+    skipped: z.number().int(),
+    /** Calls that go from red and not allowed to allowed. */
+    redFlips: z.number().int(),
+    examples: FlipExamplesSchema,
+  })
+  .meta({ id: 'Shadow' });
+export type Shadow = z.infer<typeof ShadowSchema>;
 
 export const StopReceiptSchema = z
   .object({
@@ -590,8 +848,16 @@ export type Overview = z.infer<typeof OverviewSchema>;
 
 const UPSTREAM_NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 const UPSTREAM_KINDS = ['mcp', 'http', 'model'] as const;
+const ROUTE_PATH = /^\/(?!.*\*\*.)(?!.*[^/]\*\*)[\x21-\x7e]*$/;
 const UpstreamRoute = z
-  .object({ method: Text(16).min(1), path: Text(2048).min(1), tool: Text(200).min(1), risk: z.enum(RISKS).optional() })
+  .object({
+    /** In capitals, or "*". GET covers HEAD. */
+    method: z.string().regex(/^(?:[A-Z][A-Z-]{0,15}|\*)$/, 'must be a method in capitals, or "*"'),
+    /** Below the upstream's address. `{name}` and `*` stand for text within one segment, `**` at the end for any further segments. */
+    path: Text(2048).regex(ROUTE_PATH, 'must begin with "/" and have no query; "**" may only be its last segment'),
+    tool: Text(200).regex(/^[\x21-\x7e]+$/, 'takes printable ASCII characters without spaces'),
+    risk: z.enum(RISKS).optional(),
+  })
   .strict();
 const UpstreamLimits = z
   .object({
@@ -849,6 +1115,17 @@ export const RunCheckSchema = z
     taskId: Word(128).optional(),
   })
   .strict();
+/** Body of POST /v1/runs/end: a run is over. */
+export const RunEndSchema = z
+  .object({
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    runId: Word(256).min(1),
+    status: z.enum(['success', 'failed']),
+    error: z.string().max(10_000).optional(),
+    durationMs: z.number().nonnegative().optional(),
+  })
+  .strict();
 export interface RunCheckAnswer {
   allowed: boolean;
   reasons: GateReason[];
@@ -907,6 +1184,8 @@ export interface UpstreamPicture {
   trusted: boolean;
   allowPrivate: boolean;
   shared: boolean;
+  /** What requests to an HTTP tool are called, the first that fits. */
+  routes: Upstream['routes'];
   /** Micro-dollars per call; null = the policy's price. */
   price: number | null;
   limits: Upstream['limits'];
@@ -943,6 +1222,8 @@ export interface TaskPicture {
   status: (typeof TASK_STATUSES)[number];
   assigneeIds: readonly string[];
   sessionKey: string | null;
+  /** Sessions of its assignees besides that one. */
+  moreSessions?: readonly string[];
   /** Own cap in micro-dollars; null = the policy's for its type. */
   budget: number | null;
 }
@@ -957,8 +1238,23 @@ export interface PolicyPicture {
   id: string;
   version: string;
   document: unknown;
+  /** A draft that judges beside the policy and decides nothing. */
+  shadow: ShadowPicture | null;
   /** Folders of control's own data and keys, which no call may touch. */
   gateRoots: readonly string[];
+}
+
+export interface ShadowPicture {
+  id: string;
+  document: unknown;
+}
+
+/** Body of POST /internal/v1/shadows/{id}/{processId}: what a process of a proxy has counted since it began to run the draft. */
+export interface ShadowReport {
+  calls: Shadow['calls'];
+  skipped: number;
+  redFlips: number;
+  examples: Shadow['examples'];
 }
 
 /** An approval as a proxy needs it: to answer a waiting call and to judge it again. */
@@ -1019,6 +1315,8 @@ export interface CallFacts {
   definition?: string | null;
   /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
   ungated?: boolean;
+  /** Addresses that hosts resolved to when it was made, where the proxy dials itself. */
+  dns?: { readonly [host: string]: readonly string[] } | undefined;
   at: number;
 }
 
@@ -1028,8 +1326,10 @@ export interface JudgedFacts {
   reasons: readonly GateReason[];
   policyVersion: string;
   estimatedCost: number;
-  /** What `decide` was told besides the call, for replay (SPEC 10). */
-  facts: unknown;
+  /** The judgement with everything that it was told besides the call, for replay (SPEC 10); null where nothing was judged. */
+  facts: RecordedJudgement | null;
+  /** What the call adds to the labels of its run and session when it runs (SPEC 4.9); absent = nothing. */
+  labels?: readonly RunLabel[];
 }
 
 /** Body of POST /internal/v1/holds. */
@@ -1071,8 +1371,29 @@ export type JournalEvent =
   | { type: 'withdrawn'; at: number; id: string; reason: string }
   | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
   | { type: 'heartbeat'; at: number; gatewayId: string; pluginVersion: string; agents: readonly string[] }
+  /** A connection that is no call of its own: under a call that the gate allowed (egress), or of a person to a gateway. */
+  | {
+      type: 'connection';
+      phase: 'opened' | 'closed';
+      at: number;
+      id: string;
+      door: 'egress' | 'gateway';
+      by: { type: 'agent' | 'human'; id: string; name: string };
+      gatewayId: string | null;
+      /** The call that opened it; null = a person's. */
+      callId: string | null;
+      /** Method and address, redacted. */
+      target: string;
+      /** HTTP status of the answer; null = none yet, or a tunnel. */
+      status: number | null;
+      bytesUp: number;
+      bytesDown: number;
+      durationMs: number;
+      error: string | null;
+    }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  | { type: 'run_end'; at: number; runId: string; agentId: string; status: 'success' | 'failed'; message: string | null }
   | {
       type: 'run';
       at: number;
@@ -1114,6 +1435,14 @@ export interface KnownCall {
   at: number;
 }
 
+/** A label of a run or session (SPEC 4.9), by the scope that policies/sequence.ts names. */
+export interface KnownLabel {
+  agentId: string;
+  scope: string;
+  label: RunLabel;
+  at: number;
+}
+
 /** Answer of POST /internal/v1/hello. */
 export interface HelloAnswer {
   /** Last journal sequence number of this proxy that control has ingested. */
@@ -1125,6 +1454,8 @@ export interface HelloAnswer {
   calls: readonly KnownCall[];
   /** Settled spend per scope key, micro-dollars. */
   spent: { readonly [scope: string]: number };
+  /** Labels of the last day. */
+  labels: readonly KnownLabel[];
 }
 
 /* The counters that several proxies share (Redis). One hash slot holds them all, so that a script may touch any of them together. */
@@ -1180,6 +1511,10 @@ export interface StopAcknowledgement {
   at: number;
   lastAdmittedAt: number | null;
   agents: readonly { id: string; lastAdmittedAt: number | null; withdrawnCalls: number }[];
+}
+
+function perFlipKind<T extends z.ZodType>(value: T): Record<FlipKind, T> {
+  return Object.fromEntries(FLIP_KINDS.map((kind) => [kind, value])) as Record<FlipKind, T>;
 }
 
 function isWholeMicros(usd: number): boolean {

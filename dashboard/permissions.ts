@@ -20,7 +20,11 @@ export type Intent =
   | 'pause the squad'
   | 'stop'
   | 'resume'
-  | 'manage tokens';
+  | 'manage tokens'
+  | 'manage upstreams'
+  | 'accept tools'
+  | 'run tasks'
+  | 'close tasks';
 
 const NEEDS: Record<Intent, Role> = {
   'decide approvals': 'approver',
@@ -32,6 +36,10 @@ const NEEDS: Record<Intent, Role> = {
   stop: 'operator',
   resume: 'admin',
   'manage tokens': 'admin',
+  'manage upstreams': 'admin',
+  'accept tools': 'operator',
+  'run tasks': 'operator',
+  'close tasks': 'approver',
 };
 
 /** Whether the role of the signed-in person is enough, whatever the state of the connection. */

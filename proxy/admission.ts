@@ -20,9 +20,11 @@ import {
   decide,
   type Facts,
   type JsonObject,
+  labelsOf,
   type Reason,
   type ReasonCode,
   type Risk,
+  recordJudgement,
   redactText,
 } from '../policies/index.ts';
 import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
@@ -30,11 +32,15 @@ import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
 import type { Joins } from './joins.ts';
 import type { Journal } from './journal.ts';
+import type { Labels } from './labels.ts';
 import type { Ledger } from './ledger.ts';
 import { linksUnder } from './links.ts';
+import type { Openings } from './openings.ts';
 import type { Rates } from './rates.ts';
 import { previewOf, recordedInput, recordedText, summaryOf } from './record.ts';
 import type { CallRecord, Register } from './register.ts';
+import type { Retries } from './retries.ts';
+import type { Shadow } from './shadow.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 
 /** A call as an entry point hands it in: parsed, and with its identity settled. */
@@ -58,6 +64,8 @@ export interface CallRequest {
   definition: string | null;
   /** The agent's gate should have asked about this call and did not. */
   ungated: boolean;
+  /** Addresses that hosts resolved to, where the entry point has asked. */
+  dns?: CallFacts['dns'];
 }
 
 interface Answered {
@@ -90,7 +98,11 @@ interface Collaborators {
   journal: Journal;
   register: Register;
   rates: Rates;
+  labels: Labels;
+  retries: Retries;
   joins: Joins;
+  shadow: Shadow;
+  openings: Openings;
   /** Epoch milliseconds. */
   clock: () => number;
   limits: { inputMaxChars: number; outputMaxChars: number };
@@ -173,6 +185,17 @@ export class Gatekeeper {
     return this.#once(record, () => this.#settleHold(record, state));
   }
 
+  /**
+   * Ends the inline wait of a held call for which nobody waits: the agent is told through its session. Never rejects.
+   * @returns held, or what came of a decision that was there first.
+   */
+  async endWait(record: CallRecord): Promise<Admission> {
+    await record.settling;
+    if (record.state !== 'held') return this.#again(record);
+    const state = await this.#with.holds.defer(record.id).catch(() => null);
+    return state === null ? held(record, false) : this.#once(record, () => this.#settleHold(record, state));
+  }
+
   /** A call by its id: one of ours, or a held one that an earlier process or another proxy left at control. @throws ControlUnavailable */
   async find(id: string): Promise<CallRecord | null> {
     const { register, holds } = this.#with;
@@ -187,7 +210,22 @@ export class Gatekeeper {
    * @returns false where it is not running: it ended before, or never ran. @throws JournalUnavailable: not recorded, say it again.
    */
   async complete(record: CallRecord, outcome: Outcome): Promise<boolean> {
-    const { ledger, journal, register, clock, limits } = this.#with;
+    const { call } = record;
+    if (!(await this.#settle(record, outcome))) return false;
+    if (call !== null) this.#learn(call, outcome);
+    return true;
+  }
+
+  /** What an outcome says about the next call of its kind. */
+  #learn({ agentId, sessionKey, tool }: CallFacts, { status, error, output }: Outcome): void {
+    const { retries, clock } = this.#with;
+    if (status === 'success') retries.succeeded(agentId, sessionKey, tool);
+    if (status === 'failed') retries.failed(agentId, sessionKey, tool, error ?? output, clock());
+  }
+
+  /** Records the end of a running call. @returns and @throws as complete() does. */
+  async #settle(record: CallRecord, outcome: Outcome): Promise<boolean> {
+    const { ledger, journal, register, openings, clock, limits } = this.#with;
     if (record.state !== 'running' || record.settling !== null) return false;
     const { id, scopes } = record;
     const cost = outcome.costMicros ?? record.estimatedMicros;
@@ -203,6 +241,7 @@ export class Gatekeeper {
       record.settling = null;
     }
     register.move(record, 'ended');
+    openings.close(id);
     ledger.settle(id, cost, scopes);
     return true;
   }
@@ -212,7 +251,7 @@ export class Gatekeeper {
     const { holds, journal, register, clock } = this.#with;
     await record.settling;
     if (record.state === 'running') {
-      await this.complete(record, { status: 'failed', output: null, error: reason, durationMs: 0, costMicros: null });
+      await this.#settle(record, { status: 'failed', output: null, error: reason, durationMs: 0, costMicros: null });
       return;
     }
     if (record.state !== 'held') return;
@@ -242,7 +281,8 @@ export class Gatekeeper {
       const judgement = await this.#decide(call, effective, picture, hold);
       if (judgement === null)
         return this.#deny(record, call, effective, [reasonOf('AGENT_STOPPED', 'This agent is no longer registered.')]);
-      const { decision, judged, caps } = judgement;
+      const { decision, judged, caps, facts } = judgement;
+      if (hold === null && race === 0) this.#with.shadow.see(toolCallOf(call, effective), facts, decision, call);
       const judgedCall = { ...call, mappedTool: decision.classification.mappedTool };
       Object.assign(record, { call: judgedCall, judged, risk: decision.risk, verdict: decision.verdict, reasons: judged.reasons });
       record.estimatedMicros = decision.estimatedCost;
@@ -260,7 +300,7 @@ export class Gatekeeper {
       if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
       const reserved = await ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0);
       if (reserved === 'reserved') {
-        const admission = await this.#run(record, judgedCall, effective, judged, hold);
+        const admission = await this.#run(record, judgedCall, effective, judged, decision, hold);
         if (admission.verdict !== 'allow') ledger.release(record.id);
         register.leave(record);
         return admission;
@@ -280,7 +320,7 @@ export class Gatekeeper {
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
   async #decide(call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
-    const { ledger, register, rates, clock } = this.#with;
+    const { ledger, register, rates, labels, retries, clock } = this.#with;
     const agent = picture.agent(call.agentId);
     if (!agent) return null;
     const now = clock();
@@ -291,12 +331,13 @@ export class Gatekeeper {
       call,
       arguments: args,
       scopes,
-      caps,
       spent: (scope: string) => ledger.spent(scope),
       picture,
       hold,
       concurrent: register.running(call.agentId),
       callsLastMinute: rates.lastMinute(call.agentId, call.tool, now),
+      labels: labels.of(call, now),
+      sameErrorRetries: retries.count(call.agentId, call.sessionKey, call.tool, now, picture.policy.document.loopDetection.retryWindowMs),
       now,
     };
     const toolCall = toolCallOf(call, args);
@@ -309,20 +350,26 @@ export class Gatekeeper {
         decision = decide(toolCall, facts, picture.policy);
       }
     }
-    return { decision, caps, judged: this.#judged(decision, facts, picture.policyVersion) };
+    const adds = decision.verdict === 'allow' ? labelsOf(toolCall, decision.classification, picture.policy) : [];
+    const judged = this.#judged(decision, facts, picture.policyVersion, args, hold);
+    return { decision, facts, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
   }
 
   /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
-  #judged({ verdict, risk, reasons, estimatedCost }: Decision, facts: Facts, policyVersion: string): JudgedFacts {
+  #judged(decision: Decision, facts: Facts, policyVersion: string, args: JsonObject, hold: HoldState | null): JudgedFacts {
+    const { verdict, risk, reasons, estimatedCost } = decision;
     const { approval } = facts;
-    const kept = approval && { ...approval, arguments: recordedInput(approval.arguments, this.#with.limits.inputMaxChars) };
+    const input = recordedInput(args, this.#with.limits.inputMaxChars);
+    const kept = approval && { ...approval, arguments: input };
+    const judgement = recordJudgement(decision, { ...facts, approval: kept }, input === args);
     return {
       verdict,
       risk,
       reasons: verdict === 'allow' && approval === null ? reasons : reasons.map(redactedReason),
       policyVersion,
       estimatedCost,
-      facts: { ...facts, approval: kept },
+      // The record of a hold shows the caller's own arguments; what was judged after an edit are those of the approver.
+      facts: hold?.editedArguments && verdict === 'hold' ? { ...judgement, arguments: input } : judgement,
     };
   }
 
@@ -383,8 +430,15 @@ export class Gatekeeper {
   }
 
   /** Redeem, then record, then it may run; a stop that arrives in between wins. */
-  async #run(record: CallRecord, call: CallFacts, args: JsonObject, judged: JudgedFacts, hold: HoldState | null): Promise<Admission> {
-    const { holds, joins, journal, register, clock, limits } = this.#with;
+  async #run(
+    record: CallRecord,
+    call: CallFacts,
+    args: JsonObject,
+    judged: JudgedFacts,
+    { classification }: Decision,
+    hold: HoldState | null,
+  ): Promise<Admission> {
+    const { holds, joins, openings, journal, register, labels, clock, limits } = this.#with;
     if (hold !== null) {
       const redeemed = await holds.redeem(hold.approvalId, record.id).catch(() => null);
       if (redeemed === null) return held(record, true);
@@ -405,7 +459,12 @@ export class Gatekeeper {
       return this.#refuse(record, [stopped]);
     }
     register.move(record, 'running');
+    if (judged.labels) labels.add(call, judged.labels, clock());
     if (call.entry === 'openclaw' && call.upstream && this.#isProven(call)) joins.offer(call.agentId, call.tool, args, call.id, clock());
+    if (call.entry === 'openclaw') {
+      const gatewayId = call.gatewayId ?? this.#with.snapshot.current(clock())?.agent(call.agentId)?.gatewayId ?? null;
+      openings.open({ callId: call.id, agentId: call.agentId, gatewayId }, classification.hosts);
+    }
     this.#lastAdmittedAt.set(call.agentId, clock());
     return allowed(record);
   }

@@ -7,9 +7,11 @@ import {
   type JsonObject,
   type McpAnnotations,
   type Policy,
+  type RunLabel,
   type ToolCall,
 } from '../policies/index.ts';
 import type { BindingCap } from './ledger.ts';
+import { nameRequest } from './routes.ts';
 import type { Picture } from './snapshot.ts';
 
 /** The scope keys of a call at a moment: run, task, agent-day, fleet-day (SPEC 5). */
@@ -52,21 +54,22 @@ export interface FactSources {
   call: Pick<CallFacts, 'taskId'> & Partial<CallFacts>;
   arguments: JsonObject;
   scopes: Scopes;
-  caps: readonly BindingCap[];
   spent: (scope: string) => number;
   picture: Picture;
   hold: HoldState | null;
   /** Calls of the agent that run now. */
   concurrent: number;
   callsLastMinute: number;
+  /** What its run and session have touched so far. */
+  labels: readonly RunLabel[];
+  sameErrorRetries: number;
   symlinks: Readonly<Record<string, string>>;
   now: number;
 }
 
 /** Everything that `decide` may depend on besides the call. */
-export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: FactSources): Facts {
+export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSources): Facts {
   const task = call.taskId === null ? undefined : picture.task(call.taskId);
-  const capOf = (scope: string | null) => (scope === null ? null : (caps.find((cap) => cap.scope === scope)?.capMicros ?? null));
   const spentOf = (scope: string | null) => (scope === null ? 0 : spent(scope));
   return {
     agent: {
@@ -87,14 +90,30 @@ export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: 
       activeAgents: picture.system.activeAgents,
     },
     spend: { run: spentOf(scopes.run), task: spentOf(scopes.task), agentDay: spent(scopes.agentDay), fleetDay: spent(scopes.fleetDay) },
-    caps: { run: capOf(scopes.run), task: capOf(scopes.task), agentDay: capOf(scopes.agentDay), fleetDay: capOf(scopes.fleetDay) },
+    caps: ownCaps(agent, task, scopes),
+    run: { labels: rest.labels },
     estimatedCost: priceOf(call, picture),
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
     mcp: mcpFact(call, picture),
-    history: NO_HISTORY,
-    network: NO_NETWORK,
+    ...routeFact(call, rest.arguments, picture),
+    history: rest.sameErrorRetries === 0 ? NO_HISTORY : { ...NO_HISTORY, sameErrorRetries: rest.sameErrorRetries },
+    network: call.dns === undefined ? NO_NETWORK : { ...NO_NETWORK, dns: call.dns },
     files: { symlinks: rest.symlinks },
     rates: { callsLastMinute: rest.callsLastMinute, concurrent: rest.concurrent },
+  };
+}
+
+/**
+ * The caps that are not the policy's: the agent's or task's own, and none where there is no run or task. Those of the policy are left to
+ * `decide`, so that a replay judges by the budgets of its draft.
+ */
+function ownCaps(agent: AgentPicture, task: { budget: number | null } | undefined, { run, task: taskScope }: Scopes): Facts['caps'] {
+  const runCap = run === null ? null : (agent.perRunCap ?? undefined);
+  const taskCap = taskScope === null ? null : (task?.budget ?? undefined);
+  return {
+    ...(runCap !== undefined && { run: runCap }),
+    ...(taskCap !== undefined && { task: taskCap }),
+    ...(agent.dailyCap !== null && { agentDay: agent.dailyCap }),
   };
 }
 
@@ -104,13 +123,22 @@ export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: 
  */
 function mcpFact(call: Partial<CallFacts>, picture: Picture): Facts['mcp'] {
   const upstream = call.upstream ? picture.upstream(call.upstream) : undefined;
-  if (upstream === undefined) return null;
+  if (upstream?.kind !== 'mcp') return null;
   const prefix = `${upstream.name}__`;
   const { tool = '' } = call;
   const isTool = tool.startsWith(prefix);
   const known = isTool ? upstream.tools[tool.slice(prefix.length)] : undefined;
   const changed = isTool && (known === undefined ? upstream.pinned : known.state !== 'pinned');
   return { server: upstream.name, trusted: upstream.trusted, annotations: { ...known?.annotations } as McpAnnotations, changed };
+}
+
+/** The route of a request to an HTTP tool, looked up at each judgement: it may have been registered while the call was held. */
+function routeFact(call: Partial<CallFacts>, args: JsonObject, picture: Picture): Pick<Facts, 'route'> {
+  const upstream = call.entry === 'http' && call.upstream ? picture.upstream(call.upstream) : undefined;
+  if (upstream === undefined) return {};
+  const named = nameRequest(upstream, String(args.method), String(args.path));
+  // Its name stays the one that it was asked and approved under; a route that is another now says nothing about it.
+  return { route: { upstream: upstream.name, risk: named.tool === call.tool ? named.risk : null } };
 }
 
 /** Where registry and policy both name a price the dearer one counts; null = the policy's. */

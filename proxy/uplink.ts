@@ -12,6 +12,7 @@ import type {
   LedgerBound,
   LedgerJoin,
   LedgerSeed,
+  ShadowReport,
   StopAcknowledgement,
   StreamMessage,
   ToolListing,
@@ -97,6 +98,11 @@ export class Uplink {
   }
   #confirm = 0;
   #confirming = false;
+
+  /** Says what a draft that runs as a shadow has judged otherwise. */
+  reportShadow(shadowId: string, processId: string, report: ShadowReport): Promise<unknown> {
+    return this.#post(`/shadows/${encodeURIComponent(shadowId)}/${encodeURIComponent(processId)}`, report);
+  }
 
   /** Takes part in the shared counters. */
   joinLedger(request: LedgerJoin): Promise<{ epoch: string }> {

@@ -9,7 +9,9 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { storableJson } from '../contract.ts';
 import { up as foundation } from './migrations/001-foundation.ts';
 import { up as upstreams } from './migrations/002-upstreams.ts';
+import { up as policyOperations } from './migrations/003-policy-operations.ts';
 import { up as ledger } from './migrations/004-ledger.ts';
+import { up as work } from './migrations/005-work.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 
@@ -19,6 +21,8 @@ export type Tx = Transaction<Database>;
 const MIGRATIONS: Record<string, Migration> = {
   '001-foundation': { up: foundation },
   '002-upstreams': { up: upstreams },
+  '003-policy-operations': { up: policyOperations },
+  '005-work': { up: work },
   '004-ledger': { up: ledger },
 };
 

@@ -15,13 +15,35 @@ import type {
   Gateway,
   Overview,
   Role,
+  Run,
   Session,
   StopReceipt,
   SystemState,
+  Task,
+  TaskCreate,
+  TaskUpdate,
   ToolCallView,
   Topic,
+  TransitionRequest,
+  TransitionSchema,
+  Upstream,
+  UpstreamCreate,
+  UpstreamTool,
+  UpstreamUpdate,
 } from '../../control/contract.ts';
-import type { AgentStatus, Autonomy, HostReading, PathReading, Reason, Risk } from '../../policies/model.ts';
+import { compareDefinitions } from '../../policies/definitions.ts';
+import type {
+  AgentStatus,
+  Autonomy,
+  HostReading,
+  JsonObject,
+  PathReading,
+  Reason,
+  Risk,
+  TaskStatus,
+  TaskType,
+} from '../../policies/model.ts';
+import { makesClaimsByDefault, transition } from '../../policies/task.ts';
 import { readCommands } from './command-reader.ts';
 
 export interface Person {
@@ -59,6 +81,8 @@ export interface StoredToken {
   hint: string;
 }
 
+type Transition = (typeof TransitionSchema)['_output'];
+
 /** A refusal in the words of the API. */
 export class Problem extends Error {
   readonly status: number;
@@ -74,8 +98,19 @@ export class Problem extends Error {
 }
 
 const CAPS: Record<Autonomy, number> = { intern: 2, specialist: 5, lead: 12 };
+const TASK_CAPS: Record<TaskType, number> = {
+  content: 6,
+  social: 2,
+  email_marketing: 4,
+  customer_research: 5,
+  seo_research: 4,
+  engineering: 8,
+  docs: 3,
+  ops: 3,
+};
 const DAY_MS = 86_400_000;
 const INLINE_MS = 240_000;
+const UPSTREAM_LIMITS: Upstream['limits'] = { concurrency: 128, responseMaxBytes: 33_554_432, timeoutMs: 300_000, sessions: 256 };
 const GRANT_MS = 900_000;
 const KEPT_EVENTS = 500;
 
@@ -84,10 +119,16 @@ export class World {
   readonly agents = new Map<string, Agent>();
   readonly approvals = new Map<string, Approval>();
   readonly calls = new Map<string, ToolCallView>();
+  readonly tasks = new Map<string, Task>();
+  readonly transitions: Transition[] = [];
+  readonly runs: Run[] = [];
   readonly activities: Activity[] = [];
   readonly alerts = new Map<string, Alert>();
   readonly gateways = new Map<string, Gateway>();
   readonly tokens = new Map<string, StoredToken>();
+  readonly upstreams = new Map<string, Upstream>();
+  /** Tools of each upstream, by the upstream's id. */
+  readonly tools = new Map<string, UpstreamTool[]>();
   readonly sessions = new Map<string, { person: Person; session: Session }>();
   /** Sign-in tokens that have not been used; role tokens stay. */
   readonly signInTokens = new Map<string, { person: Person; once: boolean }>();
@@ -107,6 +148,7 @@ export class World {
   #seq = 0;
   #ids = 0;
   #number = 100;
+  #taskNumber = 0;
 
   constructor(now: () => number) {
     this.now = now;
@@ -140,7 +182,8 @@ export class World {
 
   /** An empty squad again; people and their tokens stay. */
   clear(): void {
-    for (const list of [this.agents, this.approvals, this.calls, this.alerts, this.gateways, this.tokens]) list.clear();
+    for (const list of [this.agents, this.approvals, this.calls, this.alerts, this.gateways, this.tokens, this.upstreams, this.tools])
+      list.clear();
     this.activities.length = 0;
     this.#setSystem({
       estop: false,
@@ -241,6 +284,124 @@ export class World {
       this.raiseAlert({ type: 'agent_quarantined', severity: 'high', agentId: id, message: `${agent.name} was quarantined by ${by.name}` });
     }
     return changed;
+  }
+
+  /* ---------------------------------------------------------------- tasks */
+
+  /** @param more how it stands already, for samples. */
+  addTask(body: TaskCreate, by: Person | null = null, more: Partial<Task> = {}): Task {
+    const now = this.now();
+    const task: Task = {
+      id: this.#id('ta'),
+      number: ++this.#taskNumber,
+      createdAt: now,
+      updatedAt: now,
+      revision: 1,
+      title: body.title,
+      description: body.description ?? '',
+      type: body.type,
+      status: 'inbox',
+      priority: body.priority ?? 'medium',
+      assigneeIds: body.assigneeIds ?? [],
+      reviewerIds: body.reviewerIds ?? [],
+      subscriberIds: body.subscriberIds ?? [],
+      threadRef: body.threadRef ?? null,
+      sessionKey: body.sessionKey ?? null,
+      parentTaskId: body.parentTaskId ?? null,
+      dependsOn: body.dependsOn ?? [],
+      budget: body.budget ?? TASK_CAPS[body.type],
+      spend: 0,
+      workPlan: body.workPlan ?? null,
+      deliverable: body.deliverable ?? null,
+      deliverableMakesClaims: body.deliverableMakesClaims ?? makesClaimsByDefault(body.type),
+      selfReview: body.selfReview ?? null,
+      evidence: body.evidence ?? [],
+      deliverableConfirmed: false,
+      decisionNote: null,
+      blockedReason: null,
+      metadata: {},
+      ...more,
+    };
+    this.#taskNumber = Math.max(this.#taskNumber, task.number);
+    this.#putTask(task);
+    this.tellActivity('task_created', `${by?.name ?? 'Somebody'} created "${task.title}"`, { taskId: task.id, ...(by ? { by } : {}) });
+    return task;
+  }
+
+  task(id: string): Task {
+    const task = this.tasks.get(id);
+    if (!task) throw new Problem(404, 'NOT_FOUND', `There is no task ${id}.`);
+    return task;
+  }
+
+  updateTask(id: string, body: TaskUpdate, by: Person): Task {
+    const task = this.task(id);
+    const changed = { ...task, ...(body as Partial<Task>), revision: task.revision + 1, updatedAt: this.now() };
+    this.#putTask(changed);
+    this.tellActivity('task_updated', `${by.name} changed "${task.title}"`, { taskId: id, by });
+    return changed;
+  }
+
+  /** By the table that the product uses. @param by null = the system. */
+  moveTask(id: string, request: TransitionRequest, by: Person | null): Task {
+    const task = this.task(id);
+    const repeated = this.transitions.some((made) => made.taskId === id && made.idempotencyKey === request.idempotencyKey);
+    if (request.idempotencyKey !== undefined && repeated) return task;
+    const { approvalId: _, ...given } = request.artifacts ?? {};
+    const closes = request.to === 'done' && task.status === 'review' && by !== null;
+    const openDependencies = task.dependsOn.filter((other) => this.tasks.get(other)?.status !== 'done');
+    const result = transition({ ...task, openDependencies }, request.to, by ? 'human' : 'system', {
+      ...(given as object),
+      costSummary: `$${task.spend} spent`,
+      ...(closes ? { approval: { status: 'approved', approverType: 'human' } } : {}),
+    });
+    if (!result.ok) throw new Problem(409, result.code, result.message, { allowed: result.allowed, missing: result.missing });
+    const changed: Task = {
+      ...task,
+      ...(given as Partial<Task>),
+      status: request.to,
+      deliverableConfirmed: request.to === 'done',
+      blockedReason: request.to === 'blocked' ? (request.reason ?? null) : null,
+      revision: task.revision + 1,
+      updatedAt: this.now(),
+    };
+    this.noteTransition(task, request.to, by, request.reason ?? null, this.now(), request.idempotencyKey ?? null, Object.keys(given));
+    this.#putTask(changed);
+    this.tellActivity(
+      'task_transition',
+      `${by?.name ?? 'The system'} moved "${task.title}" from ${task.status.replace('_', ' ')} to ${request.to.replace('_', ' ')}${request.reason ? `: ${request.reason}` : ''}`,
+      { taskId: id, ...(by ? { by } : {}) },
+    );
+    return changed;
+  }
+
+  /** Puts a move on record, also one of the past. */
+  noteTransition(
+    task: Pick<Task, 'id' | 'status'>,
+    to: TaskStatus,
+    by: Person | null,
+    reason: string | null,
+    at: number,
+    idempotencyKey: string | null = null,
+    artifactsProvided: string[] = [],
+  ): void {
+    this.transitions.push({
+      id: this.#id('tr'),
+      createdAt: at,
+      taskId: task.id,
+      fromStatus: task.status,
+      toStatus: to,
+      actor: by ? 'human' : 'system',
+      actorId: by?.id ?? null,
+      reason,
+      artifactsProvided,
+      idempotencyKey,
+    });
+  }
+
+  #putTask(task: Task): void {
+    this.tasks.set(task.id, task);
+    this.#tell('task', task.id, task);
   }
 
   /* ---------------------------------------------------------------- calls and approvals */
@@ -490,6 +651,157 @@ export class World {
     this.#tell('gateway', id, this.gateways.get(id));
   }
 
+  /* ---------------------------------------------------------------- upstreams */
+
+  addUpstream(body: UpstreamCreate, by: Person | null = null): Upstream {
+    if ([...this.upstreams.values()].some((other) => other.name === body.name))
+      throw new Problem(409, 'NAME_TAKEN', `An upstream named "${body.name}" exists already.`);
+    const now = this.now();
+    const upstream: Upstream = {
+      id: this.#id('up'),
+      createdAt: now,
+      updatedAt: now,
+      revision: 1,
+      name: body.name,
+      kind: body.kind,
+      url: body.url ?? null,
+      command: typeof body.command === 'string' ? body.command.split(' ') : (body.command ?? null),
+      hasSecret: Boolean(body.secret),
+      envNames: Object.keys(body.env ?? {}),
+      trusted: body.trusted ?? false,
+      allowPrivate: body.allowPrivate ?? false,
+      shared: body.shared ?? false,
+      routes: body.routes ?? [],
+      priceUsd: body.priceUsd ?? null,
+      limits: { ...UPSTREAM_LIMITS, ...(body.limits as Partial<Upstream['limits']>) },
+      health: { state: 'unknown', lastSuccessAt: null, lastError: null, lastErrorAt: null },
+      toolCount: 0,
+      heldTools: 0,
+    };
+    this.tools.set(upstream.id, []);
+    this.#putUpstream(upstream);
+    this.tellActivity('upstream_added', `${by?.name ?? 'Somebody'} added the upstream ${upstream.name}`, by ? { by } : {});
+    return upstream;
+  }
+
+  upstream(key: string): Upstream {
+    const upstream = this.upstreams.get(key) ?? [...this.upstreams.values()].find((other) => other.name === key);
+    if (!upstream) throw new Problem(404, 'NOT_FOUND', `There is no upstream ${key}.`);
+    return upstream;
+  }
+
+  updateUpstream(key: string, body: UpstreamUpdate, by: Person): Upstream {
+    const upstream = this.upstream(key);
+    const isMoved = (body.url !== undefined && body.url !== upstream.url) || body.command !== undefined;
+    if (isMoved && upstream.hasSecret && body.secret === undefined)
+      throw new Problem(409, 'SECRET_NEEDED', 'It leads elsewhere now: give its secret again, or remove it.');
+    const { secret, env, command, limits, ...rest } = body;
+    const changed = {
+      ...upstream,
+      ...(rest as Partial<Upstream>),
+      ...(command === undefined ? {} : { command: typeof command === 'string' ? command.split(' ') : command }),
+      ...(secret === undefined ? {} : { hasSecret: secret !== null }),
+      ...(env === undefined ? {} : { envNames: Object.keys(env) }),
+      limits: { ...upstream.limits, ...(limits as Partial<Upstream['limits']>) },
+    };
+    this.#changeUpstream(upstream, changed);
+    this.tellActivity('upstream_updated', `${by.name} changed the upstream ${upstream.name}`, { by });
+    return this.upstream(key);
+  }
+
+  changeHealth(key: string, health: Partial<Upstream['health']>): void {
+    const upstream = this.upstream(key);
+    this.#putUpstream({ ...upstream, health: { ...upstream.health, ...health } });
+  }
+
+  removeUpstream(key: string, by: Person): void {
+    const upstream = this.upstream(key);
+    this.upstreams.delete(upstream.id);
+    this.#tell('upstream', upstream.id, null);
+    this.tellActivity('upstream_removed', `${by.name} removed the upstream ${upstream.name}`, { by });
+  }
+
+  /** The server lists its tools: the first time they are pinned, later what is different is held. */
+  offerTools(key: string, definitions: readonly JsonObject[]): void {
+    const upstream = this.upstream(key);
+    const known = new Map((this.tools.get(upstream.id) ?? []).map((tool) => [tool.name, tool]));
+    const isFirst = known.size === 0;
+    const now = this.now();
+    for (const seen of definitions) {
+      const name = String(seen.name);
+      const before = known.get(name);
+      const pinned = isFirst ? seen : ((before?.pinned as JsonObject | null | undefined) ?? null);
+      const diff = compareDefinitions(pinned, seen);
+      const state = pinned === null ? 'new' : diff.length === 0 ? 'pinned' : 'changed';
+      known.set(name, {
+        id: `${upstream.id}/${name}`,
+        name,
+        canonicalName: `${upstream.name}__${name}`,
+        state,
+        pinned,
+        seen,
+        diff,
+        seenHash: hash('sha256', JSON.stringify(seen)),
+        pinnedHash: pinned === null ? null : hash('sha256', JSON.stringify(pinned)),
+        note: null,
+        firstSeenAt: before?.firstSeenAt ?? now,
+        lastSeenAt: now,
+        changedAt: state === 'pinned' ? (before?.changedAt ?? null) : now,
+        acceptedAt: before?.acceptedAt ?? null,
+        acceptedBy: before?.acceptedBy ?? null,
+      });
+      if (state !== 'pinned' && before?.state !== state)
+        this.tellActivity('tool_changed', `${upstream.name}__${name} is ${state === 'new' ? 'new' : 'not the tool that was accepted'}`);
+    }
+    for (const [name, tool] of known) {
+      if (!definitions.some((definition) => definition.name === name))
+        known.set(name, { ...tool, state: 'gone', seen: null, seenHash: null });
+    }
+    this.tools.set(upstream.id, [...known.values()]);
+    this.#changeUpstream(upstream, { ...upstream, health: { ...upstream.health, state: 'up', lastSuccessAt: now } });
+  }
+
+  acceptTool(key: string, name: string, wanted: string | undefined, by: Person): UpstreamTool {
+    const upstream = this.upstream(key);
+    const tools = this.tools.get(upstream.id) ?? [];
+    const tool = tools.find((candidate) => candidate.name === name);
+    if (!tool) throw new Problem(404, 'NOT_FOUND', `There is no tool ${name}.`);
+    if (wanted !== undefined && wanted !== tool.seenHash)
+      throw new Problem(409, 'TOOL_CHANGED', 'The definition has changed again since you looked at it.');
+    const accepted: UpstreamTool = {
+      ...tool,
+      state: 'pinned',
+      pinned: tool.seen,
+      pinnedHash: tool.seenHash,
+      diff: [],
+      acceptedAt: this.now(),
+      acceptedBy: by.name,
+    };
+    this.tools.set(
+      upstream.id,
+      tools.map((other) => (other === tool ? accepted : other)),
+    );
+    this.#changeUpstream(upstream, upstream);
+    this.tellActivity('tool_accepted', `${by.name} accepted ${tool.canonicalName}`, { by });
+    return accepted;
+  }
+
+  #changeUpstream(before: Upstream, after: Upstream): void {
+    const tools = this.tools.get(before.id) ?? [];
+    this.#putUpstream({
+      ...after,
+      revision: before.revision + 1,
+      updatedAt: this.now(),
+      toolCount: tools.filter((tool) => tool.state !== 'gone').length,
+      heldTools: tools.filter((tool) => tool.state === 'changed' || tool.state === 'new').length,
+    });
+  }
+
+  #putUpstream(upstream: Upstream): void {
+    this.upstreams.set(upstream.id, upstream);
+    this.#tell('upstream', upstream.id, upstream);
+  }
+
   pauseSquad(reason: string | null, by: Person): SystemState {
     const at = this.now();
     this.#setSystem({ squadPaused: true, squadPausedAt: at, squadPausedBy: by.name });
@@ -575,13 +887,13 @@ export class World {
   tellActivity(
     type: ActivityType,
     summary: string,
-    about: { agentId?: string | null; by?: Person; at?: number; details?: Record<string, unknown> } = {},
+    about: { agentId?: string | null; taskId?: string; by?: Person; at?: number; details?: Record<string, unknown> } = {},
   ): void {
     const activity: Activity = {
       id: this.#id('ac'),
       createdAt: about.at ?? this.now(),
       type,
-      taskId: null,
+      taskId: about.taskId ?? null,
       agentId: about.agentId ?? null,
       actorId: about.by?.id ?? null,
       actorType: about.by ? 'human' : 'system',

@@ -14,8 +14,12 @@ export async function startMockServer(): Promise<TestServer> {
     signInToken: (role) => role,
     signInLink: async () => `${server.url}/sign-in#token=${world.oneTimeToken()}`,
     addAgent: async (name, autonomyLevel = 'specialist') => world.addAgent({ name, autonomyLevel, workspace: '/srv/ws' }).id,
+    addTask: async (task) => world.addTask(task, JON),
+    moveTask: async (id, move) => void world.moveTask(id, move, JON),
+    task: async (id) => world.task(id),
     async call(agentId, call) {
-      const made = world.call(agentId, judged(call));
+      const task = call.taskId === undefined ? {} : { task: { id: call.taskId, title: world.task(call.taskId).title } };
+      const made = world.call(agentId, { ...judged(call), ...task });
       return made.approval?.id ?? made.call.id;
     },
     async approval(id) {
@@ -27,6 +31,14 @@ export async function startMockServer(): Promise<TestServer> {
     redeem: async (id, output) => void world.redeem(id, output),
     withdraw: async (id) => world.withdraw(id, 'the run was aborted'),
     raiseAlert: async (alert) => void world.raiseAlert(alert),
+    async offerTools(upstream, tools) {
+      if (![...world.upstreams.values()].some(({ name }) => name === upstream))
+        world.addUpstream({ name: upstream, kind: 'mcp', url: 'https://tools.example/mcp' });
+      world.offerTools(
+        upstream,
+        tools.map((tool) => ({ ...tool, inputSchema: { ...tool.inputSchema, properties: tool.inputSchema.properties ?? {} } })),
+      );
+    },
     agentStatus: async (id) => world.agent(id).status,
     isStopped: async () => world.system.estop,
     cutEvents: () => server.cutEvents(),

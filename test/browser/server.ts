@@ -3,7 +3,7 @@
  * dashboard's own mock stands in where a test needs what the product does only in an emergency, or all along with
  * MC_BROWSER_SERVER=mock. Every test that runs on both proves that the mock keeps to the contract.
  */
-import type { Alert, Approval, Role } from '../../control/contract.ts';
+import type { Alert, Approval, Role, Task, TaskCreate, TransitionRequest } from '../../control/contract.ts';
 import type { Autonomy } from '../../policies/model.ts';
 import { startMockServer } from './mock-server.ts';
 import { startRealServer } from './real-server.ts';
@@ -14,6 +14,8 @@ export interface AgentCall {
   arguments: Record<string, unknown>;
   /** What it returns if it runs at once. */
   output?: string;
+  /** The task it is for, one of the agent's own. */
+  taskId?: string;
 }
 
 /** Calls whose judgement by the shipped policy is known. */
@@ -28,6 +30,13 @@ export const CALLS = {
   sudo: { tool: 'exec', arguments: { command: 'sudo reboot' } },
 } as const satisfies Record<string, AgentCall>;
 
+/** A tool as an MCP server lists it. */
+export interface OfferedTool {
+  name: string;
+  description: string;
+  inputSchema: { type: 'object'; properties?: Record<string, { type: string }> };
+}
+
 export interface TestServer {
   url: string;
   /** A token that signs somebody with this role in, as often as needed. */
@@ -35,6 +44,10 @@ export interface TestServer {
   /** A link that signs an administrator in once. */
   signInLink(): Promise<string>;
   addAgent(name: string, autonomy?: Autonomy): Promise<string>;
+  addTask(task: TaskCreate): Promise<Task>;
+  /** Somebody else moves it. */
+  moveTask(id: string, move: TransitionRequest): Promise<void>;
+  task(id: string): Promise<Task>;
   /** The agent makes this call; answers the approval's id where it is held, else the call's. */
   call(agentId: string, call: AgentCall): Promise<string>;
   approval(id: string): Promise<Approval>;
@@ -46,6 +59,8 @@ export interface TestServer {
   withdraw(approvalId: string): Promise<void>;
   /** Only the mock can be asked for an alert. */
   raiseAlert(alert: Pick<Alert, 'type' | 'severity' | 'message'>): Promise<void>;
+  /** An MCP server of this name offers these tools: registered, listed and so pinned the first time, listed anew later. */
+  offerTools(upstream: string, tools: readonly OfferedTool[]): Promise<void>;
   agentStatus(agentId: string): Promise<string>;
   isStopped(): Promise<boolean>;
   /** The event stream breaks and stays away until `allowEvents`. */
