@@ -165,9 +165,9 @@ function intent(id: string, scopes: readonly string[], micros: number): JournalE
     reasons: [],
     policyVersion: 'v1',
     estimatedCost: micros,
-    facts: { scopes },
+    facts: null,
   };
-  return { type: 'intent', at: Date.now(), call, judged, input: {}, summary: '', approvalId: null };
+  return { type: 'intent', at: Date.now(), call, judged, input: { scopes: [...scopes] }, summary: '', approvalId: null };
 }
 
 function completed(id: string, scopes: readonly string[], cost: number): JournalEvent {

@@ -309,7 +309,7 @@ class Control {
       if (seq <= (this.#cursors.get(proxyId) ?? 0)) continue;
       this.#cursors.set(proxyId, seq);
       if (event.type === 'intent') {
-        const { scopes } = event.judged.facts as { scopes: string[] };
+        const { scopes } = event.input as { scopes: string[] };
         this.#record.calls.set(event.call.id, { proxyId, scopes, micros: event.judged.estimatedCost });
         this.running.add(event.call.id);
       } else if (event.type === 'completed' && this.running.delete(event.id)) {
