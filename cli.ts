@@ -106,6 +106,7 @@ async function start(): Promise<void> {
       clusterSecret,
       openclaw: config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
       allowCommands: config.MC_STDIO === 'on',
+      proxyUrl: config.proxyUrl,
       dashboardDir: join(here, 'dashboard', 'dist'),
       version,
     },

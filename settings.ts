@@ -43,6 +43,7 @@ export const SETTINGS = {
   },
   MC_ADMIN_TOKEN: { schema: secret, default: null, help: "Accepted as an administrator's bearer token (automation, tests)." },
   MC_CONTROL_URL: { schema: webUrl, default: null, help: 'Where the command line finds control; default http://MC_HOST:MC_CONTROL_PORT.' },
+  MC_PROXY_URL: { schema: webUrl, default: null, help: 'Where people reach the proxy; default http://MC_HOST:MC_PROXY_PORT.' },
   MC_METRICS_TOKEN: { schema: secret, default: null, help: 'Opens /metrics of the proxy.' },
   MC_STDIO: { schema: z.enum(['on', 'off']), default: 'on', help: 'Whether upstreams may be commands that the proxy runs.' },
   MC_HOST_NAMES: {
@@ -65,6 +66,7 @@ export interface ResolvedSettings extends Settings {
   readonly dataDir: string;
   readonly keyDir: string;
   readonly controlUrl: string;
+  readonly proxyUrl: string;
 }
 
 /**
@@ -98,7 +100,8 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   if (mistakes.length > 0) throw new SettingsError(mistakes.join('\n'));
   const host = values.MC_HOST.includes(':') ? `[${values.MC_HOST}]` : values.MC_HOST;
   const controlUrl = values.MC_CONTROL_URL ?? `http://${host}:${values.MC_CONTROL_PORT}`;
-  return Object.freeze({ ...values, dataDir, keyDir, controlUrl });
+  const proxyUrl = (values.MC_PROXY_URL ?? `http://${host}:${values.MC_PROXY_PORT}`).replace(/\/$/, '');
+  return Object.freeze({ ...values, dataDir, keyDir, controlUrl, proxyUrl });
 }
 
 function readFile(path: string, mistakes: string[]): Partial<Record<string, unknown>> {

@@ -20,6 +20,7 @@ import type { Db } from './db/database.ts';
 import type { Documents } from './documents.ts';
 import type { Emergency } from './emergency.ts';
 import { eventStream } from './events.ts';
+import type { GatewayPasses } from './gateway-passes.ts';
 import type { Gateways } from './gateways.ts';
 import type { Keys } from './keys.ts';
 import type { Leases } from './leases.ts';
@@ -64,6 +65,7 @@ export interface Services {
   alerts: Alerts;
   calls: Calls;
   gateways: Gateways;
+  gatewayPasses: GatewayPasses;
   upstreams: Upstreams;
   operators: Operators;
   emergency: Emergency;
@@ -118,7 +120,11 @@ export function createApi(services: Services): Api {
   policyRoutes(app, services.policies);
   recordRoutes(app, services);
   upstreamRoutes(app, services.upstreams);
-  systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });
+  systemRoutes(app, {
+    ...services,
+    signInToken: services.auth.createSignInToken,
+    sessionOf: (context) => getCookie(context, COOKIE) ?? null,
+  });
   return app;
 }
 

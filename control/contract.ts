@@ -188,6 +188,9 @@ export const GatewayCreateSchema = z
   .strict()
   .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
 
+export const GatewayTicketSchema = z
+  .object({ url: z.string(), expiresAt: EpochMs })
+  .meta({ id: 'GatewayTicket', description: 'Open the address in a browser, once, before it expires.' });
 export const GatewayUpdateSchema = GatewayCreateSchema.partial().meta({ id: 'GatewayUpdate' });
 
 const Artifacts = z
@@ -1038,6 +1041,15 @@ export interface ToolListing {
   /** Whether it is the first page, and the last. */
   first: boolean;
   last: boolean;
+}
+/**
+ * What a cookie of the gateway pass-through opens: answer of POST /internal/v1/gateway-passes/check {hash}, and part of that of …/redeem
+ * {ticket}. Null = nothing.
+ */
+export interface GatewayPass {
+  operator: { id: string; name: string };
+  gateway: { id: string; name: string; url: string; token: string | null };
+  expiresAt: number;
 }
 /** Body of POST /internal/v1/upstreams/{id}/health. */
 export interface UpstreamHealth {

@@ -24,6 +24,7 @@ import type {
 } from './contract.ts';
 import type { Db } from './db/database.ts';
 import type { Emergency } from './emergency.ts';
+import type { GatewayPasses } from './gateway-passes.ts';
 import type { Ingest } from './ingest.ts';
 import type { Keys } from './keys.ts';
 import type { Policies } from './policies.ts';
@@ -51,6 +52,7 @@ interface Dependencies {
   ingest: Ingest;
   policies: Policies;
   upstreams: Upstreams;
+  gatewayPasses: GatewayPasses;
   log: { error: (fields: object, message: string) => void };
 }
 
@@ -64,7 +66,19 @@ interface Stream {
   applied: number;
 }
 
-export function createLine({ db, clock, keys, clusterSecret, broadcast, approvals, ingest, policies, upstreams, log }: Dependencies) {
+export function createLine({
+  db,
+  clock,
+  keys,
+  clusterSecret,
+  broadcast,
+  approvals,
+  ingest,
+  policies,
+  upstreams,
+  gatewayPasses,
+  log,
+}: Dependencies) {
   const secretHash = Buffer.from(hashSecret(clusterSecret));
   const streams = new Set<Stream>();
   const lastSeen = new Map<string, number>();
@@ -382,6 +396,14 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     app.post('/upstreams/:id/health', async (context) => {
       await upstreams.found(context.req.param('id'), await context.req.json<UpstreamHealth>());
       return context.json({});
+    });
+    app.post('/gateway-passes/redeem', async (context) => {
+      const { ticket } = await context.req.json<{ ticket: string }>();
+      return context.json(await gatewayPasses.redeem(ticket));
+    });
+    app.post('/gateway-passes/check', async (context) => {
+      const { hash: cookieHash } = await context.req.json<{ hash: string }>();
+      return context.json(await gatewayPasses.check(cookieHash));
     });
     app.post('/stops/:stopId', async (context) => {
       emergency?.acknowledge(context.req.param('stopId'), await context.req.json<StopAcknowledgement>());

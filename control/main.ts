@@ -28,6 +28,7 @@ import { openDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
 import { createEmergency } from './emergency.ts';
+import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createIngest } from './ingest.ts';
 import { openKeys } from './keys.ts';
@@ -88,7 +89,20 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
   const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy });
-  const line = createLine({ db, clock, keys, clusterSecret: config.clusterSecret, broadcast, approvals, ingest, policies, upstreams, log });
+  const gatewayPasses = createGatewayPasses({ ...base, keys, proxyUrl: config.proxyUrl ?? 'http://127.0.0.1:3100' });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: config.clusterSecret,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    upstreams,
+    gatewayPasses,
+    log,
+  });
   const emergency = createEmergency({
     ...base,
     dataDir: config.dataDir,
@@ -153,6 +167,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     alerts,
     calls,
     gateways,
+    gatewayPasses,
     upstreams,
     operators,
     emergency,

@@ -11,12 +11,12 @@
  * - The agent's credential ends here; a server's session is told by an id that only this agent can use.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { isIP } from 'node:net';
 import type { AgentPicture, UpstreamPicture } from '../control/contract.ts';
 import type { Json, JsonObject } from '../policies/index.ts';
 import type { Admission, CallRequest, Gatekeeper, Outcome } from './admission.ts';
 import { readBytes } from './body.ts';
 import type { ProxyBounds } from './config.ts';
+import { foreignHost } from './host-names.ts';
 import { attribute, authenticate, type IdentityRefusal } from './identity.ts';
 import type { Journal } from './journal.ts';
 import { ClientAnswer } from './mcp-client.ts';
@@ -139,7 +139,7 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
   async function handle(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
     const name = /^\/mcp\/([^/]{1,200})$/.exec(path)?.[1];
     if (name === undefined) return false;
-    const stranger = foreignHost(request);
+    const stranger = foreignHost(request, hostNames);
     if (stranger !== null) {
       problem(response, 403, 'FOREIGN_HOST', stranger);
       return true;
@@ -179,21 +179,6 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
   }
 
   /* ------------------------------------------------------------ who asks, and what */
-
-  /** A page of another site may reach us by a name that it controls (DNS rebinding); nobody else does by a name that we do not know. */
-  function foreignHost(request: IncomingMessage): string | null {
-    const host = hostOf(`http://${request.headers.host ?? ''}`);
-    if (host === null || !(isIP(host) !== 0 || isOwnName(host)))
-      return `This host name is not one of Mission Control's. Name it in MC_HOST_NAMES if it is.`;
-    const { origin } = request.headers;
-    if (origin === undefined) return null;
-    const from = hostOf(origin);
-    return from !== null && (isOwnName(from) || from === host) ? null : 'This request comes from a page of another site.';
-  }
-
-  function isOwnName(host: string): boolean {
-    return host === 'localhost' || host === '127.0.0.1' || host === '::1' || hostNames.includes(host);
-  }
 
   function contextOf(
     request: IncomingMessage,
@@ -1142,10 +1127,6 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
     const timer = setTimeout(done, ms);
     signal.addEventListener('abort', done);
   });
-}
-
-function hostOf(url: string): string | null {
-  return URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : null;
 }
 
 function randomNonce(): string {

@@ -22,7 +22,7 @@ const ACCESS: Record<Role, string> = {
     POST /emergency/pause-squad  POST /emergency/stop  POST /upstreams/{id}/tools/{tool}/accept`,
   admin: `
     /agents/{id}/tokens  POST /agents/{id}/tokens  DELETE /agents/{id}/tokens/{tokenId}  POST /policies  POST /policies/{id}/activate
-    POST /emergency/resume  POST /gateways  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens
+    POST /emergency/resume  POST /gateways  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens  POST /gateways/{id}/passes
     DELETE /gateways/{id}/tokens/{tokenId}  /operators  POST /operators  PATCH /operators/{id}  DELETE /operators/{id}
     POST /operators/{id}/tokens  DELETE /operators/{id}/tokens/{tokenId}  POST /upstreams  PATCH /upstreams/{id}  DELETE /upstreams/{id}`,
 };

@@ -14,6 +14,7 @@ import { createBroadcast } from '../../control/broadcast.ts';
 import type { CallFacts, HoldRequest, JudgedFacts } from '../../control/contract.ts';
 import { openDatabase } from '../../control/db/database.ts';
 import { createDocuments } from '../../control/documents.ts';
+import { createGatewayPasses } from '../../control/gateway-passes.ts';
 import { createGateways } from '../../control/gateways.ts';
 import { createIngest } from '../../control/ingest.ts';
 import { openKeys } from '../../control/keys.ts';
@@ -58,7 +59,20 @@ export async function startServices() {
   });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
   const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy: policies.current });
-  const line = createLine({ db, clock, keys, clusterSecret: CLUSTER_SECRET, broadcast, approvals, ingest, policies, upstreams, log });
+  const gatewayPasses = createGatewayPasses({ ...base, keys, proxyUrl: 'http://127.0.0.1:3100' });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: CLUSTER_SECRET,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    upstreams,
+    gatewayPasses,
+    log,
+  });
   const messages = createMessages(base);
   const documents = createDocuments({ db });
   return {
