@@ -36,11 +36,10 @@ export { REASON_MEANINGS, type ReasonMeaning } from './reasons.ts';
 export { recordJudgement } from './recall.ts';
 export {
   codesOf,
-  describeFlip,
-  FLIP_KINDS,
+  Difference,
+  emptyTally,
   type Flip,
-  type FlipKind,
-  flipKind,
+  isSame,
   type RecordedCall,
   Replay,
   type ReplayResult,

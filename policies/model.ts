@@ -284,3 +284,7 @@ export interface RecordedJudgement {
   /** Redacted arguments that were judged instead of the caller's own, where an approver edited them. */
   arguments?: JsonObject;
 }
+
+export const FLIP_KINDS = ['allowToHold', 'allowToDeny', 'holdToAllow', 'holdToDeny', 'denyToAllow', 'denyToHold'] as const;
+/** How a verdict differs between two policies. */
+export type FlipKind = (typeof FLIP_KINDS)[number];

@@ -40,6 +40,7 @@ import type { Rates } from './rates.ts';
 import { previewOf, recordedInput, recordedText, summaryOf } from './record.ts';
 import type { CallRecord, Register } from './register.ts';
 import type { Retries } from './retries.ts';
+import type { Shadow } from './shadow.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 
 /** A call as an entry point hands it in: parsed, and with its identity settled. */
@@ -100,6 +101,7 @@ interface Collaborators {
   labels: Labels;
   retries: Retries;
   joins: Joins;
+  shadow: Shadow;
   openings: Openings;
   /** Epoch milliseconds. */
   clock: () => number;
@@ -230,7 +232,7 @@ export class Gatekeeper {
     const output = recordedText(outcome.output, limits.outputMaxChars);
     const error = recordedText(outcome.error, limits.outputMaxChars);
     const { status, durationMs } = outcome;
-    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost }, false);
+    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost, scopes }, false);
     // Of two outcomes of one call the second finds this one under way.
     record.settling = recording.catch(() => {});
     try {
@@ -274,21 +276,30 @@ export class Gatekeeper {
       return this.#deny(record, call, args, [{ code: 'GATE_UNPROVEN', message: why, policyPath: 'failModes.gate' }]);
     }
     const effective = hold?.editedArguments ?? args;
+    let hasLooked = false;
     for (let race = 0; race < RACES_MAX; race++) {
       const judgement = await this.#decide(call, effective, picture, hold);
       if (judgement === null)
         return this.#deny(record, call, effective, [reasonOf('AGENT_STOPPED', 'This agent is no longer registered.')]);
-      const { decision, judged, caps } = judgement;
+      const { decision, judged, caps, facts } = judgement;
+      if (hold === null && race === 0) this.#with.shadow.see(toolCallOf(call, effective), facts, decision, call);
       const judgedCall = { ...call, mappedTool: decision.classification.mappedTool };
       Object.assign(record, { call: judgedCall, judged, risk: decision.risk, verdict: decision.verdict, reasons: judged.reasons });
       record.estimatedMicros = decision.estimatedCost;
       record.scopes = caps.map((cap) => cap.scope);
 
+      // Before a cap of a shared ledger says no, what others gave back meanwhile is looked at.
+      if (!hasLooked && decision.reasons.some((reason) => reason.code.startsWith('BUDGET_'))) {
+        hasLooked = true;
+        if (await ledger.look(record.scopes)) continue;
+      }
       if (decision.verdict === 'deny') return this.#deny(record, judgedCall, effective, judged.reasons);
+      if (!ledger.available && !(isSpared(decision, picture) && ledger.spare())) return this.#withoutLedger(record, hold);
       if (decision.verdict === 'hold') return this.#hold(record, judgedCall, args, judged, decision, hold);
-      // No wait between these two and the record's own place and money: what others take meanwhile is seen by the next look.
+      // Each of these two looks and takes in one step: what others take meanwhile is seen by the next judgement.
       if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
-      if (ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0)) {
+      const reserved = await ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0);
+      if (reserved === 'reserved') {
         const admission = await this.#run(record, judgedCall, effective, judged, decision, hold);
         if (admission.verdict !== 'allow') ledger.release(record.id);
         register.leave(record);
@@ -296,8 +307,15 @@ export class Gatekeeper {
       }
       // Another call took the rest of a cap meanwhile: judge again with what is left now.
       register.leave(record);
+      if (reserved === 'unavailable') return this.#withoutLedger(record, hold);
     }
     return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget is contended right now. ${AWAY}`);
+  }
+
+  /** The counters cannot be reached: nothing is held or run that may cost or harm; what waits for a person goes on waiting (SPEC 5). */
+  #withoutLedger(record: CallRecord, hold: HoldState | null): Admission {
+    if (hold !== null) return held(record, true);
+    return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget counters cannot be reached. ${AWAY}`);
   }
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
@@ -334,7 +352,7 @@ export class Gatekeeper {
     }
     const adds = decision.verdict === 'allow' ? labelsOf(toolCall, decision.classification, picture.policy) : [];
     const judged = this.#judged(decision, facts, picture.policyVersion, args, hold);
-    return { decision, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
+    return { decision, facts, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
   }
 
   /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
@@ -576,6 +594,11 @@ export class Gatekeeper {
     this.#with.register.remove(record);
     return unavailable(record.id, code, message, record.risk);
   }
+}
+
+/** Green and free: such calls go on for a while without the counters, where the policy lets them. */
+function isSpared({ risk, estimatedCost }: Decision, { policy }: Picture): boolean {
+  return risk === 'green' && estimatedCost === 0 && policy.document.failModes.ledger === 'green_unpriced';
 }
 
 function describe({ agent, arguments: _, ...request }: CallRequest) {

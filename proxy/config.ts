@@ -9,6 +9,8 @@ export interface ProxyConfig {
   /** Base URL of control. */
   controlUrl: string;
   clusterSecret: string;
+  /** `REDIS_URL`: counters shared with other proxies; null = this proxy is the only one. */
+  redisUrl: string | null;
   /** `MC_METRICS_TOKEN`: opens /metrics; null = closed. */
   metricsToken: string | null;
   /** Host names that agents reach this proxy by, besides addresses and localhost. */
@@ -42,6 +44,8 @@ export interface ProxyBounds {
   journalSegmentBytes: number;
   /** Time limit of one request to control. */
   controlTimeoutMs: number;
+  /** Green, unpriced calls that may run during one absence of shared counters. */
+  ledgerSpareCalls: number;
   /** A stream to an MCP client on which nothing happens gets a sign of life this often. */
   mcpKeepAliveMs: number;
   /** A held MCP call reports progress this often, where its client asked for that. */
@@ -70,6 +74,7 @@ export const DEFAULT_BOUNDS: ProxyBounds = {
   journalMaxBytes: 256 * 1024 * 1024,
   journalSegmentBytes: 16 * 1024 * 1024,
   controlTimeoutMs: 5_000,
+  ledgerSpareCalls: 1_000,
   mcpKeepAliveMs: 15_000,
   mcpProgressMs: 5_000,
   mcpRoundMs: 25_000,

@@ -50,6 +50,8 @@ export class Snapshot {
   readonly #upstreams = new Map<string, UpstreamPicture>();
   readonly #upstreamByName = new Map<string, UpstreamPicture>();
   #confirmedAt: number | null = null;
+  /** Servers that are part of Mission Control: always there, under names that nobody can register. */
+  readonly #own: readonly UpstreamPicture[];
   readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system'> = {
     agent: (id) => this.#agents.get(id),
     agentByToken: (hash) => this.#agentByToken.get(hash),
@@ -72,6 +74,11 @@ export class Snapshot {
       return heard !== null && now - heard < GATE_SILENT_MS;
     },
   };
+
+  constructor(own: readonly UpstreamPicture[] = []) {
+    this.#own = own;
+    for (const upstream of own) this.#addUpstream(upstream);
+  }
 
   /** The picture, or null where it is missing or older than the policy allows. @param now epoch milliseconds. */
   current(now: number): Picture | null {
@@ -107,7 +114,7 @@ export class Snapshot {
         for (const agent of message.agents) this.#addAgent(agent);
         for (const gateway of message.gateways) this.#addGateway(gateway);
         for (const task of message.tasks) this.#addTask(task);
-        for (const upstream of message.upstreams) this.#addUpstream(upstream);
+        for (const upstream of [...message.upstreams, ...this.#own]) this.#addUpstream(upstream);
         break;
       case 'system':
         this.#system = message.system;

@@ -225,8 +225,9 @@ describe('a request to an HTTP tool', () => {
     const agent = await newAgent(world);
     const tool = await newTool();
     const before = upstream.seen.length;
-    const large = await ask(agent.token, `${tool.name}/items`, { method: 'POST', body: Buffer.alloc(4 * 1024 * 1024 + 1) });
-    expect(large.status).toBe(413);
+    const large = `POST /http/${tool.name}/items HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${agent.token}\r\ncontent-length: ${4 * 1024 * 1024 + 1}\r\n\r\n`;
+    const answer = await sendBytes(world.gateUrl, [large]);
+    expect([answer.statuses, answer.closed]).toEqual([[413], true]);
     const huge = await ask(agent.token, `${tool.name}/items/1`, { headers: { 'x-huge': 'h'.repeat(20_000) } });
     expect(huge.status).toBe(431);
     expect(upstream.seen.length).toBe(before);
