@@ -110,6 +110,11 @@ export function createGatewayDoor({ uplink, journal, clock, hostNames, log }: Ga
     if (!isOurs(path)) return false;
     response.setHeader('referrer-policy', 'no-referrer');
     const ticket = ticketOf(request);
+    // Pages name their files relatively: the address must end in a slash for that.
+    if (path === '/openclaw' && ticket === null && SAFE.has(request.method ?? '')) {
+      response.writeHead(308, { location: (request.url ?? '').replace('/openclaw', '/openclaw/'), 'content-length': 0 }).end();
+      return true;
+    }
     if (ticket !== null) {
       await redeem(request, response, ticket);
       return true;

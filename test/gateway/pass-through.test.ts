@@ -211,7 +211,9 @@ describe('what is passed on', () => {
     expect((await ask('/openclaw/moved', { cookie })).headers.location).toBe('/openclaw/login?next=1');
     expect((await ask('/openclaw/moved?out', { cookie })).headers.location).toBe('https://docs.example/');
     expect((await ask('/openclaw/cookies', { cookie })).headers['set-cookie']).toEqual(['ui=1; Path=/']);
-    expect((await ask('/openclaw', { cookie })).body).toBe('you asked for /');
+    expect((await ask('/openclaw/', { cookie })).body).toBe('you asked for /');
+    const bare = await ask('/openclaw?a=1', { cookie });
+    expect([bare.status, bare.headers.location]).toEqual([308, '/openclaw/?a=1']);
   });
 
   it.each<[string, string, Record<string, string>, number]>([
