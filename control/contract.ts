@@ -932,7 +932,8 @@ const UpstreamFields = {
 };
 export const UpstreamCreateSchema = z.object(UpstreamFields).partial().required({ name: true, kind: true }).strict().meta({
   id: 'UpstreamCreate',
-  description: 'Give url or command. secret is sent to a url as its bearer token. A private or loopback url needs allowPrivate.',
+  description:
+    'Give url or command. secret is sent to a url as its bearer token, or as the header that it names ("X-Api-Key: …"). A private or loopback url needs allowPrivate.',
 });
 export type UpstreamCreate = z.infer<typeof UpstreamCreateSchema>;
 export const UpstreamUpdateSchema = z
