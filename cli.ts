@@ -110,6 +110,7 @@ async function start(): Promise<void> {
       redisUrl: config.REDIS_URL,
       openclaw: config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
       allowCommands: config.MC_STDIO === 'on',
+      proxyUrl: config.proxyUrl,
       keepDays: config.MC_KEEP_DAYS,
       dashboardDir: join(here, 'dashboard', 'dist'),
       version,

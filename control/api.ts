@@ -21,6 +21,7 @@ import type { Db } from './db/database.ts';
 import type { Documents } from './documents.ts';
 import type { Emergency } from './emergency.ts';
 import { eventStream } from './events.ts';
+import type { GatewayPasses } from './gateway-passes.ts';
 import type { Gateways } from './gateways.ts';
 import type { Keys } from './keys.ts';
 import type { Leases } from './leases.ts';
@@ -73,6 +74,7 @@ export interface Services {
   spend: Spend;
   caps: Caps;
   gateways: Gateways;
+  gatewayPasses: GatewayPasses;
   upstreams: Upstreams;
   operators: Operators;
   emergency: Emergency;
@@ -128,7 +130,11 @@ export function createApi(services: Services): Api {
   recordRoutes(app, services);
   spendRoutes(app, services);
   upstreamRoutes(app, services.upstreams);
-  systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });
+  systemRoutes(app, {
+    ...services,
+    signInToken: services.auth.createSignInToken,
+    sessionOf: (context) => getCookie(context, COOKIE) ?? null,
+  });
   return app;
 }
 

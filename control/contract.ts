@@ -190,6 +190,9 @@ export const GatewayCreateSchema = z
   .strict()
   .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
 
+export const GatewayTicketSchema = z
+  .object({ url: z.string(), expiresAt: EpochMs })
+  .meta({ id: 'GatewayTicket', description: 'Open the address in a browser, once, before it expires.' });
 /** An agent that an OpenClaw gateway has. */
 export const RosterEntrySchema = z
   .object({
@@ -1023,7 +1026,8 @@ const UpstreamFields = {
 };
 export const UpstreamCreateSchema = z.object(UpstreamFields).partial().required({ name: true, kind: true }).strict().meta({
   id: 'UpstreamCreate',
-  description: 'Give url or command. secret is sent to a url as its bearer token. A private or loopback url needs allowPrivate.',
+  description:
+    'Give url or command. secret is sent to a url as its bearer token, or as the header that it names ("X-Api-Key: …"). A private or loopback url needs allowPrivate.',
 });
 export type UpstreamCreate = z.infer<typeof UpstreamCreateSchema>;
 export const UpstreamUpdateSchema = z
@@ -1306,6 +1310,15 @@ export interface ToolListing {
   /** Whether it is the first page, and the last. */
   first: boolean;
   last: boolean;
+}
+/**
+ * What a cookie of the gateway pass-through opens: answer of POST /internal/v1/gateway-passes/check {hash}, and part of that of …/redeem
+ * {ticket}. Null = nothing.
+ */
+export interface GatewayPass {
+  operator: { id: string; name: string };
+  gateway: { id: string; name: string; url: string; token: string | null };
+  expiresAt: number;
 }
 /** Body of POST /internal/v1/upstreams/{id}/health. */
 export interface UpstreamHealth {

@@ -30,6 +30,7 @@ import { openDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
 import { createEmergency } from './emergency.ts';
+import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createIngest } from './ingest.ts';
 import { openKeys } from './keys.ts';
@@ -103,6 +104,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const deliveries = createDeliveries({ db, clock });
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
+  const gatewayPasses = createGatewayPasses({ ...base, keys, proxyUrl: config.proxyUrl ?? 'http://127.0.0.1:3100' });
   const spend = createSpend({ db, clock, activePolicy });
   const counters =
     config.redisUrl === null
@@ -125,6 +127,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     policies,
     shadows,
     upstreams,
+    gatewayPasses,
     spend,
     counters,
     log,
@@ -197,6 +200,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     spend,
     caps,
     gateways,
+    gatewayPasses,
     upstreams,
     operators,
     emergency,
