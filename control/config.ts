@@ -8,6 +8,8 @@ export interface ControlConfig {
   adminToken: string | null;
   /** Shared with the proxies. */
   clusterSecret: string;
+  /** `REDIS_URL`: where the counters of several proxies are; null = none. */
+  redisUrl: string | null;
   /** An OpenClaw gateway to register at start. */
   openclaw: { url: string; token: string | null } | null;
   /** `MC_STDIO`: whether upstreams may be commands. */

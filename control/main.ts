@@ -24,6 +24,7 @@ import { createCalls } from './calls.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
+import { openCounters } from './counters.ts';
 import { openDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
@@ -38,8 +39,11 @@ import { createMessages } from './messages.ts';
 import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
+import { createShadows } from './shadows.ts';
+import { createSpend } from './spend.ts';
 import { createTasks } from './tasks.ts';
 import { createTimeline } from './timeline.ts';
+import { createTrials } from './trials.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
 import { dispatcher } from './workers/dispatcher.ts';
@@ -70,6 +74,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const policies = createPolicies({ ...base, gateRoots: [config.dataDir, config.keyDir] });
   await policies.load(readFileSync(new URL('../policies/default.yaml', import.meta.url), 'utf8'));
   const activePolicy = policies.current;
+  const trials = createTrials({ db, clock, policies, log });
+  await trials.load();
+  const shadows = createShadows({ ...base, policies, trials });
+  await shadows.load();
   const auth = createAuth({ db, clock, adminToken: config.adminToken });
   await provideCliToken(db, join(config.keyDir, CLI_TOKEN_FILE), clock());
   const operators = createOperators({ ...base, auth });
@@ -93,8 +101,31 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const deliveries = createDeliveries({ db, clock });
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy });
-  const line = createLine({ db, clock, keys, clusterSecret: config.clusterSecret, broadcast, approvals, ingest, policies, upstreams, log });
+  const spend = createSpend({ db, clock, activePolicy });
+  const counters =
+    config.redisUrl === null
+      ? null
+      : await openCounters({
+          url: config.redisUrl,
+          record: spend.record,
+          onError: (error) => log.warn({ err: error }, 'Redis cannot be reached; it is tried again'),
+        });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: config.clusterSecret,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    shadows,
+    upstreams,
+    spend,
+    counters,
+    log,
+  });
   const emergency = createEmergency({
     ...base,
     dataDir: config.dataDir,
@@ -156,6 +187,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     leases,
     approvals,
     policies,
+    trials,
+    shadows,
     alerts,
     calls,
     gateways,
@@ -235,8 +268,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       await closeServer(server);
       await ownServer.close();
       await stopWorkers();
+      await trials.close();
       await gateways.stop();
       await broadcast.stop();
+      await counters?.close();
       await closeDatabase();
     },
   };

@@ -17,7 +17,7 @@ import { decide, isBareWrapper, microsFromUsd, unwrapCall } from '../policies/in
 import type { Admission, Gatekeeper } from './admission.ts';
 import { BadRequest, readJson } from './body.ts';
 import type { ProxyBounds } from './config.ts';
-import { factsOf, scopesOf } from './facts.ts';
+import { factsOf, scopeKeys, scopesOf } from './facts.ts';
 import { attribute, authenticate, type Bearer, type IdentityRefusal, identify, speaksFor } from './identity.ts';
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
@@ -169,6 +169,8 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
     const now = clock();
     const { taskId } = attribution;
     const runId = body.runId ?? null;
+    // Of a shared ledger the picture may be old, and a run that will be refused is better not begun.
+    await ledger.look(scopeKeys(scopesOf({ agentId: agent.id, runId, taskId }, picture.policy, now)));
     const decision = judgeRun(agent, runId, taskId, picture, now);
     const allowed = decision.verdict === 'allow';
     const message = allowed ? 'This run may start.' : decision.reasons.map((reason) => reason.message).join(' ');

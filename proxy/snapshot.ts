@@ -23,6 +23,8 @@ export interface Picture {
   gatewayByToken: (hash: string) => GatewayPicture | undefined;
   /** By the id that OpenClaw gives it, or by ours. */
   agentOfGateway: (gatewayId: string, nameOrId: string) => AgentPicture | undefined;
+  /** The agent of a gateway that has only one; of several nobody can say which is meant. */
+  soleAgentOfGateway: (gatewayId: string) => AgentPicture | undefined;
   task: (id: string) => TaskPicture | undefined;
   taskOfSession: (sessionKey: string) => TaskPicture | undefined;
   /** By the name in its path. */
@@ -59,6 +61,10 @@ export class Snapshot {
       if (external) return external;
       const own = this.#agents.get(nameOrId);
       return own?.gatewayId === gatewayId ? own : undefined;
+    },
+    soleAgentOfGateway: (gatewayId) => {
+      const [first, second] = [...this.#agents.values()].filter((agent) => agent.gatewayId === gatewayId);
+      return second === undefined ? first : undefined;
     },
     task: (id) => this.#tasks.get(id),
     taskOfSession: (sessionKey) => this.#taskBySession.get(sessionKey),

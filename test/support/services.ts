@@ -22,7 +22,10 @@ import { createLeases } from '../../control/leases.ts';
 import { createLine } from '../../control/line.ts';
 import { createMessages } from '../../control/messages.ts';
 import { createPolicies } from '../../control/policies.ts';
+import { createShadows } from '../../control/shadows.ts';
+import { createSpend } from '../../control/spend.ts';
 import { createTasks } from '../../control/tasks.ts';
+import { createTrials } from '../../control/trials.ts';
 import { createUpstreams } from '../../control/upstreams.ts';
 
 export const ADMIN: Actor = { type: 'human', id: 'admin', name: 'admin' };
@@ -64,10 +67,27 @@ export async function startServices() {
     abortRuns: async () => ({ aborted: 0, error: null }),
   });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy: policies.current });
-  const line = createLine({ db, clock, keys, clusterSecret: CLUSTER_SECRET, broadcast, approvals, ingest, policies, upstreams, log });
   const messages = createMessages(base);
   const documents = createDocuments({ db });
+  const trials = createTrials({ db, clock, policies, log });
+  const shadows = createShadows({ ...base, policies, trials });
+  const spend = createSpend({ db, clock, activePolicy: policies.current });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: CLUSTER_SECRET,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    shadows,
+    upstreams,
+    spend,
+    counters: null,
+    log,
+  });
   return {
     base,
     messages,
@@ -77,12 +97,15 @@ export async function startServices() {
     time,
     errors,
     policies,
+    trials,
+    shadows,
     alerts,
     tasks,
     approvals,
     agents,
     gateways,
     ingest,
+    spend,
     line,
     /** As after a start, at a fixed time; starting anew would take seconds. */
     empty: async () => {
@@ -91,6 +114,7 @@ export async function startServices() {
       await sql.raw("update audit_head set seq = 0, hash = repeat('0', 64)").execute(db);
     },
     close: async () => {
+      await trials.close();
       await broadcast.stop();
       await close();
       rmSync(folder, { recursive: true, force: true });
