@@ -244,3 +244,8 @@ export function textOfResult(result: Json | undefined): string {
   }
   return JSON.stringify(result);
 }
+
+/** The words of an error, as far as it has any. */
+export function errorTextOf(error: Json | undefined): string {
+  return isObject(error) && typeof error.message === 'string' ? error.message : JSON.stringify(error ?? null);
+}

@@ -78,6 +78,15 @@ const RULES: Rule[] = [
     example: ['proxy/hook.ts', "import { createListener } from './server.ts';"],
   },
   {
+    says: 'the parts of the second gate know no entry point; messages and events know nothing of judging',
+    crosses: ({ from, to }) =>
+      /^proxy\/mcp-[\w-]+\.ts$/.test(from) &&
+      (ENTRY_POINTS.includes(to) ||
+        (/^proxy\/mcp-(message|events|exchange|bridge|mux|sse|stdio|upstream)\.ts$/.test(from) &&
+          isOneOf(to, 'proxy/admission.ts', 'proxy/mcp-judgement.ts', 'proxy/mcp-requests.ts'))),
+    example: ['proxy/mcp-upstream.ts', "import { createJudgement } from './mcp-judgement.ts';"],
+  },
+  {
     says: 'control never imports the proxy or the dashboard',
     crosses: ({ from, to }) => inRoom(from, 'control') && (inRoom(to, 'proxy') || inRoom(to, 'dashboard')),
     example: ['control/line.ts', "import { Snapshot } from '../proxy/snapshot.ts';"],

@@ -37,7 +37,7 @@ export async function startDoors(bounds: Partial<ProxyBounds> = {}) {
       redisUrl: null,
       openclaw: null,
       allowCommands: false,
-      keepDays: 0,
+      keepDays: 30,
       dashboardDir: folder,
       version: 'test',
     },
