@@ -226,6 +226,40 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     return change(actor, id, 'drained', reason, 'agent_drained', 'finishes its task and then pauses');
   }
 
+  /** Agents whose calls fail in a row: an alert for each, and by policy a pause; a success ends the alert (SPEC 7). */
+  async function watchErrors(): Promise<void> {
+    const { limits, failModes } = activePolicy().policy.document;
+    const paused = await db.transaction().execute(async (tx) => {
+      const failing = (await tx
+        .selectFrom('agents')
+        .selectAll()
+        .where('removed_at', 'is', null)
+        .where('status', 'in', ['active', 'drained'])
+        .where('error_streak', '>=', limits.errorStreak)
+        .orderBy('id')
+        .forUpdate()
+        .execute()) as AgentRow[];
+      for (const row of failing) {
+        const message = `${row.name}: ${row.error_streak} calls in a row have failed.`;
+        await alerts.raise(tx, { type: 'agent_error_streak', severity: 'high', agentId: row.id, message });
+        if (failModes.errorStreak === 'pause')
+          await applyStatus(tx, SYSTEM, row, 'paused', `${row.error_streak} calls in a row have failed`, 'agent_paused', 'was paused');
+      }
+      const healed = await tx
+        .selectFrom('alerts')
+        .innerJoin('agents', 'agents.id', 'alerts.agent_id')
+        .select('agents.id')
+        .where('alerts.type', '=', 'agent_error_streak')
+        .where('alerts.resolved_at', 'is', null)
+        .where('agents.error_streak', '=', 0)
+        .execute();
+      for (const { id } of healed) await alerts.clear(tx, 'agent_error_streak', id, 'its calls succeed again');
+      return failModes.errorStreak === 'pause' ? failing : [];
+    });
+    for (const { id } of paused) abortSoon(id);
+    published();
+  }
+
   /** Pauses those that were to finish their task first and have none any more. */
   async function settleDrained(): Promise<void> {
     const paused = await db.transaction().execute(async (tx) => {
@@ -535,6 +569,7 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     pause,
     drain,
     settleDrained,
+    watchErrors,
     quarantine,
     restart,
     pauseAll,
