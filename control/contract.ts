@@ -330,9 +330,19 @@ export const MessageSchema = z
   .meta({ id: 'Message' });
 export type Message = z.infer<typeof MessageSchema>;
 export const MessageCreateSchema = z
-  .object({ taskId: Id, content: Text(20_000).min(1), mentions: z.array(Id).max(50).optional(), metadata: JsonRecord.optional() })
+  .object({
+    taskId: Id,
+    content: Text(20_000).min(1),
+    mentions: z.array(Id).max(50).optional(),
+    metadata: JsonRecord.optional(),
+    idempotencyKey: Text(200).min(1).optional(),
+  })
   .strict()
-  .meta({ id: 'MessageCreate', description: '"@name" in the content mentions an agent or a person; mentions adds ids.' });
+  .meta({
+    id: 'MessageCreate',
+    description:
+      '"@name" in the content mentions an agent or a person; mentions adds ids. The same idempotencyKey of the same author is one message.',
+  });
 export type MessageCreate = z.infer<typeof MessageCreateSchema>;
 
 const DOCUMENT_KINDS = ['loop_summary', 'standup'] as const;
