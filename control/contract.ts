@@ -554,6 +554,7 @@ export const ACTIVITY_TYPES = [
   'agent_quarantined',
   'agent_restarted',
   'agent_stopped',
+  'agent_spawned',
   'budget_exceeded',
   'loop_detected',
   'approval_requested',
@@ -1125,6 +1126,18 @@ export const RunCheckSchema = z
     taskId: Word(128).optional(),
   })
   .strict();
+/** Body of POST /v1/spawns: a sub-agent began, or ended, in a session of its own. */
+export const SpawnSchema = z
+  .object({
+    /** Who started it: the agent, and the session in which it did. */
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    childSessionKey: Word(512).min(1),
+    label: Word(120).optional(),
+    state: z.enum(['began', 'ended']),
+  })
+  .strict();
+
 /** Body of POST /v1/runs/end: a run is over. */
 export const RunEndSchema = z
   .object({
@@ -1161,6 +1174,9 @@ export interface AgentPicture {
   status: (typeof AGENT_STATUSES)[number];
   depth: number;
   children: number;
+  /** Of a sub-agent: who started it, and its session in OpenClaw, by which its calls are known. */
+  parentId?: string | null;
+  childSession?: string | null;
   currentTaskId: string | null;
   toolPermissions: readonly string[] | null;
   workspace: string | null;
@@ -1403,6 +1419,16 @@ export type JournalEvent =
     }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  | {
+      type: 'spawned';
+      at: number;
+      parentId: string;
+      gatewayId: string | null;
+      sessionKey: string;
+      label: string | null;
+      taskId: string | null;
+    }
+  | { type: 'despawned'; at: number; parentId: string; sessionKey: string }
   | { type: 'run_end'; at: number; runId: string; agentId: string; status: 'success' | 'failed'; message: string | null }
   | {
       type: 'run';

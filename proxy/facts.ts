@@ -46,7 +46,39 @@ export function bindingCapsOf(agent: AgentPicture, call: { taskId: string | null
   ];
   if (scopes.task !== null) caps.push({ scope: scopes.task, capMicros: task?.budget ?? usual.task });
   if (scopes.run !== null) caps.push({ scope: scopes.run, capMicros: agent.perRunCap ?? usual.run });
+  for (const parent of parentsOf(agent, picture)) caps.push(dayCapOf(parent, scopes, picture));
   return caps;
+}
+
+/** Those that started a sub-agent, nearest first: its spend binds their caps too (SPEC 7). */
+function parentsOf(agent: AgentPicture, picture: Picture): AgentPicture[] {
+  const parents: AgentPicture[] = [];
+  let id = agent.parentId ?? null;
+  while (id !== null && parents.length < 16) {
+    const parent = picture.agent(id);
+    if (!parent) break;
+    parents.push(parent);
+    id = parent.parentId ?? null;
+  }
+  return parents;
+}
+
+function dayCapOf(agent: AgentPicture, { fleetDay }: Scopes, picture: Picture): BindingCap {
+  const day = fleetDay.slice('fleet-day:'.length);
+  return { scope: `agent-day:${agent.id}:${day}`, capMicros: agent.dailyCap ?? picture.policy.capsFor(agent.autonomy, null).agentDay };
+}
+
+/** Where a parent has less left for the day than the sub-agent itself, that is what the call is judged by. */
+function dayFact(agent: AgentPicture, scopes: Scopes, spent: (scope: string) => number, picture: Picture) {
+  const own = { spent: spent(scopes.agentDay), cap: agent.dailyCap ?? picture.policy.capsFor(agent.autonomy, null).agentDay };
+  let tightest: { spent: number; cap: number | null } | null = null;
+  const left = ({ spent: used, cap }: { spent: number; cap: number | null }) => (cap === null ? Number.POSITIVE_INFINITY : cap - used);
+  for (const parent of parentsOf(agent, picture)) {
+    const { scope, capMicros: cap } = dayCapOf(parent, scopes, picture);
+    const fact = { spent: spent(scope), cap };
+    if (left(fact) < left(tightest ?? own)) tightest = fact;
+  }
+  return tightest;
 }
 
 export interface FactSources {
@@ -63,6 +95,8 @@ export interface FactSources {
   /** What its run and session have touched so far. */
   labels: readonly RunLabel[];
   sameErrorRetries: number;
+  /** Spawns that are under way: of this agent, and in all. */
+  spawning?: { own: number; all: number };
   symlinks: Readonly<Record<string, string>>;
   now: number;
 }
@@ -71,6 +105,7 @@ export interface FactSources {
 export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSources): Facts {
   const task = call.taskId === null ? undefined : picture.task(call.taskId);
   const spentOf = (scope: string | null) => (scope === null ? 0 : spent(scope));
+  const parentDay = agent.parentId ? dayFact(agent, scopes, spent, picture) : null;
   return {
     agent: {
       id: agent.id,
@@ -78,7 +113,7 @@ export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSo
       autonomy: call.ungated === true ? 'intern' : agent.autonomy,
       status: agent.status,
       depth: agent.depth,
-      children: agent.children,
+      children: agent.children + (rest.spawning?.own ?? 0),
       currentTaskId: agent.currentTaskId,
       toolPermissions: agent.toolPermissions,
     },
@@ -87,10 +122,15 @@ export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSo
       estop: picture.system.estop,
       // An agent that was restarted by itself is out of the squad's pause (SPEC 8.3).
       squadPaused: picture.system.squadPaused && agent.status === 'paused',
-      activeAgents: picture.system.activeAgents,
+      activeAgents: picture.system.activeAgents + (rest.spawning?.all ?? 0),
     },
-    spend: { run: spentOf(scopes.run), task: spentOf(scopes.task), agentDay: spent(scopes.agentDay), fleetDay: spent(scopes.fleetDay) },
-    caps: ownCaps(agent, task, scopes),
+    spend: {
+      run: spentOf(scopes.run),
+      task: spentOf(scopes.task),
+      agentDay: parentDay?.spent ?? spent(scopes.agentDay),
+      fleetDay: spent(scopes.fleetDay),
+    },
+    caps: { ...ownCaps(agent, task, scopes), ...(parentDay && { agentDay: parentDay.cap }) },
     run: { labels: rest.labels },
     estimatedCost: priceOf(call, picture),
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),

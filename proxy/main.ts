@@ -31,6 +31,7 @@ import { Retries } from './retries.ts';
 import { createListener } from './server.ts';
 import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
+import { Spawns } from './spawns.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { Uplink } from './uplink.ts';
 
@@ -85,6 +86,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     onError: (error) => log.warn({ err: error }, 'a draft that runs as a shadow has trouble; no call is concerned'),
   });
   const openings = new Openings();
+  const spawns = new Spawns();
   const gate = new Gatekeeper({
     snapshot,
     ledger,
@@ -94,6 +96,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     rates,
     joins,
     openings,
+    spawns,
     labels,
     retries,
     shadow,
@@ -216,7 +219,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const server = createListener({
     mcp: entry,
     http: httpTools,
-    hook: createHook({ gate, snapshot, ledger, journal, telemetry, clock, bounds }),
+    hook: createHook({ gate, snapshot, ledger, journal, spawns, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,
     metrics: async (authorization) => (isMetricsToken(config.metricsToken, authorization) ? telemetry.page() : null),
