@@ -333,9 +333,19 @@ export const MessageSchema = z
   .meta({ id: 'Message' });
 export type Message = z.infer<typeof MessageSchema>;
 export const MessageCreateSchema = z
-  .object({ taskId: Id, content: Text(20_000).min(1), mentions: z.array(Id).max(50).optional(), metadata: JsonRecord.optional() })
+  .object({
+    taskId: Id,
+    content: Text(20_000).min(1),
+    mentions: z.array(Id).max(50).optional(),
+    metadata: JsonRecord.optional(),
+    idempotencyKey: Text(200).min(1).optional(),
+  })
   .strict()
-  .meta({ id: 'MessageCreate', description: '"@name" in the content mentions an agent or a person; mentions adds ids.' });
+  .meta({
+    id: 'MessageCreate',
+    description:
+      '"@name" in the content mentions an agent or a person; mentions adds ids. The same idempotencyKey of the same author is one message.',
+  });
 export type MessageCreate = z.infer<typeof MessageCreateSchema>;
 
 const DOCUMENT_KINDS = ['loop_summary', 'standup'] as const;
@@ -547,6 +557,7 @@ export const ACTIVITY_TYPES = [
   'agent_quarantined',
   'agent_restarted',
   'agent_stopped',
+  'agent_spawned',
   'budget_exceeded',
   'cap_raised',
   'loop_detected',
@@ -1213,6 +1224,18 @@ export const RunCheckSchema = z
     taskId: Word(128).optional(),
   })
   .strict();
+/** Body of POST /v1/spawns: a sub-agent began, or ended, in a session of its own. */
+export const SpawnSchema = z
+  .object({
+    /** Who started it: the agent, and the session in which it did. */
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    childSessionKey: Word(512).min(1),
+    label: Word(120).optional(),
+    state: z.enum(['began', 'ended']),
+  })
+  .strict();
+
 /** Body of POST /v1/runs/end: a run is over. */
 export const RunEndSchema = z
   .object({
@@ -1249,6 +1272,9 @@ export interface AgentPicture {
   status: (typeof AGENT_STATUSES)[number];
   depth: number;
   children: number;
+  /** Of a sub-agent: who started it, and its session in OpenClaw, by which its calls are known. */
+  parentId?: string | null;
+  childSession?: string | null;
   currentTaskId: string | null;
   toolPermissions: readonly string[] | null;
   workspace: string | null;
@@ -1504,6 +1530,16 @@ export type JournalEvent =
     }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  | {
+      type: 'spawned';
+      at: number;
+      parentId: string;
+      gatewayId: string | null;
+      sessionKey: string;
+      label: string | null;
+      taskId: string | null;
+    }
+  | { type: 'despawned'; at: number; parentId: string; sessionKey: string }
   | { type: 'run_end'; at: number; runId: string; agentId: string; status: 'success' | 'failed'; message: string | null }
   | {
       type: 'run';

@@ -88,6 +88,16 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
         case 'ungated':
           ungated.set(event.agentId, event);
           break;
+        case 'spawned': {
+          const id = await agents.spawned(tx, event);
+          mark('agent', event.parentId, event.at);
+          if (id !== null) mark('agent', id, event.at);
+          break;
+        }
+        case 'despawned':
+          await agents.despawned(tx, event);
+          mark('agent', event.parentId, event.at);
+          break;
         case 'run_end': {
           const id = await endRun(tx, event);
           if (id !== null) mark('run', id, event.at);
@@ -420,6 +430,10 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       return [
         entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run'),
       ];
+    // Recorded with the agent that they make or end.
+    case 'spawned':
+    case 'despawned':
+      return [];
     case 'run_end':
       return [entry(event.at, event.agentId, 'run.ended', event.runId, { status: event.status, message: event.message }, 'run')];
     case 'ungated':

@@ -493,6 +493,8 @@ async function agentPictures(db: Db, ids: readonly string[] | null): Promise<Age
     autonomy: row.autonomy,
     status: row.status,
     depth: row.depth,
+    parentId: row.parent_id,
+    childSession: row.parent_id === null ? null : row.session_key,
     children: childrenOf.get(row.id) ?? 0,
     currentTaskId: row.current_task_id,
     toolPermissions: row.tool_permissions as string[] | null,

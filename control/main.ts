@@ -247,6 +247,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       dispatcher({ deliveries, gateways }),
       loopDetector({ ...base, tasks, alerts, activePolicy }),
       heartbeatMonitor({ ...base, alerts }),
+      { name: 'retirement', everyMs: 5_000, tick: agents.retire },
       reconciler({ ...base, tasks, agents, alerts }),
       rosterWatch({ ...base, agents, gateways }),
       dailyStandup({ ...base, activePolicy }),
