@@ -103,6 +103,7 @@ async function start(): Promise<void> {
       dataDir: config.dataDir,
       keyDir: config.keyDir,
       adminToken: config.MC_ADMIN_TOKEN,
+      publicUrl: config.MC_CONTROL_URL,
       clusterSecret,
       openclaw: config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
       allowCommands: config.MC_STDIO === 'on',

@@ -42,7 +42,11 @@ export const SETTINGS = {
     help: 'Keys; beside the data folder (its name plus "-keys") unless set, never inside it.',
   },
   MC_ADMIN_TOKEN: { schema: secret, default: null, help: "Accepted as an administrator's bearer token (automation, tests)." },
-  MC_CONTROL_URL: { schema: webUrl, default: null, help: 'Where the command line finds control; default http://MC_HOST:MC_CONTROL_PORT.' },
+  MC_CONTROL_URL: {
+    schema: webUrl,
+    default: null,
+    help: 'Where the command line and browsers find control; default http://MC_HOST:MC_CONTROL_PORT.',
+  },
   MC_METRICS_TOKEN: { schema: secret, default: null, help: 'Opens /metrics of the proxy.' },
   MC_STDIO: { schema: z.enum(['on', 'off']), default: 'on', help: 'Whether upstreams may be commands that the proxy runs.' },
   MC_HOST_NAMES: {

@@ -38,6 +38,7 @@ import { upstreamRoutes } from './routes/upstreams.ts';
 import { workRoutes } from './routes/work.ts';
 import type { Tasks } from './tasks.ts';
 import type { Timeline } from './timeline.ts';
+import type { UpstreamOAuthService } from './upstream-oauth.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const COOKIE = 'mc_session';
@@ -65,6 +66,9 @@ export interface Services {
   calls: Calls;
   gateways: Gateways;
   upstreams: Upstreams;
+  upstreamOAuth: UpstreamOAuthService;
+  /** How browsers reach us, where that was set. */
+  publicUrl: string | null;
   operators: Operators;
   emergency: Emergency;
   broadcast: Broadcast;
@@ -117,7 +121,7 @@ export function createApi(services: Services): Api {
   approvalRoutes(app, services.approvals);
   policyRoutes(app, services.policies);
   recordRoutes(app, services);
-  upstreamRoutes(app, services.upstreams);
+  upstreamRoutes(app, services);
   systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });
   return app;
 }

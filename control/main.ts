@@ -35,15 +35,18 @@ import { createLeases } from './leases.ts';
 import { createLine } from './line.ts';
 import { openListener } from './listener.ts';
 import { createMessages } from './messages.ts';
+import { serveOAuthReturn } from './oauth-return.ts';
 import { createOperators } from './operators.ts';
 import { createPolicies } from './policies.ts';
 import { createTasks } from './tasks.ts';
 import { createTimeline } from './timeline.ts';
+import { createUpstreamOAuth } from './upstream-oauth.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
 import { dispatcher } from './workers/dispatcher.ts';
 import { startWorkers } from './workers/loop.ts';
 import { loopDetector } from './workers/loop-detector.ts';
+import { tokenRefresher } from './workers/token-refresher.ts';
 
 export interface Control {
   /** Base URL of API and dashboard. */
@@ -87,6 +90,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const deliveries = createDeliveries({ db, clock });
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
+  const upstreamOAuth = createUpstreamOAuth({ ...base, keys, alerts });
   const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy });
   const line = createLine({ db, clock, keys, clusterSecret: config.clusterSecret, broadcast, approvals, ingest, policies, upstreams, log });
   const emergency = createEmergency({
@@ -154,6 +158,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     calls,
     gateways,
     upstreams,
+    upstreamOAuth,
+    publicUrl: config.publicUrl,
     operators,
     emergency,
     broadcast,
@@ -169,6 +175,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.get('/readyz', (context) => context.text('ok'));
   app.route('/internal/v1', line.routes());
   app.route('/api', api);
+  serveOAuthReturn(app);
   serveReference(app);
   // What the API and the lines do not know is not a page of the dashboard.
   for (const path of ['/api/*', '/internal/*']) app.all(path, answerNotFound);
@@ -184,6 +191,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       approvalProcessor({ approvals, agents, gateways }),
       dispatcher({ deliveries, gateways }),
       loopDetector({ ...base, tasks, alerts, activePolicy }),
+      tokenRefresher({ upstreamOAuth }),
       { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
     ],
     { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },

@@ -186,6 +186,7 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   emergency_stop: 'Emergency stop',
   agent_silent: 'Agent silent',
   task_stuck: 'Task stuck',
+  authorization_needed: 'Authorization needed',
 };
 export const ROLE_WORDS: Record<Role, string> = {
   viewer: 'viewer',

@@ -11,6 +11,7 @@ import { up as foundation } from './migrations/001-foundation.ts';
 import { up as upstreams } from './migrations/002-upstreams.ts';
 import { up as policyOperations } from './migrations/003-policy-operations.ts';
 import { up as work } from './migrations/005-work.ts';
+import { up as upstreamOAuth } from './migrations/008-upstream-oauth.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 
@@ -22,6 +23,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '002-upstreams': { up: upstreams },
   '003-policy-operations': { up: policyOperations },
   '005-work': { up: work },
+  '008-upstream-oauth': { up: upstreamOAuth },
 };
 
 /**

@@ -30,6 +30,7 @@ const ICONS: Record<Alert['type'], IconName> = {
   emergency_stop: 'octagon-x',
   agent_silent: 'unplug',
   task_stuck: 'hourglass',
+  authorization_needed: 'key-round',
 };
 const SHOWN = 100;
 

@@ -24,7 +24,8 @@ const ACCESS: Record<Role, string> = {
     /agents/{id}/tokens  POST /agents/{id}/tokens  DELETE /agents/{id}/tokens/{tokenId}  POST /policies  POST /policies/{id}/activate
     POST /emergency/resume  POST /gateways  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens
     DELETE /gateways/{id}/tokens/{tokenId}  /operators  POST /operators  PATCH /operators/{id}  DELETE /operators/{id}
-    POST /operators/{id}/tokens  DELETE /operators/{id}/tokens/{tokenId}  POST /upstreams  PATCH /upstreams/{id}  DELETE /upstreams/{id}`,
+    POST /operators/{id}/tokens  DELETE /operators/{id}/tokens/{tokenId}  POST /upstreams  PATCH /upstreams/{id}  DELETE /upstreams/{id}
+    POST /upstreams/{id}/authorize  /oauth/callback`,
 };
 interface Route {
   method: string;

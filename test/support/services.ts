@@ -63,6 +63,8 @@ export async function startServices() {
   const documents = createDocuments({ db });
   return {
     base,
+    keys,
+    upstreams,
     messages,
     documents,
     leasesOf: (holder: string) => createLeases({ db, clock, holder }),
