@@ -36,8 +36,10 @@ import { systemRoutes } from './routes/system.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { upstreamRoutes } from './routes/upstreams.ts';
 import { workRoutes } from './routes/work.ts';
+import type { Shadows } from './shadows.ts';
 import type { Tasks } from './tasks.ts';
 import type { Timeline } from './timeline.ts';
+import type { Trials } from './trials.ts';
 import type { UpstreamOAuthService } from './upstream-oauth.ts';
 import type { Upstreams } from './upstreams.ts';
 
@@ -62,6 +64,8 @@ export interface Services {
   leases: Leases;
   approvals: Approvals;
   policies: Policies;
+  trials: Trials;
+  shadows: Shadows;
   alerts: Alerts;
   calls: Calls;
   gateways: Gateways;
@@ -119,7 +123,7 @@ export function createApi(services: Services): Api {
   taskRoutes(app, services.tasks);
   workRoutes(app, services);
   approvalRoutes(app, services.approvals);
-  policyRoutes(app, services.policies);
+  policyRoutes(app, services);
   recordRoutes(app, services);
   upstreamRoutes(app, services);
   systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
-import type { AgentPicture, UpstreamPicture } from '../control/contract.ts';
+import { type AgentPicture, OWN_SERVER, type UpstreamPicture } from '../control/contract.ts';
 import type { CallRequest } from './admission.ts';
 import { attribute } from './identity.ts';
 import { type Era, RPC } from './mcp-message.ts';
@@ -93,6 +93,8 @@ export function createContexts({ sealer, servers, hostNames }: Dependencies) {
       if (name.startsWith('mcp-param-') && value !== undefined) headers[name] = value;
     }
     if (session !== null && session.sid !== null) headers['mcp-session-id'] = session.sid;
+    // Our own server takes the word of the proxy for who asks; no client can set this header.
+    if (upstream.id === OWN_SERVER) headers['x-mc-agent'] = agent.id;
     return {
       agent,
       upstream,

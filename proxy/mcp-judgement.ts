@@ -2,7 +2,7 @@
  * What of MCP is judged, and how a held request is waited for: tools/call, resources/read and prompts/get of a client, sampling and
  * elicitation of a server. It asks admission and decides nothing itself; what is not judged passes through untouched.
  */
-import type { AgentPicture } from '../control/contract.ts';
+import { type AgentPicture, OWN_SERVER } from '../control/contract.ts';
 import type { JsonObject } from '../policies/index.ts';
 import type { Admission, CallRequest, Gatekeeper } from './admission.ts';
 import type { ProxyBounds } from './config.ts';
@@ -112,7 +112,7 @@ export function createJudgement({ gate, journal, telemetry, clock, bounds, seale
   function requestOf(context: Context, judged: Judged, ungated: boolean): CallRequest {
     const { agent, attribution } = context;
     return {
-      entry: 'mcp',
+      entry: context.upstream.id === OWN_SERVER ? 'mission-control' : 'mcp',
       agent,
       gatewayId: null,
       ...attribution,

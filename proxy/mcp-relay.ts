@@ -2,8 +2,10 @@
  * What goes to a server and what comes back: bytes pass as they came, and each message of a server is looked at on its way. Listings
  * are shown as far as they were accepted; what a server asks of a client is admitted before the client sees it.
  */
+
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
+import { OWN_SERVER } from '../control/contract.ts';
 import type { JsonObject } from '../policies/index.ts';
 import type { ProxyBounds } from './config.ts';
 import { createServerRequests } from './mcp-asked.ts';
@@ -234,7 +236,7 @@ export function createRelay({ snapshot, uplink, clock, bounds, sealer, requests,
     const { context, message } = request;
     forget(request);
     const news = newsOf(result, message.params.cursor, context.upstream);
-    if (news !== null) {
+    if (news !== null && context.upstream.id !== OWN_SERVER) {
       try {
         await uplink.sawTools(context.upstream.id, news);
       } catch {

@@ -2,7 +2,7 @@
  * The ways to the MCP servers, one to each as it is registered now, and what control hears of their health. A way that was opened under
  * an earlier revision is closed when the next one is asked for.
  */
-import type { UpstreamHealth, UpstreamPicture } from '../control/contract.ts';
+import { OWN_SERVER, type UpstreamHealth, type UpstreamPicture } from '../control/contract.ts';
 import type { ProxyBounds } from './config.ts';
 import { McpUpstream } from './mcp-upstream.ts';
 import type { Picture } from './snapshot.ts';
@@ -42,6 +42,7 @@ export function createMcpServers({ uplink, clock, bounds, log }: Dependencies) {
 
   /** Control hears of each change, and that a server is well now and then. */
   function report(id: string, health: UpstreamHealth): void {
+    if (id === OWN_SERVER) return;
     const last = told.get(id);
     const state = health.unauthorized ? 'unauthorized' : health.ok ? 'up' : 'down';
     const now = clock();

@@ -45,8 +45,10 @@ beforeAll(async () => {
       keyDir: join(folder, 'keys'),
       adminToken: ADMIN,
       publicUrl: null,
+      redisUrl: null,
       openclaw: null,
       allowCommands: false,
+      keepDays: 0,
       dashboardDir: folder,
       version: 'test',
     },
@@ -54,7 +56,15 @@ beforeAll(async () => {
     Date.now,
   );
   proxy = await startProxy(
-    { ...base, journalDir: join(folder, 'journal'), controlUrl: control.url, metricsToken: null, hostNames: [], bounds: DEFAULT_BOUNDS },
+    {
+      ...base,
+      journalDir: join(folder, 'journal'),
+      controlUrl: control.url,
+      redisUrl: null,
+      metricsToken: null,
+      hostNames: [],
+      bounds: DEFAULT_BOUNDS,
+    },
     log,
     Date.now,
   );
