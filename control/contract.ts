@@ -619,6 +619,7 @@ export const ALERT_TYPES = [
   'ledger_drift',
   'agent_silent',
   'task_stuck',
+  'authorization_needed',
 ] as const;
 export type AlertType = (typeof ALERT_TYPES)[number];
 export const AlertSchema = z
@@ -985,6 +986,57 @@ export const DEFAULT_UPSTREAM_LIMITS: z.infer<typeof UpstreamLimits> = {
   timeoutMs: 300_000,
   sessions: 256,
 };
+const OAUTH_GRANTS = ['authorization_code', 'client_credentials'] as const;
+/** How Mission Control gets its own token from an upstream that asks for OAuth. */
+export const UpstreamOAuthSchema = z
+  .object({
+    grant: z.enum(OAUTH_GRANTS),
+    /** Null where Mission Control registers itself (RFC 7591). */
+    clientId: z.string().nullable(),
+    hasClientSecret: z.boolean(),
+    scope: z.string().nullable(),
+    /** The only authorization server that is taken; null = the one that the upstream names. */
+    issuer: z.string().nullable(),
+    /** `needed`: there is no token that the upstream takes. With authorization_code a person has to authorise it. */
+    state: z.enum(['needed', 'authorized']),
+    authorizedAt: EpochMs.nullable(),
+    authorizedBy: z.string().nullable(),
+    expiresAt: EpochMs.nullable(),
+    lastError: z.string().nullable(),
+    lastErrorAt: EpochMs.nullable(),
+  })
+  .meta({ id: 'UpstreamOAuth' });
+export type UpstreamOAuth = z.infer<typeof UpstreamOAuthSchema>;
+const UpstreamOAuthSettings = z
+  .object({
+    grant: z.enum(OAUTH_GRANTS),
+    clientId: Text(2048).min(1),
+    clientSecret: Text(8192).min(1),
+    scope: z
+      .string()
+      .max(4096)
+      .regex(/^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/, 'must be scopes, parted by single spaces'),
+    issuer: z.url({ protocol: /^https?$/, error: 'must be a URL that begins with https://' }).max(2048),
+  })
+  .partial()
+  .required({ grant: true })
+  .strict()
+  .refine(({ grant, clientId, clientSecret }) => grant === 'authorization_code' || (clientId !== undefined && clientSecret !== undefined), {
+    message: 'client_credentials needs clientId and clientSecret',
+  })
+  .refine(({ clientId, clientSecret }) => clientId !== undefined || clientSecret === undefined, {
+    message: 'clientSecret needs its clientId',
+  });
+export type UpstreamOAuthSettings = z.infer<typeof UpstreamOAuthSettings>;
+export const UpstreamAuthorizationSchema = z
+  .object({
+    /** Open this in a browser that is signed in here as the same operator; null where no person is needed and it is done. */
+    url: z.string().nullable(),
+    /** Until then. */
+    expiresAt: EpochMs.nullable(),
+  })
+  .meta({ id: 'UpstreamAuthorization' });
+export type UpstreamAuthorization = z.infer<typeof UpstreamAuthorizationSchema>;
 export const UpstreamSchema = z
   .object({
     id: Id,
@@ -998,6 +1050,8 @@ export const UpstreamSchema = z
     command: z.array(z.string()).nullable(),
     /** Whether a secret is kept; it is never shown. */
     hasSecret: z.boolean(),
+    /** Null where it takes a fixed secret, or none. */
+    oauth: UpstreamOAuthSchema.nullable(),
     /** Names of the environment variables that its command gets. */
     envNames: z.array(z.string()),
     trusted: z.boolean(),
@@ -1027,6 +1081,8 @@ const UpstreamFields = {
   /** The program and its arguments; text is split at spaces, quotes hold together. */
   command: z.union([Text(8192).min(1), z.array(Text(8192)).min(1).max(256)]),
   secret: Text(8192).min(1).nullable(),
+  /** In place of a secret: Mission Control gets its own token (OAuth 2.1). Given again, it replaces the whole; null removes it. */
+  oauth: UpstreamOAuthSettings.nullable(),
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable'), Text(32_768)),
   trusted: z.boolean(),
   allowPrivate: z.boolean(),
@@ -1350,6 +1406,8 @@ export interface GatewayPass {
 export interface UpstreamHealth {
   ok: boolean;
   error: string | null;
+  /** It answered, and does not take our credential (HTTP 401). */
+  unauthorized?: true;
 }
 export interface TaskPicture {
   id: string;
