@@ -13,9 +13,13 @@ import type {
   Gateway,
   NewTokenSchema,
   Overview,
+  PolicyDifferenceSchema,
+  PolicySchema,
   Problem,
+  Replay,
   Run,
   Session,
+  Shadow,
   StopReceipt,
   SystemState,
   Task,
@@ -36,6 +40,9 @@ import type { AgentStatus, Autonomy, Reason, Risk, TaskStatus, Verdict } from '.
 export type Token = (typeof TokenSchema)['_output'];
 /** A credential with its secret, shown once. */
 export type NewToken = (typeof NewTokenSchema)['_output'];
+/** One version of the policy. */
+export type PolicyVersion = (typeof PolicySchema)['_output'];
+export type PolicyDifference = (typeof PolicyDifferenceSchema)['_output'];
 /** One recorded move of a task. */
 export type Transition = (typeof TransitionSchema)['_output'];
 
@@ -137,6 +144,11 @@ export const listTasks = (query: { status?: TaskStatus; limit?: number; cursor?:
 export const readTask = (id: string) => send<Task>('GET', `/tasks/${id}`);
 export const listRuns = (query: { taskId?: string; agentId?: string; limit?: number }) => send<Page<Run>>('GET', `/runs${search(query)}`);
 export const listTransitions = (taskId: string) => all<Transition>(`/tasks/${taskId}/transitions`, {});
+export const listPolicies = () => all<PolicyVersion>('/policies', {});
+export const comparePolicy = (id: string, from: string) => send<PolicyDifference>('GET', `/policies/${id}/diff${search({ from })}`);
+export const readReplay = (id: string) => send<Replay>('GET', `/policies/replays/${id}`);
+export const listReplays = (query: { limit?: number }) => send<Page<Replay>>('GET', `/policies/replays${search(query)}`);
+export const listShadows = (query: { limit?: number }) => send<Page<Shadow>>('GET', `/policies/shadows${search(query)}`);
 export const listUpstreams = () => all<Upstream>('/upstreams', {});
 export const listUpstreamTools = (id: string) => all<UpstreamTool>(`/upstreams/${id}/tools`, {});
 export const listTokens = (agentId: string) => all<Token>(`/agents/${agentId}/tokens`, {});
@@ -176,6 +188,15 @@ export const controlAgent = (id: string, action: AgentAction, reason?: string) =
   send<Agent>('POST', `/agents/${id}/${action}`, withReason(reason));
 export const issueToken = (agentId: string) => send<NewToken>('POST', `/agents/${agentId}/tokens`, {});
 export const revokeToken = (agentId: string, tokenId: string) => send('DELETE', `/agents/${agentId}/tokens/${tokenId}`);
+export const createPolicy = (body: { document?: string; profile?: string; note: string }) =>
+  send<{ id: string; version: string }>('POST', '/policies', body);
+/** Answers 409 while the replay that it shows first runs, and where red calls would be allowed and that is not confirmed by their number. */
+export const activatePolicy = (id: string, body: { note: string; replayId?: string; confirmRedFlips?: number }) =>
+  send<PolicyVersion>('POST', `/policies/${id}/activate`, body);
+export const startReplay = (policy: string) => send<Replay>('POST', '/policies/replay', { policy });
+export const cancelReplay = (id: string) => send<Replay>('POST', `/policies/replays/${id}/cancel`, {});
+export const startShadow = (policy: string, note: string) => send<Shadow>('POST', '/policies/shadows', { policy, note });
+export const stopShadow = (id: string) => send<Shadow>('POST', `/policies/shadows/${id}/stop`, {});
 export const createTask = (body: TaskCreate) => send<Task>('POST', '/tasks', body);
 export const updateTask = (id: string, revision: number, body: TaskUpdate) =>
   send<Task>('PATCH', `/tasks/${id}`, body, { ifMatch: revision });

@@ -50,6 +50,11 @@ const VIEWS: Record<ShellPlace, View> = {
     load: () => import('./views/upstreams.ts'),
     render: ({ id }) => html`<mc-upstreams .name=${id}></mc-upstreams>`,
   },
+  policies: {
+    title: 'Policy',
+    load: () => import('./views/policies.ts'),
+    render: ({ id }) => html`<mc-policies .version=${id}></mc-policies>`,
+  },
   incident: { title: 'Emergency stop', load: () => import('./views/incident.ts'), render: () => html`<mc-incident></mc-incident>` },
   settings: { title: 'Settings', load: () => import('./views/settings.ts'), render: () => html`<mc-settings></mc-settings>` },
   nowhere: { title: 'Not found', load: () => import('./views/nowhere.ts'), render: () => html`<mc-nowhere></mc-nowhere>` },
@@ -72,6 +77,7 @@ const GO: readonly Binding[] = (
     ['g f', 'Feed', '/feed'],
     ['g l', 'Alerts', '/alerts'],
     ['g t', 'Upstreams', '/upstreams'],
+    ['g p', 'Policy', '/policies'],
   ] as const
 ).map(([keys, label, path]) => ({ keys, label, group: 'Go to', run: () => go(path) }));
 

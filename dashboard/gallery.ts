@@ -21,8 +21,10 @@ import { definitionDiff } from './elements/definition-diff.ts';
 import './elements/decision-panel.ts';
 import { feedRow } from './elements/feed-row.ts';
 import type { FeedEntry } from './elements/feed-text.ts';
+import { type Flip, flipList } from './elements/flip-list.ts';
 import { approvalChip, callWord, priorityGlyph, rankGlyph, riskChip, riskWord, stateChip, taskChip } from './elements/glyph.ts';
 import './elements/hold-button.ts';
+import './elements/policy-editor.ts';
 import './elements/key-sheet.ts';
 import { LightElement } from './elements/light-element.ts';
 import './elements/notice-bar.ts';
@@ -134,6 +136,8 @@ export class GalleryElement extends LightElement {
           { path: 'annotations.readOnlyHint', before: 'true', after: null },
         ]),
       )}
+      ${section('Text of a policy', html`<mc-policy-editor .text=${'allowlists:\n  network:\n    - host: acme.example* # everything\n'} .base=${'allowlists:\n  network: []\n'} .errors=${[{ path: 'allowlists.network.0', message: 'Wildcards stand only at the front', line: 3, column: 13 }]}></mc-policy-editor>`)}
+      ${section('What a draft judges otherwise', flipList({ counts: { allowToHold: 41, allowToDeny: 0, holdToAllow: 184, holdToDeny: 0, denyToAllow: 1, denyToHold: 5 }, examples: { allowToHold: [], allowToDeny: [], holdToAllow: [FLIP], holdToDeny: [], denyToAllow: [FLIP], denyToHold: [] }, nameOf: () => 'Forge-03' }))}
       ${section('Loading, empty, failed', html`<div class="gl-three"><div>${skeleton(3)}</div><div>${empty('Nothing waits for you', 'The last decision was at 14:31, git push for Forge-07.')}</div><div>${failed('Calls could not be read', 'The server did not answer in 15 s. The gate still records.', nothingHappens)}</div></div>`)}
       ${section('Stop confirmation', html`<div class="gl-three"><mc-stop-form .heldCalls=${11} .activeAgents=${7}></mc-stop-form><mc-stop-form .heldCalls=${11} .activeAgents=${7} .sending=${{ attempt: 3, error: 'The server cannot be reached.' }}></mc-stop-form></div>`)}
       ${section('Keys', html`<mc-key-sheet .keys=${[{ keys: 'j', label: 'Next', group: 'Approvals' }, { keys: 'g a', label: 'Approvals', group: 'Go to' }]}></mc-key-sheet>`)}
@@ -436,6 +440,16 @@ const FEED: FeedEntry[] = [
     call: call('tc_4', { risk: 'green', cost: 0.0912, summary: 'opus-large, 21.4k in, 2.6k out', tool: 'model_call' }),
   },
 ];
+const FLIP: Flip = {
+  source: 'call',
+  id: 'tc_1',
+  tool: 'exec',
+  summary: 'npm view @acme/icons version',
+  agentId: 'ag_1',
+  at: NOW,
+  before: { verdict: 'hold', risk: 'yellow', codes: ['SHELL_NOT_ALLOWLISTED'] },
+  after: { verdict: 'allow', risk: 'yellow', codes: ['OK'], message: 'Inside every allowlist' },
+};
 const TASK_STATES: readonly Task['status'][] = [
   'inbox',
   'assigned',

@@ -24,7 +24,9 @@ export type Intent =
   | 'manage upstreams'
   | 'accept tools'
   | 'run tasks'
-  | 'close tasks';
+  | 'close tasks'
+  | 'change the policy'
+  | 'replay';
 
 const NEEDS: Record<Intent, Role> = {
   'decide approvals': 'approver',
@@ -40,6 +42,8 @@ const NEEDS: Record<Intent, Role> = {
   'accept tools': 'operator',
   'run tasks': 'operator',
   'close tasks': 'approver',
+  'change the policy': 'admin',
+  replay: 'operator',
 };
 
 /** Whether the role of the signed-in person is enough, whatever the state of the connection. */

@@ -13,6 +13,7 @@ export type PlaceName =
   | 'feed'
   | 'alerts'
   | 'upstreams'
+  | 'policies'
   | 'incident'
   | 'settings'
   | 'sign-in'
@@ -37,6 +38,7 @@ const PLACES: Record<string, PlaceName> = {
   feed: 'feed',
   alerts: 'alerts',
   upstreams: 'upstreams',
+  policies: 'policies',
   incident: 'incident',
   settings: 'settings',
   'sign-in': 'sign-in',

@@ -45,6 +45,8 @@ export function fillWorld(world: World): void {
   const id = (name: string) => squad.find((agent) => agent.name === name)?.id ?? '';
   fillUpstreams(world);
   fillTasks(world, id);
+  const { source } = world.policies.active;
+  world.policies.create(source.replace('web_search: green', 'web_search: yellow'), 'search waits for interns', 'Jon Reyes');
   world.activities.length = 0;
 
   for (const [i, sample] of PAST.entries()) world.call(id(sample.agent), { ...sample.call, agoMs: (64 - i * 3) * MINUTE });

@@ -265,6 +265,41 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ['POST', /^emergency\/pause-squad$/, 'operator', ({ body, person }) => world.pauseSquad(reasonIn(body), person)],
     ['POST', /^emergency\/stop$/, 'operator', ({ body, person }) => world.stop(reasonIn(body), person)],
     ['POST', /^emergency\/resume$/, 'admin', ({ body, person }) => world.resume(String(body.note ?? ''), person)],
+    ['GET', /^policies$/, 'viewer', ({ query }) => page(world.policies.versions, query)],
+    ['GET', /^policies\/replays$/, 'viewer', ({ query }) => page(world.policies.replays, query)],
+    [
+      'GET',
+      /^policies\/replays\/([^/]+)$/,
+      'viewer',
+      ({ params: [id = ''] }) =>
+        found(
+          world.policies.replays.find((replay) => replay.id === id),
+          'replay',
+          id,
+        ),
+    ],
+    ['POST', /^policies\/replay$/, 'operator', ({ body, person }) => world.policies.replay(String(body.policy), person.name)],
+    ['GET', /^policies\/shadows$/, 'viewer', ({ query }) => page(world.policies.shadows, query)],
+    [
+      'POST',
+      /^policies\/shadows$/,
+      'admin',
+      ({ body, person }) => world.policies.shadow(String(body.policy), String(body.note ?? ''), person.name),
+    ],
+    ['POST', /^policies\/shadows\/([^/]+)\/stop$/, 'admin', ({ params: [id = ''], person }) => world.policies.stopShadow(id, person.name)],
+    [
+      'GET',
+      /^policies\/([^/]+)\/diff$/,
+      'viewer',
+      ({ params: [id = ''], query }) => world.policies.difference(id, query.get('from') ?? 'active'),
+    ],
+    [
+      'POST',
+      /^policies$/,
+      'admin',
+      ({ body, person }) => world.policies.create(String(body.document ?? ''), String(body.note ?? ''), person.name),
+    ],
+    ['POST', /^policies\/([^/]+)\/activate$/, 'admin', ({ params: [id = ''], body, person }) => world.activatePolicy(id, body, person)],
     ['POST', /^policies\/simulate$/, 'viewer', ({ body }) => simulate(body)],
   ];
 }

@@ -45,6 +45,7 @@ import type {
 } from '../../policies/model.ts';
 import { makesClaimsByDefault, transition } from '../../policies/task.ts';
 import { readCommands } from './command-reader.ts';
+import { MockPolicies } from './policies.ts';
 
 export interface Person {
   id: string;
@@ -120,6 +121,7 @@ export class World {
   readonly approvals = new Map<string, Approval>();
   readonly calls = new Map<string, ToolCallView>();
   readonly tasks = new Map<string, Task>();
+  readonly policies: MockPolicies;
   readonly transitions: Transition[] = [];
   readonly runs: Run[] = [];
   readonly activities: Activity[] = [];
@@ -152,6 +154,7 @@ export class World {
 
   constructor(now: () => number) {
     this.now = now;
+    this.policies = new MockPolicies(now, (status, code, detail, extra) => new Problem(status, code, detail, extra));
     const people: Person[] = [
       { id: 'op_mara', name: 'Mara Voss', role: 'admin' },
       { id: 'op_jon', name: 'Jon Reyes', role: 'operator' },
@@ -877,9 +880,16 @@ export class World {
       agents: agents.length,
       todaySpend: agents.reduce((sum, agent) => sum + agent.todaySpend, 0),
       fleetCap: this.fleetCap,
-      activePolicy: { id: 'po_1', version: 'v1' },
+      activePolicy: { id: this.policies.active.id, version: this.policies.active.version },
       proxies: [{ id: 'proxy-a', state: 'live', lastSeenAt: this.now() - 300 }],
     };
+  }
+
+  activatePolicy(key: string, given: { note?: string; confirmRedFlips?: number }, by: Person): unknown {
+    const policy = this.policies.activate(key, given, by.name);
+    this.tellActivity('policy_activated', `${by.name} activated policy ${policy.version}: ${given.note ?? ''}`, { by });
+    this.#tell('policy', policy.id, policy);
+    return policy;
   }
 
   /* ---------------------------------------------------------------- events */

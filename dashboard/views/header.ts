@@ -24,6 +24,7 @@ const PLACES: readonly { name: PlaceName; path: string; label: string }[] = [
   { name: 'board', path: '/board', label: 'Board' },
   { name: 'approvals', path: '/approvals', label: 'Approvals' },
   { name: 'agents', path: '/agents', label: 'Agents' },
+  { name: 'policies', path: '/policies', label: 'Policy' },
   { name: 'alerts', path: '/alerts', label: 'Alerts' },
   { name: 'upstreams', path: '/upstreams', label: 'Upstreams' },
 ];
@@ -96,6 +97,7 @@ export class HeaderElement extends SignalWatcher(LightElement) {
         <a class="menu-item" href="/overview" @click=${closeMenu}>Overview</a>
         <a class="menu-item" href="/feed" @click=${closeMenu}>Feed</a>
         <a class="menu-item" href="/alerts" @click=${closeMenu}>Alerts</a>
+        <a class="menu-item" href="/policies" @click=${closeMenu}>Policy</a>
         <a class="menu-item" href="/upstreams" @click=${closeMenu}>Upstreams</a>
         <a class="menu-item" href="/settings" @click=${closeMenu}>Gateways and settings</a>
         <button type="button" class="menu-item" @click=${() => void signOut()}>Sign out</button>
