@@ -14,6 +14,8 @@ export interface ControlConfig {
   openclaw: { url: string; token: string | null } | null;
   /** `MC_STDIO`: whether upstreams may be commands. */
   allowCommands: boolean;
+  /** `MC_KEEP_DAYS`: how long the contents of calls and the feed are kept; 0 = for ever. */
+  keepDays: number;
   dashboardDir: string;
   version: string;
 }

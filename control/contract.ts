@@ -190,6 +190,23 @@ export const GatewayCreateSchema = z
   .strict()
   .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
 
+/** An agent that an OpenClaw gateway has. */
+export const RosterEntrySchema = z
+  .object({
+    /** The gateway's own id of it. */
+    externalId: z.string(),
+    name: z.string().nullable(),
+    workspace: z.string().nullable(),
+    /** Ours, where it is registered. */
+    agentId: Id.nullable(),
+  })
+  .meta({ id: 'RosterEntry' });
+export type RosterEntry = z.infer<typeof RosterEntrySchema>;
+export const RosterImportSchema = z
+  .object({ externalIds: z.array(Text(256).min(1)).max(1000).optional(), autonomyLevel: z.enum(AUTONOMY_LEVELS).optional() })
+  .strict()
+  .meta({ id: 'RosterImport', description: 'externalIds defaults to all that are not registered, autonomyLevel to intern.' });
+
 export const GatewayUpdateSchema = GatewayCreateSchema.partial().meta({ id: 'GatewayUpdate' });
 
 const Artifacts = z
@@ -831,8 +848,16 @@ export type Overview = z.infer<typeof OverviewSchema>;
 
 const UPSTREAM_NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 const UPSTREAM_KINDS = ['mcp', 'http', 'model'] as const;
+const ROUTE_PATH = /^\/(?!.*\*\*.)(?!.*[^/]\*\*)[\x21-\x7e]*$/;
 const UpstreamRoute = z
-  .object({ method: Text(16).min(1), path: Text(2048).min(1), tool: Text(200).min(1), risk: z.enum(RISKS).optional() })
+  .object({
+    /** In capitals, or "*". GET covers HEAD. */
+    method: z.string().regex(/^(?:[A-Z][A-Z-]{0,15}|\*)$/, 'must be a method in capitals, or "*"'),
+    /** Below the upstream's address. `{name}` and `*` stand for text within one segment, `**` at the end for any further segments. */
+    path: Text(2048).regex(ROUTE_PATH, 'must begin with "/" and have no query; "**" may only be its last segment'),
+    tool: Text(200).regex(/^[\x21-\x7e]+$/, 'takes printable ASCII characters without spaces'),
+    risk: z.enum(RISKS).optional(),
+  })
   .strict();
 const UpstreamLimits = z
   .object({
@@ -1090,6 +1115,17 @@ export const RunCheckSchema = z
     taskId: Word(128).optional(),
   })
   .strict();
+/** Body of POST /v1/runs/end: a run is over. */
+export const RunEndSchema = z
+  .object({
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    runId: Word(256).min(1),
+    status: z.enum(['success', 'failed']),
+    error: z.string().max(10_000).optional(),
+    durationMs: z.number().nonnegative().optional(),
+  })
+  .strict();
 export interface RunCheckAnswer {
   allowed: boolean;
   reasons: GateReason[];
@@ -1148,6 +1184,8 @@ export interface UpstreamPicture {
   trusted: boolean;
   allowPrivate: boolean;
   shared: boolean;
+  /** What requests to an HTTP tool are called, the first that fits. */
+  routes: Upstream['routes'];
   /** Micro-dollars per call; null = the policy's price. */
   price: number | null;
   limits: Upstream['limits'];
@@ -1277,6 +1315,8 @@ export interface CallFacts {
   definition?: string | null;
   /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
   ungated?: boolean;
+  /** Addresses that hosts resolved to when it was made, where the proxy dials itself. */
+  dns?: { readonly [host: string]: readonly string[] } | undefined;
   at: number;
 }
 
@@ -1331,8 +1371,29 @@ export type JournalEvent =
   | { type: 'withdrawn'; at: number; id: string; reason: string }
   | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
   | { type: 'heartbeat'; at: number; gatewayId: string; pluginVersion: string; agents: readonly string[] }
+  /** A connection that is no call of its own: under a call that the gate allowed (egress), or of a person to a gateway. */
+  | {
+      type: 'connection';
+      phase: 'opened' | 'closed';
+      at: number;
+      id: string;
+      door: 'egress' | 'gateway';
+      by: { type: 'agent' | 'human'; id: string; name: string };
+      gatewayId: string | null;
+      /** The call that opened it; null = a person's. */
+      callId: string | null;
+      /** Method and address, redacted. */
+      target: string;
+      /** HTTP status of the answer; null = none yet, or a tunnel. */
+      status: number | null;
+      bytesUp: number;
+      bytesDown: number;
+      durationMs: number;
+      error: string | null;
+    }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  | { type: 'run_end'; at: number; runId: string; agentId: string; status: 'success' | 'failed'; message: string | null }
   | {
       type: 'run';
       at: number;

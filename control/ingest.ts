@@ -28,6 +28,9 @@ interface Dependencies {
   published: () => void;
 }
 
+/** What a run is closed with that has fallen silent (workers/reconciler.ts); a call that comes all the same opens it again. */
+export const RUN_SILENT = 'no sign of life for 30 minutes';
+
 /** How far along a call is: an event of another proxy that arrives late never takes a record back. */
 const RANK = sql`case tool_calls.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 const EXCLUDED_RANK = sql`case excluded.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
@@ -78,9 +81,16 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, publi
           await gateways.heard(tx, event.gatewayId, event.pluginVersion, event.at);
           await agents.markHeartbeat(tx, event.agents, event.at);
           break;
+        case 'connection':
+          break;
         case 'ungated':
           ungated.set(event.agentId, event);
           break;
+        case 'run_end': {
+          const id = await endRun(tx, event);
+          if (id !== null) mark('run', id, event.at);
+          break;
+        }
         case 'run':
           await upsertRun(
             tx,
@@ -332,9 +342,26 @@ async function upsertRun(
         last_seen_at: at,
         tool_call_count: eb('runs.tool_call_count', '+', calls),
         task_id: eb.fn.coalesce('runs.task_id', eb.ref('excluded.task_id')),
+        // One that was closed for its silence and speaks again was not over.
+        status: sql<'running'>`case when runs.error_message = ${RUN_SILENT} then 'running' else runs.status end`,
+        ended_at: sql<number | null>`case when runs.error_message = ${RUN_SILENT} then null else runs.ended_at end`,
+        error_message: sql<string | null>`nullif(runs.error_message, ${RUN_SILENT})`,
       })),
     )
     .execute();
+}
+
+/** A run is over, as its gate says; what was refused or is over already stays as it is. @returns the id of its row. */
+async function endRun(tx: Tx, { agentId, runId, at, status, message }: Extract<JournalEvent, { type: 'run_end' }>): Promise<string | null> {
+  const row = await tx
+    .updateTable('runs')
+    .set({ status, ended_at: at, last_seen_at: at, error_message: message })
+    .where('agent_id', '=', agentId)
+    .where('run_id', '=', runId)
+    .where('status', '=', 'running')
+    .returning('id')
+    .executeTakeFirst();
+  return row?.id ?? null;
 }
 
 async function feedDenials(tx: Tx, events: readonly CallEvent[], mark: (topic: string, id: string, at: number) => void): Promise<void> {
@@ -391,8 +418,15 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       return [
         entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run'),
       ];
+    case 'run_end':
+      return [entry(event.at, event.agentId, 'run.ended', event.runId, { status: event.status, message: event.message }, 'run')];
     case 'ungated':
       return [entry(event.at, event.agentId, 'gate.bypassed', event.agentId, { tool: event.tool, gatewayId: event.gatewayId }, 'agent')];
+    case 'connection': {
+      const { at, id, phase, door, by, gatewayId, callId, target, status, bytesUp, bytesDown, durationMs, error } = event;
+      const details = { door, target, gatewayId, callId, ...(phase === 'closed' && { status, bytesUp, bytesDown, durationMs, error }) };
+      return [{ at, actor: by, action: `connection.${phase}`, subjectType: 'connection', subjectId: id, details }];
+    }
     case 'heartbeat':
       return [];
   }

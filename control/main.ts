@@ -37,6 +37,7 @@ import { createLine } from './line.ts';
 import { openListener } from './listener.ts';
 import { createMessages } from './messages.ts';
 import { createOperators } from './operators.ts';
+import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
 import { createShadows } from './shadows.ts';
 import { createSpend } from './spend.ts';
@@ -46,8 +47,13 @@ import { createTrials } from './trials.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
 import { dispatcher } from './workers/dispatcher.ts';
+import { heartbeatMonitor } from './workers/heartbeat-monitor.ts';
 import { startWorkers } from './workers/loop.ts';
 import { loopDetector } from './workers/loop-detector.ts';
+import { reconciler } from './workers/reconciler.ts';
+import { retention } from './workers/retention.ts';
+import { rosterWatch } from './workers/roster.ts';
+import { dailyStandup } from './workers/standup.ts';
 
 export interface Control {
   /** Base URL of API and dashboard. */
@@ -200,7 +206,21 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.notFound(answerNotFound);
   app.get('/healthz', (context) => context.text('ok'));
   app.get('/readyz', (context) => context.text('ok'));
-  app.route('/internal/v1', line.routes());
+  const ownServer = createOwnServer({
+    tasks,
+    messages,
+    approvals,
+    agents,
+    timeline,
+    activePolicy,
+    caughtUp: line.caughtUp,
+    version: config.version,
+    log,
+  });
+  const internal = line.routes();
+  // Behind the same secret as the lines: which agent asks is what the proxy says.
+  internal.all('/mission-control', (context) => ownServer.serve(context.req.raw, context.req.header('x-mc-agent') ?? ''));
+  app.route('/internal/v1', internal);
   app.route('/api', api);
   serveReference(app);
   // What the API and the lines do not know is not a page of the dashboard.
@@ -217,6 +237,11 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       approvalProcessor({ approvals, agents, gateways }),
       dispatcher({ deliveries, gateways }),
       loopDetector({ ...base, tasks, alerts, activePolicy }),
+      heartbeatMonitor({ ...base, alerts }),
+      reconciler({ ...base, tasks, agents, alerts }),
+      rosterWatch({ ...base, agents, gateways }),
+      dailyStandup({ ...base, activePolicy }),
+      retention({ db, clock, keepDays: config.keepDays }),
       { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
     ],
     { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },
@@ -241,6 +266,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     close: async () => {
       stopLine();
       await closeServer(server);
+      await ownServer.close();
       await stopWorkers();
       await trials.close();
       await gateways.stop();

@@ -14,6 +14,7 @@ const control = await startControl(
     redisUrl: REDIS_URL || null,
     openclaw: null,
     allowCommands: true,
+    keepDays: 0,
     dashboardDir: `${DATA_DIR}/no-dashboard`,
     version: 'bench',
   },

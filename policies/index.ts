@@ -21,7 +21,7 @@ export { annotationsOf, compareDefinitions, type DefinitionChange, definitionOf,
 export { type DocumentChange, diffDocuments } from './difference.ts';
 export { errorSignature, findLoops, type LoopFinding } from './loops.ts';
 export * from './model.ts';
-export { isSpecialAddress, readAuthority } from './network.ts';
+export { isSpecialAddress, readAuthority, readUrl, tunnelScheme } from './network.ts';
 export {
   applyPatch,
   compilePolicy,
@@ -70,4 +70,4 @@ export {
   type TransitionResult,
   transition,
 } from './task.ts';
-export { coversTool, isWrapper, TOOL_CLASSES, type ToolClass } from './tools.ts';
+export { coversTool, isWrapper, matchesStars, TOOL_CLASSES, type ToolClass } from './tools.ts';

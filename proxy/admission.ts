@@ -35,6 +35,7 @@ import type { Journal } from './journal.ts';
 import type { Labels } from './labels.ts';
 import type { Ledger } from './ledger.ts';
 import { linksUnder } from './links.ts';
+import type { Openings } from './openings.ts';
 import type { Rates } from './rates.ts';
 import { previewOf, recordedInput, recordedText, summaryOf } from './record.ts';
 import type { CallRecord, Register } from './register.ts';
@@ -63,6 +64,8 @@ export interface CallRequest {
   definition: string | null;
   /** The agent's gate should have asked about this call and did not. */
   ungated: boolean;
+  /** Addresses that hosts resolved to, where the entry point has asked. */
+  dns?: CallFacts['dns'];
 }
 
 interface Answered {
@@ -99,6 +102,7 @@ interface Collaborators {
   retries: Retries;
   joins: Joins;
   shadow: Shadow;
+  openings: Openings;
   /** Epoch milliseconds. */
   clock: () => number;
   limits: { inputMaxChars: number; outputMaxChars: number };
@@ -181,6 +185,17 @@ export class Gatekeeper {
     return this.#once(record, () => this.#settleHold(record, state));
   }
 
+  /**
+   * Ends the inline wait of a held call for which nobody waits: the agent is told through its session. Never rejects.
+   * @returns held, or what came of a decision that was there first.
+   */
+  async endWait(record: CallRecord): Promise<Admission> {
+    await record.settling;
+    if (record.state !== 'held') return this.#again(record);
+    const state = await this.#with.holds.defer(record.id).catch(() => null);
+    return state === null ? held(record, false) : this.#once(record, () => this.#settleHold(record, state));
+  }
+
   /** A call by its id: one of ours, or a held one that an earlier process or another proxy left at control. @throws ControlUnavailable */
   async find(id: string): Promise<CallRecord | null> {
     const { register, holds } = this.#with;
@@ -210,7 +225,7 @@ export class Gatekeeper {
 
   /** Records the end of a running call. @returns and @throws as complete() does. */
   async #settle(record: CallRecord, outcome: Outcome): Promise<boolean> {
-    const { ledger, journal, register, clock, limits } = this.#with;
+    const { ledger, journal, register, openings, clock, limits } = this.#with;
     if (record.state !== 'running' || record.settling !== null) return false;
     const { id, scopes } = record;
     const cost = outcome.costMicros ?? record.estimatedMicros;
@@ -226,6 +241,7 @@ export class Gatekeeper {
       record.settling = null;
     }
     register.move(record, 'ended');
+    openings.close(id);
     ledger.settle(id, cost, scopes);
     return true;
   }
@@ -284,7 +300,7 @@ export class Gatekeeper {
       if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
       const reserved = await ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0);
       if (reserved === 'reserved') {
-        const admission = await this.#run(record, judgedCall, effective, judged, hold);
+        const admission = await this.#run(record, judgedCall, effective, judged, decision, hold);
         if (admission.verdict !== 'allow') ledger.release(record.id);
         register.leave(record);
         return admission;
@@ -414,8 +430,15 @@ export class Gatekeeper {
   }
 
   /** Redeem, then record, then it may run; a stop that arrives in between wins. */
-  async #run(record: CallRecord, call: CallFacts, args: JsonObject, judged: JudgedFacts, hold: HoldState | null): Promise<Admission> {
-    const { holds, joins, journal, register, labels, clock, limits } = this.#with;
+  async #run(
+    record: CallRecord,
+    call: CallFacts,
+    args: JsonObject,
+    judged: JudgedFacts,
+    { classification }: Decision,
+    hold: HoldState | null,
+  ): Promise<Admission> {
+    const { holds, joins, openings, journal, register, labels, clock, limits } = this.#with;
     if (hold !== null) {
       const redeemed = await holds.redeem(hold.approvalId, record.id).catch(() => null);
       if (redeemed === null) return held(record, true);
@@ -438,6 +461,10 @@ export class Gatekeeper {
     register.move(record, 'running');
     if (judged.labels) labels.add(call, judged.labels, clock());
     if (call.entry === 'openclaw' && call.upstream && this.#isProven(call)) joins.offer(call.agentId, call.tool, args, call.id, clock());
+    if (call.entry === 'openclaw') {
+      const gatewayId = call.gatewayId ?? this.#with.snapshot.current(clock())?.agent(call.agentId)?.gatewayId ?? null;
+      openings.open({ callId: call.id, agentId: call.agentId, gatewayId }, classification.hosts);
+    }
     this.#lastAdmittedAt.set(call.agentId, clock());
     return allowed(record);
   }

@@ -2,6 +2,8 @@
 export interface ProxyConfig {
   host: string;
   port: number;
+  /** Port of the egress proxy; absent = none. */
+  egressPort?: number;
   /** Folder of the journal; belongs to this proxy alone. */
   journalDir: string;
   /** Base URL of control. */
@@ -50,6 +52,12 @@ export interface ProxyBounds {
   mcpProgressMs: number;
   /** Longest wait of one round of a held call of the stateless era; then the client asks again. */
   mcpRoundMs: number;
+  /** Resolving a name and connecting to it, for the egress proxy. */
+  egressConnectMs: number;
+  /** A tunnel through which nothing goes in either direction is closed. */
+  egressIdleMs: number;
+  /** Longest life of a tunnel or exchange through the egress proxy. */
+  egressTotalMs: number;
 }
 
 export const DEFAULT_BOUNDS: ProxyBounds = {
@@ -70,4 +78,7 @@ export const DEFAULT_BOUNDS: ProxyBounds = {
   mcpKeepAliveMs: 15_000,
   mcpProgressMs: 5_000,
   mcpRoundMs: 25_000,
+  egressConnectMs: 10_000,
+  egressIdleMs: 300_000,
+  egressTotalMs: 6 * 60 * 60 * 1000,
 };

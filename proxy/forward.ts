@@ -10,7 +10,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
-import { Client, type Dispatcher, Pool } from 'undici';
+import { type buildConnector, Client, type Dispatcher, Pool } from 'undici';
 
 /** What may grow or hang on the way to one upstream. */
 export interface ForwardBounds {
@@ -51,6 +51,12 @@ export interface UpstreamTarget {
   setHeaders: readonly string[];
   /** Further names of headers that are not passed on. */
   removeHeaders: readonly string[];
+  /** Further names of headers of answers that do not reach the client. */
+  removeAnswerHeaders?: readonly string[];
+  /** The caller's own credentials for the upstream are not ours to take away (a forward proxy); the one for us is. */
+  passCredentials?: true;
+  /** How connections are made, where not by the address in `origin`: options of the connector, or a connector. */
+  connect?: buildConnector.BuildOptions | buildConnector.connector;
 }
 
 /** A request as it goes out. */
@@ -128,6 +134,7 @@ export interface RelayOptions {
 const HOP_BY_HOP = ['connection', 'proxy-connection', 'keep-alive', 'te', 'transfer-encoding', 'upgrade'];
 /** Headers that carry the agent's own credential to us (SPEC 8.3). */
 const CREDENTIALS = ['authorization', 'proxy-authorization', 'x-api-key'];
+const OWN_CREDENTIAL = ['proxy-authorization'];
 /** Attribution is between the agent and us. */
 const OWN_HEADERS = ['x-mc-task', 'x-mc-run', 'x-mc-session'];
 /** Made anew for the next hop: by undici from origin and body, or answered by node itself (Expect). */
@@ -145,18 +152,31 @@ export class Forwarder {
   readonly #pool: Pool;
   readonly #bounds: ForwardBounds;
   readonly #dropped: ReadonlySet<string>;
+  readonly #droppedFromAnswers: ReadonlySet<string>;
   readonly #set: readonly string[];
   /** In order of arrival. */
   readonly #queue = new Set<Exchange>();
   #running = 0;
   #closed = false;
 
-  constructor({ origin, setHeaders, removeHeaders }: UpstreamTarget, bounds: ForwardBounds) {
+  constructor(target: UpstreamTarget, bounds: ForwardBounds) {
+    const { origin, setHeaders, removeHeaders, removeAnswerHeaders = [], passCredentials, connect } = target;
     this.#bounds = bounds;
     this.#set = [...setHeaders, 'via', VIA];
     const replaced = setHeaders.filter((_, i) => i % 2 === 0);
-    const names = [...HOP_BY_HOP, ...CREDENTIALS, ...OWN_HEADERS, ...REMADE, ...removeHeaders, ...replaced];
+    const names = [
+      ...HOP_BY_HOP,
+      ...(passCredentials ? OWN_CREDENTIAL : CREDENTIALS),
+      ...OWN_HEADERS,
+      ...REMADE,
+      ...removeHeaders,
+      ...replaced,
+    ];
     this.#dropped = new Set(names.map((name) => name.toLowerCase()));
+    this.#droppedFromAnswers =
+      removeAnswerHeaders.length === 0
+        ? DROPPED_FROM_ANSWERS
+        : new Set([...DROPPED_FROM_ANSWERS, ...removeAnswerHeaders.map((name) => name.toLowerCase())]);
     this.#pool = new Pool(origin, {
       factory: (url, options) => new UpstreamClient(url, options),
       connections: bounds.connectionsMax,
@@ -164,6 +184,7 @@ export class Forwarder {
       // One request per connection: aborting one must not touch another. Raw header arrays exist for HTTP/1.1 only.
       allowH2: false,
       connectTimeout: bounds.connectMaxMs,
+      ...(connect !== undefined && { connect }),
       headersTimeout: bounds.headMaxMs,
       bodyTimeout: bounds.silenceMaxMs,
       keepAliveTimeout: bounds.idleConnectionMs,
@@ -178,14 +199,14 @@ export class Forwarder {
    */
   relay(outgoing: Outgoing, response: ServerResponse, options: RelayOptions = {}): Promise<Relayed | ForwardFailure> {
     const { promise, resolve } = Promise.withResolvers<Relayed | ForwardFailure>();
-    this.#begin(new Relay(this.#optionsOf(outgoing), response, options, this.#bounds.clientStallMaxMs, resolve));
+    this.#begin(new Relay(this.#optionsOf(outgoing), response, options, this.#droppedFromAnswers, this.#bounds.clientStallMaxMs, resolve));
     return promise;
   }
 
   /** Forwards a request and answers with the whole response, for callers that read it before they pass it on. Never rejects. */
   collect(outgoing: Outgoing, maxBytes: number, signal?: AbortSignal): Promise<Collected | ForwardFailure> {
     const { promise, resolve } = Promise.withResolvers<Collected | ForwardFailure>();
-    this.#begin(new Collection(this.#optionsOf(outgoing), maxBytes, signal, resolve));
+    this.#begin(new Collection(this.#optionsOf(outgoing), maxBytes, signal, this.#droppedFromAnswers, resolve));
     return promise;
   }
 
@@ -273,8 +294,12 @@ abstract class Exchange implements Dispatcher.DispatchHandler {
   readonly #signal: AbortSignal | undefined;
   readonly #onSignal = () => this.fail('cut', 'cut by the caller');
 
-  constructor(request: Dispatcher.DispatchOptions, maxBytes: number, signal: AbortSignal | undefined) {
+  readonly #dropped: ReadonlySet<string>;
+
+  /** @param dropped names of headers of the answer that do not go on. */
+  constructor(request: Dispatcher.DispatchOptions, maxBytes: number, signal: AbortSignal | undefined, dropped: ReadonlySet<string>) {
     this.request = request;
+    this.#dropped = dropped;
     this.#maxBytes = maxBytes;
     this.#signal = signal;
   }
@@ -332,7 +357,7 @@ abstract class Exchange implements Dispatcher.DispatchHandler {
       return;
     }
     this.status = status;
-    const headers = endToEnd(raw, DROPPED_FROM_ANSWERS);
+    const headers = endToEnd(raw, this.#dropped);
     const announced = headerOf(headers, 'content-length');
     const length = announced === undefined ? null : Number(announced);
     const isBodiless = this.request.method === 'HEAD' || status === 204 || status === 304;
@@ -385,10 +410,11 @@ class Relay extends Exchange {
     request: Dispatcher.DispatchOptions,
     response: ServerResponse,
     { signal, tap, maxBytes = Number.POSITIVE_INFINITY }: RelayOptions,
+    dropped: ReadonlySet<string>,
     stallMs: number,
     resolve: (result: Relayed | ForwardFailure) => void,
   ) {
-    super(request, maxBytes, signal);
+    super(request, maxBytes, signal, dropped);
     this.#response = response;
     this.#tap = tap;
     this.#stallMs = stallMs;
@@ -503,9 +529,10 @@ class Collection extends Exchange {
     request: Dispatcher.DispatchOptions,
     maxBytes: number,
     signal: AbortSignal | undefined,
+    dropped: ReadonlySet<string>,
     resolve: (result: Collected | ForwardFailure) => void,
   ) {
-    super(request, maxBytes, signal);
+    super(request, maxBytes, signal, dropped);
     this.#resolve = resolve;
     this.watchSignal();
   }
@@ -570,7 +597,8 @@ function withoutFraming(headers: readonly string[], status: number): string[] {
   return kept;
 }
 
-function headerOf(headers: readonly string[], name: string): string | undefined {
+/** A header of a flat list (name, value, name, value). @param name in lower case. */
+export function headerOf(headers: readonly string[], name: string): string | undefined {
   for (let i = 0; i < headers.length; i += 2) {
     const candidate = headers[i] ?? '';
     if (candidate.length === name.length && candidate.toLowerCase() === name) return headers[i + 1];

@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import type { ResolvedSettings } from '../../settings.ts';
-import type { Agent, Gateway, Upstream } from '../contract.ts';
+import { type Agent, type Gateway, OWN_SERVER, type Upstream } from '../contract.ts';
 import {
   applyConnect,
   applyUndo,
@@ -48,7 +48,7 @@ async function connect(settings: ResolvedSettings, configFile: string, stateDir:
   const text = await readConfig(configFile);
   const record = await readRecord(stateDir);
   const host = settings.MC_HOST.includes(':') ? `[${settings.MC_HOST}]` : settings.MC_HOST;
-  const upstreams = await mcpUpstreams(client);
+  const upstreams = [OWN_SERVER, ...(await mcpUpstreams(client))];
   const planOptions = {
     proxyUrl: `http://${host}:${settings.MC_PROXY_PORT}`,
     stateDir,
@@ -59,7 +59,7 @@ async function connect(settings: ResolvedSettings, configFile: string, stateDir:
   const draft = planConnect(text, planOptions, record ?? undefined);
   show(draft.diff, draft.warnings);
   console.log(`Agents found: ${draft.agents.map((agent) => `${agent.id} (${agent.workspace})`).join(', ') || 'none'}`);
-  console.log(`MCP servers through Mission Control: ${upstreams.join(', ') || 'none registered'}`);
+  console.log(`MCP servers through Mission Control: ${upstreams.join(', ')}`);
   if (!options.yes && !(await confirm('Write this and register the agents?'))) {
     console.log('Nothing was changed.');
     return false;
@@ -68,8 +68,7 @@ async function connect(settings: ResolvedSettings, configFile: string, stateDir:
   const agents = new Map<string, Agent>();
   for (const found of draft.agents) agents.set(found.id, await registerAgent(client, gateway.id, options, found));
   // The tokens come last of all: a plan that is turned down must not leave any behind.
-  const agentTokens =
-    upstreams.length === 0 ? new Map<string, string>() : await tokensFor(client, agents, draft.mcp, connectedTokens(text));
+  const agentTokens = await tokensFor(client, agents, draft.mcp, connectedTokens(text));
   const plan = planConnect(text, { ...planOptions, agentTokens }, record ?? undefined);
   for (const [id, agent] of agents)
     await noteAliases(

@@ -47,6 +47,7 @@ beforeAll(async () => {
       redisUrl: null,
       openclaw: null,
       allowCommands: false,
+      keepDays: 0,
       dashboardDir: folder,
       version: 'test',
     },

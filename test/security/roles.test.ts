@@ -14,7 +14,8 @@ const ACCESS: Record<Role, string> = {
     /policies  /policies/active  /policies/{id}  /policies/{id}/diff  /policies/profiles  /policies/replays  /policies/replays/{id}
     /policies/shadows  /policies/shadows/{id}  POST /policies/validate  POST /policies/simulate  /tool-calls  /tool-calls/{id}  /runs  /runs/{id}  /activities
     /alerts  /audit  /audit/verify  /overview  /emergency  /gateways  /gateways/{id}  POST /sign-in-links  /events
-    /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /tasks/{id}/cost  /messages own  /documents  /documents/{id}  /workers`,
+    /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /tasks/{id}/cost  /messages own  /documents  /documents/{id}  /workers
+    /gateways/{id}/roster`,
   approver: `
     POST /approvals/{id}/approve  POST /approvals/{id}/deny  POST /tasks/{id}/transition own  POST /messages own`,
   operator: `
@@ -23,7 +24,7 @@ const ACCESS: Record<Role, string> = {
     POST /policies/replay  POST /policies/replays/{id}/cancel  POST /emergency/pause-squad  POST /emergency/stop  POST /upstreams/{id}/tools/{tool}/accept`,
   admin: `
     /agents/{id}/tokens  POST /agents/{id}/tokens  DELETE /agents/{id}/tokens/{tokenId}  POST /policies  POST /policies/{id}/activate
-    POST /policies/shadows  POST /policies/shadows/{id}/stop  POST /emergency/resume  POST /gateways  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens
+    POST /policies/shadows  POST /policies/shadows/{id}/stop  POST /emergency/resume  POST /gateways  POST /gateways/{id}/import  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens
     DELETE /gateways/{id}/tokens/{tokenId}  /operators  POST /operators  PATCH /operators/{id}  DELETE /operators/{id}
     POST /operators/{id}/tokens  DELETE /operators/{id}/tokens/{tokenId}  POST /upstreams  PATCH /upstreams/{id}  DELETE /upstreams/{id}`,
 };

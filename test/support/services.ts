@@ -5,6 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sql } from 'kysely';
 import { createAgents } from '../../control/agents.ts';
 import { createAlerts } from '../../control/alerts.ts';
 import { createApprovals } from '../../control/approvals.ts';
@@ -30,12 +31,18 @@ import { createUpstreams } from '../../control/upstreams.ts';
 export const ADMIN: Actor = { type: 'human', id: 'admin', name: 'admin' };
 export const CLUSTER_SECRET = 'a-cluster-secret-for-tests';
 
+const START = Date.UTC(2026, 10, 22, 12);
+const EMPTIED = [
+  ...['gateways', 'agents', 'tasks', 'approvals', 'tool_calls', 'runs', 'activities', 'alerts', 'outbox', 'audit_log', 'journal_cursors'],
+  ...['spend', 'messages', 'documents', 'leases', 'credentials'],
+];
+
 export type Services = Awaited<ReturnType<typeof startServices>>;
 
 /** Starts the services at a fixed time. `time.now` is the clock; set it to turn it. */
 export async function startServices() {
   const folder = mkdtempSync(join(tmpdir(), 'mc-services-'));
-  const time = { now: Date.UTC(2026, 10, 22, 12) };
+  const time = { now: START };
   const clock = () => time.now;
   const { db, close } = await openDatabase(join(folder, 'data'));
   const keys = openKeys(join(folder, 'keys'));
@@ -100,6 +107,12 @@ export async function startServices() {
     ingest,
     spend,
     line,
+    /** As after a start, at a fixed time; starting anew would take seconds. */
+    empty: async () => {
+      time.now = START;
+      await sql.raw(`truncate ${EMPTIED.join(', ')} restart identity cascade`).execute(db);
+      await sql.raw("update audit_head set seq = 0, hash = repeat('0', 64)").execute(db);
+    },
     close: async () => {
       await trials.close();
       await broadcast.stop();
