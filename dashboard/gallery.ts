@@ -123,7 +123,7 @@ export class GalleryElement extends LightElement {
           'gl-tabs',
         )}<div role="tabpanel" id="gl-tabs-panel" aria-labelledby="gl-tabs-a" tabindex="0">Overview</div>`,
       )}
-      ${section('Timeline', timelineRows(buildTimeline({ moves: [{ id: 'm', createdAt: NOW - 60_000, fromStatus: 'in_progress', toStatus: 'needs_approval', actor: 'system', actorId: null, reason: 'A call of it waits' }], runs: [], calls: CALLS, approvals: [...PENDING, ...DECIDED], activities: [] }, new Set(TIMELINE_KINDS)), { now: NOW, nameOf: () => 'Forge-03', callHref: (id) => `?call=${id}` }))}
+      ${section('Timeline', timelineRows(buildTimeline({ moves: [{ id: 'm', createdAt: NOW - 60_000, fromStatus: 'in_progress', toStatus: 'needs_approval', actor: 'system', actorId: null, reason: 'A call of it waits' }], runs: [], calls: CALLS, approvals: [...PENDING, ...DECIDED], messages: [{ id: 'm1', number: 1, createdAt: NOW - 30_000, taskId: 'ta_1', threadRef: null, authorId: 'ag_1', authorType: 'agent', authorName: 'Forge-03', content: 'Built all six. <b>Shall I publish?</b>', mentions: [], metadata: {} }], documents: [], activities: [] }, new Set(TIMELINE_KINDS)), { now: NOW, nameOf: () => 'Forge-03', callHref: (id) => `?call=${id}` }))}
       ${section(
         'Definition of a tool, changed',
         definitionDiff([

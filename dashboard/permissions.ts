@@ -26,7 +26,10 @@ export type Intent =
   | 'run tasks'
   | 'close tasks'
   | 'change the policy'
-  | 'replay';
+  | 'replay'
+  | 'comment'
+  | 'manage people'
+  | 'manage gateways';
 
 const NEEDS: Record<Intent, Role> = {
   'decide approvals': 'approver',
@@ -44,6 +47,9 @@ const NEEDS: Record<Intent, Role> = {
   'close tasks': 'approver',
   'change the policy': 'admin',
   replay: 'operator',
+  comment: 'approver',
+  'manage people': 'admin',
+  'manage gateways': 'admin',
 };
 
 /** Whether the role of the signed-in person is enough, whatever the state of the connection. */

@@ -126,6 +126,15 @@ function fillTasks(world: World, agentId: (name: string) => string): void {
     'A call of it waits for a person',
     world.now() - 4 * MINUTE,
   );
+  world.postMessage(ship.id, 'Use the next tag, not latest. Ping me when all six build.', jon, world.now() - 58 * MINUTE);
+  const forge = [...world.agents.values()].find((agent) => agent.name === 'Forge-03');
+  if (forge)
+    world.postMessage(
+      ship.id,
+      'Built all six. Changelog is in docs/CHANGES.md. I will publish under latest unless told otherwise.',
+      forge,
+      world.now() - 62 * MINUTE,
+    );
   for (const [i, [startMin, minutes, cost, calls]] of [
     [152, 22, 1.48, 52],
     [84, 31, 2.2, 71],

@@ -13,6 +13,7 @@ import type {
   Approval,
   ChangeEvent,
   Gateway,
+  Message,
   Overview,
   Role,
   Run,
@@ -124,6 +125,7 @@ export class World {
   readonly policies: MockPolicies;
   readonly transitions: Transition[] = [];
   readonly runs: Run[] = [];
+  readonly messages: Message[] = [];
   readonly activities: Activity[] = [];
   readonly alerts = new Map<string, Alert>();
   readonly gateways = new Map<string, Gateway>();
@@ -131,6 +133,7 @@ export class World {
   readonly upstreams = new Map<string, Upstream>();
   /** Tools of each upstream, by the upstream's id. */
   readonly tools = new Map<string, UpstreamTool[]>();
+  readonly people = new Map<string, Person>();
   readonly sessions = new Map<string, { person: Person; session: Session }>();
   /** Sign-in tokens that have not been used; role tokens stay. */
   readonly signInTokens = new Map<string, { person: Person; once: boolean }>();
@@ -161,7 +164,10 @@ export class World {
       { id: 'op_ada', name: 'Ada Lind', role: 'approver' },
       { id: 'op_vic', name: 'Vic Tamm', role: 'viewer' },
     ];
-    for (const person of people) this.signInTokens.set(person.role, { person, once: false });
+    for (const person of people) {
+      this.people.set(person.id, person);
+      this.signInTokens.set(person.role, { person, once: false });
+    }
   }
 
   /* ---------------------------------------------------------------- sessions */
@@ -174,6 +180,40 @@ export class World {
     const session: Session = { operator: found.person, csrfToken: randomBytes(18).toString('base64url'), expiresAt: this.now() + DAY_MS };
     this.sessions.set(cookie, { person: found.person, session });
     return { cookie, session };
+  }
+
+  addPerson(name: string, role: Role): Person & { token: string } {
+    const person: Person = { id: this.#id('op'), name, role };
+    this.people.set(person.id, person);
+    return { ...person, token: this.issuePersonToken(person.id).token };
+  }
+
+  issuePersonToken(id: string): { id: string; token: string } {
+    const person = this.person(id);
+    const token = `mco_${randomBytes(18).toString('base64url')}`;
+    this.signInTokens.set(token, { person, once: false });
+    return { id: this.#id('tk'), token };
+  }
+
+  person(id: string): Person {
+    const person = this.people.get(id);
+    if (!person) throw new Problem(404, 'NOT_FOUND', `There is no person ${id}.`);
+    return person;
+  }
+
+  changeRole(id: string, role: Role): Person {
+    const person = this.person(id);
+    const admins = [...this.people.values()].filter((other) => other.role === 'admin');
+    if (person.role === 'admin' && role !== 'admin' && admins.length === 1)
+      throw new Problem(409, 'LAST_ADMIN', `${person.name} is the last administrator. Make somebody else an administrator first.`);
+    person.role = role;
+    return person;
+  }
+
+  removePerson(id: string): void {
+    this.people.delete(id);
+    for (const [token, { person }] of this.signInTokens) if (person.id === id) this.signInTokens.delete(token);
+    for (const [cookie, { person }] of this.sessions) if (person.id === id) this.sessions.delete(cookie);
   }
 
   /** A sign-in token of an administrator that works once. */
@@ -400,6 +440,54 @@ export class World {
       artifactsProvided,
       idempotencyKey,
     });
+  }
+
+  postMessage(taskId: string, content: string, by: Person | Agent, at = this.now()): Message {
+    const task = this.task(taskId);
+    const isAgent = 'autonomyLevel' in by;
+    const message: Message = {
+      id: this.#id('me'),
+      number: this.messages.length + 1,
+      createdAt: at,
+      taskId,
+      threadRef: null,
+      authorId: by.id,
+      authorType: isAgent ? 'agent' : 'human',
+      authorName: by.name,
+      content,
+      mentions: [],
+      metadata: {},
+    };
+    this.messages.push(message);
+    this.tellActivity('comment_posted', `${by.name} commented on "${task.title}"`, {
+      taskId,
+      at,
+      ...(isAgent ? { agentId: by.id } : { by }),
+    });
+    return message;
+  }
+
+  taskCost(id: string): unknown {
+    const task = this.task(id);
+    const calls = [...this.calls.values()].filter((call) => call.taskId === id);
+    const sumBy = (nameOf: (call: ToolCallView) => string) => {
+      const parts = new Map<string, { id: null; name: string; spend: number; calls: number }>();
+      for (const call of calls) {
+        const part = parts.get(nameOf(call)) ?? { id: null, name: nameOf(call), spend: 0, calls: 0 };
+        parts.set(part.name, { ...part, spend: part.spend + (call.cost ?? 0), calls: part.calls + 1 });
+      }
+      return [...parts.values()].sort((a, b) => b.spend - a.spend);
+    };
+    return {
+      taskId: id,
+      spend: task.spend,
+      budget: task.budget,
+      calls: calls.length,
+      runs: this.runs.filter((run) => run.taskId === id).length,
+      withSubtasks: { spend: task.spend, tasks: 1 },
+      byAgent: sumBy((call) => call.agentName ?? ''),
+      byTool: sumBy((call) => call.tool),
+    };
   }
 
   #putTask(task: Task): void {
@@ -645,6 +733,11 @@ export class World {
     this.gateways.set(added.id, added);
     this.#tell('gateway', added.id, added);
     return added;
+  }
+
+  removeGateway(id: string): void {
+    this.gateways.delete(id);
+    this.#tell('gateway', id, null);
   }
 
   changeGateway(id: string, patch: Partial<Gateway>): void {
