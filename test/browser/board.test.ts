@@ -243,7 +243,7 @@ describe('the drawer of a task', () => {
     await drawer.getByText('Shorter, <b>please</b>').waitFor();
     const other = await open('operator', `/board?task=${task.id}`);
     await other.getByRole('tab', { name: 'Timeline' }).click();
-    await other.getByText('Shorter, <b>please</b>').waitFor();
+    await other.getByRole('dialog', { name: 'Write the note' }).getByText('Shorter, <b>please</b>').waitFor();
     await other.getByRole('button', { name: 'Comment' }).click();
     await other.getByLabel(/^What do you want to say/).fill('Will do');
     await other
