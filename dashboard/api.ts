@@ -10,6 +10,8 @@ import type {
   Alert,
   Approval,
   ApprovalStatus,
+  CapRaise,
+  Forecast,
   Gateway,
   Message,
   NewTokenSchema,
@@ -23,6 +25,7 @@ import type {
   Run,
   Session,
   Shadow,
+  SpendView,
   StopReceipt,
   SystemState,
   Task,
@@ -153,6 +156,8 @@ export const listTasks = (query: { status?: TaskStatus; limit?: number; cursor?:
 export const readTask = (id: string) => send<Task>('GET', `/tasks/${id}`);
 export const listRuns = (query: { taskId?: string; agentId?: string; limit?: number }) => send<Page<Run>>('GET', `/runs${search(query)}`);
 export const listTransitions = (taskId: string) => all<Transition>(`/tasks/${taskId}/transitions`, {});
+export const readForecast = () => send<Forecast>('GET', '/spend/forecast');
+export const readSpend = (query: { groupBy: string; since?: number; limit?: number }) => send<SpendView>('GET', `/spend${search(query)}`);
 export const listOperators = () => all<Operator>('/operators', {});
 export const readTaskCost = (taskId: string) => send<TaskCost>('GET', `/tasks/${taskId}/cost`);
 export const listMessages = (query: { taskId: string; limit?: number }) => send<Page<Message>>('GET', `/messages${search(query)}`);
@@ -222,6 +227,9 @@ export const removeUpstream = (id: string) => send('DELETE', `/upstreams/${id}`)
 /** Accepts the definition with this hash and no other; one that came meanwhile answers 409. */
 export const acceptTool = (upstreamId: string, tool: string, body: { hash: string; note?: string }) =>
   send<UpstreamTool>('POST', `/upstreams/${upstreamId}/tools/${encodeURIComponent(tool)}/accept`, body);
+/** Adds to the cap of a task, or to an agent's cap of today. */
+export const raiseCap = (body: { agentId?: string; taskId?: string; amount: number; note: string }) =>
+  send<CapRaise>('POST', '/raises', body);
 export const createOperator = (body: { name: string; role: Role }) => send<Operator & { token: string }>('POST', '/operators', body);
 export const updateOperator = (id: string, body: { role: Role }) => send<Operator>('PATCH', `/operators/${id}`, body);
 export const removeOperator = (id: string) => send('DELETE', `/operators/${id}`);

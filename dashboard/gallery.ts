@@ -11,6 +11,7 @@ import './elements/agent-row.ts';
 import './elements/approval-list.ts';
 import { groupApprovals } from './elements/approval-text.ts';
 import type { Draft } from './elements/argument-draft.ts';
+import './elements/area-chart.ts';
 import './elements/arguments-editor.ts';
 import type { Judgement } from './elements/arguments-editor.ts';
 import { argumentBlocks, effectRows, reasonRows } from './elements/call-facts.ts';
@@ -138,6 +139,7 @@ export class GalleryElement extends LightElement {
       )}
       ${section('Text of a policy', html`<mc-policy-editor .text=${'allowlists:\n  network:\n    - host: acme.example* # everything\n'} .base=${'allowlists:\n  network: []\n'} .errors=${[{ path: 'allowlists.network.0', message: 'Wildcards stand only at the front', line: 3, column: 13 }]}></mc-policy-editor>`)}
       ${section('What a draft judges otherwise', flipList({ counts: { allowToHold: 41, allowToDeny: 0, holdToAllow: 184, holdToDeny: 0, denyToAllow: 1, denyToHold: 5 }, examples: { allowToHold: [], allowToDeny: [], holdToAllow: [FLIP], holdToDeny: [], denyToAllow: [FLIP], denyToHold: [] }, nameOf: () => 'Forge-03' }))}
+      ${section('Spend in layers', html`<mc-area-chart .days=${['2026-11-20', '2026-11-21', '2026-11-22']} .series=${[{ name: 'Forge-03', values: [8, 12, 9], kind: 'named' }, { name: '7 others', values: [3, 2, 5], kind: 'rest' }, { name: 'Unattributed', values: [1, 0, 1], kind: 'none' }]} .cap=${24} .label=${'Spend by agent over 3 days: $41 in all.'}></mc-area-chart>`)}
       ${section('Loading, empty, failed', html`<div class="gl-three"><div>${skeleton(3)}</div><div>${empty('Nothing waits for you', 'The last decision was at 14:31, git push for Forge-07.')}</div><div>${failed('Calls could not be read', 'The server did not answer in 15 s. The gate still records.', nothingHappens)}</div></div>`)}
       ${section('Stop confirmation', html`<div class="gl-three"><mc-stop-form .heldCalls=${11} .activeAgents=${7}></mc-stop-form><mc-stop-form .heldCalls=${11} .activeAgents=${7} .sending=${{ attempt: 3, error: 'The server cannot be reached.' }}></mc-stop-form></div>`)}
       ${section('Keys', html`<mc-key-sheet .keys=${[{ keys: 'j', label: 'Next', group: 'Approvals' }, { keys: 'g a', label: 'Approvals', group: 'Go to' }]}></mc-key-sheet>`)}

@@ -14,6 +14,7 @@ export type PlaceName =
   | 'alerts'
   | 'upstreams'
   | 'policies'
+  | 'spend'
   | 'incident'
   | 'settings'
   | 'sign-in'
@@ -39,6 +40,7 @@ const PLACES: Record<string, PlaceName> = {
   alerts: 'alerts',
   upstreams: 'upstreams',
   policies: 'policies',
+  spend: 'spend',
   incident: 'incident',
   settings: 'settings',
   'sign-in': 'sign-in',

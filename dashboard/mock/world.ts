@@ -12,12 +12,14 @@ import type {
   Alert,
   Approval,
   ChangeEvent,
+  Forecast,
   Gateway,
   Message,
   Overview,
   Role,
   Run,
   Session,
+  SpendRow,
   StopReceipt,
   SystemState,
   Task,
@@ -747,6 +749,71 @@ export class World {
     this.#tell('gateway', id, this.gateways.get(id));
   }
 
+  /* ---------------------------------------------------------------- money */
+
+  /** Rows of the last days, made up from what the agents spent today: the same squad every day, quieter at the weekend. */
+  spend(query: URLSearchParams): unknown {
+    const [first, second] = (query.get('groupBy') ?? 'day').split(',');
+    const until = this.now();
+    const since = Number(query.get('since') ?? until - 13 * DAY_MS);
+    const agents = [...this.agents.values()];
+    const items = first === 'day' ? agents.flatMap((agent, i) => dailySpend(agent, i, since, until, second ?? 'agent')) : TODAY_BY_MODEL;
+    const cost = items.reduce((sum, item) => sum + item.cost, 0);
+    const total = { cost, calls: items.reduce((sum, item) => sum + item.calls, 0) };
+    return { since, until, items, nextCursor: null, total, unattributed: { cost: cost * 0.018, share: 0.018 } };
+  }
+
+  forecast(): Forecast {
+    const at = this.now();
+    const dayEndsAt = at - (at % DAY_MS) + DAY_MS;
+    const spent = [...this.agents.values()].reduce((sum, agent) => sum + agent.todaySpend, 0);
+    const burn = (sum: number, cap: number | null, rate: number) => ({
+      spent: sum,
+      cap,
+      ratePerHour: rate,
+      projected: sum + (rate * (dayEndsAt - at)) / 3_600_000,
+      exhaustsAt:
+        cap !== null && rate > 0 && sum + (rate * (dayEndsAt - at)) / 3_600_000 > cap ? at + ((cap - sum) / rate) * 3_600_000 : null,
+    });
+    return {
+      at,
+      dayEndsAt,
+      fleet: burn(spent, this.fleetCap, 1.96),
+      agents: [...this.agents.values()]
+        .filter((agent) => agent.todaySpend > 0)
+        .sort((a, b) => b.todaySpend - a.todaySpend)
+        .map((agent) => ({
+          agentId: agent.id,
+          name: agent.name,
+          ...burn(agent.todaySpend, agent.todayCap, agent.status === 'active' ? agent.todaySpend / 12 : 0),
+        })),
+      month: { name: 'November', spent: 512.86, perDay: 36.63, projected: 769.27, endsAt: at + 8 * DAY_MS },
+    };
+  }
+
+  raiseCap(given: { agentId?: string; taskId?: string; amount: number; note: string }, by: Person): unknown {
+    if (given.agentId) {
+      const agent = this.agent(given.agentId);
+      this.changeAgent(agent.id, { todayCap: (agent.todayCap ?? 0) + given.amount });
+    }
+    if (given.taskId) {
+      const task = this.task(given.taskId);
+      this.updateTask(task.id, { budget: (task.budget ?? 0) + given.amount }, by);
+    }
+    return {
+      id: this.#id('ra'),
+      kind: 'raise',
+      createdAt: this.now(),
+      agentId: given.agentId ?? null,
+      taskId: given.taskId ?? null,
+      amount: given.amount,
+      note: given.note,
+      createdBy: by.name,
+      expiresAt: this.now() + DAY_MS,
+      endedAt: null,
+    };
+  }
+
   /* ---------------------------------------------------------------- upstreams */
 
   addUpstream(body: UpstreamCreate, by: Person | null = null): Upstream {
@@ -1033,5 +1100,37 @@ export class World {
     return { id, token };
   }
 }
+
+const MODELS = ['opus-large', 'gpt-mini', 'sonnet-medium'];
+
+function dailySpend(agent: Agent, i: number, since: number, until: number, by: string): SpendRow[] {
+  const rows: SpendRow[] = [];
+  for (let at = since; at <= until; at += DAY_MS) {
+    const date = new Date(at);
+    const isWeekend = date.getUTCDay() % 6 === 0;
+    const swing = 0.75 + ((date.getUTCDate() * 7 + i * 3) % 10) / 20;
+    const isToday = until - at < DAY_MS;
+    const cost = isToday ? agent.todaySpend : agent.todaySpend * swing * (isWeekend ? 0.35 : 1);
+    const part =
+      by === 'model'
+        ? { model: MODELS[i % 3] ?? null }
+        : by === 'tool'
+          ? { tool: i % 4 === 3 ? 'web_search' : 'model_call' }
+          : by === 'task'
+            ? { taskId: i === 8 ? null : `ta_${431 + (i % 6)}`, taskTitle: i === 8 ? null : `MC-${431 + (i % 6)}` }
+            : { agentId: agent.id, agentName: agent.name };
+    if (cost > 0) rows.push({ day: date.toISOString().slice(0, 10), ...part, cost, calls: Math.ceil(cost * 40) });
+  }
+  return rows;
+}
+
+const TODAY_BY_MODEL: SpendRow[] = [
+  { tool: 'model_call', model: 'opus-large', cost: 17.86, calls: 388 },
+  { tool: 'model_call', model: 'gpt-mini', cost: 8.12, calls: 1904 },
+  { tool: 'model_call', model: 'sonnet-medium', cost: 6.7, calls: 388 },
+  { tool: 'web_search', model: null, cost: 2.26, calls: 226 },
+  { tool: 'crm__find_contact', model: null, cost: 1.74, calls: 58 },
+  { tool: 'model_call', model: 'embed-small', cost: 0.66, calls: 1210 },
+];
 
 const PAST = { pause: 'paused', drain: 'is draining', quarantine: 'quarantined', restart: 'restarted' } as const;

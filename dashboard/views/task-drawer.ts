@@ -26,6 +26,7 @@ import { reasonAgainst } from '../permissions.ts';
 import { openTask, place } from '../routes.ts';
 import { activities, agents, heldByTask, latestCalls, openDependencies, pendingApprovals, session, tasks } from '../store.ts';
 import { callMoney, capMoney, count, money, PRIORITY_WORDS, plural, TASK_TYPE_WORDS, TASK_WORDS, took, when } from '../words.ts';
+import './cap-raise.ts';
 import './task-create.ts';
 import './task-drawer.css';
 import { reasonAgainstMove } from './task-move.ts';
@@ -84,6 +85,7 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
   @state() private editing = false;
   @state() private moving: { to: TaskStatus | null } | null = null;
   @state() private commenting = false;
+  @state() private raising = false;
   @state() private sending = false;
   @state() private refusal: string | null = null;
   #signature: unknown[] = [];
@@ -100,6 +102,7 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
       ></mc-drawer>
       ${task && this.editing ? html`<mc-task-create .task=${task} @mc-close=${() => this.#edit(false)}></mc-task-create>` : nothing}
       ${task && this.commenting ? html`<mc-modal heading="Comment on ${numberOf(task)}" .content=${this.#commentForm(task)} @mc-close=${() => this.#comment(false)}></mc-modal>` : nothing}
+      ${task && this.raising ? html`<mc-cap-raise .taskId=${task.id} .name=${numberOf(task)} @mc-close=${() => this.#raise(false)}></mc-cap-raise>` : nothing}
       ${task && this.moving ? html`<mc-task-move .task=${task} .to=${this.moving.to} @mc-close=${() => this.#move(null)}></mc-task-move>` : nothing}`;
   }
 
@@ -317,6 +320,7 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
     return html`<p class="big td-left">${left === null ? money(task.spend) : money(Math.floor(left * 100) / 100)}</p>
       <p class="small muted">${left === null ? 'spent; no cap of its own' : `left of ${capMoney(task.budget ?? 0)}; ${money(task.spend, task.budget)} is spent`}</p>
       ${meter(task.spend, task.budget)}
+      <p class="td-raise">${button({ label: 'Raise the cap', icon: 'plus', size: 'small', reason: reasonAgainst('edit budgets'), reasonId: 'td-raise-why', onClick: () => this.#raise(true) })}${why(reasonAgainst('edit budgets'), 'td-raise-why')}</p>
       <section class="sec"><h2>By run</h2>${
         history.runs.length === 0
           ? html`<p class="small muted">No run is on record.</p>`
@@ -343,6 +347,10 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
     const shown = new Set(this.shown);
     if (!shown.delete(kind)) shown.add(kind);
     this.shown = shown;
+  }
+
+  #raise(open: boolean): void {
+    this.raising = open;
   }
 
   #edit(open: boolean): void {

@@ -43,6 +43,7 @@ const PLACES = [
   ['upstreams', () => '/upstreams', '1 held'],
   ['an upstream', () => '/upstreams/crm', 'evil.example'],
   ['the policy', () => '/policies', 'No problems'],
+  ['spend', () => '/spend', 'Unattributed'],
   ['the incident view', () => '/incident', 'receipt'],
   ['settings', () => '/settings', 'This browser'],
   ['a call', () => `/feed?call=${ran}`, 'What came back'],
