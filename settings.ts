@@ -32,6 +32,12 @@ export const SETTINGS = {
   MC_ADMIN_TOKEN: { schema: secret, default: null, help: "Accepted as an administrator's bearer token (automation, tests)." },
   MC_CONTROL_URL: { schema: webUrl, default: null, help: 'Where the command line finds control; default http://MC_HOST:MC_CONTROL_PORT.' },
   MC_METRICS_TOKEN: { schema: secret, default: null, help: 'Opens /metrics of the proxy.' },
+  MC_STDIO: { schema: z.enum(['on', 'off']), default: 'on', help: 'Whether upstreams may be commands that the proxy runs.' },
+  MC_HOST_NAMES: {
+    schema: z.string().regex(/^[\w.-]+(, *[\w.-]+)*$/, 'must be host names, parted by commas'),
+    default: null,
+    help: 'Further host names that agents reach the proxy by; others are refused on /mcp (DNS rebinding).',
+  },
   MC_LOG_LEVEL: { schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']), default: 'info', help: 'Least level that is logged.' },
   OPENCLAW_GATEWAY_URL: { schema: gatewayUrl, default: null, help: 'An OpenClaw gateway to register at start.' },
   OPENCLAW_GATEWAY_TOKEN: { schema: z.string().min(1), default: null, help: "That gateway's operator token." },

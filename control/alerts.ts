@@ -17,13 +17,15 @@ export interface NewAlert {
   taskId?: string | null;
   agentId?: string | null;
   gatewayId?: string | null;
+  /** What it is about, where that is none of these. */
+  subject?: string;
 }
 
 export function createAlerts({ db, clock, published }: { db: Db; clock: () => number; published: () => void }) {
   /** Raises an alert in the caller's transaction, unless the same one is open. */
   async function raise(tx: Tx, alert: NewAlert): Promise<void> {
     const now = clock();
-    const subject = alert.gatewayId ?? alert.taskId ?? alert.agentId ?? 'system';
+    const subject = alert.subject ?? alert.gatewayId ?? alert.taskId ?? alert.agentId ?? 'system';
     const row = await tx
       .insertInto('alerts')
       .values({

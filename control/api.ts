@@ -31,7 +31,9 @@ import { recordRoutes } from './routes/records.ts';
 import type { Api, ApiEnv } from './routes/route.ts';
 import { systemRoutes } from './routes/system.ts';
 import { taskRoutes } from './routes/tasks.ts';
+import { upstreamRoutes } from './routes/upstreams.ts';
 import type { Tasks } from './tasks.ts';
+import type { Upstreams } from './upstreams.ts';
 
 const COOKIE = 'mc_session';
 const BODY_MAX_BYTES = 1024 * 1024;
@@ -53,6 +55,7 @@ export interface Services {
   alerts: Alerts;
   calls: Calls;
   gateways: Gateways;
+  upstreams: Upstreams;
   operators: Operators;
   emergency: Emergency;
   broadcast: Broadcast;
@@ -104,6 +107,7 @@ export function createApi(services: Services): Api {
   approvalRoutes(app, services.approvals);
   policyRoutes(app, services.policies);
   recordRoutes(app, services);
+  upstreamRoutes(app, services.upstreams);
   systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });
   return app;
 }

@@ -813,6 +813,7 @@ async function upsertCallRow(tx: Tx, request: HoldRequest, approvalId: string, n
       policy_version: judged.policyVersion,
       facts: json(judged.facts),
       summary: request.summary,
+      proxy_id: null,
     })
     .onConflict((conflict) => conflict.column('id').doUpdateSet({ approval_id: approvalId, held_at: now }))
     .execute();

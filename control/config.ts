@@ -10,6 +10,8 @@ export interface ControlConfig {
   clusterSecret: string;
   /** An OpenClaw gateway to register at start. */
   openclaw: { url: string; token: string | null } | null;
+  /** `MC_STDIO`: whether upstreams may be commands. */
+  allowCommands: boolean;
   dashboardDir: string;
   version: string;
 }

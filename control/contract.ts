@@ -441,6 +441,11 @@ export const ACTIVITY_TYPES = [
   'policy_activated',
   'gateway_registered',
   'gateway_removed',
+  'upstream_added',
+  'upstream_updated',
+  'upstream_removed',
+  'tool_changed',
+  'tool_accepted',
   'token_issued',
   'token_revoked',
   'operator_created',
@@ -579,6 +584,124 @@ export const OverviewSchema = z
   .meta({ id: 'Overview' });
 export type Overview = z.infer<typeof OverviewSchema>;
 
+const UPSTREAM_NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
+const UPSTREAM_KINDS = ['mcp', 'http', 'model'] as const;
+const UpstreamRoute = z
+  .object({ method: Text(16).min(1), path: Text(2048).min(1), tool: Text(200).min(1), risk: z.enum(RISKS).optional() })
+  .strict();
+const UpstreamLimits = z
+  .object({
+    /** Requests under way at once. */
+    concurrency: z.number().int().min(1).max(10_000),
+    /** Largest answer, bytes; of a stream, its largest event. */
+    responseMaxBytes: z.number().int().min(1024).max(1_073_741_824),
+    /** Longest silence before an answer and within one, without the wait for a person. */
+    timeoutMs: z.number().int().min(100).max(3_600_000),
+    /** Sessions (for a command: processes) at once. */
+    sessions: z.number().int().min(1).max(10_000),
+  })
+  .strict();
+export const DEFAULT_UPSTREAM_LIMITS: z.infer<typeof UpstreamLimits> = {
+  concurrency: 128,
+  responseMaxBytes: 32 * 1024 * 1024,
+  timeoutMs: 300_000,
+  sessions: 256,
+};
+export const UpstreamSchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    updatedAt: EpochMs,
+    revision: z.number().int(),
+    /** The path segment, and the first part of its tools' canonical names. */
+    name: z.string(),
+    kind: z.enum(UPSTREAM_KINDS),
+    url: z.string().nullable(),
+    command: z.array(z.string()).nullable(),
+    /** Whether a secret is kept; it is never shown. */
+    hasSecret: z.boolean(),
+    /** Names of the environment variables that its command gets. */
+    envNames: z.array(z.string()),
+    trusted: z.boolean(),
+    allowPrivate: z.boolean(),
+    /** One process for all sessions of a command instead of one for each. */
+    shared: z.boolean(),
+    routes: z.array(UpstreamRoute),
+    priceUsd: Usd.nullable(),
+    limits: UpstreamLimits,
+    /** As the proxies last found it. */
+    health: z.object({
+      state: z.enum(['unknown', 'up', 'down']),
+      lastSuccessAt: EpochMs.nullable(),
+      lastError: z.string().nullable(),
+      lastErrorAt: EpochMs.nullable(),
+    }),
+    toolCount: z.number().int(),
+    /** Tools that wait for an operator: changed or new. */
+    heldTools: z.number().int(),
+  })
+  .meta({ id: 'Upstream' });
+export type Upstream = z.infer<typeof UpstreamSchema>;
+const UpstreamFields = {
+  name: z.string().regex(UPSTREAM_NAME, 'takes 1 to 64 of a-z, 0-9 and "-", not at its ends'),
+  kind: z.enum(UPSTREAM_KINDS),
+  url: z.url({ protocol: /^https?$/, error: 'must be a URL that begins with http:// or https://' }).max(2048),
+  /** The program and its arguments; text is split at spaces, quotes hold together. */
+  command: z.union([Text(8192).min(1), z.array(Text(8192)).min(1).max(256)]),
+  secret: Text(8192).min(1).nullable(),
+  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable'), Text(32_768)),
+  trusted: z.boolean(),
+  allowPrivate: z.boolean(),
+  shared: z.boolean(),
+  routes: z.array(UpstreamRoute).max(1000),
+  priceUsd: Usd.min(0).max(1_000_000).nullable(),
+  limits: UpstreamLimits.partial(),
+};
+export const UpstreamCreateSchema = z.object(UpstreamFields).partial().required({ name: true, kind: true }).strict().meta({
+  id: 'UpstreamCreate',
+  description: 'Give url or command. secret is sent to a url as its bearer token. A private or loopback url needs allowPrivate.',
+});
+export type UpstreamCreate = z.infer<typeof UpstreamCreateSchema>;
+export const UpstreamUpdateSchema = z
+  .object(UpstreamFields)
+  .omit({ kind: true, name: true })
+  .partial()
+  .strict()
+  .meta({ id: 'UpstreamUpdate', description: 'Another host or command needs its secret again; null removes the secret.' });
+export type UpstreamUpdate = z.infer<typeof UpstreamUpdateSchema>;
+
+/** What a tool of an MCP server is, as far as anybody can be misled by a change of it. */
+export type ToolDefinition = JsonObject;
+const TOOL_STATES = ['pinned', 'changed', 'new', 'gone'] as const;
+export const UpstreamToolSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    /** `{upstream}__{tool}`: how policies, approvals and records name it. */
+    canonicalName: z.string(),
+    /** `changed` and `new`: its calls are held (TOOL_CHANGED) until an operator accepts it. `gone`: the server no longer offers it. */
+    state: z.enum(TOOL_STATES),
+    pinned: JsonRecord.nullable(),
+    seen: JsonRecord.nullable(),
+    /** What is different in `seen`, for people: one line per part, "-" before, "+" now. Untrusted text of the server. */
+    diff: z.array(z.object({ path: z.string(), before: z.string().nullable(), after: z.string().nullable() })),
+    /** SHA-256 of the definition that would be accepted. */
+    seenHash: z.string().nullable(),
+    pinnedHash: z.string().nullable(),
+    note: z.string().nullable(),
+    firstSeenAt: EpochMs,
+    lastSeenAt: EpochMs,
+    changedAt: EpochMs.nullable(),
+    acceptedAt: EpochMs.nullable(),
+    acceptedBy: z.string().nullable(),
+  })
+  .meta({ id: 'UpstreamTool' });
+export type UpstreamTool = z.infer<typeof UpstreamToolSchema>;
+export const ToolAcceptSchema = z
+  .object({ hash: Text(128).optional(), note: Text(2000).optional() })
+  .strict()
+  .meta({ id: 'ToolAccept', description: 'With hash, only that definition is accepted; another one meanwhile answers 409.' });
+
 export const OperatorSchema = z
   .object({ id: Id, createdAt: EpochMs, name: z.string(), role: z.enum(ROLES), lastSeenAt: EpochMs.nullable() })
   .meta({ id: 'Operator' });
@@ -627,7 +750,19 @@ export const AuditRowSchema = z
  * `reset`: events were missed, fetch everything again. `beat`: nothing happened, the connection and the server are alive.
  * The `id:` of a change is what `Last-Event-ID` resumes from.
  */
-export const TOPICS = ['agent', 'approval', 'task', 'tool_call', 'run', 'activity', 'alert', 'policy', 'gateway', 'system'] as const;
+export const TOPICS = [
+  'agent',
+  'approval',
+  'task',
+  'tool_call',
+  'run',
+  'activity',
+  'alert',
+  'policy',
+  'gateway',
+  'upstream',
+  'system',
+] as const;
 export type Topic = (typeof TOPICS)[number];
 export interface ChangeEvent {
   topic: Topic;
@@ -746,11 +881,57 @@ export interface AgentPicture {
   perRunCap: number | null;
   /** Hashes (SHA-256, hex) of the agent's live tokens. */
   tokenHashes: readonly string[];
+  /** MCP server entries in its OpenClaw → the upstream that they lead to (SPEC 3, Attribution); written by `openclaw connect`. */
+  mcpAliases: { readonly [entry: string]: string };
 }
 export interface GatewayPicture {
   id: string;
   name: string;
   tokenHashes: readonly string[];
+  /** When its plugin was last heard, by control's clock; null = never. */
+  lastHeartbeat: number | null;
+}
+/** An upstream with everything that is needed to reach it; its secret is kept in memory only. */
+export interface UpstreamPicture {
+  id: string;
+  name: string;
+  kind: Upstream['kind'];
+  url: string | null;
+  command: readonly string[] | null;
+  env: { readonly [name: string]: string };
+  secret: string | null;
+  trusted: boolean;
+  allowPrivate: boolean;
+  shared: boolean;
+  /** Micro-dollars per call; null = the policy's price. */
+  price: number | null;
+  limits: Upstream['limits'];
+  /** Counts up with every change of how it is reached; what was opened under another one is closed. */
+  revision: number;
+  /** False until the first listing was whole; then a tool that is not in `tools` is new. */
+  pinned: boolean;
+  tools: { readonly [name: string]: ToolPicture };
+}
+/** A tool of an MCP server: whether its calls may run as it is, and the definition that was accepted (of a new one, none). */
+export interface ToolPicture {
+  state: 'pinned' | 'changed' | 'new';
+  pinnedHash: string | null;
+  seenHash: string | null;
+  pinned: ToolDefinition | null;
+  /** Hints of the definition that the server gives now. */
+  annotations: ToolDefinition;
+}
+/** Body of POST /internal/v1/upstreams/{id}/tools: one page of a listing as the server gave it. */
+export interface ToolListing {
+  tools: readonly ToolDefinition[];
+  /** Whether it is the first page, and the last. */
+  first: boolean;
+  last: boolean;
+}
+/** Body of POST /internal/v1/upstreams/{id}/health. */
+export interface UpstreamHealth {
+  ok: boolean;
+  error: string | null;
 }
 export interface TaskPicture {
   id: string;
@@ -826,6 +1007,12 @@ export interface CallFacts {
   toolKind: string | null;
   cwd: string | null;
   workspace: string | null;
+  /** The MCP server that it goes to; null or absent = none. */
+  upstream?: string | null;
+  /** Hash of the tool's definition at the time of the call, where one is pinned. */
+  definition?: string | null;
+  /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
+  ungated?: boolean;
   at: number;
 }
 
@@ -876,6 +1063,8 @@ export type JournalEvent =
   | { type: 'withdrawn'; at: number; id: string; reason: string }
   | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
   | { type: 'heartbeat'; at: number; gatewayId: string; pluginVersion: string; agents: readonly string[] }
+  /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
+  | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
   | {
       type: 'run';
       at: number;
@@ -896,6 +1085,9 @@ export interface JournalEntry {
 /** A call that is allowed and has no outcome yet, or ended a short while ago; how a proxy finds its way after a restart. */
 export interface KnownCall {
   id: string;
+  entry: (typeof ENTRIES)[number];
+  /** The proxy that recorded its intent; null = it has not begun. */
+  proxyId: string | null;
   key: string;
   slot: string | null;
   agentId: string;
@@ -920,6 +1112,8 @@ export interface HelloAnswer {
   cursor: number;
   /** Derived key for call digests, base64url. */
   digestKey: string;
+  /** Derived key for what MCP clients keep for us, base64url. */
+  stateKey: string;
   calls: readonly KnownCall[];
   /** Settled spend per scope key, micro-dollars. */
   spent: { readonly [scope: string]: number };
@@ -935,12 +1129,14 @@ export type StreamMessage =
       agents: readonly AgentPicture[];
       gateways: readonly GatewayPicture[];
       tasks: readonly TaskPicture[];
+      upstreams: readonly UpstreamPicture[];
     }
   | { type: 'system'; at: number; system: SystemPicture }
   | { type: 'policy'; at: number; policy: PolicyPicture }
   | { type: 'agents'; at: number; changed: readonly AgentPicture[]; removed: readonly string[] }
   | { type: 'gateways'; at: number; changed: readonly GatewayPicture[]; removed: readonly string[] }
   | { type: 'tasks'; at: number; changed: readonly TaskPicture[]; removed: readonly string[] }
+  | { type: 'upstreams'; at: number; changed: readonly UpstreamPicture[]; removed: readonly string[] }
   | { type: 'hold'; at: number; approvalId: string; status: ApprovalStatus }
   /** Everything up to this revision has been sent; the proxy answers with POST /internal/v1/applied. */
   | { type: 'mark'; at: number; revision: number }

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import type { JsonObject } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
+import type { Alerts } from './alerts.ts';
 import { type AuditEntry, appendAudit, SYSTEM } from './audit.ts';
 import { touch } from './changes.ts';
 import type { CallFacts, JournalEntry, JournalEvent, ToolCallView } from './contract.ts';
@@ -22,6 +23,7 @@ interface Dependencies {
   clock: () => number;
   agents: Agents;
   gateways: Gateways;
+  alerts: Alerts;
   activePolicy: () => ActivePolicy;
   published: () => void;
 }
@@ -30,7 +32,7 @@ interface Dependencies {
 const RANK = sql`case tool_calls.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 const EXCLUDED_RANK = sql`case excluded.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 
-export function createIngest({ db, clock, agents, gateways, activePolicy, published }: Dependencies) {
+export function createIngest({ db, clock, agents, gateways, alerts, activePolicy, published }: Dependencies) {
   /** Ingests a batch. @returns the last sequence number that is now recorded. */
   async function ingest(proxyId: string, entries: readonly JournalEntry[]): Promise<number> {
     const acknowledged = await db.transaction().execute(async (tx) => {
@@ -40,6 +42,7 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
       if (!last) return cursor;
       await record(
         tx,
+        proxyId,
         fresh.map((entry) => entry.event),
       );
       await tx.updateTable('journal_cursors').set({ seq: last.seq, updated_at: clock() }).where('proxy_id', '=', proxyId).execute();
@@ -49,9 +52,10 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
     return acknowledged;
   }
 
-  async function record(tx: Tx, events: readonly JournalEvent[]): Promise<void> {
+  async function record(tx: Tx, proxyId: string, events: readonly JournalEvent[]): Promise<void> {
     const calls: CallEvent[] = [];
     const ends: EndEvent[] = [];
+    const ungated = new Map<string, Extract<JournalEvent, { type: 'ungated' }>>();
     const touched = new Map<string, { topic: string; entity_id: string; at: number }>();
     const mark = (topic: string, id: string, at: number) => touched.set(`${topic} ${id}`, { topic, entity_id: id, at });
 
@@ -74,6 +78,9 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
           await gateways.heard(tx, event.gatewayId, event.pluginVersion, event.at);
           await agents.markHeartbeat(tx, event.agents, event.at);
           break;
+        case 'ungated':
+          ungated.set(event.agentId, event);
+          break;
         case 'run':
           await upsertRun(
             tx,
@@ -90,7 +97,7 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
     }
     // The chain first: its lock puts concurrent batches, and so the outbox, into one order.
     await appendAudit(tx, events.flatMap(auditOf));
-    await upsertCalls(tx, calls);
+    await upsertCalls(tx, proxyId, calls);
     await countRuns(tx, calls);
     const settled = await endCalls(tx, ends);
     await settleSpend(tx, settled);
@@ -101,7 +108,19 @@ export function createIngest({ db, clock, agents, gateways, activePolicy, publis
       mark('agent', row.agent_id, row.ended_at ?? 0);
       if (row.approval_id) mark('approval', row.approval_id, row.ended_at ?? 0);
     }
+    for (const event of ungated.values()) await raiseUngated(tx, event);
     await touch(tx, [...touched.values()]);
+  }
+
+  /** Its tools run, and the gate in its OpenClaw did not ask about them (SPEC 3.4). */
+  async function raiseUngated(tx: Tx, { agentId, tool }: Extract<JournalEvent, { type: 'ungated' }>): Promise<void> {
+    const agent = await tx.selectFrom('agents').select('name').where('id', '=', agentId).executeTakeFirst();
+    await alerts.raise(tx, {
+      type: 'gate_missing',
+      severity: 'critical',
+      agentId,
+      message: `${agent?.name ?? agentId} called ${tool} and its OpenClaw gate had not asked about it: what it runs inside OpenClaw may be ungated. Its MCP calls are judged as an intern's. Check the plugin: npm run -s mc -- doctor`,
+    });
   }
 
   /** Spend of ended calls, per cap that bound them; the day is that on which it began, which is the one it was reserved under. */
@@ -172,10 +191,10 @@ async function lockCursor(tx: Tx, proxyId: string): Promise<number> {
 }
 
 /** One statement for the batch, whatever its size: columns travel as one JSON document (PERFORMANCE.md 3). */
-async function upsertCalls(tx: Tx, events: readonly CallEvent[]): Promise<void> {
+async function upsertCalls(tx: Tx, proxyId: string, events: readonly CallEvent[]): Promise<void> {
   const latest = new Map<string, ReturnType<typeof rowOf>>();
   for (const event of events) {
-    const row = rowOf(event);
+    const row = rowOf(event, proxyId);
     const before = latest.get(row.id);
     latest.set(row.id, before ? { ...row, held_at: before.held_at ?? row.held_at } : row);
   }
@@ -196,11 +215,12 @@ async function upsertCalls(tx: Tx, events: readonly CallEvent[]): Promise<void> 
       approval_id = coalesce(excluded.approval_id, tool_calls.approval_id),
       held_at = coalesce(tool_calls.held_at, excluded.held_at),
       started_at = coalesce(tool_calls.started_at, excluded.started_at),
+      proxy_id = coalesce(excluded.proxy_id, tool_calls.proxy_id),
       ended_at = coalesce(tool_calls.ended_at, excluded.ended_at)
   `.execute(tx);
 }
 
-function rowOf({ type, at, call, judged, input, summary, approvalId }: CallEvent) {
+function rowOf({ type, at, call, judged, input, summary, approvalId }: CallEvent, proxyId: string) {
   return {
     id: call.id,
     created_at: call.at,
@@ -237,6 +257,7 @@ function rowOf({ type, at, call, judged, input, summary, approvalId }: CallEvent
     policy_version: judged.policyVersion,
     facts: judged.facts,
     summary,
+    proxy_id: type === 'intent' ? proxyId : null,
   };
 }
 
@@ -400,6 +421,8 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       return [
         entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run'),
       ];
+    case 'ungated':
+      return [entry(event.at, event.agentId, 'gate.bypassed', event.agentId, { tool: event.tool, gatewayId: event.gatewayId }, 'agent')];
     case 'heartbeat':
       return [];
   }

@@ -9,6 +9,8 @@ import { join } from 'node:path';
 export interface Keys {
   /** Key of the call digests (SPEC 3.1), base64url; handed to proxies over the authenticated line. */
   digestKey: string;
+  /** Key of what proxies give MCP clients to keep (session ids, requestState), base64url; handed to them likewise. */
+  stateKey: string;
   /** Encrypts `text` for the row named by `context`; opens only with the same context. */
   seal: (text: string, context: string) => string;
   /** @throws Error when the text was changed, belongs to another row or to another key folder. */
@@ -26,6 +28,7 @@ export function openKeys(keyDir: string): Keys {
   const sealing = derive('sealing');
   return {
     digestKey: derive('call-digest').toString('base64url'),
+    stateKey: derive('mcp-state').toString('base64url'),
     seal(text, context) {
       const nonce = randomBytes(12);
       const cipher = createCipheriv('aes-256-gcm', sealing, nonce);

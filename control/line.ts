@@ -2,7 +2,7 @@
  * The lines to the proxies: pictures out, journal and holds in (/internal/v1, cluster secret). A line that is open proves to the
  * proxy that control is reachable: it beats every second, and a proxy that hears nothing refuses.
  */
-import { timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import { Hono } from 'hono';
 import type { JsonObject } from '../policies/index.ts';
 import type { Approvals } from './approvals.ts';
@@ -19,17 +19,22 @@ import type {
   StreamMessage,
   SystemPicture,
   TaskPicture,
+  ToolListing,
+  UpstreamHealth,
 } from './contract.ts';
 import type { Db } from './db/database.ts';
 import type { Emergency } from './emergency.ts';
 import type { Ingest } from './ingest.ts';
 import type { Keys } from './keys.ts';
 import type { Policies } from './policies.ts';
+import type { Upstreams } from './upstreams.ts';
 
 const BEAT_MS = 1_000;
 /** Calls that a proxy learns of after a restart: all open ones, and those that ended within this time. */
 const KNOWN_MS = 60 * 60 * 1000;
 const KNOWN_MAX = 20_000;
+/** A listing is answered once its pins hold at the proxies, at the latest after this time. */
+const SEEN_BINDS_MS = 2_000;
 
 interface Dependencies {
   db: Db;
@@ -40,6 +45,7 @@ interface Dependencies {
   approvals: Approvals;
   ingest: Ingest;
   policies: Policies;
+  upstreams: Upstreams;
   log: { error: (fields: object, message: string) => void };
 }
 
@@ -53,7 +59,7 @@ interface Stream {
   applied: number;
 }
 
-export function createLine({ db, clock, keys, clusterSecret, broadcast, approvals, ingest, policies, log }: Dependencies) {
+export function createLine({ db, clock, keys, clusterSecret, broadcast, approvals, ingest, policies, upstreams, log }: Dependencies) {
   const secretHash = Buffer.from(hashSecret(clusterSecret));
   const streams = new Set<Stream>();
   const lastSeen = new Map<string, number>();
@@ -98,6 +104,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     const agentIds = of('agent');
     const gatewayIds = of('gateway');
     const taskIds = of('task');
+    const upstreamIds = of('upstream');
     if (agentIds.length > 0) {
       const pictures = await agentPictures(db, agentIds);
       const removed = agentIds.filter((id) => !pictures.some((agent) => agent.id === id));
@@ -113,6 +120,13 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     if (taskIds.length > 0) {
       const changed = await taskPictures(db, taskIds);
       messages.push({ type: 'tasks', at, changed, removed: taskIds.filter((id) => !changed.some((task) => task.id === id)) });
+    }
+    if (upstreamIds.length > 0) {
+      const pictures = await upstreams.pictures(upstreamIds);
+      const removed = upstreamIds.filter((id) => !pictures.some((upstream) => upstream.id === id));
+      const changed = pictures.filter((upstream) => remember(upstream));
+      for (const id of removed) sent.delete(id);
+      if (changed.length > 0 || removed.length > 0) messages.push({ type: 'upstreams', at, changed, removed });
     }
     if (of('policy').length > 0) messages.push({ type: 'policy', at, policy: policyPicture() });
     if (messages.some((message) => message.type === 'agents') || of('system').length > 0) {
@@ -130,11 +144,11 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     forwarded = revision;
   }
 
-  /** Whether this picture differs from the one that the proxies have. */
-  function remember(agent: AgentPicture): boolean {
-    const text = JSON.stringify(agent);
-    if (sent.get(agent.id) === text) return false;
-    sent.set(agent.id, text);
+  /** Whether this picture differs from the one that the proxies have. Only a hash is kept: a picture may hold a secret. */
+  function remember(picture: { id: string }): boolean {
+    const text = hash('sha256', JSON.stringify(picture));
+    if (sent.get(picture.id) === text) return false;
+    sent.set(picture.id, text);
     return true;
   }
 
@@ -198,6 +212,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
       agents: await agentPictures(db, null),
       gateways: await gatewayPictures(db, null),
       tasks: await taskPictures(db, null),
+      upstreams: await upstreams.pictures(null),
     };
   }
 
@@ -266,9 +281,12 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     return {
       cursor: cursor?.seq ?? 0,
       digestKey: keys.digestKey,
+      stateKey: keys.stateKey,
       calls: rows.map(
         (row): KnownCall => ({
           id: row.id,
+          entry: row.entry,
+          proxyId: row.proxy_id,
           key: row.key,
           slot: row.slot,
           agentId: row.agent_id,
@@ -336,6 +354,16 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
       const { callId } = await context.req.json<{ callId: string }>();
       return context.json(await approvals.redeem(context.req.param('id'), callId));
     });
+    app.post('/upstreams/:id/tools', async (context) => {
+      const isKnown = await upstreams.saw(context.req.param('id'), await context.req.json<ToolListing>());
+      // Answered when the proxies judge by the pins, so that a call right after the listing is judged by them.
+      if (isKnown) await caughtUp(SEEN_BINDS_MS);
+      return isKnown ? context.json({}) : context.json({ code: 'NOT_FOUND' }, 404);
+    });
+    app.post('/upstreams/:id/health', async (context) => {
+      await upstreams.found(context.req.param('id'), await context.req.json<UpstreamHealth>());
+      return context.json({});
+    });
     app.post('/stops/:stopId', async (context) => {
       emergency?.acknowledge(context.req.param('stopId'), await context.req.json<StopAcknowledgement>());
       return context.json({});
@@ -388,11 +416,19 @@ async function agentPictures(db: Db, ids: readonly string[] | null): Promise<Age
     dailyCap: row.daily_cap,
     perRunCap: row.per_run_cap,
     tokenHashes: tokens.get(row.id) ?? [],
+    mcpAliases: aliasesOf(row.metadata),
   }));
 }
 
+/** What `openclaw connect` has noted with the agent; what is not text to text is none. */
+function aliasesOf(metadata: Record<string, unknown>): Record<string, string> {
+  const { mcpAliases } = metadata;
+  if (typeof mcpAliases !== 'object' || mcpAliases === null) return {};
+  return Object.fromEntries(Object.entries(mcpAliases).filter((alias): alias is [string, string] => typeof alias[1] === 'string'));
+}
+
 async function gatewayPictures(db: Db, ids: readonly string[] | null): Promise<GatewayPicture[]> {
-  let query = db.selectFrom('gateways').select(['id', 'name']).where('removed_at', 'is', null);
+  let query = db.selectFrom('gateways').select(['id', 'name', 'last_heartbeat']).where('removed_at', 'is', null);
   if (ids) query = query.where('id', 'in', [...ids]);
   const rows = await query.execute();
   const tokens = await tokenHashes(
@@ -400,7 +436,7 @@ async function gatewayPictures(db: Db, ids: readonly string[] | null): Promise<G
     'gateway',
     rows.map((row) => row.id),
   );
-  return rows.map((row) => ({ id: row.id, name: row.name, tokenHashes: tokens.get(row.id) ?? [] }));
+  return rows.map((row) => ({ id: row.id, name: row.name, tokenHashes: tokens.get(row.id) ?? [], lastHeartbeat: row.last_heartbeat }));
 }
 
 /** Tasks that can still bear on a call; what ended stays known long enough to be refused by name. */

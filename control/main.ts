@@ -32,6 +32,7 @@ import { openListener } from './listener.ts';
 import { createOperators } from './operators.ts';
 import { createPolicies } from './policies.ts';
 import { createTasks } from './tasks.ts';
+import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
 import { startWorkers } from './workers/loop.ts';
 
@@ -71,8 +72,9 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     abortRuns: (gatewayId, sessionKeys) => gateways.abortRuns(gatewayId, sessionKeys),
   });
   const calls = createCalls({ db });
-  const ingest = createIngest({ ...base, agents, gateways, activePolicy });
-  const line = createLine({ db, clock, keys, clusterSecret: config.clusterSecret, broadcast, approvals, ingest, policies, log });
+  const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy });
+  const line = createLine({ db, clock, keys, clusterSecret: config.clusterSecret, broadcast, approvals, ingest, policies, upstreams, log });
   const emergency = createEmergency({
     ...base,
     dataDir: config.dataDir,
@@ -116,6 +118,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     alert: alerts.find,
     policy: (id) => policies.get(id).catch(() => null),
     gateway: gateways.find,
+    upstream: upstreams.find,
     system: overview,
   };
   await broadcast.start(views);
@@ -132,6 +135,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     alerts,
     calls,
     gateways,
+    upstreams,
     operators,
     emergency,
     broadcast,

@@ -32,6 +32,18 @@ export interface ConnectOptions {
   inlineMs?: number;
   /** `OPENCLAW_WORKSPACE_DIR` of OpenClaw's environment, where it is set. */
   defaultWorkspace?: string;
+  /** Names of the MCP servers that are reached through Mission Control. */
+  upstreams?: readonly string[];
+  /** The agent token that an agent's MCP entries carry, by OpenClaw's agent id; absent ones stand as a placeholder, for showing only. */
+  agentTokens?: ReadonlyMap<string, string>;
+}
+
+/** One MCP entry: an agent's own way to one server. OpenClaw's client carries static headers only, so each agent has its own. */
+export interface McpEntry {
+  /** The name in OpenClaw's configuration; its tools are `{entry}__{tool}` there. */
+  entry: string;
+  agentId: string;
+  upstream: string;
 }
 
 export interface FoundAgent {
@@ -47,6 +59,7 @@ export interface ConnectPlan {
   /** Unified diff for a person; values that look like secrets are masked in it. */
   diff: string;
   agents: FoundAgent[];
+  mcp: McpEntry[];
   /** How control reaches the gateway of this configuration; token is null where the file does not hold it in clear. */
   gateway: { url: string; token: string | null };
   warnings: string[];
@@ -118,9 +131,12 @@ export function planConnect(configText: string | null, options: ConnectOptions, 
     warnings.push('The agents stand in an included file and are not found here; register them by hand.');
   }
   const agents = findAgents(draft.data, options, warnings);
+  const mcp = entriesFor(agents, options.upstreams ?? [], Object.keys(asObject(draft.at(['mcp', 'servers']))));
+  connectMcp(draft, mcp, options, warnings);
   const text = draft.text;
   return {
     text,
+    mcp,
     changed: text !== configText,
     diff: diffOf(configText ?? '', text),
     agents,
@@ -345,6 +361,65 @@ function isolateCodeMode(draft: Draft, warnings: string[]): void {
   if (Array.isArray(denied) && denied.includes('code-mode-quickjs')) {
     warnings.push('plugins.deny names code-mode-quickjs: agents with Code Mode cannot run until that is taken out or Code Mode is off.');
   }
+}
+
+/** OpenClaw waits this long for a tool; a call that is held for a person stays below it. */
+const MCP_TIMEOUT_MS = 1_800_000;
+
+/** Names that no entry of the person's own has. Without "__", which parts an entry from its tools. */
+function entriesFor(agents: readonly FoundAgent[], upstreams: readonly string[], taken: readonly string[]): McpEntry[] {
+  const used = new Set(taken);
+  return agents.flatMap(({ id }) =>
+    upstreams.map((upstream) => {
+      const plain = `${upstream}-${id.replaceAll(/[^a-z0-9-]+/g, '-')}`;
+      let entry = plain;
+      for (let i = 2; used.has(entry); i++) entry = `${plain}-${i}`;
+      used.add(entry);
+      return { entry, agentId: id, upstream };
+    }),
+  );
+}
+
+/** One entry per agent and server, and each entry denied to every agent but its own. */
+function connectMcp(draft: Draft, entries: readonly McpEntry[], { proxyUrl, agentTokens }: ConnectOptions, warnings: string[]): void {
+  const direct = Object.keys(asObject(draft.at(['mcp', 'servers'])));
+  if (direct.length > 0)
+    warnings.push(
+      `MCP servers that agents reach directly, past the second gate: ${direct.join(', ')}. Register them as upstreams and take them out here.`,
+    );
+  if (entries.length === 0) return;
+  refuseIncludes(draft.data, ['mcp'], ['mcp', 'servers']);
+  for (const { entry, agentId, upstream } of entries) {
+    draft.set(['mcp', 'servers', entry], {
+      url: `${proxyUrl}/mcp/${upstream}`,
+      transport: 'streamable-http',
+      headers: { Authorization: `Bearer ${agentTokens?.get(agentId) ?? '(its token)'}` },
+      requestTimeoutMs: MCP_TIMEOUT_MS,
+    });
+  }
+  const owners = new Set(entries.map(({ agentId }) => agentId));
+  if (owners.size < 2) return;
+  const keyed = asObject(draft.at(['agents', 'entries']));
+  for (const owner of owners) {
+    const key = Object.keys(keyed).find((name) => name.trim().toLowerCase() === owner);
+    if (key === undefined) {
+      warnings.push(`The agent ${owner} does not stand in agents.entries: deny it the MCP entries of the others by hand (tools.deny).`);
+      continue;
+    }
+    for (const { entry, agentId } of entries) if (agentId !== owner) draft.list(['agents', 'entries', key, 'tools', 'deny'], `${entry}__*`);
+  }
+}
+
+/** Agent tokens that an earlier connection wrote, by the name of their MCP entry. */
+export function connectedTokens(configText: string | null): Map<string, string> {
+  const tokens = new Map<string, string>();
+  if (configText === null) return tokens;
+  const servers = asObject(asObject(asObject(parseConfig(configText)).mcp).servers);
+  for (const [entry, server] of Object.entries(servers)) {
+    const token = /^Bearer (mca_\S+)$/.exec(text(asObject(asObject(server).headers).Authorization) ?? '')?.[1];
+    if (token !== undefined) tokens.set(entry, token);
+  }
+  return tokens;
 }
 
 /** OpenClaw's agents and workspaces; the rules are those of `resolveAgentWorkspaceDir` in 2026.9.6. */

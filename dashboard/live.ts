@@ -223,6 +223,7 @@ function apply(change: ChangeEvent): void {
       break;
     case 'task':
     case 'run':
+    case 'upstream':
       break;
   }
 }

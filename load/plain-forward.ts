@@ -68,6 +68,9 @@ async function forward(
     toolKind: null,
     cwd: null,
     workspace: agent.workspace,
+    upstream: null,
+    definition: null,
+    ungated: false,
   });
   telemetry.decided('http', admission.verdict);
   if (admission.verdict !== 'allow') {

@@ -23,6 +23,7 @@ const proxy = await startProxy(
     controlUrl: CONTROL_URL,
     clusterSecret: CLUSTER_SECRET,
     metricsToken: null,
+    hostNames: [],
     bounds: DEFAULT_BOUNDS,
   },
   log,

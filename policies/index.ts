@@ -16,6 +16,7 @@ export {
 export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH, MAX_JSON_PARTS } from './canonical.ts';
 export { classify, isBareWrapper, unwrapCall } from './classify.ts';
 export { decide } from './decide.ts';
+export { annotationsOf, compareDefinitions, type DefinitionChange, definitionOf, definitionText, sourceOf } from './definitions.ts';
 export { findLoops, type LoopFinding } from './loops.ts';
 export * from './model.ts';
 export { isSpecialAddress, readAuthority } from './network.ts';
@@ -54,4 +55,4 @@ export {
   type TransitionResult,
   transition,
 } from './task.ts';
-export { isWrapper, TOOL_CLASSES, type ToolClass } from './tools.ts';
+export { coversTool, isWrapper, TOOL_CLASSES, type ToolClass } from './tools.ts';

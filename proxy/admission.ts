@@ -28,6 +28,7 @@ import {
 import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
+import type { Joins } from './joins.ts';
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
 import { linksUnder } from './links.ts';
@@ -51,6 +52,12 @@ export interface CallRequest {
   toolKind: string | null;
   cwd: string | null;
   workspace: string | null;
+  /** The MCP server that the call goes to; null = none. */
+  upstream: string | null;
+  /** Hash of the tool's definition, where one is pinned. */
+  definition: string | null;
+  /** The agent's gate should have asked about this call and did not. */
+  ungated: boolean;
 }
 
 interface Answered {
@@ -67,7 +74,8 @@ export type Denied = Answered & { verdict: 'deny'; kind: 'policy' | 'duplicate' 
 export type Admission = Allowed | Held | Denied;
 
 export interface Outcome {
-  status: 'success' | 'failed';
+  /** `unknown`: it was sent, and nobody will say what came of it. */
+  status: 'success' | 'failed' | 'unknown';
   output: string | null;
   error: string | null;
   durationMs: number;
@@ -82,6 +90,7 @@ interface Collaborators {
   journal: Journal;
   register: Register;
   rates: Rates;
+  joins: Joins;
   /** Epoch milliseconds. */
   clock: () => number;
   limits: { inputMaxChars: number; outputMaxChars: number };
@@ -127,6 +136,22 @@ export class Gatekeeper {
     const call: CallFacts = { id, ...prints, ...describe(request), mappedTool: request.tool, at };
     const record = register.add(call, request.arguments);
     return this.#once(record, () => this.#judge(record, call, request.arguments, picture, null));
+  }
+
+  /**
+   * An MCP call that the agent's own gate was asked about a moment ago: its decision counts for this call too, once.
+   * @returns the record that it joined, or null where there is none: then it is judged like any other.
+   */
+  join(agentId: string, tool: string, args: JsonObject): CallRecord | null {
+    const { joins, register, clock } = this.#with;
+    const id = joins.take(agentId, tool, args, clock());
+    const record = id === null ? undefined : register.byId(id);
+    return record?.state === 'running' && this.#stopOf(agentId) === null ? record : null;
+  }
+
+  /** Whether a call that was allowed may still be carried on with: nothing that stops its agent has come about since. */
+  mayContinue(record: CallRecord): GateReason | null {
+    return this.#stopOf(record.agentId);
   }
 
   /**
@@ -205,6 +230,10 @@ export class Gatekeeper {
   /** Judges a call, with the approval it came back with if any, and carries the decision out. */
   async #judge(record: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null): Promise<Admission> {
     const { ledger, register } = this.#with;
+    if (call.ungated === true && picture.policy.document.failModes.gate === 'refuse') {
+      const why = "The gate in this agent's OpenClaw did not ask about this call, and the policy refuses what it did not ask about.";
+      return this.#deny(record, call, args, [{ code: 'GATE_UNPROVEN', message: why, policyPath: 'failModes.gate' }]);
+    }
     const effective = hold?.editedArguments ?? args;
     for (let race = 0; race < RACES_MAX; race++) {
       const judgement = await this.#decide(call, effective, picture, hold);
@@ -338,7 +367,7 @@ export class Gatekeeper {
 
   /** Redeem, then record, then it may run; a stop that arrives in between wins. */
   async #run(record: CallRecord, call: CallFacts, args: JsonObject, judged: JudgedFacts, hold: HoldState | null): Promise<Admission> {
-    const { holds, journal, register, clock, limits } = this.#with;
+    const { holds, joins, journal, register, clock, limits } = this.#with;
     if (hold !== null) {
       const redeemed = await holds.redeem(hold.approvalId, record.id).catch(() => null);
       if (redeemed === null) return held(record, true);
@@ -359,6 +388,7 @@ export class Gatekeeper {
       return this.#refuse(record, [stopped]);
     }
     register.move(record, 'running');
+    if (call.entry === 'openclaw' && call.upstream) joins.offer(call.agentId, call.tool, args, call.id, clock());
     this.#lastAdmittedAt.set(call.agentId, clock());
     return allowed(record);
   }

@@ -9,6 +9,8 @@ export interface ProxyConfig {
   clusterSecret: string;
   /** `MC_METRICS_TOKEN`: opens /metrics; null = closed. */
   metricsToken: string | null;
+  /** Host names that agents reach this proxy by, besides addresses and localhost. */
+  hostNames: readonly string[];
   bounds: ProxyBounds;
 }
 
@@ -38,6 +40,12 @@ export interface ProxyBounds {
   journalSegmentBytes: number;
   /** Time limit of one request to control. */
   controlTimeoutMs: number;
+  /** A stream to an MCP client on which nothing happens gets a sign of life this often. */
+  mcpKeepAliveMs: number;
+  /** A held MCP call reports progress this often, where its client asked for that. */
+  mcpProgressMs: number;
+  /** Longest wait of one round of a held call of the stateless era; then the client asks again. */
+  mcpRoundMs: number;
 }
 
 export const DEFAULT_BOUNDS: ProxyBounds = {
@@ -54,4 +62,7 @@ export const DEFAULT_BOUNDS: ProxyBounds = {
   journalMaxBytes: 256 * 1024 * 1024,
   journalSegmentBytes: 16 * 1024 * 1024,
   controlTimeoutMs: 5_000,
+  mcpKeepAliveMs: 15_000,
+  mcpProgressMs: 5_000,
+  mcpRoundMs: 25_000,
 };

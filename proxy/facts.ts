@@ -1,6 +1,14 @@
 /** From the live picture to what `decide` is told: the caps that bind a call with what is spent of each, and everything else. */
 import type { AgentPicture, CallFacts, HoldState } from '../control/contract.ts';
-import { type ApprovalFact, dayOf, type Facts, type JsonObject, type Policy, type ToolCall } from '../policies/index.ts';
+import {
+  type ApprovalFact,
+  dayOf,
+  type Facts,
+  type JsonObject,
+  type McpAnnotations,
+  type Policy,
+  type ToolCall,
+} from '../policies/index.ts';
 import type { BindingCap } from './ledger.ts';
 import type { Picture } from './snapshot.ts';
 
@@ -63,7 +71,8 @@ export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: 
   return {
     agent: {
       id: agent.id,
-      autonomy: agent.autonomy,
+      // An agent whose gate did not ask is judged by the strictest level (SPEC 3.4).
+      autonomy: call.ungated === true ? 'intern' : agent.autonomy,
       status: agent.status,
       depth: agent.depth,
       children: agent.children,
@@ -79,14 +88,35 @@ export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: 
     },
     spend: { run: spentOf(scopes.run), task: spentOf(scopes.task), agentDay: spent(scopes.agentDay), fleetDay: spent(scopes.fleetDay) },
     caps: { run: capOf(scopes.run), task: capOf(scopes.task), agentDay: capOf(scopes.agentDay), fleetDay: capOf(scopes.fleetDay) },
-    estimatedCost: null,
+    estimatedCost: priceOf(call, picture),
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
-    mcp: null,
+    mcp: mcpFact(call, picture),
     history: NO_HISTORY,
     network: NO_NETWORK,
     files: { symlinks: rest.symlinks },
     rates: { callsLastMinute: rest.callsLastMinute, concurrent: rest.concurrent },
   };
+}
+
+/**
+ * What is known of the MCP tool that a call goes to. Looked up at each judgement: an operator may have accepted the definition while
+ * the call was held. A tool that is not among those of a pinned server is new, which counts as changed.
+ */
+function mcpFact(call: Partial<CallFacts>, picture: Picture): Facts['mcp'] {
+  const upstream = call.upstream ? picture.upstream(call.upstream) : undefined;
+  if (upstream === undefined) return null;
+  const prefix = `${upstream.name}__`;
+  const { tool = '' } = call;
+  const isTool = tool.startsWith(prefix);
+  const known = isTool ? upstream.tools[tool.slice(prefix.length)] : undefined;
+  const changed = isTool && (known === undefined ? upstream.pinned : known.state !== 'pinned');
+  return { server: upstream.name, trusted: upstream.trusted, annotations: { ...known?.annotations } as McpAnnotations, changed };
+}
+
+/** Where registry and policy both name a price the dearer one counts; null = the policy's. */
+function priceOf(call: Partial<CallFacts>, picture: Picture): number | null {
+  const price = call.upstream && call.tool?.startsWith(`${call.upstream}__`) ? picture.upstream(call.upstream)?.price : null;
+  return price === null || price === undefined ? null : Math.max(price, picture.policy.priceOf(call.tool ?? '') ?? 0);
 }
 
 const NO_HISTORY = Object.freeze({ sameErrorRetries: 0, commentsIn30Min: 0, reviewCycles: 0, pairExchangesIn10Min: 0 });

@@ -13,6 +13,8 @@ export interface Identified {
   callId: string | null;
   tool: string;
   toolKind: string | null;
+  /** Version of the tool's definition: MCP pins it; a built-in tool has none. */
+  definition: string | null;
   arguments: JsonObject;
   cwd: string | null;
   workspace: string | null;
@@ -41,8 +43,7 @@ export class Fingerprint {
       call.agent.id,
       call.sessionKey,
       call.tool,
-      // Version of the tool's definition: MCP pins it; a built-in tool has none.
-      null,
+      call.definition,
       call.toolKind,
       call.arguments,
       call.cwd,

@@ -21,9 +21,10 @@ import { attribute, authenticate, type Bearer, type IdentityRefusal, identify, s
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
 import type { CallRecord } from './register.ts';
-import { problem, respond } from './respond.ts';
+import { problem, refusalText, respond } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
+import { canonicalTool } from './tool-names.ts';
 
 const RETRY_AFTER_MS = 1_000;
 
@@ -85,6 +86,7 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
       // A wrapper is no call of its own: what it carries comes to the gate by itself (SPEC 3, Attribution).
       return respond(response, 200, { id: '', verdict: 'allow', risk: 'green', reasons: [] });
     }
+    const unwrapped = unwrapCall(given);
     const admission = await gate.admit({
       entry: 'openclaw',
       agent,
@@ -94,7 +96,9 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
       taskId: attribution.taskId,
       callId: body.callId ?? null,
       traceId: body.traceId ?? null,
-      ...unwrapCall(given),
+      ...unwrapped,
+      ...canonicalTool(unwrapped.tool, agent, picture),
+      ungated: false,
     });
     telemetry.decided('openclaw', admission.verdict);
     answer(response, admission);
@@ -266,15 +270,9 @@ function answerOf(admission: Admission): [status: number, body: GateAnswer] {
     }
     case 'deny': {
       const status = { policy: 403, duplicate: 409, unavailable: 503 }[admission.kind];
-      return [status, { id, verdict: 'deny', risk, reasons, message: messageFor(reasons) }];
+      return [status, { id, verdict: 'deny', risk, reasons, message: refusalText(reasons) }];
     }
   }
-}
-
-/** One sentence for the model: why, and that it did not run. */
-function messageFor(reasons: readonly { code: string; message: string }[]): string {
-  const [first] = reasons;
-  return first ? `Refused by Mission Control (${first.code}): ${first.message}` : 'Refused by Mission Control.';
 }
 
 function refused(response: ServerResponse, { status, code, detail }: IdentityRefusal): true {

@@ -12,8 +12,10 @@ import type { ProxyConfig } from './config.ts';
 import { scopeKeys, scopesOf } from './facts.ts';
 import { Holds } from './holds.ts';
 import { createHook } from './hook.ts';
+import { Joins } from './joins.ts';
 import { Journal } from './journal.ts';
 import { Ledger } from './ledger.ts';
+import { createMcp, type Mcp } from './mcp.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { createListener } from './server.ts';
@@ -36,6 +38,8 @@ export interface Proxy {
 }
 
 const DRAIN_MS = 5_000;
+/** What may end calls that are under way. */
+const REVIEWED: ReadonlySet<StreamMessage['type']> = new Set(['picture', 'system', 'agents', 'upstreams']);
 
 /** Starts a proxy and waits for its first picture. @throws Error where control does not answer or the port is taken. */
 export async function startProxy(config: ProxyConfig, log: Logger, clock: () => number): Promise<Proxy> {
@@ -47,7 +51,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const holds = new Holds(uplink, bounds.waitersMax);
   const register = new Register({ endedMax: bounds.endedCallsMax, openMax: bounds.openCallsMax });
   const rates = new Rates();
-  const gate = new Gatekeeper({ snapshot, ledger, holds, journal, register, rates, clock, limits: bounds });
+  const gate = new Gatekeeper({ snapshot, ledger, holds, journal, register, rates, joins: new Joins(), clock, limits: bounds });
 
   const ready = Promise.withResolvers<void>();
   const following = uplink.follow(journal.proxyId, onMessage, (error) => {
@@ -55,10 +59,12 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     holds.wakeAll();
   });
 
+  let mcp: Mcp | null = null;
   let announcedStop: string | null = null;
   function onMessage(message: StreamMessage): void {
     snapshot.apply(message, clock());
     if (message.type === 'picture') ready.resolve();
+    if (REVIEWED.has(message.type)) mcp?.review();
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
     const { estop, stopId } = snapshot.system();
@@ -94,6 +100,13 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     if (call.state === 'running') ledger.restore(call.id, scopeKeys(scopesOf(call, picture.policy, call.at)), call.estimatedCost);
   }
   gate.useDigestKey(known.digestKey);
+  // What this proxy had sent on itself and not heard of before it ended: nobody will say any more what came of it.
+  for (const call of known.calls) {
+    const record =
+      call.entry === 'mcp' && call.state === 'running' && call.proxyId === journal.proxyId ? register.byId(call.id) : undefined;
+    if (!record) continue;
+    await gate.complete(record, { status: 'unknown', output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null });
+  }
 
   const telemetry = createTelemetry({
     openCalls: () => register.open,
@@ -101,7 +114,21 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     journalDepth: () => journal.depth,
     snapshotAgeMs: () => snapshot.age(clock()),
   });
+  mcp = createMcp({
+    gate,
+    snapshot,
+    journal,
+    uplink,
+    telemetry,
+    clock,
+    bounds,
+    hostNames: config.hostNames,
+    stateKey: known.stateKey,
+    log,
+  });
+  const entry = mcp;
   const server = createListener({
+    mcp: entry,
     hook: createHook({ gate, snapshot, ledger, journal, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,
@@ -136,6 +163,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       holds.close();
       server.closeIdleConnections();
       setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
+      await entry.close();
       await closed;
       await journal.close(DRAIN_MS);
       await uplink.close();

@@ -17,6 +17,12 @@ function write(response: ServerResponse, status: number, type: string, text: str
   response.end(text);
 }
 
+/** One sentence for the model: why, and that it did not run. */
+export function refusalText(reasons: readonly { code: string; message: string }[]): string {
+  const [first] = reasons;
+  return first ? `Refused by Mission Control (${first.code}): ${first.message}` : 'Refused by Mission Control.';
+}
+
 const TITLES: Record<number, string> = {
   400: 'Bad request',
   401: 'Unauthorized',
@@ -30,5 +36,6 @@ const TITLES: Record<number, string> = {
   417: 'Expectation failed',
   431: 'Headers too large',
   500: 'Internal error',
+  502: 'Bad gateway',
   503: 'Unavailable',
 };

@@ -3,7 +3,7 @@
  * changes, and beats every second; a picture that has not been confirmed for `limits.snapshotMaxAgeMs` is no picture, and the
  * call is refused. The stop is kept even then.
  */
-import type { AgentPicture, GatewayPicture, StreamMessage, SystemPicture, TaskPicture } from '../control/contract.ts';
+import type { AgentPicture, GatewayPicture, StreamMessage, SystemPicture, TaskPicture, UpstreamPicture } from '../control/contract.ts';
 import { compilePolicy, type Policy } from '../policies/index.ts';
 
 export interface Picture {
@@ -17,7 +17,14 @@ export interface Picture {
   agentOfGateway: (gatewayId: string, nameOrId: string) => AgentPicture | undefined;
   task: (id: string) => TaskPicture | undefined;
   taskOfSession: (sessionKey: string) => TaskPicture | undefined;
+  /** By the name in its path. */
+  upstream: (name: string) => UpstreamPicture | undefined;
+  /** Whether the plugin in the agent's gateway was heard lately (SPEC 3.4). @param now by control's clock. */
+  isGateLive: (agent: AgentPicture, now: number) => boolean;
 }
+
+/** The plugin beats every 10 s; two missed beats and a margin. */
+const GATE_SILENT_MS = 30_000;
 
 export class Snapshot {
   #policy: Policy | null = null;
@@ -30,6 +37,8 @@ export class Snapshot {
   readonly #gatewayByToken = new Map<string, GatewayPicture>();
   readonly #agentByExternal = new Map<string, AgentPicture>();
   readonly #taskBySession = new Map<string, TaskPicture>();
+  readonly #upstreams = new Map<string, UpstreamPicture>();
+  readonly #upstreamByName = new Map<string, UpstreamPicture>();
   #confirmedAt: number | null = null;
   readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system'> = {
     agent: (id) => this.#agents.get(id),
@@ -43,6 +52,11 @@ export class Snapshot {
     },
     task: (id) => this.#tasks.get(id),
     taskOfSession: (sessionKey) => this.#taskBySession.get(sessionKey),
+    upstream: (name) => this.#upstreamByName.get(name),
+    isGateLive: (agent, now) => {
+      const heard = agent.gatewayId === null ? null : (this.#gateways.get(agent.gatewayId)?.lastHeartbeat ?? null);
+      return heard !== null && now - heard < GATE_SILENT_MS;
+    },
   };
 
   /** The picture, or null where it is missing or older than the policy allows. @param now epoch milliseconds. */
@@ -72,11 +86,14 @@ export class Snapshot {
         this.#gatewayByToken.clear();
         this.#agentByExternal.clear();
         this.#taskBySession.clear();
+        this.#upstreams.clear();
+        this.#upstreamByName.clear();
         this.#system = message.system;
         this.#setPolicy(message.policy.version, message.policy.document);
         for (const agent of message.agents) this.#addAgent(agent);
         for (const gateway of message.gateways) this.#addGateway(gateway);
         for (const task of message.tasks) this.#addTask(task);
+        for (const upstream of message.upstreams) this.#addUpstream(upstream);
         break;
       case 'system':
         this.#system = message.system;
@@ -104,6 +121,10 @@ export class Snapshot {
           this.#removeTask(task.id);
           this.#addTask(task);
         }
+        break;
+      case 'upstreams':
+        for (const id of message.removed) this.#removeUpstream(id);
+        for (const upstream of message.changed) this.#addUpstream(upstream);
         break;
       case 'hold':
       case 'mark':
@@ -149,6 +170,19 @@ export class Snapshot {
   #addTask(task: TaskPicture): void {
     this.#tasks.set(task.id, task);
     if (task.sessionKey) this.#taskBySession.set(task.sessionKey, task);
+  }
+
+  #addUpstream(upstream: UpstreamPicture): void {
+    this.#removeUpstream(upstream.id);
+    this.#upstreams.set(upstream.id, upstream);
+    this.#upstreamByName.set(upstream.name, upstream);
+  }
+
+  #removeUpstream(id: string): void {
+    const upstream = this.#upstreams.get(id);
+    if (!upstream) return;
+    this.#upstreams.delete(id);
+    if (this.#upstreamByName.get(upstream.name) === upstream) this.#upstreamByName.delete(upstream.name);
   }
 
   #removeTask(id: string): void {

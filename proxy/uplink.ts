@@ -4,7 +4,16 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
-import type { HeldCall, HelloAnswer, HoldRequest, HoldState, StopAcknowledgement, StreamMessage } from '../control/contract.ts';
+import type {
+  HeldCall,
+  HelloAnswer,
+  HoldRequest,
+  HoldState,
+  StopAcknowledgement,
+  StreamMessage,
+  ToolListing,
+  UpstreamHealth,
+} from '../control/contract.ts';
 
 /** Control did not answer, or not as agreed. */
 class ControlUnavailable extends Error {
@@ -59,6 +68,15 @@ export class Uplink {
 
   redeem(approvalId: string, callId: string): Promise<{ granted: boolean; state: HoldState }> {
     return this.#post(`/approvals/${encodeURIComponent(approvalId)}/redeem`, { callId });
+  }
+
+  /** Reports what a server lists; answered when its tools are judged by the pins that this leaves. */
+  sawTools(upstreamId: string, listing: ToolListing): Promise<unknown> {
+    return this.#post(`/upstreams/${encodeURIComponent(upstreamId)}/tools`, listing);
+  }
+
+  foundUpstream(upstreamId: string, health: UpstreamHealth): Promise<unknown> {
+    return this.#post(`/upstreams/${encodeURIComponent(upstreamId)}/health`, health);
   }
 
   /** Says that everything up to `revision` is in force here; of several only the last is said. */

@@ -24,7 +24,7 @@ interface Rule {
 const inRoom = (path: string, room: string) => path === room || path.startsWith(`${room}/`);
 const isOneOf = (path: string, ...files: string[]) => files.includes(path);
 /** proxy: what admission works with. None of these knows another, nor any entry point. */
-const COLLABORATORS = ['snapshot', 'ledger', 'holds', 'journal', 'register', 'rates'].map((name) => `proxy/${name}.ts`);
+const COLLABORATORS = ['snapshot', 'ledger', 'holds', 'journal', 'register', 'rates', 'joins'].map((name) => `proxy/${name}.ts`);
 const ENTRY_POINTS = ['hook', 'mcp', 'http', 'model', 'egress', 'gateway', 'server', 'main'].map((name) => `proxy/${name}.ts`);
 /** control: what stands above the services. */
 const ABOVE_SERVICES = ['control/routes', 'control/workers', 'control/notify', 'control/commands'];

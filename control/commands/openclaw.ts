@@ -3,13 +3,15 @@ import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import type { ResolvedSettings } from '../../settings.ts';
-import type { Agent, Gateway } from '../contract.ts';
+import type { Agent, Gateway, Upstream } from '../contract.ts';
 import {
   applyConnect,
   applyUndo,
   ConfigProblem,
   type ConnectPlan,
+  connectedTokens,
   type FoundAgent,
+  type McpEntry,
   planConnect,
   planUndo,
   readConfig,
@@ -46,26 +48,37 @@ async function connect(settings: ResolvedSettings, configFile: string, stateDir:
   const text = await readConfig(configFile);
   const record = await readRecord(stateDir);
   const host = settings.MC_HOST.includes(':') ? `[${settings.MC_HOST}]` : settings.MC_HOST;
-  const plan = planConnect(
-    text,
-    {
-      proxyUrl: `http://${host}:${settings.MC_PROXY_PORT}`,
-      stateDir,
-      home: homedir(),
-      ...(process.env.OPENCLAW_WORKSPACE_DIR && { defaultWorkspace: process.env.OPENCLAW_WORKSPACE_DIR }),
-    },
-    record ?? undefined,
-  );
-  show(plan.diff, plan.warnings);
-  console.log(`Agents found: ${plan.agents.map((agent) => `${agent.id} (${agent.workspace})`).join(', ') || 'none'}`);
+  const upstreams = await mcpUpstreams(client);
+  const planOptions = {
+    proxyUrl: `http://${host}:${settings.MC_PROXY_PORT}`,
+    stateDir,
+    home: homedir(),
+    upstreams,
+    ...(process.env.OPENCLAW_WORKSPACE_DIR && { defaultWorkspace: process.env.OPENCLAW_WORKSPACE_DIR }),
+  };
+  const draft = planConnect(text, planOptions, record ?? undefined);
+  show(draft.diff, draft.warnings);
+  console.log(`Agents found: ${draft.agents.map((agent) => `${agent.id} (${agent.workspace})`).join(', ') || 'none'}`);
+  console.log(`MCP servers through Mission Control: ${upstreams.join(', ') || 'none registered'}`);
   if (!options.yes && !(await confirm('Write this and register the agents?'))) {
     console.log('Nothing was changed.');
     return false;
   }
-  const gateway = await registerGateway(client, options.name, plan.gateway);
+  const gateway = await registerGateway(client, options.name, draft.gateway);
+  const agents = new Map<string, Agent>();
+  for (const found of draft.agents) agents.set(found.id, await registerAgent(client, gateway.id, options, found));
+  // The tokens come last of all: a plan that is turned down must not leave any behind.
+  const agentTokens =
+    upstreams.length === 0 ? new Map<string, string>() : await tokensFor(client, agents, draft.mcp, connectedTokens(text));
+  const plan = planConnect(text, { ...planOptions, agentTokens }, record ?? undefined);
+  for (const [id, agent] of agents)
+    await noteAliases(
+      client,
+      agent,
+      plan.mcp.filter(({ agentId }) => agentId === id),
+    );
   await applyConnect(configFile, text, plan, { stateDir, token: gateway.token, pluginSource: PLUGIN_SOURCE });
   await gateway.revokeOlder();
-  for (const agent of plan.agents) await registerAgent(client, gateway.id, options, agent);
   console.log(`\nConnected. A running OpenClaw takes it up by itself within seconds. Check with: npm run -s mc -- doctor`);
   return true;
 }
@@ -108,16 +121,16 @@ async function registerGateway(client: ApiClient, name: string, found: ConnectPl
   return { id: existing.id, token: issued.token, revokeOlder };
 }
 
-async function registerAgent(client: ApiClient, gatewayId: string, { name, autonomy }: Options, found: FoundAgent): Promise<void> {
+async function registerAgent(client: ApiClient, gatewayId: string, { name, autonomy }: Options, found: FoundAgent): Promise<Agent> {
   const { items } = await client.get<{ items: Agent[] }>('/agents');
   const existing = items.find((agent) => agent.gatewayId === gatewayId && agent.externalId === found.id);
   if (existing) {
-    if (existing.workspace !== found.workspace) await client.patch(`/agents/${existing.id}`, { workspace: found.workspace });
     console.log(`Agent ${existing.name} is registered already.`);
-    return;
+    if (existing.workspace === found.workspace) return existing;
+    return client.patch<Agent>(`/agents/${existing.id}`, { workspace: found.workspace });
   }
   const free = items.some((agent) => agent.name === found.id) ? `${name}-${found.id}` : found.id;
-  await client.post('/agents', {
+  const created = await client.post<Agent>('/agents', {
     name: free,
     autonomyLevel: autonomy,
     gate: 'openclaw',
@@ -126,6 +139,36 @@ async function registerAgent(client: ApiClient, gatewayId: string, { name, auton
     workspace: found.workspace,
   });
   console.log(`Agent ${free} is registered as ${autonomy}.`);
+  return created;
+}
+
+async function mcpUpstreams(client: ApiClient): Promise<string[]> {
+  const { items } = await client.get<{ items: Upstream[] }>('/upstreams?limit=500');
+  return items.filter(({ kind }) => kind === 'mcp').map(({ name }) => name);
+}
+
+/** One token per agent for all its MCP entries: the one that stands in the configuration, while it is good, else a new one. */
+async function tokensFor(
+  client: ApiClient,
+  agents: ReadonlyMap<string, Agent>,
+  entries: readonly McpEntry[],
+  written: ReadonlyMap<string, string>,
+): Promise<Map<string, string>> {
+  const tokens = new Map<string, string>();
+  for (const [id, agent] of agents) {
+    const { items } = await client.get<{ items: { hint: string; revokedAt: number | null }[] }>(`/agents/${agent.id}/tokens`);
+    const own = entries.flatMap(({ agentId, entry }) => (agentId === id ? (written.get(entry) ?? []) : []));
+    const good = own.find((token) => items.some(({ hint, revokedAt }) => revokedAt === null && token.endsWith(hint)));
+    tokens.set(id, good ?? (await client.post<{ token: string }>(`/agents/${agent.id}/tokens`, {})).token);
+  }
+  return tokens;
+}
+
+/** Under which names an agent's OpenClaw knows the servers, so that both gates mean the same tool. */
+async function noteAliases(client: ApiClient, agent: Agent, entries: readonly McpEntry[]): Promise<void> {
+  const mcpAliases = Object.fromEntries(entries.map(({ entry, upstream }) => [entry, upstream]));
+  if (JSON.stringify(agent.metadata.mcpAliases ?? {}) === JSON.stringify(mcpAliases)) return;
+  await client.patch(`/agents/${agent.id}`, { metadata: { ...agent.metadata, mcpAliases } });
 }
 
 function show(diff: string, warnings: readonly string[]): void {

@@ -8,13 +8,14 @@ import { Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { storableJson } from '../contract.ts';
 import { up as foundation } from './migrations/001-foundation.ts';
+import { up as upstreams } from './migrations/002-upstreams.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 
 export type Db = Kysely<Database>;
 export type Tx = Transaction<Database>;
 
-const MIGRATIONS: Record<string, Migration> = { '001-foundation': { up: foundation } };
+const MIGRATIONS: Record<string, Migration> = { '001-foundation': { up: foundation }, '002-upstreams': { up: upstreams } };
 
 /**
  * Opens the embedded database in `dataDir` and migrates it forward.

@@ -17,6 +17,9 @@ import type {
   StopReceipt,
   Task,
   ToolCallView,
+  ToolDefinition,
+  Upstream,
+  UpstreamTool,
 } from '../contract.ts';
 
 /** A jsonb column: read as data, written with `json()` from database.ts. */
@@ -45,6 +48,8 @@ export interface Database {
   journal_cursors: { proxy_id: string; seq: number; updated_at: number };
   spend: { scope: string; micros: number };
   idempotency: IdempotencyTable;
+  upstreams: UpstreamsTable;
+  upstream_tools: UpstreamToolsTable;
 }
 
 export interface OperatorsTable {
@@ -246,6 +251,8 @@ export interface ToolCallsTable {
   policy_version: string | null;
   facts: Jsonb<unknown>;
   summary: string;
+  /** The proxy that recorded its intent. */
+  proxy_id: string | null;
 }
 
 export interface RunsTable {
@@ -340,4 +347,51 @@ export interface IdempotencyTable {
   status: number | null;
   response: string | null;
   created_at: number;
+}
+
+export interface UpstreamsTable {
+  id: string;
+  created_at: number;
+  updated_at: number;
+  revision: number;
+  name: string;
+  kind: Upstream['kind'];
+  url: string | null;
+  command: Jsonb<string[] | null>;
+  /** JSON {secret, env}, encrypted; null where there is neither. */
+  sealed: string | null;
+  trusted: boolean;
+  allow_private: boolean;
+  shared: boolean;
+  routes: Jsonb<Upstream['routes']>;
+  /** Micro-dollars per call; null = none. */
+  price: number | null;
+  limits: Jsonb<Upstream['limits']>;
+  /** When the first listing of tools began, and when it was whole: from then on a tool that was not in it is new. */
+  pinning_since: number | null;
+  pinned_at: number | null;
+  health: Upstream['health']['state'];
+  last_error: string | null;
+  last_error_at: number | null;
+  last_success_at: number | null;
+  removed_at: number | null;
+}
+
+export interface UpstreamToolsTable {
+  upstream_id: string;
+  name: string;
+  state: UpstreamTool['state'];
+  /** The definition that calls are accepted for, and its hash; null while none is. */
+  pinned: Jsonb<ToolDefinition | null>;
+  pinned_hash: string | null;
+  /** The definition that the server gave last; null where it no longer offers the tool. */
+  seen: Jsonb<ToolDefinition | null>;
+  seen_hash: string | null;
+  /** Why it is held, where that is not plain from the definitions. */
+  note: string | null;
+  first_seen_at: number;
+  last_seen_at: number;
+  changed_at: number | null;
+  accepted_at: number | null;
+  accepted_by: string | null;
 }

@@ -45,6 +45,7 @@ beforeAll(async () => {
       keyDir: join(folder, 'keys'),
       adminToken: ADMIN,
       openclaw: null,
+      allowCommands: false,
       dashboardDir: folder,
       version: 'test',
     },
@@ -52,7 +53,7 @@ beforeAll(async () => {
     Date.now,
   );
   proxy = await startProxy(
-    { ...base, journalDir: join(folder, 'journal'), controlUrl: control.url, metricsToken: null, bounds: DEFAULT_BOUNDS },
+    { ...base, journalDir: join(folder, 'journal'), controlUrl: control.url, metricsToken: null, hostNames: [], bounds: DEFAULT_BOUNDS },
     log,
     Date.now,
   );

@@ -10,6 +10,7 @@ import {
   applyUndo,
   ConfigProblem,
   type ConnectOptions,
+  connectedTokens,
   planConnect,
   planUndo,
   readConfig,
@@ -346,5 +347,52 @@ describe('on disk', () => {
     await writeFile(own('connection.json'), '{"version":1}');
     await chmod(own('connection.json'), 0o600);
     await expect(readRecord(stateDir)).rejects.toThrow('connection.json is damaged');
+  });
+});
+
+describe('MCP servers', () => {
+  const options: ConnectOptions = {
+    ...OPTIONS,
+    upstreams: ['files', 'search'],
+    agentTokens: new Map([
+      ['main', 'mca_main'],
+      ['ops', 'mca_ops'],
+    ]),
+  };
+
+  test('have one entry per agent and server, with its token, denied to the others', () => {
+    const plan = planConnect(BY_HAND, options);
+    const { mcp, agents } = means(plan.text) as unknown as {
+      mcp: { servers: Record<string, Json5Value> };
+      agents: { entries: Record<string, { tools: { deny: string[] } }> };
+    };
+    expect(Object.keys(mcp.servers).toSorted()).toEqual(['files-main', 'files-ops', 'search-main', 'search-ops']);
+    expect(mcp.servers['files-ops']).toEqual({
+      url: 'http://127.0.0.1:3100/mcp/files',
+      transport: 'streamable-http',
+      headers: { Authorization: 'Bearer mca_ops' },
+      requestTimeoutMs: 1_800_000,
+    });
+    expect(agents.entries.main?.tools.deny).toEqual(['files-ops__*', 'search-ops__*']);
+    expect(agents.entries.ops?.tools.deny).toEqual(['files-main__*', 'search-main__*']);
+    expect(plan.diff).not.toContain('mca_');
+    expect(connectedTokens(plan.text).get('search-main')).toBe('mca_main');
+    expect(planUndo(plan.text, plan.record).text).toBe(BY_HAND);
+  });
+
+  test('of a person keep their names, and are named where they pass the gate by', () => {
+    const own = BY_HAND.replace('plugins: {', "mcp: { servers: { 'files-main': { url: 'http://127.0.0.1:9/mcp' } } },\n  plugins: {");
+    const plan = planConnect(own, options);
+    expect(plan.mcp.map(({ entry }) => entry)).toContain('files-main-2');
+    expect((means(plan.text) as unknown as { mcp: { servers: Record<string, unknown> } }).mcp.servers['files-main']).toEqual({
+      url: 'http://127.0.0.1:9/mcp',
+    });
+    expect(plan.warnings.join(' ')).toMatch(/files-main.*Register them as upstreams/);
+  });
+
+  test('leave the way back open after OpenClaw has rewritten the file', () => {
+    const plan = planConnect(BY_HAND, options);
+    const rewritten = JSON.stringify(means(plan.text), null, 2);
+    expect(means(planUndo(rewritten, plan.record).text)).toEqual(means(BY_HAND));
   });
 });
