@@ -11,7 +11,19 @@ import { z } from 'zod';
 /** A setting that cannot be taken; the message is for the person who wrote it. */
 export class SettingsError extends Error {}
 
-const port = z.coerce.number().int().min(0).max(65_535);
+/** A whole number, written as one: a variable is text, the file may have either. */
+const port = z
+  .union(
+    [
+      z.int(),
+      z
+        .string()
+        .regex(/^\d{1,5}$/)
+        .transform(Number),
+    ],
+    'must be a port number from 0 to 65535',
+  )
+  .pipe(z.int().min(0, 'must be a port number from 0 to 65535').max(65_535, 'must be a port number from 0 to 65535'));
 const secret = z.string().min(16, 'must have at least 16 characters');
 const webUrl = z.url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:3000' });
 const gatewayUrl = z.url({ protocol: /^(wss?|https?)$/, error: 'must be a URL such as ws://127.0.0.1:18789' });
@@ -123,5 +135,5 @@ export function fileKey(name: string): string {
 
 function isInside(path: string, folder: string): boolean {
   const steps = relative(folder, path);
-  return steps === '' || (!steps.startsWith('..') && !isAbsolute(steps));
+  return steps === '' || (steps !== '..' && !steps.startsWith('../') && !isAbsolute(steps));
 }

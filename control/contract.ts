@@ -953,6 +953,8 @@ export interface PolicyPicture {
   id: string;
   version: string;
   document: unknown;
+  /** Folders of control's own data and keys, which no call may touch. */
+  gateRoots: readonly string[];
 }
 
 /** An approval as a proxy needs it: to answer a waiting call and to judge it again. */

@@ -30,6 +30,8 @@ import type { Policies } from './policies.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const BEAT_MS = 1_000;
+/** Messages that wait for a proxy to read them. */
+const UNREAD_MAX = 5_000;
 /** Calls that a proxy learns of after a restart: all open ones, and those that ended within this time. */
 const KNOWN_MS = 60 * 60 * 1000;
 const KNOWN_MAX = 20_000;
@@ -200,7 +202,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
 
   function policyPicture() {
     const { id, version, document } = policies.current();
-    return { id, version, document };
+    return { id, version, document, gateRoots: policies.gateRoots };
   }
 
   async function picture(): Promise<StreamMessage> {
@@ -228,7 +230,12 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
           proxyId,
           owes: 0,
           applied: 0,
-          send: (message) => (early ? early.push(message) : isOpen && write(message)),
+          send: (message) => {
+            if (early) early.push(message);
+            else if (isOpen && (controller.desiredSize ?? 0) > -UNREAD_MAX) write(message);
+            // A proxy that does not read must not fill our memory, nor hold up those who wait for it; it connects again.
+            else if (isOpen) stream.cut();
+          },
           cut: () => {
             leave();
             controller.close();
@@ -240,7 +247,10 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
         };
         // Joined before the picture is made: a change in between is sent after it, never lost.
         streams.add(stream);
-        const first = await picture();
+        const first = await picture().catch((error) => {
+          leave();
+          throw error;
+        });
         if (!isOpen) return;
         write(first);
         for (const message of early) write(message);

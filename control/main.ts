@@ -52,7 +52,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const { published } = broadcast;
   const base = { db, clock, published };
 
-  const policies = createPolicies(base);
+  const policies = createPolicies({ ...base, gateRoots: [config.dataDir, config.keyDir] });
   await policies.load(readFileSync(new URL('../policies/default.yaml', import.meta.url), 'utf8'));
   const activePolicy = policies.current;
   const auth = createAuth({ db, clock, adminToken: config.adminToken });

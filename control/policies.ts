@@ -21,7 +21,16 @@ export interface ActivePolicy {
 
 export type Policies = ReturnType<typeof createPolicies>;
 
-export function createPolicies({ db, clock, published }: { db: Db; clock: () => number; published: () => void }) {
+interface Dependencies {
+  db: Db;
+  clock: () => number;
+  published: () => void;
+  /** Folders of our own data and keys: no policy opens them (SPEC 4.5). */
+  gateRoots: readonly string[];
+}
+
+export function createPolicies({ db, clock, published, gateRoots }: Dependencies) {
+  const compiled = (id: string, version: string, source: string) => compileSource(id, version, source, gateRoots);
   let active: ActivePolicy | null = null;
 
   /** Loads the active policy; at first start `shipped` becomes version 1 and active. */
@@ -32,7 +41,7 @@ export function createPolicies({ db, clock, published }: { db: Db; clock: () => 
       return;
     }
     const now = clock();
-    const { document } = parseSource(shipped);
+    const { document } = parseSource(shipped, gateRoots);
     const id = randomUUID();
     await db.transaction().execute(async (tx) => {
       await insert(tx, id, 'v1', document, shipped, 'Shipped with Mission Control', SYSTEM.name, now);
@@ -79,7 +88,7 @@ export function createPolicies({ db, clock, published }: { db: Db; clock: () => 
       typeof input.document === 'string'
         ? input.document
         : stringify(input.document ?? applyPatch(current().document, input.patch ?? {}), { lineWidth: 0 });
-    const { document } = parseSource(source);
+    const { document } = parseSource(source, gateRoots);
     const id = randomUUID();
     const now = clock();
     const version = await db.transaction().execute(async (tx) => {
@@ -145,24 +154,24 @@ export function createPolicies({ db, clock, published }: { db: Db; clock: () => 
       const row = await get(reference);
       return compiled(row.id, row.version, row.source).policy;
     }
-    const result = compilePolicy(applyPatch(current().document, reference.patch));
+    const result = compilePolicy(applyPatch(current().document, reference.patch), undefined, gateRoots);
     if ('errors' in result) throw invalid(result.errors);
     return result.policy;
   }
 
-  return { load, current, list, get, create, activate, resolve };
+  return { gateRoots, load, current, list, get, create, activate, resolve };
 }
 
-function compiled(id: string, version: string, source: string): ActivePolicy {
-  const { document, policy } = parseSource(source);
+function compileSource(id: string, version: string, source: string, gateRoots: readonly string[]): ActivePolicy {
+  const { document, policy } = parseSource(source, gateRoots);
   const timezone = policy.document.budgets.timezone;
   return { id, version, document, policy, today: (now) => dayOf(now, timezone) };
 }
 
-function parseSource(source: string): { document: JsonObject; policy: Policy } {
+function parseSource(source: string, gateRoots: readonly string[]): { document: JsonObject; policy: Policy } {
   const parsed = parsePolicyText(source);
   if ('errors' in parsed) throw invalid(parsed.errors);
-  const result = compilePolicy(parsed.document, source);
+  const result = compilePolicy(parsed.document, source, gateRoots);
   if ('errors' in result) throw invalid(result.errors);
   return { document: parsed.document as JsonObject, policy: result.policy };
 }

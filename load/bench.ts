@@ -279,13 +279,16 @@ async function expectRecord(api: World['api'], id: string, expected: Record<stri
 async function measureBlock(target: Target, proxy: MeasuredProcess, control: MeasuredProcess): Promise<Measurement['rounds'][number]> {
   const before = target.process?.cpuMicros() ?? 0;
   const controlBefore = control.cpuMicros();
+  const waitedBefore = target.process?.waitedMicros() ?? 0;
   const { calls, elapsedMs, latenciesMicros } = await runClosed(target.port, target.script, CONNECTIONS, PLAN.block);
+  const waitedShare = ((target.process?.waitedMicros() ?? 0) - waitedBefore) / (elapsedMs * 1000);
   // What a call leaves to be done later (shipping its journal) is part of what it costs.
   await settle(proxy);
   return {
     cpuMicros: ((target.process?.cpuMicros() ?? 0) - before) / calls,
     controlCpuMicros: target.isGoverned ? (control.cpuMicros() - controlBefore) / calls : null,
     perSecond: (calls * 1000) / elapsedMs,
+    waitedShare,
     p50: percentile(latenciesMicros, 0.5),
     p99: percentile(latenciesMicros, 0.99),
   };

@@ -10,6 +10,8 @@ export interface MeasuredProcess {
   cpuMicros: () => number;
   /** The part of it that its main thread used. */
   mainThreadMicros: () => number;
+  /** How long its main thread was ready to run while others had its core, microseconds. */
+  waitedMicros: () => number;
   /** Resident memory, bytes. */
   residentBytes: () => number;
   /** Sends a request to a process of ours and waits for its answer. */
@@ -42,6 +44,7 @@ export async function startProcess<Ready>(
     ready,
     cpuMicros: () => [pid, ...childrenOf(pid)].reduce((sum, each) => sum + cpuMicrosOf(String(each)), 0),
     mainThreadMicros: () => cpuMicrosOf(`${pid}/task/${pid}`),
+    waitedMicros: () => [pid, ...childrenOf(pid)].reduce((sum, each) => sum + waitedMicrosOf(each), 0),
     residentBytes: () => residentBytesOf(pid),
     ask: (message) => {
       const answer = answerOf<never>(child, command);
@@ -93,6 +96,11 @@ function cpuMicrosOf(place: string): number {
   const stat = readFileSync(`/proc/${place}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return ((Number(fields[11]) + Number(fields[12])) * 1_000_000) / TICKS_PER_SECOND;
+}
+
+/** The second number of schedstat: nanoseconds on a run queue. */
+function waitedMicrosOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1000;
 }
 
 function residentBytesOf(pid: number): number {

@@ -5,8 +5,8 @@ export interface Measurement {
   name: string;
   isGoverned: boolean;
   isProxy: boolean;
-  /** Per round: CPU microseconds per call of the proxy and of control, calls per second, latencies in microseconds. */
-  rounds: { cpuMicros: number; controlCpuMicros: number | null; perSecond: number; p50: number; p99: number }[];
+  /** Per round: CPU microseconds per call of the proxy and of control, calls per second, share of the time in which its main thread was ready but others had its core, latencies in microseconds. */
+  rounds: { cpuMicros: number; controlCpuMicros: number | null; perSecond: number; waitedShare: number; p50: number; p99: number }[];
   /** At a fixed rate, microseconds. */
   paced: { p50: number; p99: number }[];
 }
@@ -28,6 +28,8 @@ export interface Report {
   profiles: { name: string; lines: ProfileLine[]; otherThreads: number }[];
 }
 
+/** Beyond this a run is marked as not worth quoting. */
+const WAITED_MAX = 0.05;
 /** SPEC 12, "overhead". */
 const TARGETS = { ofBare: 0.5, ofNginx: 4.5 };
 const NGINX = 'nginx';
@@ -35,7 +37,9 @@ const BARE = 'bare node:http proxy';
 const FORWARD = 'governed HTTP forward';
 
 export function renderReport(report: Report): string {
-  return [heading(report), costs(report), promises(report), latencies(report), ...report.profiles.map(profile)].join('\n\n');
+  return [heading(report), ...warning(report), costs(report), promises(report), latencies(report), ...report.profiles.map(profile)].join(
+    '\n\n',
+  );
 }
 
 function heading({ at, machine, node, nginx, rounds, blockMs, connections, isControlApart, residentBytes }: Report): string {
@@ -46,6 +50,21 @@ function heading({ at, machine, node, nginx, rounds, blockMs, connections, isCon
     `the proxy alone on one core, load and upstream on another, ${apart}. Median of the rounds, least and most in brackets. ` +
     `Memory of the proxy's process: ${megabytes(residentBytes.idle)} before the first call, ${megabytes(residentBytes.after)} after the last.`
   );
+}
+
+/**
+ * A proxy that waits for its core shares its caches with others and has less to do at once. By how much that changes CPU per call was
+ * not established, nor that it changes it alike for all; so neither such figures nor their ratios are worth quoting.
+ */
+function warning({ measurements }: Report): string[] {
+  const waited = Math.max(
+    0,
+    ...measurements.filter(({ isProxy }) => isProxy).map(({ rounds }) => median(rounds.map((round) => round.waitedShare))),
+  );
+  if (waited <= WAITED_MAX) return [];
+  return [
+    `**This machine was busy: a proxy waited for its core up to ${percent(waited)} of the time. Neither CPU per call nor the ratios can be relied on; run it again on a quiet machine before quoting anything.**`,
+  ];
 }
 
 function costs({ measurements }: Report): string {
@@ -59,10 +78,11 @@ function costs({ measurements }: Report): string {
       isProxy ? ratio(each, measurements, NGINX) : '',
       isProxy ? ratio(each, measurements, BARE) : '',
       Math.round(median(rounds.map((round) => round.perSecond))).toLocaleString('en'),
+      isProxy ? percent(median(rounds.map((round) => round.waitedShare))) : '',
       control,
     ];
   });
-  return table(['', 'CPU per call', '× nginx', '× bare proxy', 'calls/s', 'CPU of control per call'], rows);
+  return table(['', 'CPU per call', '× nginx', '× bare proxy', 'calls/s', 'waited for its core', 'CPU of control per call'], rows);
 }
 
 function promises({ measurements, pacedPerSecond }: Report): string {

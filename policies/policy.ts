@@ -224,9 +224,14 @@ export function parsePolicyText(yaml: string): { document: unknown } | { errors:
  * Checks a document and makes it ready to judge.
  * @param document plain data, as parsed from YAML or JSON.
  * @param source the YAML text it was parsed from, if any: then errors carry line and column.
+ * @param gateRoots absolute folders of this installation (data, keys): secret, and able to change the gate, whatever the document says.
  * @returns the policy, or every mistake found (never both, never an exception).
  */
-export function compilePolicy(document: unknown, source?: string): { policy: Policy } | { errors: PolicyError[] } {
+export function compilePolicy(
+  document: unknown,
+  source?: string,
+  gateRoots: readonly string[] = [],
+): { policy: Policy } | { errors: PolicyError[] } {
   const locate = locator(source);
   if (!isBoundedJson(document)) return { errors: [locate([], `must be plain data nested at most ${MAX_JSON_DEPTH} levels deep`)] };
   const parsed = policyDocumentSchema.safeParse(document, { reportInput: false });
@@ -242,7 +247,7 @@ export function compilePolicy(document: unknown, source?: string): { policy: Pol
   if ('errors' in network) for (const error of network.errors) problems.push([['allowlists', 'network', error.index], error.message]);
   const rules = compileRules(content.rules);
   if ('errors' in rules) for (const error of rules.errors) problems.push([['rules', error.index, error.part], error.message]);
-  const files = compileFiles(allowlists.filesystem, problems);
+  const files = compileFiles(allowlists.filesystem, gateRoots, problems);
 
   if (problems.length > 0 || 'errors' in shell || 'errors' in network || 'errors' in rules || files === null)
     return { errors: problems.slice(0, 100).map(([path, message]) => locate(path, message)) };
@@ -341,11 +346,11 @@ interface Files {
 
 type FileLists = PolicyDocument['allowlists']['filesystem'];
 
-function compileFiles(filesystem: FileLists, problems: Problem[]): Files | null {
+function compileFiles(filesystem: FileLists, gateRoots: readonly string[], problems: Problem[]): Files | null {
   const base = { read: filesystem.read, write: filesystem.write, writeBlocked: filesystem.writeBlocked ?? ['config/**'] };
   const compile = (overlay: Partial<typeof base>, path: readonly PropertyKey[]): FileRules | null => {
     const lists = { ...base, ...overlay };
-    const compiled = compileFileRules(lists);
+    const compiled = compileFileRules({ ...lists, gateRoots });
     if ('rules' in compiled) return compiled.rules;
     for (const error of compiled.errors) problems.push([[...path, ...error.index], error.message]);
     return null;

@@ -1097,7 +1097,9 @@ class Reader {
     why: string,
     offending: CommandReading['offending'],
   ): void {
-    this.reading.commands.push({ text: this.#source.slice(span[0], span[1]), span, argv, verdict, red, why, offending });
+    // The parser ends a here-document that has no end one past the text.
+    const within = [span[0], Math.min(span[1], this.#source.length)] as const;
+    this.reading.commands.push({ text: this.#source.slice(...within), span: within, argv, verdict, red, why, offending });
   }
 
   #cover(start: number, end: number, number: number, scope: Scope): void {

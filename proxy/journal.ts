@@ -87,14 +87,17 @@ export class Journal {
   /**
    * Takes up what an earlier process left and continues after it.
    * @param cursor the last sequence number that control has; everything after it is shipped again.
+   * @returns lines that could not be read and are left out: a power cut can damage what nobody was told is on the disk.
    */
-  recover(cursor: number): void {
+  recover(cursor: number): number {
+    let damagedLines = 0;
     this.#nextSeq = cursor + 1;
     for (const name of readdirSync(this.#folder)
       .filter((entry) => entry.endsWith('.ndjson'))
       .sort()) {
       const file = join(this.#folder, name);
-      const { entries, bytes } = readSegment(file);
+      const { entries, bytes, damaged } = readSegment(file);
+      damagedLines += damaged;
       for (const entry of entries) {
         this.#nextSeq = Math.max(this.#nextSeq, entry.seq + 1);
         if (entry.seq <= cursor) continue;
@@ -105,6 +108,7 @@ export class Journal {
     }
     this.#dropAcknowledged(cursor);
     this.#openSegment();
+    return damagedLines;
   }
 
   /** Begins to ship. */
@@ -144,10 +148,18 @@ export class Journal {
     return this.#broken !== null || this.#pendingBytes > this.#maxBytes;
   }
 
-  /** Waits until control has everything that is in the journal now. @throws JournalUnavailable after `timeoutMs`. */
+  /**
+   * Waits until control has everything that is in the journal now, as long as it goes on taking some of it.
+   * @throws JournalUnavailable when it has taken nothing for `timeoutMs`.
+   */
   async settled(timeoutMs: number): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
+    let deadline = Date.now() + timeoutMs;
+    let first = this.#pending[0]?.seq;
     while (this.#pending.length > 0 && this.#ship) {
+      if (this.#pending[0]?.seq !== first) {
+        first = this.#pending[0]?.seq;
+        deadline = Date.now() + timeoutMs;
+      }
       if (Date.now() > deadline) throw new JournalUnavailable(`control did not take ${this.#pending.length} journal events in time`);
       this.#shipSoon(0);
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -159,8 +171,11 @@ export class Journal {
     this.#flush();
     await this.settled(timeoutMs).catch(() => {}); // the file keeps what control could not take
     this.#closed = true;
+    this.#flush();
     if (this.#shipTimer) clearTimeout(this.#shipTimer);
     await this.#shipping;
+    // The file must be there until the sync is over: its number may be somebody else's afterwards.
+    while (this.#syncing) await new Promise((resolve) => setImmediate(resolve));
     if (this.#fd !== null) closeSync(this.#fd);
     this.#fd = null;
   }
@@ -287,8 +302,8 @@ function writeWhole(fd: number, bytes: Buffer): void {
   while (written < bytes.length) written += writeSync(fd, bytes, written);
 }
 
-/** Reads a segment; a last line that a crash cut short is cut off the file. */
-function readSegment(file: string): { entries: Pending[]; bytes: number } {
+/** Reads a segment; a last line that a crash cut short is cut off the file, and a line that is no JSON would hold up all behind it. */
+function readSegment(file: string): { entries: Pending[]; bytes: number; damaged: number } {
   const text = readFileSync(file, 'utf8');
   const end = text.lastIndexOf('\n') + 1;
   const whole = text.slice(0, end);
@@ -297,17 +312,28 @@ function readSegment(file: string): { entries: Pending[]; bytes: number } {
     ftruncateSync(fd, Buffer.byteLength(whole));
     closeSync(fd);
   }
-  const entries = whole.split('\n').flatMap((line) => {
+  const lines = whole.split('\n').filter((line) => line !== '');
+  const entries = lines.flatMap((line) => {
     const seq = /^\{"seq":(\d+),/.exec(line)?.[1];
-    return seq === undefined ? [] : [{ seq: Number(seq), line }];
+    return seq === undefined || !isJson(line) ? [] : [{ seq: Number(seq), line }];
   });
-  return { entries, bytes: statSync(file).size };
+  return { entries, bytes: statSync(file).size, damaged: lines.length - entries.length };
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function readProxyId(folder: string): string {
   const file = join(folder, 'proxy-id');
   try {
-    return readFileSync(file, 'utf8').trim();
+    const known = readFileSync(file, 'utf8').trim();
+    if (known !== '') return known; // a crash may have left it empty
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }

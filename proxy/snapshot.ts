@@ -3,7 +3,15 @@
  * changes, and beats every second; a picture that has not been confirmed for `limits.snapshotMaxAgeMs` is no picture, and the
  * call is refused. The stop is kept even then.
  */
-import type { AgentPicture, GatewayPicture, StreamMessage, SystemPicture, TaskPicture, UpstreamPicture } from '../control/contract.ts';
+import type {
+  AgentPicture,
+  GatewayPicture,
+  PolicyPicture,
+  StreamMessage,
+  SystemPicture,
+  TaskPicture,
+  UpstreamPicture,
+} from '../control/contract.ts';
 import { compilePolicy, type Policy } from '../policies/index.ts';
 
 export interface Picture {
@@ -89,7 +97,7 @@ export class Snapshot {
         this.#upstreams.clear();
         this.#upstreamByName.clear();
         this.#system = message.system;
-        this.#setPolicy(message.policy.version, message.policy.document);
+        this.#setPolicy(message.policy);
         for (const agent of message.agents) this.#addAgent(agent);
         for (const gateway of message.gateways) this.#addGateway(gateway);
         for (const task of message.tasks) this.#addTask(task);
@@ -99,7 +107,7 @@ export class Snapshot {
         this.#system = message.system;
         break;
       case 'policy':
-        this.#setPolicy(message.policy.version, message.policy.document);
+        this.#setPolicy(message.policy);
         break;
       case 'agents':
         for (const id of message.removed) this.#removeAgent(id);
@@ -135,8 +143,8 @@ export class Snapshot {
   }
 
   /** A policy that does not compile is no policy: everything is refused until one does. */
-  #setPolicy(version: string, document: unknown): void {
-    const result = compilePolicy(document);
+  #setPolicy({ version, document, gateRoots }: PolicyPicture): void {
+    const result = compilePolicy(document, undefined, gateRoots);
     this.#policy = 'policy' in result ? result.policy : null;
     this.#policyVersion = version;
   }

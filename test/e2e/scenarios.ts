@@ -34,6 +34,8 @@ export const SCENARIOS: readonly Scenario[] = [
   { id: 'g', promise: 'a run aborted while held is withdrawn and never runs', play: abortWithdraws },
   { id: 'h', promise: 'with Mission Control stopped every call is blocked', play: stoppedBlocks },
   { id: 'h2', promise: 'a held call survives kill -9 of Mission Control and runs once', play: heldSurvivesKill },
+  { id: 'k', promise: 'an MCP call through tool_call is judged, approved and counted once by both gates', play: mcpCountsOnce },
+  { id: 'k2', promise: 'an MCP call that is approved late runs once, or never', play: lateMcpRunsOnce },
   { id: 'i', promise: 'a missing plugin raises a critical alert within 30 s', play: missingPluginAlerts },
   { id: 'j', promise: 'undo gives OpenClaw its configuration back, byte for byte', play: undoRestores },
 ];
@@ -129,6 +131,49 @@ async function deferredCountsOnce(stage: Stage): Promise<string> {
     ['sessions_list'],
   );
   return 'one record for tool_call and sessions_list';
+}
+
+async function mcpCountsOnce(stage: Stage): Promise<string> {
+  const session = await stage.turn('mcp', [deferred('counting-main__write', { text: 'both gates' })]);
+  const approval = await stage.missionControl.pendingApproval(session);
+  assert.equal(approval.tool, 'counting__write', 'the gate knows the tool by its canonical name');
+  assert.equal(stage.counting.runs.get('write:both gates'), undefined);
+  await approve(stage, approval);
+  const [shown] = await stage.told('mcp');
+  assert.match(shown ?? '', /write both gates/);
+  assert.equal(stage.counting.runs.get('write:both gates'), 1);
+  const call = await recorded(stage, session, 'success');
+  const { items } = await stage.missionControl.get<{ items: { tool: string; id: string }[] }>('/api/tool-calls?limit=100');
+  assert.deepEqual(
+    items.filter(({ tool }) => tool === 'counting__write').map(({ id }) => id),
+    [call.id],
+    'one record for both gates',
+  );
+  const alerts = await stage.missionControl.get<{ items: { type: string }[] }>('/api/alerts?resolved=false&limit=100');
+  assert.ok(!alerts.items.some(({ type }) => type === 'gate_missing'), 'the second gate has seen the first');
+  return 'one approval, one record, one run at the server';
+}
+
+async function lateMcpRunsOnce(stage: Stage): Promise<string> {
+  return withInlineWait(stage, 4_000, async () => {
+    const call = deferred('counting-main__write', { text: 'late' });
+    const session = await stage.turn('mcplate', [call]);
+    const [pending] = await stage.told('mcplate');
+    assert.match(pending ?? '', /is pending/);
+    const approval = await stage.missionControl.pendingApproval(session);
+    stage.model.script('mcprepeat', new RegExp(`\\b${approval.number}\\b[^]*granted|granted[^]*\\b${approval.number}\\b`, 'i'), [
+      [call],
+      [call],
+    ]);
+    await approve(stage, approval);
+    const [first] = await stage.told('mcprepeat');
+    assert.match(first ?? '', /write late/);
+    const [, second] = await stage.told('mcprepeat', 2);
+    assert.match(second ?? '', /is pending/, 'the grant works once');
+    assert.equal(stage.counting.runs.get('write:late'), 1);
+    await denyAll(stage);
+    return 'one run at the server after the late approval, none for the repeat';
+  });
 }
 
 async function subAgentIsJudged(stage: Stage): Promise<string> {

@@ -2,6 +2,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connectGateway, type GatewayLink } from '../../control/link.ts';
+import { type CountingServer, startCountingServer } from '../mcp/counting-server.ts';
 import { freePort, until } from './child.ts';
 import { installOpenClaw } from './installation.ts';
 import { MissionControl } from './mission-control.ts';
@@ -14,12 +15,21 @@ export class Stage {
   readonly model: ScriptedModel;
   readonly openclaw: OpenClawGateway;
   readonly missionControl: MissionControl;
+  /** An MCP server that is registered as the upstream `counting`, and counts what really runs. */
+  readonly counting: CountingServer;
   /** A person at OpenClaw's own chat: independent of Mission Control's link. */
   #person: GatewayLink | null = null;
   #sessions = 0;
   #unconnected = '';
 
-  private constructor(root: string, model: ScriptedModel, openclaw: OpenClawGateway, missionControl: MissionControl) {
+  private constructor(
+    root: string,
+    model: ScriptedModel,
+    openclaw: OpenClawGateway,
+    missionControl: MissionControl,
+    counting: CountingServer,
+  ) {
+    this.counting = counting;
     this.root = root;
     this.model = model;
     this.openclaw = openclaw;
@@ -34,7 +44,7 @@ export class Stage {
     const model = await ScriptedModel.start();
     const openclaw = new OpenClawGateway(installation, root, await freePort());
     const missionControl = await MissionControl.prepare(root, { url: openclaw.url, token: GATEWAY_TOKEN });
-    return new Stage(root, model, openclaw, missionControl);
+    return new Stage(root, model, openclaw, missionControl, await startCountingServer());
   }
 
   /** OpenClaw's configuration as it was before the connection. */
@@ -51,6 +61,7 @@ export class Stage {
     await this.openclaw.start();
     await this.missionControl.start();
     this.#unconnected = await readFile(this.openclaw.configFile, 'utf8');
+    await this.missionControl.post('/api/upstreams', { name: 'counting', kind: 'mcp', url: this.counting.url, allowPrivate: true });
     await this.missionControl.command('openclaw', 'connect', '--config', this.openclaw.configFile, '--yes');
     this.#person = connectGateway({ url: this.openclaw.url, token: GATEWAY_TOKEN });
     await this.gateIs('live', 60_000);
@@ -103,6 +114,7 @@ export class Stage {
     await this.openclaw.stop();
     await this.missionControl.stop();
     await this.model.stop();
+    await this.counting.close();
   }
 
   async #spoken(): Promise<GatewayLink> {

@@ -2,12 +2,19 @@ import { describe, expect, it } from 'vitest';
 import { type Measurement, type Report, renderReport } from '../../load/report.ts';
 
 /** @param cpu per round. */
-function measurement(name: string, cpu: number[], { isProxy = true, isGoverned = false, p50 = 100 } = {}): Measurement {
+function measurement(name: string, cpu: number[], { isProxy = true, isGoverned = false, p50 = 100, waitedShare = 0.01 } = {}): Measurement {
   return {
     name,
     isProxy,
     isGoverned,
-    rounds: cpu.map((cpuMicros) => ({ cpuMicros, controlCpuMicros: isGoverned ? 500 : null, perSecond: 1234, p50, p99: 2 * p50 })),
+    rounds: cpu.map((cpuMicros) => ({
+      cpuMicros,
+      controlCpuMicros: isGoverned ? 500 : null,
+      perSecond: 1234,
+      waitedShare,
+      p50,
+      p99: 2 * p50,
+    })),
     paced: [{ p50, p99: 2 * p50 }],
   };
 }
@@ -41,7 +48,7 @@ describe('the report of a bench', () => {
       ]),
     );
     expect(rowOf(text, 'governed HTTP forward')).toBe(
-      '| governed HTTP forward | 30 µs (20-210) | 2.10 | 0.42 | 1,234 | 500 µs (500-500) |',
+      '| governed HTTP forward | 30 µs (20-210) | 2.10 | 0.42 | 1,234 | 1.0 % | 500 µs (500-500) |',
     );
     expect(text).toContain('| CPU of a governed call against the bare proxy | ≤ 0.5 | 0.42 | met |');
     expect(text).toContain('| CPU of a governed call against nginx | ≤ 4.5 | 2.10 | met |');
@@ -57,9 +64,16 @@ describe('the report of a bench', () => {
     expect(text).toMatch(/p50 at 400 calls\/s \|.*MISSED \|/);
   });
 
+  it('warns where a proxy waited for its core, and only then', () => {
+    const text = (waitedShare: number) =>
+      renderReport(report([measurement('nginx', [10], { waitedShare }), measurement('bare node:http proxy', [50])]));
+    expect(text(0.06)).toContain('up to 6.0 % of the time');
+    expect(text(0.05)).not.toContain('busy');
+  });
+
   it('claims no CPU where there is no proxy', () => {
     expect(rowOf(renderReport(report([measurement('direct, no proxy', [0], { isProxy: false })])), 'direct, no proxy')).toBe(
-      '| direct, no proxy |  |  |  | 1,234 |  |',
+      '| direct, no proxy |  |  |  | 1,234 |  |  |',
     );
   });
 

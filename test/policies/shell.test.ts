@@ -293,6 +293,10 @@ describe('any text', () => {
     );
   });
 
+  it('has its commands within it, also where the parser looks beyond its end', () => {
+    expect(readCommand('<<`\\').commands.map(({ span }) => span)).toEqual([[0, 4]]);
+  });
+
   it('is never allowed once something unlisted or blocked stands beside it', () => {
     const benign = fc.constantFrom(
       ...casesOf(corpus.benign).flatMap(([, entry]) => (typeof entry === 'string' && !/[#\n]/.test(entry) ? [entry] : [])),

@@ -1,0 +1,168 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { verifyAudit } from '../../control/audit.ts';
+import type { HelloAnswer, JournalEntry, JournalEvent } from '../../control/contract.ts';
+import { ADMIN, CLUSTER_SECRET, factsOfCall, holdRequest, judged, type Services, startServices } from '../support/services.ts';
+
+let services: Services;
+let agentId: string;
+beforeAll(async () => {
+  services = await startServices();
+  agentId = (await services.agents.create(ADMIN, { name: 'a' })).id;
+});
+afterAll(() => services.close());
+
+const AT = Date.UTC(2026, 10, 22, 12);
+let count = 0;
+const newId = () => `call-${++count}`;
+const intent = (id: string, fields: { estimatedCost?: number; at?: number; taskId?: string } = {}): JournalEvent => ({
+  type: 'intent',
+  at: fields.at ?? AT,
+  call: factsOfCall({ id, agentId, at: fields.at ?? AT, taskId: fields.taskId ?? null }),
+  judged: judged({ verdict: 'allow', risk: 'green', estimatedCost: fields.estimatedCost ?? 0 }),
+  input: { text: 'x' },
+  summary: 'x',
+  approvalId: null,
+});
+const held = (id: string): JournalEvent => ({ ...intent(id), type: 'held', judged: judged() }) as JournalEvent;
+const completed = (id: string, cost = 0, fields: { at?: number; output?: string } = {}): JournalEvent => ({
+  type: 'completed',
+  at: fields.at ?? AT + 1_000,
+  id,
+  status: 'success',
+  output: fields.output ?? null,
+  error: null,
+  durationMs: 5,
+  cost,
+});
+const entries = (from: number, events: readonly JournalEvent[]): JournalEntry[] =>
+  events.map((event, index) => ({ seq: from + index, event }));
+const rowOf = (id: string) => services.db.selectFrom('tool_calls').selectAll().where('id', '=', id).executeTakeFirst();
+const spentOf = async (scope: string) =>
+  (await services.db.selectFrom('spend').select('micros').where('scope', '=', scope).executeTakeFirst())?.micros ?? 0;
+
+describe('a batch of the journal', () => {
+  it('that comes twice, or overlaps the one before, counts once', async () => {
+    const [one, two] = [newId(), newId()];
+    const first = entries(1, [intent(one), completed(one, 70)]);
+    expect(await services.ingest.ingest('twice', first)).toBe(2);
+    expect(await services.ingest.ingest('twice', first)).toBe(2);
+    expect(await services.ingest.ingest('twice', [...first, ...entries(3, [intent(two), completed(two, 30)])])).toBe(4);
+    const runs = await services.db.selectFrom('runs').select(['cost', 'tool_call_count']).where('agent_id', '=', agentId).execute();
+    expect(runs).toEqual([{ cost: 100, tool_call_count: 2 }]);
+    expect(await spentOf(`run:${agentId}/r`)).toBe(100);
+    expect(await verifyAudit(services.db)).toMatchObject({ ok: true });
+  });
+
+  it('sent by two at once counts once', async () => {
+    const id = newId();
+    const before = await spentOf(`run:${agentId}/r`);
+    const batch = entries(1, [intent(id), completed(id, 11)]);
+    await Promise.all(Array.from({ length: 5 }, () => services.ingest.ingest('at-once', batch)));
+    expect(await spentOf(`run:${agentId}/r`)).toBe(before + 11);
+  });
+
+  it('that fails leaves nothing of itself, and goes in whole the next time', async () => {
+    const [good, bad] = [newId(), newId()];
+    const broken = { ...completed(bad), status: null } as unknown as JournalEvent;
+    const batch = (last: JournalEvent) => entries(1, [intent(good), completed(good, 5), intent(bad), last]);
+    const before = await spentOf(`run:${agentId}/r`);
+    await expect(services.ingest.ingest('whole', batch(broken))).rejects.toThrow();
+    expect([await rowOf(good), await spentOf(`run:${agentId}/r`)]).toEqual([undefined, before]);
+    expect(await services.ingest.ingest('whole', batch(completed(bad)))).toBe(4);
+    expect([(await rowOf(good))?.status, await spentOf(`run:${agentId}/r`)]).toEqual(['success', before + 5]);
+  });
+});
+
+describe('a call’s record', () => {
+  it('never goes back: not by a late event of another proxy, not by a second outcome', async () => {
+    const id = newId();
+    await services.ingest.ingest('p1', entries(1, [intent(id), completed(id, 40, { output: 'first' })]));
+    await services.ingest.ingest('p2', entries(1, [held(id), intent(id), completed(id, 99, { output: 'second' })]));
+    expect(await rowOf(id)).toMatchObject({ status: 'success', output: 'first', cost: 40 });
+  });
+
+  it('takes the judgement that let it run: its reasons, its estimate, its facts', async () => {
+    const id = newId();
+    await services.approvals.open(holdRequest(factsOfCall({ id, agentId })));
+    await services.ingest.ingest('judged', entries(1, [held(id), intent(id, { estimatedCost: 500 })]));
+    expect(await rowOf(id)).toMatchObject({ status: 'running', verdict: 'allow', estimated_cost: 500, held_at: AT, started_at: AT });
+  });
+
+  it('counts its cost on the day on which it began, which is the day it was reserved under', async () => {
+    const id = newId();
+    const late = Date.UTC(2026, 10, 22, 23, 59, 59);
+    const [first, second] = [await spentOf('fleet-day:2026-11-22'), await spentOf('fleet-day:2026-11-23')];
+    await services.ingest.ingest('midnight', entries(1, [intent(id, { at: late }), completed(id, 25, { at: late + 5_000 })]));
+    expect([await spentOf('fleet-day:2026-11-22'), await spentOf('fleet-day:2026-11-23')]).toEqual([first + 25, second]);
+  });
+});
+
+describe('the line to a proxy', () => {
+  const ask = (path: string, init: RequestInit = {}) =>
+    services.line.routes().request(path, {
+      ...init,
+      headers: { authorization: `Bearer ${CLUSTER_SECRET}`, 'content-type': 'application/json', ...init.headers },
+    });
+  const hello = async () => (await (await ask('/hello', { method: 'POST', body: JSON.stringify({ proxyId: 'p' }) })).json()) as HelloAnswer;
+
+  it('is open to who knows the cluster secret', async () => {
+    for (const authorization of ['', 'Bearer', 'Bearer wrong', `Basic ${CLUSTER_SECRET}`, `Bearer ${CLUSTER_SECRET} `.repeat(2)]) {
+      for (const [method, path] of [
+        ['POST', '/hello'],
+        ['GET', '/stream'],
+        ['POST', '/journal'],
+        ['POST', '/holds'],
+        ['GET', '/holds/x'],
+        ['POST', '/approvals/x/redeem'],
+        ['POST', '/stops/x'],
+      ] as const) {
+        const answer = await ask(path, { method, headers: { authorization }, ...(method === 'POST' && { body: '{}' }) });
+        expect(answer.status, `${method} ${path} "${authorization}"`).toBe(401);
+      }
+    }
+  });
+
+  it('tells a proxy that starts of every open call, however many newer ones have ended', async () => {
+    const [running, waiting] = [newId(), newId()];
+    await services.ingest.ingest('open', entries(1, [intent(running, { at: AT - 3 * 60 * 60 * 1000, estimatedCost: 900 })]));
+    await services.approvals.open(holdRequest(factsOfCall({ id: waiting, agentId, at: AT - 2 * 60 * 60 * 1000 })));
+    for (let batch = 0; batch < 41; batch++) {
+      const ids = Array.from({ length: 500 }, newId);
+      await services.ingest.ingest(
+        `busy-${batch}`,
+        entries(
+          1,
+          ids.map((id) => ({ ...intent(id), type: 'denied' }) as JournalEvent),
+        ),
+      );
+    }
+    const { calls } = await hello();
+    expect(calls.length).toBe(20_000);
+    expect(calls.find((call) => call.id === running)).toMatchObject({ state: 'running', estimatedCost: 900 });
+    expect(calls.find((call) => call.id === waiting)).toMatchObject({ state: 'held' });
+  });
+
+  it('gives a running call back the arguments that its approver wrote', async () => {
+    const id = newId();
+    const { approvalId } = await services.approvals.open(holdRequest(factsOfCall({ id, agentId })));
+    await services.approvals.decide(ADMIN, approvalId, 'approved', { arguments: { command: 'make something else' } });
+    await services.approvals.redeem(approvalId, id);
+    await services.ingest.ingest('edited', entries(1, [{ ...intent(id), approvalId } as JournalEvent]));
+    const { calls } = await hello();
+    expect(calls.find((call) => call.id === id)).toMatchObject({ state: 'running', editedArguments: { command: 'make something else' } });
+  });
+
+  it('that cannot be opened is not kept', async () => {
+    const { db } = services;
+    const answer = await ask('/stream?proxyId=unlucky', { headers: {} });
+    await answer.body?.cancel();
+    expect(services.line.liveProxies()).toEqual([]);
+    // Taken away from under the picture: the table that it begins with.
+    await sql`alter table system_state rename to elsewhere`.execute(db);
+    const failing = await ask('/stream?proxyId=unlucky');
+    await expect(failing.text()).rejects.toThrow();
+    await sql`alter table elsewhere rename to system_state`.execute(db);
+    expect(services.line.liveProxies()).toEqual([]);
+  });
+});

@@ -1,0 +1,118 @@
+/**
+ * Control's services on a real database in a folder of their own, with a clock that the test turns: for what takes hours in the
+ * product, and for what must be done to the rows behind its back.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createAgents } from '../../control/agents.ts';
+import { createAlerts } from '../../control/alerts.ts';
+import { createApprovals } from '../../control/approvals.ts';
+import type { Actor } from '../../control/audit.ts';
+import { createAuth } from '../../control/auth.ts';
+import { createBroadcast } from '../../control/broadcast.ts';
+import type { CallFacts, HoldRequest, JudgedFacts } from '../../control/contract.ts';
+import { openDatabase } from '../../control/db/database.ts';
+import { createGateways } from '../../control/gateways.ts';
+import { createIngest } from '../../control/ingest.ts';
+import { openKeys } from '../../control/keys.ts';
+import { createLine } from '../../control/line.ts';
+import { createPolicies } from '../../control/policies.ts';
+import { createTasks } from '../../control/tasks.ts';
+
+export const ADMIN: Actor = { type: 'human', id: 'admin', name: 'admin' };
+export const CLUSTER_SECRET = 'a-cluster-secret-for-tests';
+
+export type Services = Awaited<ReturnType<typeof startServices>>;
+
+/** Starts the services at a fixed time. `time.now` is the clock; set it to turn it. */
+export async function startServices() {
+  const folder = mkdtempSync(join(tmpdir(), 'mc-services-'));
+  const time = { now: Date.UTC(2026, 10, 22, 12) };
+  const clock = () => time.now;
+  const { db, close } = await openDatabase(join(folder, 'data'));
+  const keys = openKeys(join(folder, 'keys'));
+  const log = { error: () => {}, warn: () => {}, info: () => {} };
+  const errors: unknown[] = [];
+  const broadcast = createBroadcast({ db, onError: (error) => errors.push(error) });
+  const base = { db, clock, published: broadcast.published };
+  const policies = createPolicies(base);
+  await policies.load(readFileSync(new URL('../../policies/default.yaml', import.meta.url), 'utf8'));
+  const auth = createAuth({ db, clock, adminToken: null });
+  const alerts = createAlerts(base);
+  const tasks = createTasks(base);
+  const approvals = createApprovals({ ...base, keys, tasks, alerts, activePolicy: policies.current });
+  const gateways = createGateways({ ...base, keys, auth, alerts, log });
+  const agents = createAgents({
+    ...base,
+    auth,
+    tasks,
+    alerts,
+    activePolicy: policies.current,
+    withdrawHeld: async (tx, agentId, reason, now) => void (await approvals.withdrawHeld(tx, agentId, reason, now)),
+    abortRuns: async () => ({ aborted: 0, error: null }),
+  });
+  const ingest = createIngest({ ...base, agents, gateways, activePolicy: policies.current });
+  const line = createLine({ db, clock, keys, clusterSecret: CLUSTER_SECRET, broadcast, approvals, ingest, policies, log });
+  return {
+    db,
+    time,
+    errors,
+    policies,
+    alerts,
+    tasks,
+    approvals,
+    agents,
+    ingest,
+    line,
+    close: async () => {
+      await broadcast.stop();
+      await close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A call as a proxy describes it. */
+export function factsOfCall(fields: Partial<CallFacts> & { id: string; agentId: string }): CallFacts {
+  return {
+    key: `key-${fields.id}`,
+    slot: null,
+    digest: `digest-${fields.id}`,
+    entry: 'openclaw',
+    gatewayId: null,
+    sessionKey: 's',
+    runId: 'r',
+    taskId: null,
+    callId: fields.id,
+    traceId: null,
+    tool: 'exec',
+    mappedTool: 'shell_exec',
+    toolKind: null,
+    cwd: null,
+    workspace: '/workspace',
+    at: Date.UTC(2026, 10, 22, 12),
+    ...fields,
+  };
+}
+
+export function judged(fields: Partial<JudgedFacts> = {}): JudgedFacts {
+  return { verdict: 'hold', risk: 'yellow', reasons: [], policyVersion: 'v1', estimatedCost: 0, facts: null, ...fields };
+}
+
+/** What a proxy sends to open an approval. */
+export function holdRequest(call: CallFacts, fields: Partial<HoldRequest> = {}): HoldRequest {
+  const args = { command: `make ${call.id}` };
+  const preview = { mappedTool: 'shell_exec', commands: [], paths: [], hosts: [] };
+  return {
+    proxyId: 'p',
+    call,
+    judged: judged(),
+    arguments: args,
+    redacted: args,
+    preview,
+    summary: args.command,
+    insufficient: null,
+    ...fields,
+  };
+}
