@@ -38,6 +38,8 @@ interface Dependencies {
   published: () => void;
 }
 
+/** A hold has its approval within a request's time; one without after this never gets it. */
+const UNASKED_MS = 60_000;
 const BUDGET_REASONS = new Set(['BUDGET_RUN', 'BUDGET_TASK', 'BUDGET_DAILY', 'BUDGET_FLEET']);
 
 export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, published }: Dependencies) {
@@ -51,7 +53,10 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     const state = await db.transaction().execute(async (tx) => {
       if (request.insufficient !== null) await endGrant(tx, request.insufficient, now);
       const known = await tx.selectFrom('held_calls').select('approval_id').where('id', '=', call.id).executeTakeFirst();
-      if (known && !(await isSpent(tx, known.approval_id, call.id, now))) return stateOf(await rowOf(tx, known.approval_id), call.id);
+      // One that did not release the call, though it took its single use before a crash, will not do so the next time either.
+      const isSufficient = known !== undefined && known.approval_id !== request.insufficient;
+      if (isSufficient && !(await isSpent(tx, known.approval_id, call.id, now)))
+        return stateOf(await rowOf(tx, known.approval_id), call.id);
 
       const approval = (await findOpen(tx, call.digest, now)) ?? (await insertFor(tx, request, now));
       await tx
@@ -406,7 +411,19 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         .limit(200)
         .execute();
       for (const row of ended) await forget(tx, row.id);
-      return overdue.length > 0;
+      const unasked = await tx
+        .updateTable('tool_calls')
+        .set({ status: 'withdrawn', ended_at: now, error: 'its proxy ended before it had asked for an approval' })
+        .where('status', '=', 'needs_approval')
+        .where('approval_id', 'is', null)
+        .where('held_at', '<=', now - UNASKED_MS)
+        .returning('id')
+        .execute();
+      await touch(
+        tx,
+        unasked.map((row) => ({ topic: 'tool_call', entity_id: row.id, at: now })),
+      );
+      return overdue.length + unasked.length > 0;
     });
     if (changed) published();
   }

@@ -30,6 +30,8 @@ export function openListener(app: Hono, hostname: string, port: number, bounds: 
       headersTimeout: bounds.headersTimeoutMs,
       requestTimeout: bounds.requestTimeoutMs,
       maxHeaderSize: bounds.headerMaxBytes,
+      // Longer than clients and load balancers keep an idle connection: else one of ours closes under their next request.
+      keepAliveTimeout: 65_000,
       connectionsCheckingInterval: Math.min(1_000, bounds.headersTimeoutMs),
     },
     getRequestListener(app.fetch, { hostname, errorHandler: answerUnreadable }),

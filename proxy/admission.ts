@@ -161,7 +161,9 @@ export class Gatekeeper {
   async take(record: CallRecord, waitMs: number, gone: AbortSignal): Promise<Admission> {
     const { holds, clock } = this.#with;
     await record.settling;
-    if (record.state !== 'held' || record.approval === null) return this.#again(record);
+    if (record.state !== 'held') return this.#again(record);
+    if (record.approval === null)
+      return unavailable(record.id, 'SNAPSHOT_STALE', `The call has no approval to wait for. ${AWAY}`, record.risk);
     // Woken at the end of the inline wait too, so that a caller with a longer poll hears of it in time.
     const inlineMs = record.waitingUntil - clock();
     const state = await holds.wait(record.id, record.approval.id, inlineMs > 0 ? Math.min(waitMs, inlineMs) : 0, gone).catch(() => null);

@@ -55,6 +55,8 @@ export class Register {
   load(calls: readonly KnownCall[], scopesOf: (call: KnownCall) => readonly string[]): void {
     for (const known of calls) {
       if (this.#byId.has(known.id)) continue;
+      // The process ended between the record of the hold and its approval: nobody was answered, and the call can be made again.
+      if (known.state === 'held' && known.approval === null) continue;
       this.#insert({
         id: known.id,
         key: known.key,

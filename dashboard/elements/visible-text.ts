@@ -111,8 +111,13 @@ const EMOJI_PRESENTATION = '\ufe0f';
 function nameOf(code: number): string | null {
   if (code === NEWLINE || code === TAB) return null;
   if (code > 0x1f && code < 0x7f) return null;
-  return NAMES.get(code) ?? RANGES.find(([from, to]) => code >= from && code <= to)?.[2] ?? null;
+  const known = NAMES.get(code) ?? RANGES.find(([from, to]) => code >= from && code <= to)?.[2];
+  if (known !== undefined) return known;
+  // What Unicode calls control, format, private or half a character, and no table above names.
+  return UNSEEN.test(String.fromCodePoint(code)) ? 'UNSEEN CHARACTER' : null;
 }
+
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/u;
 
 function codeOf(character: string): string {
   return `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;

@@ -19,6 +19,7 @@ import { openKeys } from '../../control/keys.ts';
 import { createLine } from '../../control/line.ts';
 import { createPolicies } from '../../control/policies.ts';
 import { createTasks } from '../../control/tasks.ts';
+import { createUpstreams } from '../../control/upstreams.ts';
 
 export const ADMIN: Actor = { type: 'human', id: 'admin', name: 'admin' };
 export const CLUSTER_SECRET = 'a-cluster-secret-for-tests';
@@ -36,7 +37,7 @@ export async function startServices() {
   const errors: unknown[] = [];
   const broadcast = createBroadcast({ db, onError: (error) => errors.push(error) });
   const base = { db, clock, published: broadcast.published };
-  const policies = createPolicies(base);
+  const policies = createPolicies({ ...base, gateRoots: [] });
   await policies.load(readFileSync(new URL('../../policies/default.yaml', import.meta.url), 'utf8'));
   const auth = createAuth({ db, clock, adminToken: null });
   const alerts = createAlerts(base);
@@ -52,8 +53,9 @@ export async function startServices() {
     withdrawHeld: async (tx, agentId, reason, now) => void (await approvals.withdrawHeld(tx, agentId, reason, now)),
     abortRuns: async () => ({ aborted: 0, error: null }),
   });
-  const ingest = createIngest({ ...base, agents, gateways, activePolicy: policies.current });
-  const line = createLine({ db, clock, keys, clusterSecret: CLUSTER_SECRET, broadcast, approvals, ingest, policies, log });
+  const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy: policies.current });
+  const line = createLine({ db, clock, keys, clusterSecret: CLUSTER_SECRET, broadcast, approvals, ingest, policies, upstreams, log });
   return {
     db,
     time,
