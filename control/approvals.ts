@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { type JsonObject, redact, usdFromMicros } from '../policies/index.ts';
+import { type JsonObject, redact, redactText, usdFromMicros } from '../policies/index.ts';
 import type { Alerts } from './alerts.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { recordChanges, touch } from './changes.ts';
@@ -173,7 +173,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         await expireRow(tx, row, now);
         return false;
       }
-      const note = input.note?.trim() || null;
+      const note = input.note?.trim() ? redactText(input.note.trim()).text : null;
       if (row.risk === 'red' && note === null) {
         throw new Refusal(422, 'NOTE_REQUIRED', 'This call is red: say in "note" why it may run or why not.');
       }

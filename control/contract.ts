@@ -353,8 +353,12 @@ export const ApprovalSchema = z
   })
   .meta({ id: 'Approval' });
 export type Approval = z.infer<typeof ApprovalSchema>;
+/** Taken as it came: a record schema drops a member called __proto__, and what was shown must come back whole. */
+const EditedArguments: z.ZodType<JsonObject> = z
+  .any()
+  .refine((value) => typeof value === 'object' && value !== null && !Array.isArray(value), { message: 'must be an object' });
 export const ApprovalDecisionSchema = z
-  .object({ note: Text(10_000).optional(), arguments: JsonRecord.optional(), scope: z.literal('once').optional() })
+  .object({ note: Text(10_000).optional(), arguments: EditedArguments.optional(), scope: z.literal('once').optional() })
   .strict()
   .meta({ id: 'ApprovalDecision' });
 export const ApprovalRequestSchema = z
@@ -654,7 +658,7 @@ const UpstreamFields = {
   allowPrivate: z.boolean(),
   shared: z.boolean(),
   routes: z.array(UpstreamRoute).max(1000),
-  priceUsd: Usd.min(0).max(1_000_000).nullable(),
+  priceUsd: UsdGiven.nullable(),
   limits: UpstreamLimits.partial(),
 };
 export const UpstreamCreateSchema = z.object(UpstreamFields).partial().required({ name: true, kind: true }).strict().meta({

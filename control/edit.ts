@@ -24,12 +24,13 @@ export function carryEdit(original: JsonObject, shown: JsonObject, edited: JsonO
 }
 
 function patchBetween(from: JsonObject, to: JsonObject): JsonObject {
-  const patch: JsonObject = {};
+  // A Map, then fromEntries: a member called __proto__ is a member like any other, and not the prototype of the patch.
+  const patch = new Map<string, Json>();
   for (const [name, value] of Object.entries(to)) {
     const before = Object.hasOwn(from, name) ? from[name] : undefined;
     if (isObject(before) && isObject(value)) {
       const inner = patchBetween(before, value);
-      if (Object.keys(inner).length > 0) patch[name] = inner;
+      if (Object.keys(inner).length > 0) patch.set(name, inner);
     } else if (before === undefined || JSON.stringify(before) !== JSON.stringify(value)) {
       if (containsNull(value)) {
         throw new Refusal(
@@ -38,11 +39,11 @@ function patchBetween(from: JsonObject, to: JsonObject): JsonObject {
           `The edit sets "${name}" to null, which an edit cannot say; leave the member out to remove it.`,
         );
       }
-      patch[name] = value;
+      patch.set(name, value);
     }
   }
-  for (const name of Object.keys(from)) if (!Object.hasOwn(to, name)) patch[name] = null;
-  return patch;
+  for (const name of Object.keys(from)) if (!Object.hasOwn(to, name)) patch.set(name, null);
+  return Object.fromEntries(patch);
 }
 
 /** A merge patch reads null as "remove", so a null that is meant as a value cannot be carried (inside arrays it can). */

@@ -390,9 +390,18 @@ export class Gatekeeper {
       return this.#refuse(record, [stopped]);
     }
     register.move(record, 'running');
-    if (call.entry === 'openclaw' && call.upstream) joins.offer(call.agentId, call.tool, args, call.id, clock());
+    if (call.entry === 'openclaw' && call.upstream && this.#isProven(call)) joins.offer(call.agentId, call.tool, args, call.id, clock());
     this.#lastAdmittedAt.set(call.agentId, clock());
     return allowed(record);
+  }
+
+  /**
+   * Whether it was the agent's own gate that asked: where it has one in OpenClaw, only its gateway's token proves that. The agent
+   * could ask with its own token, and hide that the plugin is gone.
+   */
+  #isProven(call: CallFacts): boolean {
+    const { snapshot, clock } = this.#with;
+    return call.gatewayId !== null || snapshot.current(clock())?.agent(call.agentId)?.gate === 'none';
   }
 
   /** What came about while the intent was being recorded, and stops the call all the same. */

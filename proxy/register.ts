@@ -41,9 +41,9 @@ export class Register {
   readonly #byKey = new Map<string, CallRecord>();
   readonly #bySlot = new Map<string, CallRecord>();
   /** Oldest first. */
-  readonly #ended = new Set<CallRecord>();
+  readonly #ended = new Line<CallRecord>();
   /** Held calls whose inline wait is over, oldest first. */
-  readonly #resting = new Set<CallRecord>();
+  readonly #resting = new Line<CallRecord>();
   readonly #running = new Map<string, number>();
   readonly #limits: { endedMax: number; openMax: number };
 
@@ -171,7 +171,7 @@ export class Register {
   /** Makes room for one more open call where that loses nothing. @returns false where there is none. */
   hasRoom(): boolean {
     if (this.open < this.#limits.openMax) return true;
-    const oldest = this.#resting.values().next().value;
+    const oldest = this.#resting.first();
     if (oldest === undefined) return false;
     this.remove(oldest);
     return true;
@@ -191,7 +191,7 @@ export class Register {
     // A call that ran is answered for as a duplicate, without the reasons why it was let through.
     if (record.verdict !== 'deny') record.reasons = NONE;
     this.#ended.add(record);
-    const oldest = this.#ended.size > this.#limits.endedMax ? this.#ended.values().next().value : undefined;
+    const oldest = this.#ended.size > this.#limits.endedMax ? this.#ended.first() : undefined;
     if (oldest !== undefined) this.remove(oldest);
   }
 
@@ -225,5 +225,43 @@ export class Register {
     const count = (this.#running.get(record.agentId) ?? 0) + by;
     if (count > 0) this.#running.set(record.agentId, count);
     else this.#running.delete(record.agentId);
+  }
+}
+
+/**
+ * Things in the order in which they came, taken from the front or out of the middle. A Set keeps that order, but a new iterator steps
+ * over every place that was deleted at its front: 25 µs a call with 50,000 remembered. One iterator that goes on steps over each once.
+ */
+class Line<T> {
+  readonly #items = new Set<T>();
+  #walk = this.#items.values();
+  /** Where the walk is, unless that one was deleted. */
+  #at: T | undefined;
+
+  get size(): number {
+    return this.#items.size;
+  }
+
+  add(item: T): void {
+    this.#items.add(item);
+  }
+
+  delete(item: T): void {
+    this.#items.delete(item);
+    // Added again it stands at the end, and the walk comes to it there.
+    if (item === this.#at) this.#at = undefined;
+  }
+
+  /** The one that came first of those that are left. */
+  first(): T | undefined {
+    if (this.#at !== undefined) return this.#at;
+    let step = this.#walk.next();
+    // A walk that came to its end sees nothing that is added later.
+    if (step.done === true) {
+      this.#walk = this.#items.values();
+      step = this.#walk.next();
+    }
+    this.#at = step.done === true ? undefined : step.value;
+    return this.#at;
   }
 }

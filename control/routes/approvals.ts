@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { JsonObject } from '../../policies/index.ts';
 import type { Approvals } from '../approvals.ts';
 import { APPROVAL_STATUSES, ApprovalDecisionSchema, ApprovalRequestSchema, ApprovalSchema, listOf } from '../contract.ts';
 import { type Api, ID, PAGE, route } from './route.ts';
@@ -68,8 +67,7 @@ export function approvalRoutes(app: Api, approvals: Approvals): void {
         body: ApprovalDecisionSchema,
         response: ApprovalSchema,
       },
-      ({ actor, params, body }) =>
-        approvals.decide(actor, params.id, verdict, { note: body.note, arguments: body.arguments as JsonObject | undefined }),
+      ({ actor, params, body }) => approvals.decide(actor, params.id, verdict, { note: body.note, arguments: body.arguments }),
     );
   }
 }
