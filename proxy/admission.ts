@@ -14,18 +14,19 @@
  * - What fails, refuses; what was reserved for it is released.
  */
 import { randomUUID } from 'node:crypto';
-import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts } from '../control/contract.ts';
+import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts, ModelMeter } from '../control/contract.ts';
 import {
   type Decision,
   decide,
   type Facts,
   type JsonObject,
+  type Micros,
   type Reason,
   type ReasonCode,
   type Risk,
   redactText,
 } from '../policies/index.ts';
-import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
+import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
 import type { Joins } from './joins.ts';
@@ -58,6 +59,13 @@ export interface CallRequest {
   definition: string | null;
   /** The agent's gate should have asked about this call and did not. */
   ungated: boolean;
+  /** Of a model call: the upstream and the model that it asks. */
+  model?: { provider: string; name: string };
+  /**
+   * Of a call whose price no list has: the upper bound of its cost, asked anew at each judgement; null = it has none.
+   * @param left what is left of the tightest cap that binds it; null = none does.
+   */
+  estimate?: (left: Micros | null) => Micros | null;
 }
 
 interface Answered {
@@ -81,6 +89,8 @@ export interface Outcome {
   durationMs: number;
   /** What it cost, micro-dollars; null = nobody said, and the estimate stands. */
   costMicros: number | null;
+  /** Of a model call: how it came to its cost. */
+  meter?: ModelMeter;
 }
 
 interface Collaborators {
@@ -135,6 +145,7 @@ export class Gatekeeper {
     rates.count(request.agent.id, request.tool, at);
     const call: CallFacts = { id, ...prints, ...describe(request), mappedTool: request.tool, at };
     const record = register.add(call, request.arguments);
+    record.estimate = request.estimate ?? null;
     return this.#once(record, () => this.#judge(record, call, request.arguments, picture, null));
   }
 
@@ -193,8 +204,8 @@ export class Gatekeeper {
     const cost = outcome.costMicros ?? record.estimatedMicros;
     const output = recordedText(outcome.output, limits.outputMaxChars);
     const error = recordedText(outcome.error, limits.outputMaxChars);
-    const { status, durationMs } = outcome;
-    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost }, false);
+    const { status, durationMs, meter } = outcome;
+    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost, meter }, false);
     // Of two outcomes of one call the second finds this one under way.
     record.settling = recording.catch(() => {});
     try {
@@ -222,6 +233,16 @@ export class Gatekeeper {
     await journal.append({ type: 'withdrawn', at: clock(), id: record.id, reason }, false);
   }
 
+  /** What is left of the tightest cap of a running call, besides what is reserved for it; null = no cap binds it. */
+  left(record: CallRecord): Micros | null {
+    const { snapshot, ledger, clock } = this.#with;
+    const picture = snapshot.current(clock());
+    const agent = picture?.agent(record.agentId);
+    if (!picture || !agent || record.call === null) return 0;
+    const caps = bindingCapsOf(agent, record.call, scopesOf(record.call, picture.policy, record.call.at), picture);
+    return leftOf(caps, (scope) => ledger.spent(scope));
+  }
+
   /** When each agent's last call was admitted, for the receipt of a stop. */
   lastAdmitted(): ReadonlyMap<string, number> {
     return this.#lastAdmittedAt;
@@ -238,7 +259,7 @@ export class Gatekeeper {
     }
     const effective = hold?.editedArguments ?? args;
     for (let race = 0; race < RACES_MAX; race++) {
-      const judgement = await this.#decide(call, effective, picture, hold);
+      const judgement = await this.#decide(record, call, effective, picture, hold);
       if (judgement === null)
         return this.#deny(record, call, effective, [reasonOf('AGENT_STOPPED', 'This agent is no longer registered.')]);
       const { decision, judged, caps } = judgement;
@@ -264,20 +285,22 @@ export class Gatekeeper {
   }
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
-  async #decide(call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
+  async #decide({ estimate }: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
     const { ledger, register, rates, clock } = this.#with;
     const agent = picture.agent(call.agentId);
     if (!agent) return null;
     const now = clock();
     const scopes = scopesOf(call, picture.policy, now);
     const caps = bindingCapsOf(agent, call, scopes, picture);
+    const spent = (scope: string) => ledger.spent(scope);
     const sources = {
       agent,
       call,
+      estimatedCost: estimate === null ? undefined : estimate(leftOf(caps, spent)),
       arguments: args,
       scopes,
       caps,
-      spent: (scope: string) => ledger.spent(scope),
+      spent,
       picture,
       hold,
       concurrent: register.running(call.agentId),
@@ -522,7 +545,7 @@ export class Gatekeeper {
   }
 }
 
-function describe({ agent, arguments: _, ...request }: CallRequest) {
+function describe({ agent, arguments: _args, estimate: _estimate, ...request }: CallRequest) {
   return { ...request, agentId: agent.id };
 }
 

@@ -6,6 +6,7 @@ import {
   type Facts,
   type JsonObject,
   type McpAnnotations,
+  type Micros,
   type Policy,
   type ToolCall,
 } from '../policies/index.ts';
@@ -47,9 +48,22 @@ export function bindingCapsOf(agent: AgentPicture, call: { taskId: string | null
   return caps;
 }
 
+/** What is left of the tightest cap; null = none binds. Never negative. */
+export function leftOf(caps: readonly BindingCap[], spent: (scope: string) => number): Micros | null {
+  let left: Micros | null = null;
+  for (const { scope, capMicros } of caps) {
+    if (capMicros === null) continue;
+    const own = Math.max(0, capMicros - spent(scope));
+    if (left === null || own < left) left = own;
+  }
+  return left;
+}
+
 export interface FactSources {
   agent: AgentPicture;
   call: Pick<CallFacts, 'taskId'> & Partial<CallFacts>;
+  /** Upper bound of the cost of a call whose price no list has; null = it has none; absent = the lists say. */
+  estimatedCost?: Micros | null | undefined;
   arguments: JsonObject;
   scopes: Scopes;
   caps: readonly BindingCap[];
@@ -88,7 +102,7 @@ export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: 
     },
     spend: { run: spentOf(scopes.run), task: spentOf(scopes.task), agentDay: spent(scopes.agentDay), fleetDay: spent(scopes.fleetDay) },
     caps: { run: capOf(scopes.run), task: capOf(scopes.task), agentDay: capOf(scopes.agentDay), fleetDay: capOf(scopes.fleetDay) },
-    estimatedCost: priceOf(call, picture),
+    estimatedCost: rest.estimatedCost === undefined ? priceOf(call, picture) : rest.estimatedCost,
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
     mcp: mcpFact(call, picture),
     history: NO_HISTORY,

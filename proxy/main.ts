@@ -104,7 +104,9 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   // What this proxy had sent on itself and not heard of before it ended: nobody will say any more what came of it.
   for (const call of known.calls) {
     const record =
-      call.entry === 'mcp' && call.state === 'running' && call.proxyId === journal.proxyId ? register.byId(call.id) : undefined;
+      (call.entry === 'mcp' || call.entry === 'model') && call.state === 'running' && call.proxyId === journal.proxyId
+        ? register.byId(call.id)
+        : undefined;
     if (!record) continue;
     await gate.complete(record, { status: 'unknown', output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null });
   }

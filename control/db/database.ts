@@ -9,13 +9,18 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { storableJson } from '../contract.ts';
 import { up as foundation } from './migrations/001-foundation.ts';
 import { up as upstreams } from './migrations/002-upstreams.ts';
+import { up as modelCalls } from './migrations/006-model-calls.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 
 export type Db = Kysely<Database>;
 export type Tx = Transaction<Database>;
 
-const MIGRATIONS: Record<string, Migration> = { '001-foundation': { up: foundation }, '002-upstreams': { up: upstreams } };
+const MIGRATIONS: Record<string, Migration> = {
+  '001-foundation': { up: foundation },
+  '002-upstreams': { up: upstreams },
+  '006-model-calls': { up: modelCalls },
+};
 
 /**
  * Opens the embedded database in `dataDir` and migrates it forward.

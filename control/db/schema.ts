@@ -3,6 +3,7 @@
  * The SQL is in `migrations/`; the two must say the same, which the type checker cannot see: the flow tests do.
  */
 import type { ColumnType, Generated } from 'kysely';
+import type { Usage } from '../../policies/prices.ts';
 import type {
   Activity,
   Agent,
@@ -253,6 +254,12 @@ export interface ToolCallsTable {
   summary: string;
   /** The proxy that recorded its intent. */
   proxy_id: string | null;
+  /** Of a model call: the upstream, the model, what the provider said, and how that was priced; null until it has ended. */
+  provider: string | null;
+  model: string | null;
+  usage: Jsonb<Usage | null>;
+  cost_estimated: boolean | null;
+  price_entry: string | null;
 }
 
 export interface RunsTable {
