@@ -862,6 +862,7 @@ export const RunCheckSchema = z
     sessionKey: Word(512).optional(),
     runId: Word(256).optional(),
     taskId: Word(128).optional(),
+    traceId: Word(128).optional(),
   })
   .strict();
 export interface RunCheckAnswer {

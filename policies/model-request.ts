@@ -23,6 +23,8 @@ export interface ModelRequest {
   limits: readonly { member: string; tokens: number }[];
   /** Output tokens of one choice at most, as the request says; null = it does not. */
   outputTokens: number | null;
+  /** With a lower limit the request would be refused, or could not say anything. */
+  leastOutputTokens: number;
   /** Independent answers to the same input. */
   choices: number;
   /** Output beyond the limit that may be charged: a rejected prediction. */
@@ -83,6 +85,7 @@ export function readModelRequest(api: ModelApi, body: JsonObject, bytes: number)
     includesUsage: api !== 'chat' || (isObject(body.stream_options) && body.stream_options.include_usage === true),
     limits,
     outputTokens: limits.length === 0 ? null : Math.max(...limits.map(({ tokens }) => tokens)),
+    leastOutputTokens: leastOutputOf(api, body),
     choices,
     extraOutputTokens: api === 'chat' && body.prediction ? bytes : 0,
     inputTokens: Math.max(0, bytes - found.mediaChars) + found.mediaTokens + OVERHEAD_TOKENS + tools.overheadTokens,
@@ -99,12 +102,35 @@ export function readModelRequest(api: ModelApi, body: JsonObject, bytes: number)
   };
 }
 
-/** Members that limit the output, the one that is added where none is there first. */
-export const LIMIT_MEMBERS: Readonly<Record<ModelApi, readonly string[]>> = Object.freeze({
+/** Members that limit the output. */
+const LIMIT_MEMBERS: Readonly<Record<ModelApi, readonly string[]>> = Object.freeze({
   chat: ['max_completion_tokens', 'max_tokens'],
   responses: ['max_output_tokens'],
   messages: ['max_tokens'],
 });
+
+/**
+ * The member that limits the output of a request that has none. OpenAI's newer models refuse `max_tokens`, most other servers know
+ * nothing else.
+ */
+export function limitMemberFor(api: ModelApi, model: string, isOpenAi: boolean): string {
+  switch (api) {
+    case 'chat':
+      return isOpenAi || /^(?:o\d|gpt-[5-9]|chatgpt-)/.test(model) ? 'max_completion_tokens' : 'max_tokens';
+    case 'responses':
+      return 'max_output_tokens';
+    case 'messages':
+      return 'max_tokens';
+  }
+}
+
+/** The responses interface takes no limit below 16; thinking takes its own budget out of the limit. */
+const LEAST_OUTPUT_TOKENS = 16;
+
+function leastOutputOf(api: ModelApi, body: JsonObject): number {
+  const budget = api === 'messages' && isObject(body.thinking) ? body.thinking.budget_tokens : undefined;
+  return Math.max(LEAST_OUTPUT_TOKENS, isCount(budget) ? budget + 1 : 0);
+}
 
 /** What a request costs at most, as a function of its output limit. */
 export interface CostBound {
@@ -112,6 +138,8 @@ export interface CostBound {
   fixedMicros: Micros;
   /** One token of the output limit, pico-dollars, all choices counted. */
   outputRate: bigint;
+  /** One token of output, pico-dollars. */
+  tokenRate: bigint;
   /** Input tokens at most. */
   inputTokens: number;
 }
@@ -131,6 +159,7 @@ export function costBoundOf(request: ModelRequest, prices: ModelPrices): CostBou
   return {
     fixedMicros: input + web + file + roundUp(each * BigInt(request.extraOutputTokens)),
     outputRate: each * BigInt(choices * rounds),
+    tokenRate: each,
     inputTokens,
   };
 }

@@ -238,6 +238,11 @@ function remembered(question: PriceQuestion): ModelPrices | null {
   return found;
 }
 
+/** The id under which the table knows the provider that an upstream is; null = it could be anybody. */
+export function providerIdOf(upstream: string, url: string | null): string | null {
+  return providerOf({ upstream, url })?.id ?? null;
+}
+
 /** Which provider an upstream is: by its address, else by its name ("openai", "openai-batch"); null = it could be anybody. */
 function providerOf({ upstream, url }: Pick<PriceQuestion, 'upstream' | 'url'>): Provider | null {
   return (url === null ? undefined : findProvider({ providerApiUrl: url })) ?? findProvider({ providerId: upstream }) ?? null;

@@ -1,7 +1,7 @@
 /** Reading request bodies: bounded in size, time (by the server) and depth, parsed once. What is not as agreed is a BadRequest. */
 import type { IncomingMessage } from 'node:http';
 import { isBoundedJson } from '../policies/index.ts';
-import { parseText } from './json-text.ts';
+import { parseText } from './json-members.ts';
 
 /** A request that cannot be read; becomes a problem document with this status. */
 export class BadRequest extends Error {

@@ -25,6 +25,7 @@ import { problem, refusalText, respond } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
 import { canonicalTool } from './tool-names.ts';
+import type { Traces } from './traces.ts';
 
 const RETRY_AFTER_MS = 1_000;
 
@@ -33,6 +34,7 @@ export interface HookDependencies {
   snapshot: Snapshot;
   ledger: Ledger;
   journal: Journal;
+  traces: Traces;
   telemetry: Telemetry;
   clock: () => number;
   bounds: ProxyBounds;
@@ -41,7 +43,7 @@ export interface HookDependencies {
 export type Hook = ReturnType<typeof createHook>;
 
 /** The routes under /v1. */
-export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, bounds }: HookDependencies) {
+export function createHook({ gate, snapshot, ledger, journal, traces, telemetry, clock, bounds }: HookDependencies) {
   /** @returns false where the path is none of ours. */
   async function handle(request: IncomingMessage, response: ServerResponse, path: string, query: URLSearchParams): Promise<boolean> {
     const match = /^\/v1\/(?:(tool-calls)(?:\/([\w-]{1,64})(?:\/(outcome|cancel))?)?|(runs\/check)|(heartbeats))$/.exec(path);
@@ -86,6 +88,7 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
       // A wrapper is no call of its own: what it carries comes to the gate by itself (SPEC 3, Attribution).
       return respond(response, 200, { id: '', verdict: 'allow', risk: 'green', reasons: [] });
     }
+    traces.note(body.traceId, { agentId: agent.id, runId: body.runId ?? null, sessionKey, taskId: attribution.taskId }, clock());
     const unwrapped = unwrapCall(given);
     const admission = await gate.admit({
       entry: 'openclaw',
@@ -165,6 +168,7 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
     const now = clock();
     const { taskId } = attribution;
     const runId = body.runId ?? null;
+    traces.note(body.traceId, { agentId: agent.id, runId, sessionKey, taskId }, now);
     const decision = judgeRun(agent, runId, taskId, picture, now);
     const allowed = decision.verdict === 'allow';
     const message = allowed ? 'This run may start.' : decision.reasons.map((reason) => reason.message).join(' ');

@@ -16,11 +16,13 @@ import { Joins } from './joins.ts';
 import { Journal } from './journal.ts';
 import { Ledger } from './ledger.ts';
 import { createMcp, type Mcp } from './mcp.ts';
+import { createModelEntry, type ModelEntry } from './model.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { createListener } from './server.ts';
 import { Snapshot } from './snapshot.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
+import { Traces } from './traces.ts';
 import { Uplink } from './uplink.ts';
 
 /** What an entry point needs of a running proxy; for those that listen beside it. */
@@ -38,6 +40,8 @@ export interface Proxy {
 }
 
 const DRAIN_MS = 5_000;
+/** Of a model call that nobody will hear of again: what was reserved for it is its cost. */
+const LOST = { usage: null, isEstimated: true, priceEntry: 'the reservation' };
 /** What may end calls that are under way. */
 const REVIEWED: ReadonlySet<StreamMessage['type']> = new Set(['picture', 'system', 'agents', 'upstreams']);
 
@@ -60,11 +64,15 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   });
 
   let mcp: Mcp | null = null;
+  let model: ModelEntry | null = null;
   let announcedStop: string | null = null;
   function onMessage(message: StreamMessage): void {
     snapshot.apply(message, clock());
     if (message.type === 'picture') ready.resolve();
-    if (REVIEWED.has(message.type)) mcp?.review();
+    if (REVIEWED.has(message.type)) {
+      mcp?.review();
+      model?.review();
+    }
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
     const { estop, stopId } = snapshot.system();
@@ -108,7 +116,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
         ? register.byId(call.id)
         : undefined;
     if (!record) continue;
-    await gate.complete(record, { status: 'unknown', output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null });
+    const outcome = { status: 'unknown' as const, output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null };
+    await gate.complete(record, { ...outcome, ...(call.entry === 'model' && { meter: LOST }) });
   }
 
   const telemetry = createTelemetry({
@@ -130,9 +139,13 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     log,
   });
   const entry = mcp;
+  const traces = new Traces();
+  model = createModelEntry({ gate, snapshot, journal, traces, uplink, telemetry, clock, bounds, log });
+  const models = model;
   const server = createListener({
     mcp: entry,
-    hook: createHook({ gate, snapshot, ledger, journal, telemetry, clock, bounds }),
+    model: models,
+    hook: createHook({ gate, snapshot, ledger, journal, traces, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,
     metrics: async (authorization) => (isMetricsToken(config.metricsToken, authorization) ? telemetry.page() : null),
@@ -168,6 +181,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
       await entry.close();
       await closed;
+      await models.close();
       await journal.close(DRAIN_MS);
       await uplink.close();
       await following;

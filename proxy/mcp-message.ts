@@ -4,7 +4,7 @@
  * what the server understands must be the same.
  */
 import { isBoundedJson, type Json, type JsonObject } from '../policies/index.ts';
-import { parseText } from './json-text.ts';
+import { parseText } from './json-members.ts';
 
 export type RpcId = string | number;
 export type Message =

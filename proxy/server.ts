@@ -5,11 +5,13 @@ import { BadRequest } from './body.ts';
 import type { ProxyBounds } from './config.ts';
 import type { Hook } from './hook.ts';
 import type { Mcp } from './mcp.ts';
+import type { ModelEntry } from './model.ts';
 import { problem } from './respond.ts';
 
 export interface ListenerDependencies {
   hook: Hook;
   mcp: Mcp;
+  model: Pick<ModelEntry, 'handle'>;
   /** Null while the proxy can judge; otherwise why it cannot. */
   notReady: () => string | null;
   /** Text of /metrics, or null where this credential may not read it. */
@@ -19,7 +21,7 @@ export interface ListenerDependencies {
 }
 
 /** Creates the listener; the caller decides where it listens. */
-export function createListener({ hook, mcp, notReady, metrics, onError, bounds }: ListenerDependencies): Server {
+export function createListener({ hook, mcp, model, notReady, metrics, onError, bounds }: ListenerDependencies): Server {
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = request.url ?? '/';
     const mark = url.indexOf('?');
@@ -34,6 +36,7 @@ export function createListener({ hook, mcp, notReady, metrics, onError, bounds }
     const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
     if (await hook.handle(request, response, path, query)) return;
     if (await mcp.handle(request, response, path)) return;
+    if (await model.handle(request, response, path)) return;
     problem(response, 404, 'NOT_FOUND', `There is no ${request.method} ${path.slice(0, 200)} here.`);
   }
 

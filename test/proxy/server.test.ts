@@ -28,7 +28,15 @@ async function listen(notReady: () => string | null = () => null) {
   };
   const mcp: Mcp = { handle: async () => false, review: () => {}, close: async () => {}, openRequests: () => 0 };
   const metrics = async (authorization: string | undefined) => (authorization === 'Bearer metrics' ? 'a_metric 1' : null);
-  const server = createListener({ hook, mcp, notReady, metrics, onError: (error) => errors.push(error), bounds });
+  const server = createListener({
+    hook,
+    mcp,
+    model: { handle: async () => false },
+    notReady,
+    metrics,
+    onError: (error) => errors.push(error),
+    bounds,
+  });
   servers.push(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, errors };

@@ -1,6 +1,6 @@
 import { assert, constantFrom, jsonValue, property, stringify, uniqueArray } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { membersOf, parseText, withMember, withoutMember } from '../../proxy/json-text.ts';
+import { membersOf, parseText, withMember, withoutMember } from '../../proxy/json-members.ts';
 
 // Of names that cannot be written without an escape only one: those the parser of V8 13.6 still takes for one another.
 const names = uniqueArray(constantFrom('a', 'b', 'é', '\\"', '{', 'usage', '', '\u2028', '__proto__'), { maxLength: 6 });
