@@ -3,7 +3,6 @@
  * The SQL is in `migrations/`; the two must say the same, which the type checker cannot see: the flow tests do.
  */
 import type { ColumnType, Generated } from 'kysely';
-import type { Usage } from '../../policies/prices.ts';
 import type {
   Activity,
   Agent,
@@ -12,6 +11,7 @@ import type {
   CallFacts,
   GateReason,
   HoldRequest,
+  ModelMeter,
   Preview,
   Role,
   Run,
@@ -257,7 +257,7 @@ export interface ToolCallsTable {
   /** Of a model call: the upstream, the model, what the provider said, and how that was priced; null until it has ended. */
   provider: string | null;
   model: string | null;
-  usage: Jsonb<Usage | null>;
+  usage: Jsonb<ModelMeter['usage']>;
   cost_estimated: boolean | null;
   price_entry: string | null;
 }
