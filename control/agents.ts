@@ -121,6 +121,8 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
         error_streak: 0,
         total_spend: 0,
         soul_hash: input.soulHash ?? null,
+        soul: null,
+        retire_at: null,
         metadata: json(input.metadata ?? {}),
         removed_at: null,
       })

@@ -17,10 +17,13 @@ import type { Broadcast } from './broadcast.ts';
 import type { Calls } from './calls.ts';
 import { type Overview, type Problem, SessionCreateSchema, SessionSchema } from './contract.ts';
 import type { Db } from './db/database.ts';
+import type { Documents } from './documents.ts';
 import type { Emergency } from './emergency.ts';
 import { eventStream } from './events.ts';
 import type { Gateways } from './gateways.ts';
 import type { Keys } from './keys.ts';
+import type { Leases } from './leases.ts';
+import type { Messages } from './messages.ts';
 import type { Operators } from './operators.ts';
 import type { Policies } from './policies.ts';
 import { Refusal } from './problem.ts';
@@ -32,7 +35,9 @@ import type { Api, ApiEnv } from './routes/route.ts';
 import { systemRoutes } from './routes/system.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { upstreamRoutes } from './routes/upstreams.ts';
+import { workRoutes } from './routes/work.ts';
 import type { Tasks } from './tasks.ts';
+import type { Timeline } from './timeline.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const COOKIE = 'mc_session';
@@ -50,6 +55,10 @@ export interface Services {
   auth: Auth;
   agents: Agents;
   tasks: Tasks;
+  timeline: Timeline;
+  messages: Messages;
+  documents: Documents;
+  leases: Leases;
   approvals: Approvals;
   policies: Policies;
   alerts: Alerts;
@@ -104,6 +113,7 @@ export function createApi(services: Services): Api {
   });
   agentRoutes(app, services.agents);
   taskRoutes(app, services.tasks);
+  workRoutes(app, services);
   approvalRoutes(app, services.approvals);
   policyRoutes(app, services.policies);
   recordRoutes(app, services);
@@ -289,7 +299,11 @@ const requestId: MiddlewareHandler<ApiEnv> = async (context, next) => {
 };
 
 function limitBodies(): MiddlewareHandler<ApiEnv> {
-  const refuse = (context: Context) => problem(context, 413, 'TOO_LARGE', 'The body is too large: 1 MiB at most, 8 MiB for a simulation.');
+  const refuse = (context: Context) => {
+    // The rest of the body is not read: the connection ends with this answer, and the client must not send its next request on it.
+    context.header('connection', 'close');
+    return problem(context, 413, 'TOO_LARGE', 'The body is too large: 1 MiB at most, 8 MiB for a simulation.');
+  };
   const usual = bodyLimit({ maxSize: BODY_MAX_BYTES, onError: refuse });
   const simulate = bodyLimit({ maxSize: SIMULATE_MAX_BYTES, onError: refuse });
   return (context, next) => (context.req.path.endsWith('/policies/simulate') ? simulate : usual)(context, next);

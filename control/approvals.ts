@@ -464,6 +464,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         .selectFrom('approvals')
         .select('id')
         .where('task_id', '=', row.task_id)
+        .where('kind', '=', 'call')
         .where('status', '=', 'pending')
         .executeTakeFirst();
       if (!other) await tasks.block(tx, row.task_id, `approval ${row.number} expired without a decision`);

@@ -15,7 +15,9 @@ import {
   type JsonObject,
   type PathReading,
   REASON_CODES,
+  type RecordedJudgement,
   RISKS,
+  type RunLabel,
   TASK_STATUSES,
   TASK_TYPES,
   VERDICTS,
@@ -54,6 +56,9 @@ const Text = (max: number) => z.string().max(max);
 /** An amount that somebody sets: exact in micro-dollars, or refused. */
 const UsdGiven = Usd.min(0).max(1_000_000).refine(isWholeMicros, { message: 'must be an amount in USD with at most six decimals' });
 const JsonRecord = z.record(z.string(), z.unknown());
+
+/** Name of Mission Control's own MCP server: its path segment, and the first part of its tools' names (SPEC 3). */
+export const OWN_SERVER = 'mission-control';
 
 export const ROLES = ['viewer', 'approver', 'operator', 'admin'] as const;
 /** Each role may do what the ones before it may (SPEC 8.1). */
@@ -226,6 +231,8 @@ export const TaskSchema = z
     deliverableConfirmed: z.boolean(),
     decisionNote: z.string().nullable(),
     blockedReason: z.string().nullable(),
+    /** Computed by us when the work was last handed in; null before. */
+    costSummary: z.string().nullable().optional(),
     metadata: JsonRecord,
   })
   .meta({ id: 'Task' });
@@ -285,6 +292,93 @@ export const TransitionSchema = z
 export const TransitionRuleSchema = z
   .object({ from: z.enum(TASK_STATUSES), to: z.enum(TASK_STATUSES), actors: z.array(z.enum(ACTORS)), requires: z.array(z.string()) })
   .meta({ id: 'TransitionRule' });
+
+export const MessageSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    taskId: Id,
+    threadRef: z.string().nullable(),
+    authorId: z.string().nullable(),
+    authorType: z.enum(ACTORS),
+    authorName: z.string(),
+    /** Redacted; untrusted text where an agent wrote it. */
+    content: z.string(),
+    /** Agents and people that it names. */
+    mentions: z.array(z.string()),
+    metadata: JsonRecord,
+  })
+  .meta({ id: 'Message' });
+export type Message = z.infer<typeof MessageSchema>;
+export const MessageCreateSchema = z
+  .object({ taskId: Id, content: Text(20_000).min(1), mentions: z.array(Id).max(50).optional(), metadata: JsonRecord.optional() })
+  .strict()
+  .meta({ id: 'MessageCreate', description: '"@name" in the content mentions an agent or a person; mentions adds ids.' });
+export type MessageCreate = z.infer<typeof MessageCreateSchema>;
+
+const DOCUMENT_KINDS = ['loop_summary', 'standup'] as const;
+export const DocumentSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    kind: z.enum(DOCUMENT_KINDS),
+    taskId: Id.nullable(),
+    /** The day that it reports on, "2026-11-22". */
+    day: z.string().nullable(),
+    title: z.string(),
+    /** Markdown. */
+    body: z.string(),
+  })
+  .meta({ id: 'Document' });
+export type WorkDocument = z.infer<typeof DocumentSchema>;
+export const DOCUMENT_FILTER = { kind: z.enum(DOCUMENT_KINDS).optional(), taskId: Id.optional() };
+
+const TIMELINE_KINDS = ['transition', 'run', 'call', 'approval', 'message', 'alert', 'document', 'delivery'] as const;
+export const TimelineEntrySchema = z
+  .object({
+    kind: z.enum(TIMELINE_KINDS),
+    /** Of the transition, run, call and so on. */
+    id: z.string(),
+    at: EpochMs,
+    actorType: z.enum(ACTORS).nullable(),
+    actorId: z.string().nullable(),
+    /** One sentence; untrusted text where it quotes an agent. */
+    summary: z.string(),
+    /** What its kind has besides: status, risk, cost in USD, reason. */
+    details: JsonRecord,
+  })
+  .meta({ id: 'TimelineEntry' });
+export type TimelineEntry = z.infer<typeof TimelineEntrySchema>;
+
+const CostPart = z.object({ id: z.string().nullable(), name: z.string(), spend: Usd, calls: z.number().int() });
+export const TaskCostSchema = z
+  .object({
+    taskId: Id,
+    spend: Usd,
+    /** The cap that binds: the task's own, or the policy's for its type; null = none. */
+    budget: Usd.nullable(),
+    calls: z.number().int(),
+    runs: z.number().int(),
+    /** The same with every sub-task, however deep. */
+    withSubtasks: z.object({ spend: Usd, tasks: z.number().int() }),
+    byAgent: z.array(CostPart),
+    byTool: z.array(CostPart),
+  })
+  .meta({ id: 'TaskCost' });
+
+export const WorkerSchema = z
+  .object({
+    name: z.string(),
+    /** The process that does it now. */
+    holder: z.string(),
+    leaseExpiresAt: EpochMs,
+    tickedAt: EpochMs.nullable(),
+    succeededAt: EpochMs.nullable(),
+    lastError: z.string().nullable(),
+  })
+  .meta({ id: 'Worker', description: 'A background job; one process holds its lease at a time.' });
 
 export const APPROVAL_STATUSES = ['pending', 'approved', 'denied', 'expired', 'withdrawn'] as const;
 export type ApprovalStatus = (typeof APPROVAL_STATUSES)[number];
@@ -454,6 +548,7 @@ export const ACTIVITY_TYPES = [
   'approval_withdrawn',
   'call_denied',
   'comment_posted',
+  'document_written',
   'alert_fired',
   'alert_resolved',
   'policy_created',
@@ -501,6 +596,8 @@ export const ALERT_TYPES = [
   'gate_missing',
   'agent_quarantined',
   'emergency_stop',
+  'agent_silent',
+  'task_stuck',
 ] as const;
 export type AlertType = (typeof ALERT_TYPES)[number];
 export const AlertSchema = z
@@ -959,6 +1056,8 @@ export interface TaskPicture {
   status: (typeof TASK_STATUSES)[number];
   assigneeIds: readonly string[];
   sessionKey: string | null;
+  /** Sessions of its assignees besides that one. */
+  moreSessions?: readonly string[];
   /** Own cap in micro-dollars; null = the policy's for its type. */
   budget: number | null;
 }
@@ -1046,8 +1145,10 @@ export interface JudgedFacts {
   reasons: readonly GateReason[];
   policyVersion: string;
   estimatedCost: number;
-  /** What `decide` was told besides the call, for replay (SPEC 10). */
-  facts: unknown;
+  /** The judgement with everything that it was told besides the call, for replay (SPEC 10); null where nothing was judged. */
+  facts: RecordedJudgement | null;
+  /** What the call adds to the labels of its run and session when it runs (SPEC 4.9); absent = nothing. */
+  labels?: readonly RunLabel[];
 }
 
 /** Body of POST /internal/v1/holds. */
@@ -1142,6 +1243,14 @@ export interface KnownCall {
   at: number;
 }
 
+/** A label of a run or session (SPEC 4.9), by the scope that policies/sequence.ts names. */
+export interface KnownLabel {
+  agentId: string;
+  scope: string;
+  label: RunLabel;
+  at: number;
+}
+
 /** Answer of POST /internal/v1/hello. */
 export interface HelloAnswer {
   /** Last journal sequence number of this proxy that control has ingested. */
@@ -1153,6 +1262,8 @@ export interface HelloAnswer {
   calls: readonly KnownCall[];
   /** Settled spend per scope key, micro-dollars. */
   spent: { readonly [scope: string]: number };
+  /** Labels of the last day. */
+  labels: readonly KnownLabel[];
 }
 
 /** Lines of GET /internal/v1/stream (NDJSON). The first is always `picture`; a `beat` at least every second proves that control is reachable. */

@@ -296,13 +296,17 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     };
   }
 
-  /** Sends a message into an agent's session. @returns false where there is no live link or the gateway refused. */
-  async function tell(gatewayId: string, sessionKey: string, text: string, idempotencyKey: string): Promise<boolean> {
+  /**
+   * Sends a message into an agent's session. The same key is one message there.
+   * @returns null once OpenClaw has it, otherwise why it could not be said.
+   */
+  async function say(gatewayId: string, sessionKey: string, text: string, idempotencyKey: string): Promise<string | null> {
     const gateway = links.get(gatewayId);
-    if (!gateway) return false;
+    if (!gateway) return 'no link to this gateway';
     const result = await gateway.sendToSession(sessionKey, text, idempotencyKey);
-    if (!result.ok) log.warn({ gatewayId, sessionKey, problem: result.problem }, `an agent could not be told: ${result.message}`);
-    return result.ok;
+    if (result.ok) return null;
+    log.warn({ gatewayId, sessionKey, problem: result.problem }, `an agent could not be told: ${result.message}`);
+    return result.message;
   }
 
   /** Aborts the live runs of an agent's sessions. @returns how many sessions were told, or why none could be. */
@@ -336,7 +340,7 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     list,
     find,
     get,
-    tell,
+    say,
     abortRuns,
     stop,
     listTokens: (id: string) => auth.listCredentials('gateway', id),

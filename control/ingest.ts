@@ -4,12 +4,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import type { JsonObject } from '../policies/index.ts';
+import { type JsonObject, labelScope } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
 import type { Alerts } from './alerts.ts';
 import { type AuditEntry, appendAudit, SYSTEM } from './audit.ts';
 import { touch } from './changes.ts';
-import type { CallFacts, JournalEntry, JournalEvent, ToolCallView } from './contract.ts';
+import type { CallFacts, JournalEntry, JournalEvent, KnownLabel, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { Gateways } from './gateways.ts';
 import type { ActivePolicy } from './policies.ts';
@@ -99,6 +99,7 @@ export function createIngest({ db, clock, agents, gateways, alerts, activePolicy
     await appendAudit(tx, events.flatMap(auditOf));
     await upsertCalls(tx, proxyId, calls);
     await countRuns(tx, calls);
+    await keepLabels(tx, calls);
     const settled = await endCalls(tx, ends);
     await settleSpend(tx, settled);
     await followErrors(tx, settled);
@@ -333,6 +334,24 @@ async function countRuns(tx: Tx, events: readonly CallEvent[]): Promise<void> {
     if (call.runId === null) continue;
     await upsertRun(tx, call.agentId, call.runId, call.sessionKey, call.taskId, at, 'running', null, started);
   }
+}
+
+/** What calls that ran add to the labels of their runs and sessions; the proxies take them up again at a start. */
+async function keepLabels(tx: Tx, events: readonly CallEvent[]): Promise<void> {
+  const rows = new Map<string, { agent_id: string; scope: string; label: KnownLabel['label']; at: number }>();
+  for (const { type, at, call, judged } of events) {
+    if (type !== 'intent') continue;
+    for (const label of judged.labels ?? []) {
+      const scope = labelScope(label, call);
+      rows.set(`${scope} ${label}`, { agent_id: call.agentId, scope, label, at });
+    }
+  }
+  if (rows.size === 0) return;
+  await tx
+    .insertInto('run_labels')
+    .values([...rows.values()])
+    .onConflict((conflict) => conflict.columns(['agent_id', 'scope', 'label']).doUpdateSet((eb) => ({ at: eb.ref('excluded.at') })))
+    .execute();
 }
 
 async function upsertRun(

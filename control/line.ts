@@ -35,6 +35,9 @@ const UNREAD_MAX = 5_000;
 /** Calls that a proxy learns of after a restart: all open ones, and those that ended within this time. */
 const KNOWN_MS = 60 * 60 * 1000;
 const KNOWN_MAX = 20_000;
+/** Labels of runs that were silent longer are forgotten, here as in a proxy. */
+const LABELS_MS = 24 * 60 * 60 * 1000;
+const LABELS_MAX = 50_000;
 /** A listing is answered once its pins hold at the proxies, at the latest after this time. */
 const SEEN_BINDS_MS = 2_000;
 
@@ -288,6 +291,11 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
       .limit(KNOWN_MAX)
       .execute();
     const spend = await db.selectFrom('spend').selectAll().execute();
+    await db
+      .deleteFrom('run_labels')
+      .where('at', '<', clock() - LABELS_MS)
+      .execute();
+    const labels = await db.selectFrom('run_labels').selectAll().orderBy('at', 'desc').limit(LABELS_MAX).execute();
     return {
       cursor: cursor?.seq ?? 0,
       digestKey: keys.digestKey,
@@ -319,6 +327,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
         }),
       ),
       spent: Object.fromEntries(spend.map((row) => [row.scope, row.micros])),
+      labels: labels.map(({ agent_id, scope, label, at }) => ({ agentId: agent_id, scope, label, at })),
     };
   }
 
@@ -457,14 +466,25 @@ async function taskPictures(db: Db, ids: readonly string[] | null): Promise<Task
     .where('removed_at', 'is', null);
   query = ids ? query.where('id', 'in', [...ids]) : query.orderBy('updated_at', 'desc').limit(20_000);
   const rows = await query.execute();
+  const sessions = await sessionsOf(db, ids);
   return rows.map((row) => ({
     id: row.id,
     type: row.type,
     status: row.status,
     assigneeIds: row.assignee_ids as string[],
     sessionKey: row.session_key,
+    moreSessions: sessions.get(row.id) ?? [],
     budget: row.budget,
   }));
+}
+
+/** In which sessions agents work on these tasks. */
+async function sessionsOf(db: Db, ids: readonly string[] | null): Promise<Map<string, string[]>> {
+  let query = db.selectFrom('task_sessions').select(['task_id', 'session_key']);
+  if (ids) query = query.where('task_id', 'in', [...ids]);
+  const sessions = new Map<string, string[]>();
+  for (const row of await query.execute()) sessions.set(row.task_id, [...(sessions.get(row.task_id) ?? []), row.session_key]);
+  return sessions;
 }
 
 async function tokenHashes(db: Db, kind: 'agent' | 'gateway', owners: readonly string[]): Promise<Map<string, string[]>> {

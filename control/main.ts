@@ -2,9 +2,11 @@
  * Control: opens the database, wires the services, and serves API, dashboard and the lines to the proxies on one listener.
  * Stops in order: no new requests, then the workers, then what is being published, then the database.
  */
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serveStatic } from '@hono/node-server/serve-static';
@@ -23,18 +25,25 @@ import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
 import { openDatabase } from './db/database.ts';
+import { createDeliveries } from './deliveries.ts';
+import { createDocuments } from './documents.ts';
 import { createEmergency } from './emergency.ts';
 import { createGateways } from './gateways.ts';
 import { createIngest } from './ingest.ts';
 import { openKeys } from './keys.ts';
+import { createLeases } from './leases.ts';
 import { createLine } from './line.ts';
 import { openListener } from './listener.ts';
+import { createMessages } from './messages.ts';
 import { createOperators } from './operators.ts';
 import { createPolicies } from './policies.ts';
 import { createTasks } from './tasks.ts';
+import { createTimeline } from './timeline.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
+import { dispatcher } from './workers/dispatcher.ts';
 import { startWorkers } from './workers/loop.ts';
+import { loopDetector } from './workers/loop-detector.ts';
 
 export interface Control {
   /** Base URL of API and dashboard. */
@@ -72,6 +81,11 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     abortRuns: (gatewayId, sessionKeys) => gateways.abortRuns(gatewayId, sessionKeys),
   });
   const calls = createCalls({ db });
+  const messages = createMessages(base);
+  const documents = createDocuments({ db });
+  const timeline = createTimeline({ db, activePolicy });
+  const deliveries = createDeliveries({ db, clock });
+  const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
   const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy });
   const line = createLine({ db, clock, keys, clusterSecret: config.clusterSecret, broadcast, approvals, ingest, policies, upstreams, log });
@@ -130,6 +144,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     auth,
     agents,
     tasks,
+    timeline,
+    messages,
+    documents,
+    leases,
     approvals,
     policies,
     alerts,
@@ -160,9 +178,15 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const server = await openListener(app, config.host, config.port);
   await gateways.start();
   if (config.openclaw) await registerGateway(config.openclaw);
+  await leases.clear();
   const stopWorkers = startWorkers(
-    [approvalProcessor({ approvals, agents, gateways }), { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep }],
-    (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again'),
+    [
+      approvalProcessor({ approvals, agents, gateways }),
+      dispatcher({ deliveries, gateways }),
+      loopDetector({ ...base, tasks, alerts, activePolicy }),
+      { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
+    ],
+    { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },
   );
 
   /** The gateway named in the environment; its token for our gate is issued by `openclaw connect`. */

@@ -7,10 +7,12 @@ import { sql } from 'kysely';
 import { makesClaimsByDefault, microsFromUsd, type TaskStatus, TRANSITIONS, transition, usdFromMicros } from '../policies/index.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { atLeast, type Principal } from './auth.ts';
+import { briefFor, resumeFor, reviewFor } from './briefs.ts';
 import { recordChanges } from './changes.ts';
 import type { Task, TaskCreate, TaskUpdate, TransitionRequest } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { TasksTable } from './db/schema.ts';
+import { enqueue, type NewDelivery, toolNamesOf } from './deliveries.ts';
 import { decodeCursor, encodeCursor } from './paging.ts';
 import { notFound, Refusal } from './problem.ts';
 
@@ -33,9 +35,19 @@ export interface TaskFilter {
   status?: Task['status'] | undefined;
   agentId?: string | undefined;
   type?: Task['type'] | undefined;
+  priority?: Task['priority'] | undefined;
+  /** Sub-tasks of this one. */
+  parentTaskId?: string | undefined;
+  /** Words in title or description. */
+  q?: string | undefined;
+  /** What this agent may see: where it works, reviews or was named, and what it may claim. */
+  visibleTo?: string | undefined;
   limit: number;
   cursor?: string | undefined;
 }
+
+/** States in which somebody must be working on the task. */
+const STAFFED: ReadonlySet<TaskStatus> = new Set(['assigned', 'in_progress', 'review']);
 
 export function createTasks({ db, clock, published }: { db: Db; clock: () => number; published: () => void }) {
   async function list(filter: TaskFilter): Promise<{ items: Task[]; nextCursor: string | null }> {
@@ -48,6 +60,13 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
     if (filter.status) query = query.where('status', '=', filter.status);
     if (filter.type) query = query.where('type', '=', filter.type);
     if (filter.agentId) query = query.where(assignedTo(filter.agentId));
+    if (filter.priority) query = query.where('priority', '=', filter.priority);
+    if (filter.parentTaskId) query = query.where('parent_task_id', '=', filter.parentTaskId);
+    if (filter.q) {
+      const pattern = `%${filter.q.replaceAll(/[\\%_]/g, '\\$&')}%`;
+      query = query.where((eb) => eb.or([eb('title', 'ilike', pattern), eb('description', 'ilike', pattern)]));
+    }
+    if (filter.visibleTo) query = query.where(visibleTo(filter.visibleTo));
     if (filter.cursor) query = query.where('number', '<', decodeCursor(filter.cursor, ['number'])[0]);
     const rows = (await query.execute()) as TaskRow[];
     const page = rows.slice(0, filter.limit);
@@ -66,11 +85,24 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
     return row ? view(row as TaskRow) : null;
   }
 
+  /** Whether an agent works on the task, reviews it, was named on it, or may claim it. */
+  async function hasPart(id: string, agentId: string): Promise<boolean> {
+    const row = await db
+      .selectFrom('tasks')
+      .select('id')
+      .where('id', '=', id)
+      .where('removed_at', 'is', null)
+      .where(visibleTo(agentId))
+      .executeTakeFirst();
+    return row !== undefined;
+  }
+
   async function create(actor: Actor, input: TaskCreate): Promise<Task> {
     const id = randomUUID();
     const now = clock();
     await db.transaction().execute(async (tx) => {
       await refuseUnknown(tx, input);
+      const followers = [input.subscriberIds, input.assigneeIds, input.reviewerIds, actor.id === null ? [] : [actor.id]];
       await tx
         .insertInto('tasks')
         .values({
@@ -86,7 +118,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
           priority: input.priority ?? 'medium',
           assignee_ids: json(input.assigneeIds ?? []),
           reviewer_ids: json(input.reviewerIds ?? []),
-          subscriber_ids: json(input.subscriberIds ?? []),
+          subscriber_ids: json([...new Set(followers.flatMap((ids) => ids ?? []))]),
           thread_ref: input.threadRef ?? null,
           session_key: input.sessionKey ?? null,
           parent_task_id: input.parentTaskId ?? null,
@@ -101,6 +133,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
           deliverable_confirmed: false,
           decision_note: null,
           blocked_reason: null,
+          cost_summary: null,
           metadata: json(input.metadata ?? {}),
           removed_at: null,
         })
@@ -130,11 +163,24 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
         throw new Refusal(412, 'CHANGED', 'This task was changed by somebody else meanwhile; fetch it again.');
       }
       await refuseUnknown(tx, input);
+      if (input.dependsOn) await refuseCircle(tx, id, input.dependsOn);
+      if (input.assigneeIds?.length === 0 && STAFFED.has(before.status)) {
+        throw new Refusal(
+          409,
+          'ASSIGNEE_NEEDED',
+          `A task that is ${before.status.toUpperCase()} needs an assignee; move it to INBOX first.`,
+        );
+      }
+      const newcomers = (input.assigneeIds ?? []).filter((agentId) => !before.assignee_ids.includes(agentId));
+      const followers = [...new Set([...(input.subscriberIds ?? before.subscriber_ids), ...newcomers, ...(input.reviewerIds ?? [])])];
       await tx
         .updateTable('tasks')
-        .set({ updated_at: clock(), revision: before.revision + 1, ...columnsOf(input) })
+        .set({ updated_at: clock(), revision: before.revision + 1, ...columnsOf(input), subscriber_ids: json(followers) })
         .where('id', '=', id)
         .execute();
+      if (newcomers.length > 0 && (before.status === 'assigned' || before.status === 'in_progress')) {
+        await wake(tx, (await liveRow(tx, id)) as TaskRow, newcomers, `joined:${before.revision + 1}`);
+      }
       await recordChanges(tx, [
         {
           at: clock(),
@@ -193,6 +239,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
   async function moveIn(tx: Tx, row: TaskRow, request: TransitionRequest, actor: Actor, claimant: string | null): Promise<void> {
     const now = clock();
     const given = request.artifacts ?? {};
+    const cost = request.to === 'review' ? await costSummary(tx, row) : '';
     const assignees = row.assignee_ids.length === 0 && claimant !== null && request.to === 'assigned' ? [claimant] : row.assignee_ids;
     const approval = request.to === 'done' ? await approvalFor(tx, row, actor, given, now) : null;
     const result = transition(
@@ -216,7 +263,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
         ...(given.deliverableConfirmed !== undefined && { deliverableConfirmed: given.deliverableConfirmed }),
         ...(given.decisionNote !== undefined && { decisionNote: given.decisionNote }),
         ...(approval && { approval }),
-        costSummary: `$${usdFromMicros(row.spend)} spent`,
+        costSummary: cost,
       },
     );
     if (!result.ok) throw new Refusal(409, result.code, result.message, { allowed: result.allowed, missing: result.missing });
@@ -237,14 +284,16 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
         deliverable_confirmed: request.to === 'done',
         ...(request.to === 'done' && { decision_note: given.decisionNote ?? null }),
         blocked_reason: request.to === 'blocked' ? (request.reason ?? null) : null,
+        ...(request.to === 'review' && { cost_summary: cost }),
       })
       .where('id', '=', row.id)
       .execute();
+    const transitionId = randomUUID();
     const provided = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name]));
     await tx
       .insertInto('task_transitions')
       .values({
-        id: randomUUID(),
+        id: transitionId,
         created_at: now,
         task_id: row.id,
         from_status: row.status,
@@ -257,6 +306,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
       })
       .execute();
     const agents = await followCurrentTask(tx, row.id, assignees, request.to);
+    await tellAgents(tx, (await liveRow(tx, row.id)) as TaskRow, row.status, request, actor, transitionId);
     await recordChanges(tx, [
       {
         at: now,
@@ -273,6 +323,105 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
         touches: agents.map((agentId) => ['agent', agentId] as const),
       },
     ]);
+  }
+
+  /** What a move means for the agents of the task: whom it wakes, and whose run it ends. In the transaction of the move. */
+  async function tellAgents(
+    tx: Tx,
+    task: TaskRow,
+    from: TaskStatus,
+    request: TransitionRequest,
+    actor: Actor,
+    transitionId: string,
+  ): Promise<void> {
+    const others = task.assignee_ids.filter((id) => actor.type !== 'agent' || id !== actor.id);
+    const ref = { id: task.id, number: task.number };
+    switch (request.to) {
+      case 'assigned':
+        if (from === 'in_progress') await endRuns(tx, task, transitionId);
+        return wake(tx, task, task.assignee_ids, transitionId);
+      case 'in_progress': {
+        if (from === 'assigned' || from === 'needs_approval') return;
+        const names = await toolNamesOf(tx, others);
+        const notices = others.map(
+          (agentId): NewDelivery => ({
+            kind: 'notice',
+            agentId,
+            task: ref,
+            text: resumeFor(task, from, actor.name, request.reason ?? null, names(agentId)),
+            key: `resume:${transitionId}:${agentId}`,
+          }),
+        );
+        await forgetAborts(tx, task.id, clock());
+        return enqueue(tx, notices, clock());
+      }
+      case 'review': {
+        const reviewers = task.reviewer_ids.filter((id) => id !== actor.id);
+        const names = await toolNamesOf(tx, reviewers);
+        const notices = reviewers.map(
+          (agentId): NewDelivery => ({
+            kind: 'notice',
+            agentId,
+            task: ref,
+            text: reviewFor(task, names(agentId)),
+            key: `review:${transitionId}:${agentId}`,
+          }),
+        );
+        return enqueue(tx, notices, clock());
+      }
+      case 'done':
+        return wakeDependents(tx, task.id, transitionId);
+      case 'inbox':
+      case 'blocked':
+      case 'canceled':
+        return endRuns(tx, task, transitionId);
+      case 'needs_approval':
+        return;
+    }
+  }
+
+  /** Wakes agents with their brief, unless the task still waits for others: then the last of those wakes them. */
+  async function wake(tx: Tx, task: TaskRow, agentIds: readonly string[], occasion: string): Promise<void> {
+    if ((await openDependencies(tx, task)).length > 0) return;
+    await forgetAborts(tx, task.id, clock());
+    const names = await toolNamesOf(tx, agentIds);
+    const briefs = agentIds.map(
+      (agentId): NewDelivery => ({
+        kind: 'brief',
+        agentId,
+        task: { id: task.id, number: task.number },
+        text: briefFor(view(task), names(agentId), task.budget === null ? null : usdFromMicros(task.budget)),
+        key: `brief:${task.id}:${occasion}:${agentId}`,
+      }),
+    );
+    await enqueue(tx, briefs, clock());
+  }
+
+  async function wakeDependents(tx: Tx, taskId: string, occasion: string): Promise<void> {
+    const rows = (await tx
+      .selectFrom('tasks')
+      .selectAll()
+      .where('removed_at', 'is', null)
+      .where('status', '=', 'assigned')
+      .where(sql<boolean>`depends_on @> ${json([taskId])}`)
+      .orderBy('id')
+      .execute()) as TaskRow[];
+    for (const row of rows) await wake(tx, row, row.assignee_ids, occasion);
+  }
+
+  /** The work is over for now: what still runs for it in OpenClaw is aborted. */
+  async function endRuns(tx: Tx, task: TaskRow, occasion: string): Promise<void> {
+    const sessions = await tx.selectFrom('task_sessions').select('agent_id').where('task_id', '=', task.id).execute();
+    const aborts = sessions.map(
+      ({ agent_id: agentId }): NewDelivery => ({
+        kind: 'abort',
+        agentId,
+        task: { id: task.id, number: task.number },
+        text: '',
+        key: `abort:${occasion}:${agentId}`,
+      }),
+    );
+    await enqueue(tx, aborts, clock());
   }
 
   /** A task that is closed has an approval by a person: the one named, or the move itself, which then is recorded as one (SPEC 8.3). */
@@ -415,7 +564,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
     }));
   }
 
-  return { list, get, find, create, update, remove, move, hold, release, giveUpHold, block, blockTasksOf, blockAll, transitions };
+  return { list, get, find, hasPart, create, update, remove, move, hold, release, giveUpHold, block, blockTasksOf, blockAll, transitions };
 }
 
 /** The row of a task approval, undecided; also used by approvals.ts for one that is asked for in advance. */
@@ -463,6 +612,39 @@ function isLegal(from: TaskStatus, to: TaskStatus, actor: Actor['type']): boolea
   return TRANSITIONS.some((rule) => rule.from === from && rule.to === to && rule.actors.includes(actor));
 }
 
+function visibleTo(agentId: string) {
+  const own = json([agentId]);
+  return sql<boolean>`(assignee_ids @> ${own} or reviewer_ids @> ${own} or subscriber_ids @> ${own}
+    or (status = 'inbox' and jsonb_array_length(assignee_ids) = 0))`;
+}
+
+/** An abort that has not been carried out must not end the run that is asked for now. */
+async function forgetAborts(tx: Tx, taskId: string, now: number): Promise<void> {
+  await tx
+    .updateTable('deliveries')
+    .set({ dropped_at: now, last_error: 'the task goes on' })
+    .where('task_id', '=', taskId)
+    .where('kind', '=', 'abort')
+    .where('delivered_at', 'is', null)
+    .where('dropped_at', 'is', null)
+    .execute();
+}
+
+/** What the work has cost so far, in words that a reviewer reads. */
+async function costSummary(tx: Tx, row: TaskRow): Promise<string> {
+  const { calls } = await tx
+    .selectFrom('tool_calls')
+    .select((eb) => eb.fn.countAll<number>().as('calls'))
+    .where('task_id', '=', row.id)
+    .executeTakeFirstOrThrow();
+  const { runs } = await tx
+    .selectFrom('runs')
+    .select((eb) => eb.fn.countAll<number>().as('runs'))
+    .where('task_id', '=', row.id)
+    .executeTakeFirstOrThrow();
+  return `$${usdFromMicros(row.spend)} spent, ${Number(calls)} calls in ${Number(runs)} runs`;
+}
+
 function assignedTo(agentId: string) {
   return sql<boolean>`assignee_ids @> ${json([agentId])}`;
 }
@@ -497,6 +679,8 @@ async function wasMade(tx: Tx, taskId: string, key: string): Promise<boolean> {
 /** An agent moves its own tasks, and may claim an INBOX task for itself (SPEC 8.3). */
 function refuseForeign(row: TaskRow, agentId: string, to: TaskStatus): void {
   if (row.assignee_ids.includes(agentId)) return;
+  // A reviewer sends back what it was asked to look at.
+  if (row.reviewer_ids.includes(agentId) && row.status === 'review' && to === 'in_progress') return;
   if (row.assignee_ids.length === 0 && row.status === 'inbox' && to === 'assigned') return;
   throw new Refusal(403, 'FOREIGN_TASK', 'This task is assigned to somebody else. An agent moves its own tasks only.');
 }
@@ -527,6 +711,18 @@ async function refuseUnknown(tx: Tx, input: TaskUpdate & { parentTaskId?: string
     const known = await tx.selectFrom('tasks').select('id').where('id', 'in', tasks).where('removed_at', 'is', null).execute();
     const missing = tasks.filter((id) => !known.some((row) => row.id === id));
     if (missing.length > 0) throw new Refusal(400, 'UNKNOWN_TASK', `There is no task with the id ${missing.join(', ')}.`);
+  }
+}
+
+/** A task that waits for itself, by whatever way, would never start. */
+async function refuseCircle(tx: Tx, id: string, dependsOn: readonly string[]): Promise<void> {
+  const seen = new Set<string>();
+  let next = [...new Set(dependsOn)];
+  while (next.length > 0) {
+    if (next.includes(id)) throw new Refusal(409, 'DEPENDENCY_CIRCLE', 'With this the task would wait for itself.');
+    for (const known of next) seen.add(known);
+    const rows = await tx.selectFrom('tasks').select('depends_on').where('id', 'in', next).execute();
+    next = [...new Set(rows.flatMap((row) => row.depends_on as string[]))].filter((known) => !seen.has(known));
   }
 }
 
@@ -621,6 +817,7 @@ function view(row: TaskRow): Task {
     deliverableConfirmed: row.deliverable_confirmed,
     decisionNote: row.decision_note,
     blockedReason: row.blocked_reason,
+    costSummary: row.cost_summary,
     metadata: row.metadata,
   };
 }

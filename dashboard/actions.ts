@@ -2,7 +2,17 @@
  * What a person can do here: each function sends one intent, puts the server's answer into the store, and says what happened or why not.
  * They never throw; they answer whether it was done.
  */
-import type { Agent, AgentCreate, AgentUpdate, Alert, Approval } from '../control/contract.ts';
+import type {
+  Agent,
+  AgentCreate,
+  AgentUpdate,
+  Alert,
+  Approval,
+  Upstream,
+  UpstreamCreate,
+  UpstreamTool,
+  UpstreamUpdate,
+} from '../control/contract.ts';
 import * as api from './api.ts';
 import { say } from './notices.ts';
 import { go } from './routes.ts';
@@ -98,6 +108,59 @@ export async function updateAgent(agent: Agent, body: AgentUpdate, refusal: (sen
   } catch (error) {
     refusal(sentence(error));
     return false;
+  }
+}
+
+/** The new upstream, or null when it was refused; then `refusal` has been given the sentence. */
+export async function createUpstream(body: UpstreamCreate, refusal: (sentence: string) => void): Promise<Upstream | null> {
+  try {
+    const upstream = await api.createUpstream(body);
+    store.upstreams.set(upstream);
+    say('done', `${upstream.name} is registered. Its tools are pinned when an agent first asks for them.`);
+    return upstream;
+  } catch (error) {
+    refusal(sentence(error));
+    return null;
+  }
+}
+
+export async function updateUpstream(
+  upstream: Upstream,
+  body: UpstreamUpdate,
+  refusal: (sentence: string) => void,
+): Promise<Upstream | null> {
+  try {
+    const after = await api.updateUpstream(upstream.id, upstream.revision, body);
+    store.upstreams.set(after);
+    say('done', `${after.name} is changed.`);
+    return after;
+  } catch (error) {
+    refusal(sentence(error));
+    return null;
+  }
+}
+
+export async function removeUpstream(upstream: Upstream): Promise<boolean> {
+  try {
+    await api.removeUpstream(upstream.id);
+    store.upstreams.remove(upstream.id);
+    say('done', `${upstream.name} is removed. Calls of its tools are refused.`);
+    return true;
+  } catch (error) {
+    say('refused', `Not removed. ${sentence(error)}`);
+    return false;
+  }
+}
+
+/** Accepts the definition that was looked at, and no later one. Null when it was refused. */
+export async function acceptTool(upstream: Upstream, tool: UpstreamTool, hash: string): Promise<UpstreamTool | null> {
+  try {
+    const accepted = await api.acceptTool(upstream.id, tool.name, { hash });
+    say('done', `${tool.canonicalName} is accepted as it is now. Its calls are judged by the policy again.`);
+    return accepted;
+  } catch (error) {
+    say('refused', `Not accepted. ${sentence(error)}`);
+    return null;
   }
 }
 

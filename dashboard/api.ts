@@ -19,6 +19,10 @@ import type {
   SystemState,
   TokenSchema,
   ToolCallView,
+  Upstream,
+  UpstreamCreate,
+  UpstreamTool,
+  UpstreamUpdate,
 } from '../control/contract.ts';
 import type { AgentStatus, Autonomy, Reason, Risk, Verdict } from '../policies/model.ts';
 
@@ -117,6 +121,8 @@ export const readToolCall = (id: string) => send<ToolCallView>('GET', `/tool-cal
 export const listActivities = (query: { limit?: number; cursor?: string }) => send<Page<Activity>>('GET', `/activities${search(query)}`);
 export const listResolvedAlerts = (query: { limit?: number; cursor?: string }) =>
   send<Page<Alert>>('GET', `/alerts${search({ ...query, resolved: 'true' })}`);
+export const listUpstreams = () => all<Upstream>('/upstreams', {});
+export const listUpstreamTools = (id: string) => all<UpstreamTool>(`/upstreams/${id}/tools`, {});
 export const listTokens = (agentId: string) => all<Token>(`/agents/${agentId}/tokens`, {});
 
 /* ---------------------------------------------------------------- writing */
@@ -154,6 +160,13 @@ export const controlAgent = (id: string, action: AgentAction, reason?: string) =
   send<Agent>('POST', `/agents/${id}/${action}`, withReason(reason));
 export const issueToken = (agentId: string) => send<NewToken>('POST', `/agents/${agentId}/tokens`, {});
 export const revokeToken = (agentId: string, tokenId: string) => send('DELETE', `/agents/${agentId}/tokens/${tokenId}`);
+export const createUpstream = (body: UpstreamCreate) => send<Upstream>('POST', '/upstreams', body);
+export const updateUpstream = (id: string, revision: number, body: UpstreamUpdate) =>
+  send<Upstream>('PATCH', `/upstreams/${id}`, body, { ifMatch: revision });
+export const removeUpstream = (id: string) => send('DELETE', `/upstreams/${id}`);
+/** Accepts the definition with this hash and no other; one that came meanwhile answers 409. */
+export const acceptTool = (upstreamId: string, tool: string, body: { hash: string; note?: string }) =>
+  send<UpstreamTool>('POST', `/upstreams/${upstreamId}/tools/${encodeURIComponent(tool)}/accept`, body);
 export const resolveAlert = (id: string) => send<Alert>('POST', `/alerts/${id}/resolve`, {});
 export const pauseSquad = (reason?: string) => send<SystemState>('POST', '/emergency/pause-squad', withReason(reason));
 export const stopEverything = (reason?: string) => send<StopReceipt>('POST', '/emergency/stop', withReason(reason));

@@ -44,6 +44,11 @@ const VIEWS: Record<ShellPlace, View> = {
   },
   feed: { title: 'Feed', load: () => import('./views/feed.ts'), render: () => html`<mc-feed></mc-feed>` },
   alerts: { title: 'Alerts', load: () => import('./views/alerts.ts'), render: () => html`<mc-alerts></mc-alerts>` },
+  upstreams: {
+    title: 'Upstreams',
+    load: () => import('./views/upstreams.ts'),
+    render: ({ id }) => html`<mc-upstreams .name=${id}></mc-upstreams>`,
+  },
   incident: { title: 'Emergency stop', load: () => import('./views/incident.ts'), render: () => html`<mc-incident></mc-incident>` },
   settings: { title: 'Settings', load: () => import('./views/settings.ts'), render: () => html`<mc-settings></mc-settings>` },
   nowhere: { title: 'Not found', load: () => import('./views/nowhere.ts'), render: () => html`<mc-nowhere></mc-nowhere>` },
@@ -57,6 +62,7 @@ const GO: readonly Binding[] = (
     ['g g', 'Agents', '/agents'],
     ['g f', 'Feed', '/feed'],
     ['g l', 'Alerts', '/alerts'],
+    ['g t', 'Upstreams', '/upstreams'],
   ] as const
 ).map(([keys, label, path]) => ({ keys, label, group: 'Go to', run: () => go(path) }));
 

@@ -13,6 +13,7 @@ import type {
   Overview,
   ToolCallView,
   Topic,
+  Upstream,
 } from '../control/contract.ts';
 import * as api from './api.ts';
 import { heardServerTime } from './clock.ts';
@@ -166,13 +167,14 @@ class Connection {
 
 /** Reads everything and answers how to put it into the store, all at once. */
 async function readLists(): Promise<() => void> {
-  const [overview, agents, pending, recent, alerts, gateways, activities, calls] = await Promise.all([
+  const [overview, agents, pending, recent, alerts, gateways, upstreams, activities, calls] = await Promise.all([
     api.readOverview(),
     api.listAgents(),
     api.listPendingApprovals(),
     api.listApprovals({ status: 'all', limit: FIRST_PAGE }),
     api.listOpenAlerts(),
     api.listGateways(),
+    api.listUpstreams(),
     api.listActivities({ limit: FIRST_PAGE }),
     api.listToolCalls({ limit: FIRST_PAGE }),
   ]);
@@ -183,6 +185,7 @@ async function readLists(): Promise<() => void> {
     store.approvals.replace([...recent.items, ...pending]);
     store.alerts.replace(alerts);
     store.gateways.replace(gateways);
+    store.upstreams.replace(upstreams);
     store.activities.replace(activities.items, activities.nextCursor);
     store.toolCalls.replace(calls.items, calls.nextCursor);
     store.loadError.set(null);
@@ -209,6 +212,9 @@ function apply(change: ChangeEvent): void {
     case 'gateway':
       put(store.gateways, id, data as Gateway | null);
       break;
+    case 'upstream':
+      put(store.upstreams, id, data as Upstream | null);
+      break;
     case 'activity':
       if (data !== null) store.activities.set(data as Activity);
       break;
@@ -223,7 +229,6 @@ function apply(change: ChangeEvent): void {
       break;
     case 'task':
     case 'run':
-    case 'upstream':
       break;
   }
 }

@@ -20,7 +20,9 @@ export type Intent =
   | 'pause the squad'
   | 'stop'
   | 'resume'
-  | 'manage tokens';
+  | 'manage tokens'
+  | 'manage upstreams'
+  | 'accept tools';
 
 const NEEDS: Record<Intent, Role> = {
   'decide approvals': 'approver',
@@ -32,6 +34,8 @@ const NEEDS: Record<Intent, Role> = {
   stop: 'operator',
   resume: 'admin',
   'manage tokens': 'admin',
+  'manage upstreams': 'admin',
+  'accept tools': 'operator',
 };
 
 /** Whether the role of the signed-in person is enough, whatever the state of the connection. */

@@ -11,6 +11,7 @@ export type PlaceName =
   | 'agents'
   | 'feed'
   | 'alerts'
+  | 'upstreams'
   | 'incident'
   | 'settings'
   | 'sign-in'
@@ -31,6 +32,7 @@ const PLACES: Record<string, PlaceName> = {
   agents: 'agents',
   feed: 'feed',
   alerts: 'alerts',
+  upstreams: 'upstreams',
   incident: 'incident',
   settings: 'settings',
   'sign-in': 'sign-in',

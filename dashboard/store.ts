@@ -3,7 +3,18 @@
  * No rules and no requests: `live.ts` and `actions.ts` write here, views read. Whoever reads a signal while rendering is drawn again when it changes.
  */
 import { computed, signal } from '@lit-labs/signals';
-import type { Activity, Agent, Alert, Approval, Gateway, Overview, Session, SystemState, ToolCallView } from '../control/contract.ts';
+import type {
+  Activity,
+  Agent,
+  Alert,
+  Approval,
+  Gateway,
+  Overview,
+  Session,
+  SystemState,
+  ToolCallView,
+  Upstream,
+} from '../control/contract.ts';
 
 /** Objects by id. Every read inside a render is tracked; a write that changes nothing tells nobody. */
 export class Collection<T extends { id: string }> {
@@ -126,6 +137,7 @@ export const agents = new Collection<Agent>();
 export const approvals = new Collection<Approval>();
 export const alerts = new Collection<Alert>();
 export const gateways = new Collection<Gateway>();
+export const upstreams = new Collection<Upstream>();
 export const activities = new Recent<Activity>(FEED_LIMIT);
 export const toolCalls = new Recent<ToolCallView>(FEED_LIMIT);
 
@@ -150,7 +162,7 @@ export const openAlerts = computed(() =>
 export function forget(): void {
   overview.set(null);
   system.set(null);
-  for (const collection of [agents, approvals, alerts, gateways]) collection.replace([]);
+  for (const collection of [agents, approvals, alerts, gateways, upstreams]) collection.replace([]);
   for (const recent of [activities, toolCalls]) recent.replace([], null);
   loaded.set(false);
   loadError.set(null);

@@ -2,7 +2,7 @@
  * How the dashboard says amounts, times and states: the one place where a number or an enum becomes English.
  * Pure functions of their arguments. Money never rounds across its cap; unknown is "–", never 0.
  */
-import type { Alert, Approval, ApprovalStatus, Gateway, Role } from '../control/contract.ts';
+import type { Alert, Approval, ApprovalStatus, Gateway, Role, Upstream, UpstreamTool } from '../control/contract.ts';
 import type { AgentStatus, Autonomy, Risk, Verdict } from '../policies/model.ts';
 
 const SECOND = 1000;
@@ -55,6 +55,13 @@ export function count(n: number): string {
 /** "1 call", "6 calls". */
 export function plural(n: number, one: string, many = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : many}`;
+}
+
+/** A size: "512 B", "64 KB", "32 MB", in powers of 1,024. */
+export function bytes(n: number): string {
+  if (n < 1024) return `${n} B`;
+  const [size, unit] = n < 1024 ** 2 ? [n / 1024, 'KB'] : n < 1024 ** 3 ? [n / 1024 ** 2, 'MB'] : [n / 1024 ** 3, 'GB'];
+  return `${Number(size.toFixed(1)).toLocaleString('en-US')} ${unit}`;
 }
 
 /* ---------------------------------------------------------------- time */
@@ -159,6 +166,14 @@ export const GATE_WORDS: Record<Gateway['gate'], string> = {
   missing: 'Missing',
   unproven: 'Not proven',
 };
+export const HEALTH_WORDS: Record<Upstream['health']['state'], string> = { unknown: 'Not tried yet', up: 'Up', down: 'Down' };
+export const UPSTREAM_KIND_WORDS: Record<Upstream['kind'], string> = { mcp: 'MCP server', http: 'HTTP tools', model: 'Model API' };
+export const TOOL_STATE_WORDS: Record<UpstreamTool['state'], string> = {
+  pinned: 'Pinned',
+  changed: 'Changed',
+  new: 'New',
+  gone: 'No longer offered',
+};
 export const SEVERITY_WORDS: Record<Alert['severity'], string> = { low: 'Low', medium: 'Medium', high: 'High', critical: 'Critical' };
 export const ALERT_WORDS: Record<Alert['type'], string> = {
   budget_exceeded: 'Budget exceeded',
@@ -169,6 +184,8 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   gate_missing: 'Gate missing',
   agent_quarantined: 'Agent quarantined',
   emergency_stop: 'Emergency stop',
+  agent_silent: 'Agent silent',
+  task_stuck: 'Task stuck',
 };
 export const ROLE_WORDS: Record<Role, string> = {
   viewer: 'viewer',

@@ -15,8 +15,21 @@ import { type MeasuredProcess, pinSelf, startProcess } from './measured-process.
 import { configureNginx, findNginx } from './nginx.ts';
 import type { ProfileLine } from './profile.ts';
 import type { ProxyAnswer, ProxyRequest } from './proxy-process.ts';
-import { type Measurement, type Report, renderReport } from './report.ts';
-import { COMMENT_TEXT, EXEC, gateScript, postScript, READ, singleScript } from './scripts.ts';
+import {
+  BARE,
+  FORWARD,
+  type Kind,
+  MCP_BARE,
+  MCP_CALL,
+  MCP_PROXY,
+  type Measurement,
+  NGINX,
+  type Report,
+  renderReport,
+  SUPERGATEWAY,
+} from './report.ts';
+import { findRival, type Rival } from './rivals.ts';
+import { COMMENT_TEXT, EXEC, gateScript, type McpSession, mcpScript, postScript, READ, singleScript } from './scripts.ts';
 
 const { values: options } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, profile: { type: 'boolean', default: false }, rounds: { type: 'string' } },
@@ -40,8 +53,13 @@ const LOAD_CORE = 1;
 /** Control shares the core of the load where there is no third one. */
 const CONTROL_CORE = CORES > 2 ? 2 : LOAD_CORE;
 
+/** The stdio server runs on the core of the load, like every upstream; whoever starts it does not pay for it. */
+const STDIO_SERVER = ['taskset', '-c', String(LOAD_CORE), process.execPath, join(import.meta.dirname, 'mcp-server.ts')];
+const LOOPBACK_ONLY = join(import.meta.dirname, 'loopback-only.ts');
+
 interface Target {
   name: string;
+  kind: Kind;
   port: number;
   script: Script;
   /** Whose CPU counts; null where there is no proxy. */
@@ -71,11 +89,13 @@ process.exit(code);
 async function bench(): Promise<Report> {
   if (CORES < 2) throw new Error('the bench needs two cores: one for the proxy, one for the load');
   pinSelf(LOAD_CORE);
-  const nginx = findNginx(join(import.meta.dirname, '..', 'node_modules', '.cache', 'mission-control-bench'));
-  if ('missing' in nginx) say(nginx.missing);
+  const cache = join(import.meta.dirname, '..', 'node_modules', '.cache', 'mission-control-bench');
+  const found = { nginx: findNginx(cache), 'mcp-proxy': findRival('mcp-proxy', cache), supergateway: findRival('supergateway', cache) };
+  for (const rival of Object.values(found)) if ('missing' in rival) say(rival.missing);
+  const pathOf = (name: keyof typeof found) => ('path' in found[name] ? found[name].path : null);
 
   say('starting upstream, rivals, control and proxy');
-  const world = await startWorld('path' in nginx ? nginx.path : null);
+  const world = await startWorld({ nginx: pathOf('nginx'), 'mcp-proxy': pathOf('mcp-proxy'), supergateway: pathOf('supergateway') });
   const { targets, proxy, control } = world;
   const idleResidentBytes = proxy.residentBytes();
   await checkAnswers(world);
@@ -86,8 +106,9 @@ async function bench(): Promise<Report> {
     await settle(proxy);
   }
 
-  const measurements: Measurement[] = targets.map(({ name, isGoverned, process: measured }) => ({
+  const measurements: Measurement[] = targets.map(({ name, kind, isGoverned, process: measured }) => ({
     name,
+    kind,
     isGoverned,
     isProxy: measured !== null,
     rounds: [],
@@ -123,7 +144,7 @@ async function bench(): Promise<Report> {
     at: new Date(),
     machine: `${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${CORES} cores`,
     node: process.version,
-    nginx: 'version' in nginx ? nginx.version : null,
+    rivals: Object.fromEntries(Object.entries(found).map(([name, rival]) => [name, 'version' in rival ? rival.version : 'missing'])),
     rounds: ROUNDS,
     blockMs: PLAN.block.minMs,
     connections: CONNECTIONS,
@@ -144,8 +165,11 @@ interface World {
   tokens: string[];
 }
 
-async function startWorld(nginxPath: string | null): Promise<World> {
-  const port = await freePorts(['upstream', 'nginx', 'bare', 'tuned', 'control', 'gate', 'forward', 'ungoverned']);
+async function startWorld(rivals: Record<Rival | 'nginx', string | null>): Promise<World> {
+  const port = await freePorts([
+    ...(['upstream', 'nginx', 'bare', 'tuned', 'control', 'gate', 'forward', 'ungoverned'] as const),
+    ...(['mcp', 'mcpBare', 'mcpProxy', 'supergateway'] as const),
+  ]);
   const node = process.execPath;
   const here = import.meta.dirname;
   const start = async (file: string, core: number, env: Record<string, string>, niceness = 0) => {
@@ -161,12 +185,20 @@ async function startWorld(nginxPath: string | null): Promise<World> {
   });
   const tuned = await start('bare-proxy.ts', PROXY_CORE, { PORT: String(port.tuned), UPSTREAM_PORT: String(port.upstream), AGENT: 'own' });
   let nginx: MeasuredProcess | null = null;
-  if (nginxPath !== null) {
+  if (rivals.nginx !== null) {
     const args = configureNginx(join(folder, 'nginx'), port.nginx, port.upstream);
-    nginx = await startProcess(nginxPath, args, { core: PROXY_CORE });
+    nginx = await startProcess(rivals.nginx, args, { core: PROXY_CORE });
     processes.push(nginx);
-    while (await isFree(port.nginx)) await new Promise((resolve) => setTimeout(resolve, 20));
+    await taken(port.nginx);
   }
+  await start('mcp-server.ts', LOAD_CORE, { PORT: String(port.mcp) });
+  const mcpBare = await start('bare-proxy.ts', PROXY_CORE, {
+    PORT: String(port.mcpBare),
+    UPSTREAM_PORT: String(port.mcp),
+    AGENT: 'default',
+  });
+  const mcpProxy = rivals['mcp-proxy'] === null ? null : await startMcpProxy(rivals['mcp-proxy'], port.mcpProxy);
+  const supergateway = rivals.supergateway === null ? null : await startSupergateway(rivals.supergateway, port.supergateway);
 
   const adminToken = randomBytes(24).toString('base64url');
   const shared = { DATA_DIR: folder, CLUSTER_SECRET: randomBytes(32).toString('base64url') };
@@ -205,26 +237,100 @@ async function startWorld(nginxPath: string | null): Promise<World> {
     tokens.push(issued.body.token);
   }
 
+  for (const where of [
+    { name: 'bench', url: `http://127.0.0.1:${port.mcp}/mcp` },
+    { name: 'bench-stdio', command: STDIO_SERVER },
+  ]) {
+    const created = await api('POST', '/upstreams', { ...where, kind: 'mcp', allowPrivate: true, trusted: true, shared: true });
+    if (created.status !== 201) throw new Error(`no upstream could be registered: ${JSON.stringify(created)}`);
+  }
+  const mcp = async (at: number, path: string, as: readonly (string | null)[]): Promise<Script> =>
+    mcpScript(await Promise.all(as.map((each) => openSession(at, path, each))));
+  const nobody = tokens.map(() => null);
+
   const token = tokens[0] ?? '';
   const all: (Target | null)[] = [
-    { name: 'direct, no proxy', port: port.upstream, script: postScript(null), process: null, isGoverned: false },
-    nginx && { name: 'nginx', port: port.nginx, script: postScript(null), process: nginx, isGoverned: false },
-    { name: 'bare node:http proxy', port: port.bare, script: postScript(null), process: bare, isGoverned: false },
-    { name: 'the same, agent without timeout', port: port.tuned, script: postScript(null), process: tuned, isGoverned: false },
-    { name: 'our forward, ungoverned', port: port.ungoverned, script: postScript(null), process: proxy, isGoverned: false },
-    { name: 'governed HTTP forward', port: port.forward, script: postScript(token), process: proxy, isGoverned: true },
-    { name: 'gate: exec `ls` + outcome', port: port.gate, script: gateScript(EXEC, tokens, 'exec'), process: proxy, isGoverned: true },
-    { name: 'gate: read a file + outcome', port: port.gate, script: gateScript(READ, tokens, 'read'), process: proxy, isGoverned: true },
+    http('direct, no proxy', port.upstream, postScript(null), null),
+    nginx && http(NGINX, port.nginx, postScript(null), nginx),
+    http(BARE, port.bare, postScript(null), bare),
+    http('the same, agent without timeout', port.tuned, postScript(null), tuned),
+    http('our forward, ungoverned', port.ungoverned, postScript(null), proxy),
+    http(FORWARD, port.forward, postScript(token), proxy, true),
+    http('gate: exec `ls` + outcome', port.gate, gateScript(EXEC, tokens, 'exec'), proxy, true),
+    http('gate: read a file + outcome', port.gate, gateScript(READ, tokens, 'read'), proxy, true),
+    overMcp('direct, MCP', port.mcp, await mcp(port.mcp, '/mcp', nobody), null),
+    overMcp(MCP_BARE, port.mcpBare, await mcp(port.mcpBare, '/mcp', nobody), mcpBare),
+    mcpProxy && overMcp(MCP_PROXY, port.mcpProxy, await mcp(port.mcpProxy, '/mcp', nobody), mcpProxy),
+    supergateway && overMcp(SUPERGATEWAY, port.supergateway, await mcp(port.supergateway, '/mcp', nobody), supergateway),
+    overMcp(MCP_CALL, port.gate, await mcp(port.gate, '/mcp/bench', tokens), proxy, true),
+    overMcp('governed tools/call, stdio server', port.gate, await mcp(port.gate, '/mcp/bench-stdio', tokens), proxy, true),
   ];
   const targets = all.filter((target) => target !== null);
   return { targets, proxy, control, api, ports: { gate: port.gate, forward: port.forward, upstream: port.upstream }, tokens };
+}
+
+function http(name: string, port: number, script: Script, process: MeasuredProcess | null, isGoverned = false): Target {
+  return { name, kind: 'http', port, script, process, isGoverned };
+}
+
+function overMcp(name: string, port: number, script: Script, process: MeasuredProcess | null, isGoverned = false): Target {
+  return { name, kind: 'mcp', port, script, process, isGoverned };
+}
+
+async function startMcpProxy(path: string, port: number): Promise<MeasuredProcess> {
+  const args = [path, '--host', '127.0.0.1', '--port', String(port), '--server', 'stream', '--', ...STDIO_SERVER];
+  return startRival(args, port);
+}
+
+async function startSupergateway(path: string, port: number): Promise<MeasuredProcess> {
+  const command = ['--stdio', STDIO_SERVER.join(' ')];
+  const transport = ['--outputTransport', 'streamableHttp', '--stateful', '--port', String(port), '--logLevel', 'none'];
+  return startRival(['--import', LOOPBACK_ONLY, path, ...command, ...transport], port);
+}
+
+async function startRival(args: readonly string[], port: number): Promise<MeasuredProcess> {
+  const started = await startProcess(process.execPath, args, { core: PROXY_CORE, countsChildren: false });
+  processes.push(started);
+  await taken(port);
+  return started;
+}
+
+/** Begins a session as a client of the protocol does, and sees the tool that it will call. */
+async function openSession(port: number, path: string, token: string | null): Promise<McpSession> {
+  const protocolVersion = '2025-06-18';
+  let id: string | null = null;
+  const ask = async (message: object) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
+      method: 'POST',
+      headers: {
+        accept: 'application/json, text/event-stream',
+        'content-type': 'application/json',
+        ...(token !== null && { authorization: `Bearer ${token}` }),
+        ...(id !== null && { 'mcp-session-id': id, 'mcp-protocol-version': protocolVersion }),
+      },
+      body: JSON.stringify({ jsonrpc: '2.0', ...message }),
+    });
+    id ??= answer.headers.get('mcp-session-id');
+    return answer.text();
+  };
+  const clientInfo = { name: 'bench', version: '1.0.0' };
+  await ask({ id: 1, method: 'initialize', params: { protocolVersion, capabilities: {}, clientInfo } });
+  await ask({ method: 'notifications/initialized' });
+  const tools = await ask({ id: 2, method: 'tools/list' });
+  if (!tools.includes('find_page')) throw new Error(`no session at ${path}: ${tools.slice(0, 300)}`);
+  return { path, token, id, protocolVersion };
+}
+
+/** Waits until somebody listens. */
+async function taken(port: number): Promise<void> {
+  while (await isFree(port)) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 /** A proxy that does the wrong thing is quick at it: what is timed is right first. */
 async function checkAnswers({ targets, ports, tokens, api }: World): Promise<void> {
   const [direct] = await callOnce(ports.upstream, postScript(null));
   const sent = hash('sha256', COMMENT_TEXT);
-  for (const { name, port, isGoverned } of targets.filter((target) => target.port !== ports.gate)) {
+  for (const { name, port, isGoverned } of targets.filter(({ kind, port }) => kind === 'http' && port !== ports.gate)) {
     const token = isGoverned ? (tokens[0] ?? '') : null;
     const [answer] = await callOnce(port, postScript(token));
     if (answer?.body !== direct?.body) throw new Error(`${name} changes the answer: ${answer?.body}`);
@@ -233,6 +339,9 @@ async function checkAnswers({ targets, ports, tokens, api }: World): Promise<voi
     if (seen.sha256 !== sent) throw new Error(`${name} changes the body`);
     if (token !== null && JSON.stringify(seen.headers).includes(token)) throw new Error(`${name} shows the agent's token to the upstream`);
   }
+
+  // The script itself looks at each answer of these.
+  for (const { port, script } of targets.filter(({ kind }) => kind === 'mcp')) await callOnce(port, script);
 
   const refusals: [string, number, Script, number][] = [
     ['a wrong token', ports.forward, singleScript('POST', '/comments', 'mca_wrong', {}), 401],

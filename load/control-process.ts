@@ -12,7 +12,7 @@ const control = await startControl(
     adminToken: ADMIN_TOKEN,
     clusterSecret: CLUSTER_SECRET,
     openclaw: null,
-    allowCommands: false,
+    allowCommands: true,
     dashboardDir: `${DATA_DIR}/no-dashboard`,
     version: 'bench',
   },

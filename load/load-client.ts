@@ -165,14 +165,13 @@ class Line {
     this.#received = this.#received === '' ? text : this.#received + text;
     const headEnd = this.#received.indexOf('\r\n\r\n');
     if (headEnd < 0) return;
-    const length = /\r\ncontent-length: *(\d+)/i.exec(this.#received)?.[1];
     const head = this.#received.slice(0, headEnd);
-    if (length === undefined) {
+    const end = endOf(this.#received, head, headEnd + 4);
+    if (end === null) {
       this.#reject(new Error(`an answer without a length:\n${head}`));
       return;
     }
-    const end = headEnd + 4 + Number(length);
-    if (this.#received.length < end) return;
+    if (end < 0 || this.#received.length < end) return;
     const answer = { status: Number(this.#received.slice(9, 12)), head, body: this.#received.slice(headEnd + 4, end) };
     this.#received = this.#received.slice(end);
     let request: string | null;
@@ -185,4 +184,15 @@ class Line {
     if (request === null) this.#resolve();
     else this.#socket.write(request, 'latin1');
   }
+}
+
+const LAST_CHUNK = '0\r\n\r\n';
+
+/** Where an answer ends whose body begins at `bodyStart`: beyond what was received, -1 where that is not known yet, null where it never will be. */
+function endOf(received: string, head: string, bodyStart: number): number | null {
+  const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
+  if (length !== undefined) return bodyStart + Number(length);
+  if (!/\r\ntransfer-encoding: *chunked/i.test(head)) return null;
+  // Nothing follows the last chunk: the next request is not sent yet. A chunk of text never ends like it, for a line break is before it.
+  return received.endsWith(`\r\n${LAST_CHUNK}`) || received.slice(bodyStart) === LAST_CHUNK ? received.length : -1;
 }

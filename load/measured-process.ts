@@ -6,7 +6,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 export interface MeasuredProcess {
-  /** CPU used since its start, microseconds, children included. */
+  /** CPU used since its start, microseconds; that of its children too, unless they were left out. */
   cpuMicros: () => number;
   /** The part of it that its main thread used. */
   mainThreadMicros: () => number;
@@ -24,6 +24,8 @@ export interface StartOptions {
   env?: Record<string, string>;
   /** 0 to 19: how readily it lets others have the core. */
   niceness?: number;
+  /** Whether the CPU of its children is its own: workers, and not the servers that it starts for others. */
+  countsChildren?: boolean;
   /** Talks with us by messages, and says `{ ready: … }` when it listens. */
   speaks?: boolean;
 }
@@ -32,19 +34,20 @@ export interface StartOptions {
 export async function startProcess<Ready>(
   command: string,
   args: readonly string[],
-  { core, env = {}, niceness = 0, speaks = false }: StartOptions,
+  { core, env = {}, niceness = 0, countsChildren = true, speaks = false }: StartOptions,
 ): Promise<MeasuredProcess & { ready: Ready | null }> {
   const child = spawn('taskset', ['-c', String(core), 'nice', '-n', String(niceness), command, ...args], {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     stdio: speaks ? ['ignore', 'inherit', 'inherit', 'ipc'] : ['ignore', 'inherit', 'inherit'],
   });
   const pid = child.pid ?? 0;
+  const all = () => (countsChildren ? [pid, ...childrenOf(pid)] : [pid]);
   const ready = speaks ? (await answerOf<{ ready: Ready }>(child, command)).ready : null;
   return {
     ready,
-    cpuMicros: () => [pid, ...childrenOf(pid)].reduce((sum, each) => sum + cpuMicrosOf(String(each)), 0),
+    cpuMicros: () => all().reduce((sum, each) => sum + cpuMicrosOf(String(each)), 0),
     mainThreadMicros: () => cpuMicrosOf(`${pid}/task/${pid}`),
-    waitedMicros: () => [pid, ...childrenOf(pid)].reduce((sum, each) => sum + waitedMicrosOf(each), 0),
+    waitedMicros: () => all().reduce((sum, each) => sum + waitedMicrosOf(each), 0),
     residentBytes: () => residentBytesOf(pid),
     ask: (message) => {
       const answer = answerOf<never>(child, command);

@@ -1,8 +1,12 @@
 /** The figures of a bench as Markdown, with the promises of the specification beside them. */
 import type { ProfileLine } from './profile.ts';
 
+/** Calls of one kind are compared with one another: each kind has its own upstream, and its own rivals. */
+export type Kind = 'http' | 'mcp';
+
 export interface Measurement {
   name: string;
+  kind: Kind;
   isGoverned: boolean;
   isProxy: boolean;
   /** Per round: CPU microseconds per call of the proxy and of control, calls per second, share of the time in which its main thread was ready but others had its core, latencies in microseconds. */
@@ -15,7 +19,8 @@ export interface Report {
   at: Date;
   machine: string;
   node: string;
-  nginx: string | null;
+  /** Rivals by name, each with its version, or why there is none. */
+  rivals: Record<string, string>;
   rounds: number;
   blockMs: number;
   connections: number;
@@ -30,11 +35,24 @@ export interface Report {
 
 /** Beyond this a run is marked as not worth quoting. */
 const WAITED_MAX = 0.05;
-/** SPEC 12, "overhead". */
-const TARGETS = { ofBare: 0.5, ofNginx: 4.5 };
-const NGINX = 'nginx';
-const BARE = 'bare node:http proxy';
-const FORWARD = 'governed HTTP forward';
+export const NGINX = 'nginx';
+export const BARE = 'bare node:http proxy';
+export const MCP_BARE = 'bare node:http proxy, MCP';
+export const MCP_PROXY = 'mcp-proxy';
+export const SUPERGATEWAY = 'supergateway';
+export const FORWARD = 'governed HTTP forward';
+export const MCP_CALL = 'governed tools/call';
+const KINDS: Record<Kind, { title: string; rivals: string[] }> = {
+  http: { title: 'HTTP and the gate', rivals: [NGINX, BARE] },
+  mcp: { title: 'MCP: tools/call', rivals: [MCP_BARE, MCP_PROXY, SUPERGATEWAY] },
+};
+/** SPEC 12, "overhead": what may at most cost how many times as much as what. */
+const TARGETS: { name: string; rival: string; most: number; text: string }[] = [
+  { name: FORWARD, rival: BARE, most: 0.5, text: '0.5' },
+  { name: FORWARD, rival: NGINX, most: 4.5, text: '4.5' },
+  { name: MCP_CALL, rival: MCP_BARE, most: 0.5, text: '0.5' },
+  { name: MCP_CALL, rival: MCP_PROXY, most: 1 / 8, text: '1/8' },
+];
 
 export function renderReport(report: Report): string {
   return [heading(report), ...warning(report), costs(report), promises(report), latencies(report), ...report.profiles.map(profile)].join(
@@ -42,11 +60,11 @@ export function renderReport(report: Report): string {
   );
 }
 
-function heading({ at, machine, node, nginx, rounds, blockMs, connections, isControlApart, residentBytes }: Report): string {
+function heading({ at, machine, node, rivals, rounds, blockMs, connections, isControlApart, residentBytes }: Report): string {
   const apart = isControlApart ? 'control on a third' : 'control shares the second';
   return (
     `## Bench of ${at.toISOString().slice(0, 16).replace('T', ' ')} UTC\n\n` +
-    `${machine}; Node ${node}; nginx ${nginx ?? 'missing'}. ${connections} connections, ${rounds} rounds of at least ${blockMs / 1000} s each in alternating order; ` +
+    `${machine}; Node ${node}; ${named(rivals)}. ${connections} connections, ${rounds} rounds of at least ${blockMs / 1000} s each in alternating order; ` +
     `the proxy alone on one core, load and upstream on another, ${apart}. Median of the rounds, least and most in brackets. ` +
     `Memory of the proxy's process: ${megabytes(residentBytes.idle)} before the first call, ${megabytes(residentBytes.after)} after the last.`
   );
@@ -67,43 +85,65 @@ function warning({ measurements }: Report): string[] {
   ];
 }
 
+function named(rivals: Record<string, string>): string {
+  return Object.entries(rivals)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(', ');
+}
+
 function costs({ measurements }: Report): string {
-  const rows = measurements.map((each) => {
-    const { name, rounds, isProxy, isGoverned } = each;
-    const cpu = rounds.map((round) => round.cpuMicros);
-    const control = isGoverned ? micros(rounds.map((round) => round.controlCpuMicros ?? 0)) : '';
-    return [
-      name,
-      isProxy ? micros(cpu) : '',
-      isProxy ? ratio(each, measurements, NGINX) : '',
-      isProxy ? ratio(each, measurements, BARE) : '',
-      Math.round(median(rounds.map((round) => round.perSecond))).toLocaleString('en'),
-      isProxy ? percent(median(rounds.map((round) => round.waitedShare))) : '',
-      control,
-    ];
-  });
-  return table(['', 'CPU per call', '× nginx', '× bare proxy', 'calls/s', 'waited for its core', 'CPU of control per call'], rows);
+  return (Object.keys(KINDS) as Kind[]).map((kind) => costsOf(kind, measurements)).join('\n\n');
+}
+
+function costsOf(kind: Kind, all: readonly Measurement[]): string {
+  const { title, rivals } = KINDS[kind];
+  const rows = all
+    .filter((each) => each.kind === kind)
+    .map((each) => {
+      const { name, rounds, isProxy, isGoverned } = each;
+      const cpu = rounds.map((round) => round.cpuMicros);
+      const control = isGoverned ? micros(rounds.map((round) => round.controlCpuMicros ?? 0)) : '';
+      return [
+        name,
+        isProxy ? micros(cpu) : '',
+        ...rivals.map((rival) => (isProxy ? decimal(ratioOf(each, all, rival)) : '')),
+        Math.round(median(rounds.map((round) => round.perSecond))).toLocaleString('en'),
+        isProxy ? percent(median(rounds.map((round) => round.waitedShare))) : '',
+        control,
+      ];
+    });
+  const headings = [
+    '',
+    'CPU per call',
+    ...rivals.map((rival) => `× ${rival}`),
+    'calls/s',
+    'waited for its core',
+    'CPU of control per call',
+  ];
+  return `### ${title}\n\n${table(headings, rows)}`;
 }
 
 function promises({ measurements, pacedPerSecond }: Report): string {
+  const rows: string[][] = [];
+  for (const { name, rival, most, text } of TARGETS) {
+    const ours = measurements.find((each) => each.name === name);
+    const measured = ours ? ratioOf(ours, measurements, rival) : null;
+    const verdict = measured === null ? '' : met(measured <= most);
+    rows.push([`CPU of a ${name} against ${rival}`, `≤ ${text}`, decimal(measured), verdict]);
+  }
   const forward = measurements.find(({ name }) => name === FORWARD);
   const bare = measurements.find(({ name }) => name === BARE);
-  if (!forward || !bare) return '';
-  const ofBare = ratioOf(forward, measurements, BARE);
-  const ofNginx = ratioOf(forward, measurements, NGINX);
-  const p50 = median(forward.paced.map((each) => each.p50));
-  const bareP50 = median(bare.paced.map((each) => each.p50));
-  const rows = [
-    [
-      'CPU of a governed call against the bare proxy',
-      `≤ ${TARGETS.ofBare}`,
-      decimal(ofBare),
-      met(ofBare !== null && ofBare <= TARGETS.ofBare),
-    ],
-    ['CPU of a governed call against nginx', `≤ ${TARGETS.ofNginx}`, decimal(ofNginx), met(ofNginx !== null && ofNginx <= TARGETS.ofNginx)],
-    [`p50 at ${pacedPerSecond} calls/s`, `≤ ${milliseconds(bareP50)} (the bare proxy's)`, milliseconds(p50), met(p50 <= bareP50)],
-  ];
-  return `### Promises (governed HTTP forward)\n\n${table(['promise', 'target', 'measured', ''], rows)}`;
+  if (forward && bare) {
+    const p50 = median(forward.paced.map((each) => each.p50));
+    const bareP50 = median(bare.paced.map((each) => each.p50));
+    rows.push([
+      `p50 of a ${FORWARD} at ${pacedPerSecond} calls/s`,
+      `≤ ${milliseconds(bareP50)} (the bare proxy's)`,
+      milliseconds(p50),
+      met(p50 <= bareP50),
+    ]);
+  }
+  return `### Promises\n\n${table(['promise', 'target', 'measured', ''], rows)}`;
 }
 
 function latencies({ measurements, pacedPerSecond, connections }: Report): string {
@@ -139,10 +179,6 @@ function ratioOf(measurement: Measurement, all: readonly Measurement[], rival: s
   const other = all.find(({ name }) => name === rival);
   if (!other) return null;
   return median(measurement.rounds.map((round, i) => round.cpuMicros / (other.rounds[i]?.cpuMicros ?? Number.NaN)));
-}
-
-function ratio(measurement: Measurement, all: readonly Measurement[], rival: string): string {
-  return decimal(ratioOf(measurement, all, rival));
 }
 
 function median(values: readonly number[]): number {

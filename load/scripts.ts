@@ -71,16 +71,48 @@ export function gateScript({ tool, arguments: args, output }: GateCall, tokens: 
   };
 }
 
+/** A session at an MCP server, as its client keeps it. */
+export interface McpSession {
+  path: string;
+  token: string | null;
+  /** What the server named it; null where it has none. */
+  id: string | null;
+  protocolVersion: string;
+}
+
+/** `tools/call` over Streamable HTTP, the sessions in turn. Every answer carries its own id and what the tool says. */
+export function mcpScript(sessions: readonly McpSession[]): Script {
+  return {
+    begin: (n) => {
+      const { path, token, id, protocolVersion } = sessions[n % sessions.length] ?? fail();
+      const params = { name: 'find_page', arguments: { title: 'Publishing', limit: 1 } };
+      const body = JSON.stringify({ jsonrpc: '2.0', id: n, method: 'tools/call', params });
+      const session = id === null ? '' : `mcp-session-id: ${id}\r\n`;
+      return message('POST', path, token, body, `${session}mcp-protocol-version: ${protocolVersion}\r\n`);
+    },
+    next: ({ status, body }, n) => {
+      if (status !== 200 || !new RegExp(`"id":${n}\\b`).test(body) || !body.includes('Publishing: every article has a second reader.')) {
+        throw new Error(`answered ${status}: ${body.slice(0, 300)}`);
+      }
+      return null;
+    },
+  };
+}
+
+function fail(): never {
+  throw new Error('there is no session');
+}
+
 /** One request and whatever comes back. */
 export function singleScript(method: string, path: string, token: string | null, body: unknown): Script {
   return { begin: () => message(method, path, token, body === undefined ? '' : JSON.stringify(body)), next: () => null };
 }
 
-function message(method: string, path: string, token: string | null, body: string): string {
+function message(method: string, path: string, token: string | null, body: string, more = ''): string {
   const authorization = token === null ? '' : `authorization: Bearer ${token}\r\n`;
   return (
-    `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${authorization}user-agent: bench\r\naccept: application/json\r\n` +
-    `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+    `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${authorization}user-agent: bench\r\naccept: application/json, text/event-stream\r\n` +
+    `${more}content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
   );
 }
 

@@ -7,10 +7,24 @@ import { bindingCaps, type Excess, findExcesses, formatUsd, usdFromMicros } from
 import { canonicalJson, isBoundedJson } from './canonical.ts';
 import { isBareWrapper, read, unwrapCall } from './classify.ts';
 import { findLoops } from './loops.ts';
-import type { ApprovalFact, Decision, Facts, Finding, Micros, Reason, ReasonCode, Risk, ToolCall, Verdict } from './model.ts';
+import type {
+  AppliedRule,
+  ApprovalFact,
+  Decision,
+  Facts,
+  Finding,
+  Micros,
+  Reason,
+  ReasonCode,
+  RecordedReading,
+  Risk,
+  ToolCall,
+  Verdict,
+} from './model.ts';
 import { RISKS, VERDICTS } from './model.ts';
 import type { Policy } from './policy.ts';
-import { findRuleHits, type RuleHit } from './rules.ts';
+import { recall } from './recall.ts';
+import { findRuleHits, type RuleHit, recallRuleHits } from './rules.ts';
 import { findSequences } from './sequence.ts';
 import { coversTool, isMcpName, type ToolReading } from './tools.ts';
 
@@ -19,19 +33,28 @@ import { coversTool, isMcpName, type ToolReading } from './tools.ts';
  * @param given the call as it came; a `tool_call` wrapper is judged as the call inside it.
  * @param facts everything else that bears on it, gathered by the caller.
  * @param policy the compiled policy in force.
+ * @param recorded in a replay, what was read in arguments that the record no longer has, and whether the rules are the ones of then.
  * @returns verdict, risk and every reason that applied, in the order below. Never throws on any call or facts of these types.
  */
-export function decide(given: ToolCall, facts: Facts, policy: Policy): Decision {
+export function decide(
+  given: ToolCall,
+  facts: Facts,
+  policy: Policy,
+  recorded: { reading: RecordedReading; sameRules: boolean } | null = null,
+): Decision {
   const call = unwrapCall(given);
-  const { tool, classification } = read(call, facts, policy);
+  const recalled = recorded === null ? null : recall(call, facts, policy, recorded.reading);
+  const { tool, classification } = recalled ?? read(call, facts, policy);
   const { mappedTool } = classification;
   let { risk, findings } = classification;
   const reasons = new Reasons();
+  let rules: readonly RuleHit[] = [];
   const conclude = (verdict: Verdict, list: readonly Reason[], estimatedCost: Micros): Decision => ({
     verdict,
     risk,
     reasons: list,
     classification: risk === classification.risk ? classification : { ...classification, risk },
+    rules: rules.length === 0 ? NO_RULES : rules.map(({ index, failure }) => ({ index, failure })),
     estimatedCost,
   });
 
@@ -48,7 +71,10 @@ export function decide(given: ToolCall, facts: Facts, policy: Policy): Decision 
 
   // (The policy's own rules may raise the risk, and take part below with what else they say.)
   const estimate = isBareWrapper(call) ? 0 : (facts.estimatedCost ?? policy.priceOf(call.tool) ?? 0);
-  const rules = findRuleHits(policy.rules, call, facts, classification, usdFromMicros(estimate));
+  rules =
+    recorded?.sameRules === true
+      ? recallRuleHits(policy.rules, recorded.reading.rules)
+      : findRuleHits(policy.rules, call, facts, classification, usdFromMicros(estimate));
   for (const rule of rules) if (rule.risk !== null && isAbove(rule.risk, risk)) risk = rule.risk;
 
   // 4. The task's status.
@@ -126,6 +152,8 @@ export function decide(given: ToolCall, facts: Facts, policy: Policy): Decision 
     }
   }
 }
+
+const NO_RULES: readonly AppliedRule[] = Object.freeze([]);
 
 /** Reasons in the order in which they were found, and the strictest verdict among them. */
 class Reasons {

@@ -14,10 +14,12 @@ export {
   usdFromMicros,
 } from './budget.ts';
 export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH, MAX_JSON_PARTS } from './canonical.ts';
+export { type CaseFile, type CaseOutcome, caseFileSchema, casesOf, testCases } from './cases.ts';
 export { classify, isBareWrapper, unwrapCall } from './classify.ts';
 export { decide } from './decide.ts';
 export { annotationsOf, compareDefinitions, type DefinitionChange, definitionOf, definitionText, sourceOf } from './definitions.ts';
-export { findLoops, type LoopFinding } from './loops.ts';
+export { type DocumentChange, diffDocuments } from './difference.ts';
+export { errorSignature, findLoops, type LoopFinding } from './loops.ts';
 export * from './model.ts';
 export { isSpecialAddress, readAuthority } from './network.ts';
 export {
@@ -31,8 +33,22 @@ export {
   policyDocumentSchema,
 } from './policy.ts';
 export { REASON_MEANINGS, type ReasonMeaning } from './reasons.ts';
+export { recordJudgement } from './recall.ts';
+export {
+  codesOf,
+  describeFlip,
+  FLIP_KINDS,
+  type Flip,
+  type FlipKind,
+  flipKind,
+  type RecordedCall,
+  Replay,
+  type ReplayResult,
+  type Side,
+  type Tally,
+} from './replay.ts';
 export { redact, redactText } from './secrets.ts';
-export { findSequences, labelsOf, type SequenceFinding } from './sequence.ts';
+export { findSequences, type LabelOwner, labelScope, labelsOf, type SequenceFinding } from './sequence.ts';
 export {
   DEFAULT_WORKSPACE,
   MAX_CASES,

@@ -37,4 +37,22 @@ export function findLoops(history: Facts['history'], policy: Policy): readonly L
   return found;
 }
 
+/**
+ * What two failures must share to count as the same error: the beginning of the text, without what differs from one time to the next
+ * (numbers, long hexadecimal ids, white space). Paths and names stay: five files that are missing are five errors.
+ */
+export function errorSignature(text: string): string {
+  return text
+    .slice(0, SIGNATURE_SOURCE)
+    .toLowerCase()
+    .replace(/[0-9a-f]{8,}(?:-[0-9a-f]{4,})*/g, '#')
+    .replace(/\d+/g, '0')
+    .replace(/\s+/g, ' ')
+    .trim()
+    .slice(0, SIGNATURE_LENGTH);
+}
+
+const SIGNATURE_SOURCE = 2_000;
+const SIGNATURE_LENGTH = 300;
+
 const NONE: readonly LoopFinding[] = Object.freeze([]);

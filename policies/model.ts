@@ -246,6 +246,39 @@ export interface Decision {
   risk: Risk;
   reasons: readonly Reason[];
   classification: Classification;
+  /** Rules of the policy that took part, whether a reason names them or not. */
+  rules: readonly AppliedRule[];
   /** What will be reserved if the call runs. */
   estimatedCost: Micros;
+}
+
+/** A rule of a policy whose condition was true of a call, by its place in the document. */
+export interface AppliedRule {
+  index: number;
+  /** Why it could not be evaluated, which refuses the call; null = it was. */
+  failure: string | null;
+}
+
+/** What was read in the arguments of a call, kept where its record no longer has them as they were judged (SPEC 10). Redacted. */
+export interface RecordedReading {
+  findings: readonly Finding[];
+  commands: readonly CommandReading[];
+  paths: readonly PathReading[];
+  hosts: readonly HostReading[];
+  /** What the arguments raised the risk to, if they raised it. */
+  raised: Risk | null;
+  rules: readonly AppliedRule[];
+}
+
+/** A judgement as its record keeps it: what was decided and everything that it was told, so that it can be made again. */
+export interface RecordedJudgement {
+  verdict: Verdict;
+  risk: Risk;
+  /** Codes of the reasons, each once. */
+  codes: readonly ReasonCode[];
+  facts: Facts;
+  /** Present where the record's arguments are not the ones that were judged, by redaction or for their length. */
+  reading?: RecordedReading;
+  /** Redacted arguments that were judged instead of the caller's own, where an approver edited them. */
+  arguments?: JsonObject;
 }

@@ -133,6 +133,7 @@ export const policyDocumentSchema = z.strictObject({
     retryLimit: count,
     pairExchangeLimit: count.default(8),
     pairWindowMs: count.default(600_000),
+    retryWindowMs: count.default(600_000),
   }),
   rules: z
     .array(

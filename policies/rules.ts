@@ -4,7 +4,7 @@
  * A rule that fails while it is evaluated refuses the call.
  */
 import { Environment } from '@marcbachmann/cel-js';
-import type { Classification, Facts, Json, Risk, ToolCall } from './model.ts';
+import type { AppliedRule, Classification, Facts, Json, Risk, ToolCall } from './model.ts';
 
 /** A rule as written. */
 export interface RuleEntry {
@@ -19,7 +19,7 @@ export interface RuleEntry {
 }
 
 /** A rule whose expression was true for a call, or failed. */
-export interface RuleHit {
+export interface RuleHit extends AppliedRule {
   effect: RuleEntry['effect'];
   risk: Risk | null;
   overridesRed: boolean;
@@ -35,6 +35,8 @@ export interface Rules {
   readonly byTool: ReadonlyMap<string, readonly Rule[]>;
   readonly byMappedTool: ReadonlyMap<string, readonly Rule[]>;
   readonly rest: readonly Rule[];
+  /** In the order of the document. */
+  readonly all: readonly Rule[];
   readonly isEmpty: boolean;
 }
 
@@ -138,7 +140,15 @@ export function compileRules(
     const message = entry.message ?? `The rule ${entry.name === undefined ? index : JSON.stringify(entry.name)} of the policy applies.`;
     rules.push({
       index,
-      hit: Object.freeze({ effect: entry.effect, risk: entry.risk ?? null, overridesRed: entry.overrides === 'red', message, policyPath }),
+      hit: Object.freeze({
+        index,
+        failure: null,
+        effect: entry.effect,
+        risk: entry.risk ?? null,
+        overridesRed: entry.overrides === 'red',
+        message,
+        policyPath,
+      }),
       guards: compiled.guards,
       evaluate: compiled.evaluate,
       loops: compiled.loops,
@@ -159,7 +169,7 @@ function indexRules(rules: readonly Rule[]): Rules {
       for (const name of guard.values) table.set(name, [...(table.get(name) ?? []), rule]);
     }
   }
-  return { byTool, byMappedTool, rest, isEmpty: rules.length === 0 };
+  return { byTool, byMappedTool, rest, all: rules, isEmpty: rules.length === 0 };
 }
 
 /**
@@ -196,16 +206,23 @@ export function findRuleHits(
     const failure =
       rule.loops > 0 && (width ?? 0) > (MAX_WIDTH[rule.loops] ?? 0) ? 'the arguments are too large for it' : evaluate(rule, context);
     if (failure === true) hits.push(rule.hit);
-    else if (failure !== false)
-      hits.push({
-        effect: 'deny',
-        risk: null,
-        overridesRed: false,
-        message: `A rule could not be evaluated: ${failure}.`,
-        policyPath: rule.hit.policyPath,
-      });
+    else if (failure !== false) hits.push(failedHit(rule, failure));
   }
   return hits;
+}
+
+/** The hits of an earlier judgement by the same rules. */
+export function recallRuleHits(rules: Rules, applied: readonly AppliedRule[]): readonly RuleHit[] {
+  return applied.flatMap(({ index, failure }) => {
+    const rule = rules.all[index];
+    if (rule === undefined) return [];
+    return failure === null ? rule.hit : failedHit(rule, failure);
+  });
+}
+
+function failedHit({ index, hit }: Rule, failure: string): RuleHit {
+  const message = `A rule could not be evaluated: ${failure}.`;
+  return { index, failure, effect: 'deny', risk: null, overridesRed: false, message, policyPath: hit.policyPath };
 }
 
 const NONE: readonly RuleHit[] = Object.freeze([]);

@@ -1,7 +1,7 @@
 /**
  * Sequence rules (SPEC 4.9): what a call adds to the labels of its run, and which calls must not happen while labels stand. A run that has
  * taken in untrusted input and read private data sends nothing outside by itself; a run that wrote code which a runner would pick up does
- * not start that runner by itself. The caller keeps the labels of a run; a label never comes off.
+ * not start that runner by itself. The caller keeps the labels, by {@link labelScope}; a label never comes off while its run goes on.
  */
 import type { Classification, Facts, RunLabel, ToolCall } from './model.ts';
 import type { Policy } from './policy.ts';
@@ -26,6 +26,23 @@ export function labelsOf(call: ToolCall, classification: Classification, policy:
   const written = classification.paths.filter((path) => path.use === 'write');
   if (written.some((path) => code.some((pattern) => matchesFile(pattern, path.path ?? path.given, call.workspace)))) labels.push('code');
   return labels;
+}
+
+/** Whose call it is, as far as labels are concerned. */
+export interface LabelOwner {
+  agentId: string;
+  /** Empty where the caller names none. */
+  sessionKey: string;
+  runId: string | null;
+}
+
+/**
+ * Where a label of a call is kept: what was taken in or read belongs to the run, what was written to the session (SPEC 4.9). Where the
+ * caller names neither, it belongs to the agent as a whole: who cannot be told apart is not told apart.
+ */
+export function labelScope(label: RunLabel, { agentId, sessionKey, runId }: LabelOwner): string {
+  if (label !== 'code' && runId !== null) return `run:${agentId}/${runId}`;
+  return sessionKey === '' ? `agent:${agentId}` : `session:${agentId}/${sessionKey}`;
 }
 
 /** @returns why this call is held after what its run has touched; empty when nothing stands against it. */

@@ -20,10 +20,12 @@ import {
   decide,
   type Facts,
   type JsonObject,
+  labelsOf,
   type Micros,
   type Reason,
   type ReasonCode,
   type Risk,
+  recordJudgement,
   redactText,
 } from '../policies/index.ts';
 import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts';
@@ -31,11 +33,13 @@ import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
 import type { Joins } from './joins.ts';
 import type { Journal } from './journal.ts';
+import type { Labels } from './labels.ts';
 import type { Ledger } from './ledger.ts';
 import { linksUnder } from './links.ts';
 import type { Rates } from './rates.ts';
 import { previewOf, recordedInput, recordedText, summaryOf } from './record.ts';
 import type { CallRecord, Register } from './register.ts';
+import type { Retries } from './retries.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 
 /** A call as an entry point hands it in: parsed, and with its identity settled. */
@@ -100,6 +104,8 @@ interface Collaborators {
   journal: Journal;
   register: Register;
   rates: Rates;
+  labels: Labels;
+  retries: Retries;
   joins: Joins;
   /** Epoch milliseconds. */
   clock: () => number;
@@ -198,6 +204,21 @@ export class Gatekeeper {
    * @returns false where it is not running: it ended before, or never ran. @throws JournalUnavailable: not recorded, say it again.
    */
   async complete(record: CallRecord, outcome: Outcome): Promise<boolean> {
+    const { call } = record;
+    if (!(await this.#settle(record, outcome))) return false;
+    if (call !== null) this.#learn(call, outcome);
+    return true;
+  }
+
+  /** What an outcome says about the next call of its kind. */
+  #learn({ agentId, sessionKey, tool }: CallFacts, { status, error, output }: Outcome): void {
+    const { retries, clock } = this.#with;
+    if (status === 'success') retries.succeeded(agentId, sessionKey, tool);
+    if (status === 'failed') retries.failed(agentId, sessionKey, tool, error ?? output, clock());
+  }
+
+  /** Records the end of a running call. @returns and @throws as complete() does. */
+  async #settle(record: CallRecord, outcome: Outcome): Promise<boolean> {
     const { ledger, journal, register, clock, limits } = this.#with;
     if (record.state !== 'running' || record.settling !== null) return false;
     const { id, scopes } = record;
@@ -223,7 +244,7 @@ export class Gatekeeper {
     const { holds, journal, register, clock } = this.#with;
     await record.settling;
     if (record.state === 'running') {
-      await this.complete(record, { status: 'failed', output: null, error: reason, durationMs: 0, costMicros: null });
+      await this.#settle(record, { status: 'failed', output: null, error: reason, durationMs: 0, costMicros: null });
       return;
     }
     if (record.state !== 'held') return;
@@ -286,7 +307,7 @@ export class Gatekeeper {
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
   async #decide({ estimate }: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
-    const { ledger, register, rates, clock } = this.#with;
+    const { ledger, register, rates, labels, retries, clock } = this.#with;
     const agent = picture.agent(call.agentId);
     if (!agent) return null;
     const now = clock();
@@ -299,12 +320,13 @@ export class Gatekeeper {
       estimatedCost: estimate === null ? undefined : estimate(leftOf(caps, spent)),
       arguments: args,
       scopes,
-      caps,
       spent,
       picture,
       hold,
       concurrent: register.running(call.agentId),
       callsLastMinute: rates.lastMinute(call.agentId, call.tool, now),
+      labels: labels.of(call, now),
+      sameErrorRetries: retries.count(call.agentId, call.sessionKey, call.tool, now, picture.policy.document.loopDetection.retryWindowMs),
       now,
     };
     const toolCall = toolCallOf(call, args);
@@ -317,20 +339,26 @@ export class Gatekeeper {
         decision = decide(toolCall, facts, picture.policy);
       }
     }
-    return { decision, caps, judged: this.#judged(decision, facts, picture.policyVersion) };
+    const adds = decision.verdict === 'allow' ? labelsOf(toolCall, decision.classification, picture.policy) : [];
+    const judged = this.#judged(decision, facts, picture.policyVersion, args, hold);
+    return { decision, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
   }
 
   /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
-  #judged({ verdict, risk, reasons, estimatedCost }: Decision, facts: Facts, policyVersion: string): JudgedFacts {
+  #judged(decision: Decision, facts: Facts, policyVersion: string, args: JsonObject, hold: HoldState | null): JudgedFacts {
+    const { verdict, risk, reasons, estimatedCost } = decision;
     const { approval } = facts;
-    const kept = approval && { ...approval, arguments: recordedInput(approval.arguments, this.#with.limits.inputMaxChars) };
+    const input = recordedInput(args, this.#with.limits.inputMaxChars);
+    const kept = approval && { ...approval, arguments: input };
+    const judgement = recordJudgement(decision, { ...facts, approval: kept }, input === args);
     return {
       verdict,
       risk,
       reasons: verdict === 'allow' && approval === null ? reasons : reasons.map(redactedReason),
       policyVersion,
       estimatedCost,
-      facts: { ...facts, approval: kept },
+      // The record of a hold shows the caller's own arguments; what was judged after an edit are those of the approver.
+      facts: hold?.editedArguments && verdict === 'hold' ? { ...judgement, arguments: input } : judgement,
     };
   }
 
@@ -392,7 +420,7 @@ export class Gatekeeper {
 
   /** Redeem, then record, then it may run; a stop that arrives in between wins. */
   async #run(record: CallRecord, call: CallFacts, args: JsonObject, judged: JudgedFacts, hold: HoldState | null): Promise<Admission> {
-    const { holds, joins, journal, register, clock, limits } = this.#with;
+    const { holds, joins, journal, register, labels, clock, limits } = this.#with;
     if (hold !== null) {
       const redeemed = await holds.redeem(hold.approvalId, record.id).catch(() => null);
       if (redeemed === null) return held(record, true);
@@ -413,6 +441,7 @@ export class Gatekeeper {
       return this.#refuse(record, [stopped]);
     }
     register.move(record, 'running');
+    if (judged.labels) labels.add(call, judged.labels, clock());
     if (call.entry === 'openclaw' && call.upstream && this.#isProven(call)) joins.offer(call.agentId, call.tool, args, call.id, clock());
     this.#lastAdmittedAt.set(call.agentId, clock());
     return allowed(record);

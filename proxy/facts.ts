@@ -8,6 +8,7 @@ import {
   type McpAnnotations,
   type Micros,
   type Policy,
+  type RunLabel,
   type ToolCall,
 } from '../policies/index.ts';
 import type { BindingCap } from './ledger.ts';
@@ -66,21 +67,22 @@ export interface FactSources {
   estimatedCost?: Micros | null | undefined;
   arguments: JsonObject;
   scopes: Scopes;
-  caps: readonly BindingCap[];
   spent: (scope: string) => number;
   picture: Picture;
   hold: HoldState | null;
   /** Calls of the agent that run now. */
   concurrent: number;
   callsLastMinute: number;
+  /** What its run and session have touched so far. */
+  labels: readonly RunLabel[];
+  sameErrorRetries: number;
   symlinks: Readonly<Record<string, string>>;
   now: number;
 }
 
 /** Everything that `decide` may depend on besides the call. */
-export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: FactSources): Facts {
+export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSources): Facts {
   const task = call.taskId === null ? undefined : picture.task(call.taskId);
-  const capOf = (scope: string | null) => (scope === null ? null : (caps.find((cap) => cap.scope === scope)?.capMicros ?? null));
   const spentOf = (scope: string | null) => (scope === null ? 0 : spent(scope));
   return {
     agent: {
@@ -101,14 +103,29 @@ export function factsOf({ agent, call, scopes, caps, spent, picture, ...rest }: 
       activeAgents: picture.system.activeAgents,
     },
     spend: { run: spentOf(scopes.run), task: spentOf(scopes.task), agentDay: spent(scopes.agentDay), fleetDay: spent(scopes.fleetDay) },
-    caps: { run: capOf(scopes.run), task: capOf(scopes.task), agentDay: capOf(scopes.agentDay), fleetDay: capOf(scopes.fleetDay) },
+    caps: ownCaps(agent, task, scopes),
+    run: { labels: rest.labels },
     estimatedCost: rest.estimatedCost === undefined ? priceOf(call, picture) : rest.estimatedCost,
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
     mcp: mcpFact(call, picture),
-    history: NO_HISTORY,
+    history: rest.sameErrorRetries === 0 ? NO_HISTORY : { ...NO_HISTORY, sameErrorRetries: rest.sameErrorRetries },
     network: NO_NETWORK,
     files: { symlinks: rest.symlinks },
     rates: { callsLastMinute: rest.callsLastMinute, concurrent: rest.concurrent },
+  };
+}
+
+/**
+ * The caps that are not the policy's: the agent's or task's own, and none where there is no run or task. Those of the policy are left to
+ * `decide`, so that a replay judges by the budgets of its draft.
+ */
+function ownCaps(agent: AgentPicture, task: { budget: number | null } | undefined, { run, task: taskScope }: Scopes): Facts['caps'] {
+  const runCap = run === null ? null : (agent.perRunCap ?? undefined);
+  const taskCap = taskScope === null ? null : (task?.budget ?? undefined);
+  return {
+    ...(runCap !== undefined && { run: runCap }),
+    ...(taskCap !== undefined && { task: taskCap }),
+    ...(agent.dailyCap !== null && { agentDay: agent.dailyCap }),
   };
 }
 

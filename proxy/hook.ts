@@ -16,7 +16,7 @@ import { decide, isBareWrapper, microsFromUsd, unwrapCall } from '../policies/in
 import type { Admission, Gatekeeper } from './admission.ts';
 import { BadRequest, readJson } from './body.ts';
 import type { ProxyBounds } from './config.ts';
-import { bindingCapsOf, factsOf, scopesOf } from './facts.ts';
+import { factsOf, scopesOf } from './facts.ts';
 import { attribute, authenticate, type Bearer, type IdentityRefusal, identify, speaksFor } from './identity.ts';
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
@@ -189,12 +189,13 @@ export function createHook({ gate, snapshot, ledger, journal, traces, telemetry,
       call,
       arguments: {},
       scopes,
-      caps: bindingCapsOf(agent, call, scopes, picture),
       spent: (scope) => ledger.spent(scope),
       picture,
       hold: null,
       concurrent: 0,
       callsLastMinute: 0,
+      labels: [],
+      sameErrorRetries: 0,
       symlinks: {},
       now,
     });

@@ -14,11 +14,13 @@ import { Holds } from './holds.ts';
 import { createHook } from './hook.ts';
 import { Joins } from './joins.ts';
 import { Journal } from './journal.ts';
+import { Labels } from './labels.ts';
 import { Ledger } from './ledger.ts';
 import { createMcp, type Mcp } from './mcp.ts';
 import { createModelEntry, type ModelEntry } from './model.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
+import { Retries } from './retries.ts';
 import { createListener } from './server.ts';
 import { Snapshot } from './snapshot.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
@@ -55,7 +57,10 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const holds = new Holds(uplink, bounds.waitersMax);
   const register = new Register({ endedMax: bounds.endedCallsMax, openMax: bounds.openCallsMax });
   const rates = new Rates();
-  const gate = new Gatekeeper({ snapshot, ledger, holds, journal, register, rates, joins: new Joins(), clock, limits: bounds });
+  const labels = new Labels();
+  const retries = new Retries();
+  const joins = new Joins();
+  const gate = new Gatekeeper({ snapshot, ledger, holds, journal, register, rates, joins, labels, retries, clock, limits: bounds });
 
   const ready = Promise.withResolvers<void>();
   const following = uplink.follow(journal.proxyId, onMessage, (error) => {
@@ -102,6 +107,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   await ready.promise;
   const known = await uplink.hello(journal.proxyId);
   ledger.load(known.spent);
+  labels.load(known.labels);
   const picture = snapshot.current(clock());
   if (!picture) throw new Error('control sent no picture that can be used');
   register.load(known.calls, (call) => scopeKeys(scopesOf(call, picture.policy, call.at)));

@@ -6,8 +6,21 @@ const SUMMARY_MAX_CHARS = 300;
 /** What is kept of a member's name where the arguments are too long to be kept whole. */
 const NAME_MAX_CHARS = 100;
 
-/** The arguments as they may be stored: redacted, and cut to `maxChars` of JSON with a mark where something is missing. */
+/**
+ * The arguments as they may be stored: redacted, and cut to `maxChars` of JSON with a mark where something is missing. The same object
+ * comes back where nothing had to be changed. A call is recorded more than once; the work is done once.
+ */
 export function recordedInput(args: JsonObject, maxChars: number): JsonObject {
+  const known = recorded.get(args);
+  if (known?.maxChars === maxChars) return known.input;
+  const input = makeInput(args, maxChars);
+  recorded.set(args, { maxChars, input });
+  return input;
+}
+
+const recorded = new WeakMap<JsonObject, { maxChars: number; input: JsonObject }>();
+
+function makeInput(args: JsonObject, maxChars: number): JsonObject {
   const { value } = redact(args);
   const text = JSON.stringify(value);
   const clean = storableJson(text);

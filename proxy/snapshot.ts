@@ -177,7 +177,7 @@ export class Snapshot {
 
   #addTask(task: TaskPicture): void {
     this.#tasks.set(task.id, task);
-    if (task.sessionKey) this.#taskBySession.set(task.sessionKey, task);
+    for (const key of sessionsOf(task)) this.#taskBySession.set(key, task);
   }
 
   #addUpstream(upstream: UpstreamPicture): void {
@@ -197,8 +197,12 @@ export class Snapshot {
     const task = this.#tasks.get(id);
     if (!task) return;
     this.#tasks.delete(id);
-    if (task.sessionKey) this.#taskBySession.delete(task.sessionKey);
+    for (const key of sessionsOf(task)) if (this.#taskBySession.get(key)?.id === id) this.#taskBySession.delete(key);
   }
+}
+
+function sessionsOf({ sessionKey, moreSessions }: TaskPicture): string[] {
+  return [...(sessionKey === null ? [] : [sessionKey]), ...(moreSessions ?? [])];
 }
 
 function externalKey(gatewayId: string, externalId: string): string {

@@ -9,6 +9,8 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { storableJson } from '../contract.ts';
 import { up as foundation } from './migrations/001-foundation.ts';
 import { up as upstreams } from './migrations/002-upstreams.ts';
+import { up as policyOperations } from './migrations/003-policy-operations.ts';
+import { up as work } from './migrations/005-work.ts';
 import { up as modelCalls } from './migrations/006-model-calls.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
@@ -19,6 +21,8 @@ export type Tx = Transaction<Database>;
 const MIGRATIONS: Record<string, Migration> = {
   '001-foundation': { up: foundation },
   '002-upstreams': { up: upstreams },
+  '003-policy-operations': { up: policyOperations },
+  '005-work': { up: work },
   '006-model-calls': { up: modelCalls },
 };
 
@@ -50,7 +54,8 @@ export function json(value: unknown): RawBuilder<unknown> {
 }
 
 async function migrate(db: Db): Promise<void> {
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
+  // Migrations of different parts are written side by side and touch different tables: one may come after a later number was applied.
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS }, allowUnorderedMigrations: true });
   const { error } = await migrator.migrateToLatest();
   if (error) throw new Error('the database could not be brought up to date; the old state is unchanged', { cause: error });
 }

@@ -11,6 +11,8 @@ import type {
   CallFacts,
   GateReason,
   HoldRequest,
+  KnownLabel,
+  Message,
   ModelMeter,
   Preview,
   Role,
@@ -21,6 +23,7 @@ import type {
   ToolDefinition,
   Upstream,
   UpstreamTool,
+  WorkDocument,
 } from '../contract.ts';
 
 /** A jsonb column: read as data, written with `json()` from database.ts. */
@@ -48,9 +51,15 @@ export interface Database {
   audit_head: { id: number; seq: number; hash: string };
   journal_cursors: { proxy_id: string; seq: number; updated_at: number };
   spend: { scope: string; micros: number };
+  run_labels: { agent_id: string; scope: string; label: KnownLabel['label']; at: number };
   idempotency: IdempotencyTable;
   upstreams: UpstreamsTable;
   upstream_tools: UpstreamToolsTable;
+  messages: MessagesTable;
+  documents: DocumentsTable;
+  deliveries: DeliveriesTable;
+  task_sessions: { task_id: string; agent_id: string; session_key: string; created_at: number };
+  leases: LeasesTable;
 }
 
 export interface OperatorsTable {
@@ -112,6 +121,10 @@ export interface AgentsTable {
   error_streak: number;
   total_spend: number;
   soul_hash: string | null;
+  /** Name of the template it was made from. */
+  soul: string | null;
+  /** When a sub-agent ends by itself; null = never. */
+  retire_at: number | null;
   metadata: Jsonb<Record<string, unknown>>;
   removed_at: number | null;
 }
@@ -146,6 +159,8 @@ export interface TasksTable {
   deliverable_confirmed: boolean;
   decision_note: string | null;
   blocked_reason: string | null;
+  /** What the work had cost when it was last handed in. */
+  cost_summary: string | null;
   metadata: Jsonb<Record<string, unknown>>;
   removed_at: number | null;
 }
@@ -401,4 +416,59 @@ export interface UpstreamToolsTable {
   changed_at: number | null;
   accepted_at: number | null;
   accepted_by: string | null;
+}
+
+export interface MessagesTable {
+  id: string;
+  number: Generated<number>;
+  created_at: number;
+  task_id: string;
+  thread_ref: string | null;
+  author_id: string | null;
+  author_type: Message['authorType'];
+  author_name: string;
+  content: string;
+  mentions: Jsonb<string[]>;
+  metadata: Jsonb<Record<string, unknown>>;
+}
+
+export interface DocumentsTable {
+  id: string;
+  number: Generated<number>;
+  created_at: number;
+  kind: WorkDocument['kind'];
+  task_id: string | null;
+  /** The day that it reports on, "2026-11-22"; unique for its kind. */
+  day: string | null;
+  title: string;
+  /** Markdown. */
+  body: string;
+}
+
+/** Something that has to reach an agent through its session, or a run that has to end there: kept until it was done. */
+export interface DeliveriesTable {
+  id: string;
+  dedupe_key: string;
+  created_at: number;
+  due_at: number;
+  kind: 'brief' | 'notice' | 'mention' | 'abort';
+  agent_id: string;
+  task_id: string | null;
+  session_key: string;
+  text: string;
+  attempts: number;
+  delivered_at: number | null;
+  /** When it had become pointless. */
+  dropped_at: number | null;
+  last_error: string | null;
+}
+
+/** Which process does a worker's job, and until when. */
+export interface LeasesTable {
+  name: string;
+  holder: string;
+  expires_at: number;
+  ticked_at: number | null;
+  succeeded_at: number | null;
+  last_error: string | null;
 }

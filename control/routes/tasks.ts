@@ -43,12 +43,15 @@ export function taskRoutes(app: Api, tasks: Tasks): void {
         agent: z.string().max(128).optional(),
         agentId: z.string().max(128).optional(),
         type: z.enum(TASK_TYPES).optional(),
+        priority: z.enum(['high', 'medium', 'low']).optional(),
+        parentTaskId: z.string().max(128).optional(),
+        q: z.string().min(1).max(200).optional(),
       },
       response: listOf(TaskSchema),
     },
     ({ principal, query }) => {
-      const agentId = principal.kind === 'agent' ? principal.id : (query.agentId ?? query.agent);
-      return tasks.list({ ...query, agentId });
+      const visibleTo = principal.kind === 'agent' ? principal.id : undefined;
+      return tasks.list({ ...query, agentId: query.agentId ?? query.agent, visibleTo });
     },
   );
   route(
@@ -77,10 +80,8 @@ export function taskRoutes(app: Api, tasks: Tasks): void {
       response: TaskSchema,
     },
     async ({ principal, params }) => {
-      const task = await tasks.get(params.id);
-      const isOwn = principal.kind !== 'agent' || task.assigneeIds.includes(principal.id) || task.reviewerIds.includes(principal.id);
-      if (!isOwn) throw notFound('task', params.id);
-      return task;
+      if (principal.kind === 'agent' && !(await tasks.hasPart(params.id, principal.id))) throw notFound('task', params.id);
+      return tasks.get(params.id);
     },
   );
   route(

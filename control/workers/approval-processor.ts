@@ -22,8 +22,8 @@ export function approvalProcessor({ approvals, agents, gateways }: { approvals: 
       for (const item of await approvals.untold(GRACE_MS)) {
         const agent = item.agentId ? await agents.find(item.agentId) : null;
         if (!agent?.gatewayId) continue; // an agent without a gateway asks again by itself
-        const told = await gateways.tell(agent.gatewayId, item.sessionKey, messageFor(item), `mc-approval-${item.id}`);
-        await approvals.markTold(item.id, told);
+        const problem = await gateways.say(agent.gatewayId, item.sessionKey, messageFor(item), `mc-approval-${item.id}`);
+        await approvals.markTold(item.id, problem === null);
       }
     },
   };

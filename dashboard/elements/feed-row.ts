@@ -80,6 +80,7 @@ const MARKS: Record<Activity['type'], TemplateResult> = {
   approval_withdrawn: glyph('back', 'ink'),
   call_denied: glyph('cross', 'red'),
   comment_posted: line('message-square', 'k-voice'),
+  document_written: line('pencil'),
   alert_fired: line('triangle-alert', 'k-amber'),
   alert_resolved: glyph('tick', 'green'),
   policy_created: line('git-branch'),

@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
-import type { AgentCreate, AgentUpdate, ChangeEvent, Role, Session } from '../../control/contract.ts';
+import type { AgentCreate, AgentUpdate, ChangeEvent, Role, Session, UpstreamCreate, UpstreamUpdate } from '../../control/contract.ts';
 import { readCommands } from './command-reader.ts';
 import { type Person, Problem, type World } from './world.ts';
 
@@ -190,6 +190,29 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ],
     ['POST', /^alerts\/([^/]+)\/resolve$/, 'operator', ({ params: [id = ''], person }) => world.resolveAlert(id, person)],
     ['GET', /^gateways$/, 'viewer', ({ query }) => page([...world.gateways.values()], query)],
+    ['GET', /^upstreams$/, 'viewer', ({ query }) => page([...world.upstreams.values()], query)],
+    ['POST', /^upstreams$/, 'admin', ({ body, person }) => world.addUpstream(body as UpstreamCreate, person)],
+    ['GET', /^upstreams\/([^/]+)$/, 'viewer', ({ params: [id = ''] }) => world.upstream(id)],
+    [
+      'PATCH',
+      /^upstreams\/([^/]+)$/,
+      'admin',
+      ({ params: [id = ''], body, person }) => world.updateUpstream(id, body as UpstreamUpdate, person),
+    ],
+    ['DELETE', /^upstreams\/([^/]+)$/, 'admin', ({ params: [id = ''], person }) => world.removeUpstream(id, person)],
+    [
+      'GET',
+      /^upstreams\/([^/]+)\/tools$/,
+      'viewer',
+      ({ params: [id = ''], query }) => page(world.tools.get(world.upstream(id).id) ?? [], query),
+    ],
+    [
+      'POST',
+      /^upstreams\/([^/]+)\/tools\/([^/]+)\/accept$/,
+      'operator',
+      ({ params: [id = '', tool = ''], body, person }) =>
+        world.acceptTool(id, tool, typeof body.hash === 'string' ? body.hash : undefined, person),
+    ],
     ['GET', /^emergency$/, 'viewer', () => world.system],
     ['POST', /^emergency\/pause-squad$/, 'operator', ({ body, person }) => world.pauseSquad(reasonIn(body), person)],
     ['POST', /^emergency\/stop$/, 'operator', ({ body, person }) => world.stop(reasonIn(body), person)],

@@ -20,8 +20,13 @@ import type {
   SystemState,
   ToolCallView,
   Topic,
+  Upstream,
+  UpstreamCreate,
+  UpstreamTool,
+  UpstreamUpdate,
 } from '../../control/contract.ts';
-import type { AgentStatus, Autonomy, HostReading, PathReading, Reason, Risk } from '../../policies/model.ts';
+import { compareDefinitions } from '../../policies/definitions.ts';
+import type { AgentStatus, Autonomy, HostReading, JsonObject, PathReading, Reason, Risk } from '../../policies/model.ts';
 import { readCommands } from './command-reader.ts';
 
 export interface Person {
@@ -76,6 +81,7 @@ export class Problem extends Error {
 const CAPS: Record<Autonomy, number> = { intern: 2, specialist: 5, lead: 12 };
 const DAY_MS = 86_400_000;
 const INLINE_MS = 240_000;
+const UPSTREAM_LIMITS: Upstream['limits'] = { concurrency: 128, responseMaxBytes: 33_554_432, timeoutMs: 300_000, sessions: 256 };
 const GRANT_MS = 900_000;
 const KEPT_EVENTS = 500;
 
@@ -88,6 +94,9 @@ export class World {
   readonly alerts = new Map<string, Alert>();
   readonly gateways = new Map<string, Gateway>();
   readonly tokens = new Map<string, StoredToken>();
+  readonly upstreams = new Map<string, Upstream>();
+  /** Tools of each upstream, by the upstream's id. */
+  readonly tools = new Map<string, UpstreamTool[]>();
   readonly sessions = new Map<string, { person: Person; session: Session }>();
   /** Sign-in tokens that have not been used; role tokens stay. */
   readonly signInTokens = new Map<string, { person: Person; once: boolean }>();
@@ -140,7 +149,8 @@ export class World {
 
   /** An empty squad again; people and their tokens stay. */
   clear(): void {
-    for (const list of [this.agents, this.approvals, this.calls, this.alerts, this.gateways, this.tokens]) list.clear();
+    for (const list of [this.agents, this.approvals, this.calls, this.alerts, this.gateways, this.tokens, this.upstreams, this.tools])
+      list.clear();
     this.activities.length = 0;
     this.#setSystem({
       estop: false,
@@ -488,6 +498,157 @@ export class World {
     if (!gateway) return;
     this.gateways.set(id, { ...gateway, ...patch });
     this.#tell('gateway', id, this.gateways.get(id));
+  }
+
+  /* ---------------------------------------------------------------- upstreams */
+
+  addUpstream(body: UpstreamCreate, by: Person | null = null): Upstream {
+    if ([...this.upstreams.values()].some((other) => other.name === body.name))
+      throw new Problem(409, 'NAME_TAKEN', `An upstream named "${body.name}" exists already.`);
+    const now = this.now();
+    const upstream: Upstream = {
+      id: this.#id('up'),
+      createdAt: now,
+      updatedAt: now,
+      revision: 1,
+      name: body.name,
+      kind: body.kind,
+      url: body.url ?? null,
+      command: typeof body.command === 'string' ? body.command.split(' ') : (body.command ?? null),
+      hasSecret: Boolean(body.secret),
+      envNames: Object.keys(body.env ?? {}),
+      trusted: body.trusted ?? false,
+      allowPrivate: body.allowPrivate ?? false,
+      shared: body.shared ?? false,
+      routes: body.routes ?? [],
+      priceUsd: body.priceUsd ?? null,
+      limits: { ...UPSTREAM_LIMITS, ...(body.limits as Partial<Upstream['limits']>) },
+      health: { state: 'unknown', lastSuccessAt: null, lastError: null, lastErrorAt: null },
+      toolCount: 0,
+      heldTools: 0,
+    };
+    this.tools.set(upstream.id, []);
+    this.#putUpstream(upstream);
+    this.tellActivity('upstream_added', `${by?.name ?? 'Somebody'} added the upstream ${upstream.name}`, by ? { by } : {});
+    return upstream;
+  }
+
+  upstream(key: string): Upstream {
+    const upstream = this.upstreams.get(key) ?? [...this.upstreams.values()].find((other) => other.name === key);
+    if (!upstream) throw new Problem(404, 'NOT_FOUND', `There is no upstream ${key}.`);
+    return upstream;
+  }
+
+  updateUpstream(key: string, body: UpstreamUpdate, by: Person): Upstream {
+    const upstream = this.upstream(key);
+    const isMoved = (body.url !== undefined && body.url !== upstream.url) || body.command !== undefined;
+    if (isMoved && upstream.hasSecret && body.secret === undefined)
+      throw new Problem(409, 'SECRET_NEEDED', 'It leads elsewhere now: give its secret again, or remove it.');
+    const { secret, env, command, limits, ...rest } = body;
+    const changed = {
+      ...upstream,
+      ...(rest as Partial<Upstream>),
+      ...(command === undefined ? {} : { command: typeof command === 'string' ? command.split(' ') : command }),
+      ...(secret === undefined ? {} : { hasSecret: secret !== null }),
+      ...(env === undefined ? {} : { envNames: Object.keys(env) }),
+      limits: { ...upstream.limits, ...(limits as Partial<Upstream['limits']>) },
+    };
+    this.#changeUpstream(upstream, changed);
+    this.tellActivity('upstream_updated', `${by.name} changed the upstream ${upstream.name}`, { by });
+    return this.upstream(key);
+  }
+
+  changeHealth(key: string, health: Partial<Upstream['health']>): void {
+    const upstream = this.upstream(key);
+    this.#putUpstream({ ...upstream, health: { ...upstream.health, ...health } });
+  }
+
+  removeUpstream(key: string, by: Person): void {
+    const upstream = this.upstream(key);
+    this.upstreams.delete(upstream.id);
+    this.#tell('upstream', upstream.id, null);
+    this.tellActivity('upstream_removed', `${by.name} removed the upstream ${upstream.name}`, { by });
+  }
+
+  /** The server lists its tools: the first time they are pinned, later what is different is held. */
+  offerTools(key: string, definitions: readonly JsonObject[]): void {
+    const upstream = this.upstream(key);
+    const known = new Map((this.tools.get(upstream.id) ?? []).map((tool) => [tool.name, tool]));
+    const isFirst = known.size === 0;
+    const now = this.now();
+    for (const seen of definitions) {
+      const name = String(seen.name);
+      const before = known.get(name);
+      const pinned = isFirst ? seen : ((before?.pinned as JsonObject | null | undefined) ?? null);
+      const diff = compareDefinitions(pinned, seen);
+      const state = pinned === null ? 'new' : diff.length === 0 ? 'pinned' : 'changed';
+      known.set(name, {
+        id: `${upstream.id}/${name}`,
+        name,
+        canonicalName: `${upstream.name}__${name}`,
+        state,
+        pinned,
+        seen,
+        diff,
+        seenHash: hash('sha256', JSON.stringify(seen)),
+        pinnedHash: pinned === null ? null : hash('sha256', JSON.stringify(pinned)),
+        note: null,
+        firstSeenAt: before?.firstSeenAt ?? now,
+        lastSeenAt: now,
+        changedAt: state === 'pinned' ? (before?.changedAt ?? null) : now,
+        acceptedAt: before?.acceptedAt ?? null,
+        acceptedBy: before?.acceptedBy ?? null,
+      });
+      if (state !== 'pinned' && before?.state !== state)
+        this.tellActivity('tool_changed', `${upstream.name}__${name} is ${state === 'new' ? 'new' : 'not the tool that was accepted'}`);
+    }
+    for (const [name, tool] of known) {
+      if (!definitions.some((definition) => definition.name === name))
+        known.set(name, { ...tool, state: 'gone', seen: null, seenHash: null });
+    }
+    this.tools.set(upstream.id, [...known.values()]);
+    this.#changeUpstream(upstream, { ...upstream, health: { ...upstream.health, state: 'up', lastSuccessAt: now } });
+  }
+
+  acceptTool(key: string, name: string, wanted: string | undefined, by: Person): UpstreamTool {
+    const upstream = this.upstream(key);
+    const tools = this.tools.get(upstream.id) ?? [];
+    const tool = tools.find((candidate) => candidate.name === name);
+    if (!tool) throw new Problem(404, 'NOT_FOUND', `There is no tool ${name}.`);
+    if (wanted !== undefined && wanted !== tool.seenHash)
+      throw new Problem(409, 'TOOL_CHANGED', 'The definition has changed again since you looked at it.');
+    const accepted: UpstreamTool = {
+      ...tool,
+      state: 'pinned',
+      pinned: tool.seen,
+      pinnedHash: tool.seenHash,
+      diff: [],
+      acceptedAt: this.now(),
+      acceptedBy: by.name,
+    };
+    this.tools.set(
+      upstream.id,
+      tools.map((other) => (other === tool ? accepted : other)),
+    );
+    this.#changeUpstream(upstream, upstream);
+    this.tellActivity('tool_accepted', `${by.name} accepted ${tool.canonicalName}`, { by });
+    return accepted;
+  }
+
+  #changeUpstream(before: Upstream, after: Upstream): void {
+    const tools = this.tools.get(before.id) ?? [];
+    this.#putUpstream({
+      ...after,
+      revision: before.revision + 1,
+      updatedAt: this.now(),
+      toolCount: tools.filter((tool) => tool.state !== 'gone').length,
+      heldTools: tools.filter((tool) => tool.state === 'changed' || tool.state === 'new').length,
+    });
+  }
+
+  #putUpstream(upstream: Upstream): void {
+    this.upstreams.set(upstream.id, upstream);
+    this.#tell('upstream', upstream.id, upstream);
   }
 
   pauseSquad(reason: string | null, by: Person): SystemState {

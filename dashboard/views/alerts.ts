@@ -28,6 +28,8 @@ const ICONS: Record<Alert['type'], IconName> = {
   gate_missing: 'shield-alert',
   agent_quarantined: 'octagon-minus',
   emergency_stop: 'octagon-x',
+  agent_silent: 'unplug',
+  task_stuck: 'hourglass',
 };
 const SHOWN = 100;
 

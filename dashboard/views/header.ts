@@ -12,7 +12,7 @@ import { reasonAgainst } from '../permissions.ts';
 import { setTheme, type Theme, theme } from '../preferences.ts';
 import { type PlaceName, place } from '../routes.ts';
 import { signOut } from '../sessions.ts';
-import { openAlerts, overview, pendingApprovals, session, system } from '../store.ts';
+import { openAlerts, overview, pendingApprovals, session, system, upstreams } from '../store.ts';
 import { isPhone } from '../viewport.ts';
 import { capMoney, money, ROLE_WORDS } from '../words.ts';
 import '../elements/data-age.ts';
@@ -25,6 +25,7 @@ const PLACES: readonly { name: PlaceName; path: string; label: string }[] = [
   { name: 'agents', path: '/agents', label: 'Agents' },
   { name: 'feed', path: '/feed', label: 'Feed' },
   { name: 'alerts', path: '/alerts', label: 'Alerts' },
+  { name: 'upstreams', path: '/upstreams', label: 'Upstreams' },
 ];
 
 @customElement('mc-header')
@@ -93,6 +94,7 @@ export class HeaderElement extends SignalWatcher(LightElement) {
             html`<button type="button" aria-pressed=${theme.get() === value} @click=${() => setTheme(value)}>${THEMES[value]}</button>`,
         )}</div></div>
         <a class="menu-item" href="/alerts" @click=${closeMenu}>Alerts</a>
+        <a class="menu-item" href="/upstreams" @click=${closeMenu}>Upstreams</a>
         <a class="menu-item" href="/settings" @click=${closeMenu}>Gateways and settings</a>
         <button type="button" class="menu-item" @click=${() => void signOut()}>Sign out</button>
       </div>`;
@@ -121,6 +123,10 @@ export function badge(name: PlaceName): TemplateResult | typeof nothing {
     return open.length > 0
       ? html`<span class="badge ${critical ? 'badge--red' : ''}">${open.length}<span class="sr"> open</span></span>`
       : nothing;
+  }
+  if (name === 'upstreams') {
+    const held = upstreams.all().reduce((sum, upstream) => sum + upstream.heldTools, 0);
+    return held > 0 ? html`<span class="badge badge--act">${held}<span class="sr"> held</span></span>` : nothing;
   }
   return nothing;
 }

@@ -27,6 +27,14 @@ export async function startMockServer(): Promise<TestServer> {
     redeem: async (id, output) => void world.redeem(id, output),
     withdraw: async (id) => world.withdraw(id, 'the run was aborted'),
     raiseAlert: async (alert) => void world.raiseAlert(alert),
+    async offerTools(upstream, tools) {
+      if (![...world.upstreams.values()].some(({ name }) => name === upstream))
+        world.addUpstream({ name: upstream, kind: 'mcp', url: 'https://tools.example/mcp' });
+      world.offerTools(
+        upstream,
+        tools.map((tool) => ({ ...tool, inputSchema: { ...tool.inputSchema, properties: tool.inputSchema.properties ?? {} } })),
+      );
+    },
     agentStatus: async (id) => world.agent(id).status,
     isStopped: async () => world.system.estop,
     cutEvents: () => server.cutEvents(),

@@ -1,7 +1,9 @@
 /** The product as a test server: started as its user starts it, with four people of different roles and agents that call through the gate. */
 import { randomUUID } from 'node:crypto';
 import type { Agent, Alert, Approval, Role, SystemState } from '../../control/contract.ts';
-import { type Answer, startWorld, until } from '../support/world.ts';
+import { type CountingServer, startCountingServer } from '../mcp/counting-server.ts';
+import { connect } from '../mcp/gate.ts';
+import { type Answer, newAgent, startWorld, until } from '../support/world.ts';
 import { startFaultProxy } from './fault-proxy.ts';
 import type { TestServer } from './server.ts';
 
@@ -24,6 +26,8 @@ export async function startRealServer(): Promise<TestServer> {
   const people = new Map<Role, { id: string; token: string }>();
   /** Token of each agent, by its id. */
   const tokens = new Map<string, string>();
+  /** The MCP server behind each upstream, by its name. */
+  const mcpServers = new Map<string, CountingServer>();
   for (const [role, name] of PEOPLE) await hire(role, name);
 
   async function hire(role: Role, name: string): Promise<void> {
@@ -37,6 +41,11 @@ export async function startRealServer(): Promise<TestServer> {
   async function heldCall(approvalId: string): Promise<{ path: string; token: string | null }> {
     const { toolCallId, agentId } = await approval(approvalId);
     return { path: `/v1/tool-calls/${toolCallId}`, token: tokens.get(agentId ?? '') ?? null };
+  }
+
+  async function closeMcpServers(): Promise<void> {
+    for (const server of mcpServers.values()) await server.close();
+    mcpServers.clear();
   }
 
   return {
@@ -74,6 +83,18 @@ export async function startRealServer(): Promise<TestServer> {
       done(await world.gate('POST', `${path}/cancel`, {}, token));
     },
     raiseAlert: () => Promise.reject(new Error('the product raises its alerts itself; use the mock')),
+    async offerTools(upstream, tools) {
+      let mcp = mcpServers.get(upstream);
+      if (!mcp) {
+        mcp = await startCountingServer();
+        mcpServers.set(upstream, mcp);
+        done(await world.api('POST', '/upstreams', { name: upstream, kind: 'mcp', url: mcp.url, allowPrivate: true }));
+      }
+      mcp.tools = [...tools];
+      const { client } = await connect(world, upstream, (await newAgent(world)).token);
+      await client.listTools();
+      await client.close();
+    },
     agentStatus: async (id) => done(await world.api<Agent>('GET', `/agents/${id}`)).status,
     isStopped: async () => done(await world.api<SystemState>('GET', '/emergency')).estop,
     cutEvents: () => faults.cutEvents(),
@@ -92,6 +113,9 @@ export async function startRealServer(): Promise<TestServer> {
         done(await world.api('DELETE', `/agents/${id}`));
       for (const { id } of done(await world.api<{ items: Alert[] }>('GET', '/alerts?resolved=false')).items)
         done(await world.api('POST', `/alerts/${id}/resolve`, {}));
+      for (const { id } of done(await world.api<{ items: { id: string }[] }>('GET', '/upstreams')).items)
+        done(await world.api('DELETE', `/upstreams/${id}`));
+      await closeMcpServers();
       await until(
         () => world.api<{ items: unknown[] }>('GET', '/approvals'),
         ({ body }) => body.items.length === 0,
@@ -100,6 +124,7 @@ export async function startRealServer(): Promise<TestServer> {
     async close() {
       await faults.close();
       await world.close();
+      await closeMcpServers();
     },
   };
 }

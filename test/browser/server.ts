@@ -28,6 +28,13 @@ export const CALLS = {
   sudo: { tool: 'exec', arguments: { command: 'sudo reboot' } },
 } as const satisfies Record<string, AgentCall>;
 
+/** A tool as an MCP server lists it. */
+export interface OfferedTool {
+  name: string;
+  description: string;
+  inputSchema: { type: 'object'; properties?: Record<string, { type: string }> };
+}
+
 export interface TestServer {
   url: string;
   /** A token that signs somebody with this role in, as often as needed. */
@@ -46,6 +53,8 @@ export interface TestServer {
   withdraw(approvalId: string): Promise<void>;
   /** Only the mock can be asked for an alert. */
   raiseAlert(alert: Pick<Alert, 'type' | 'severity' | 'message'>): Promise<void>;
+  /** An MCP server of this name offers these tools: registered, listed and so pinned the first time, listed anew later. */
+  offerTools(upstream: string, tools: readonly OfferedTool[]): Promise<void>;
   agentStatus(agentId: string): Promise<string>;
   isStopped(): Promise<boolean>;
   /** The event stream breaks and stays away until `allowEvents`. */

@@ -284,7 +284,11 @@ describe('a call of a task that is held', () => {
     await isIn(id, 'needs_approval');
     // Green calls go on, an exact approval still releases its call, the rest is held.
     expect((await gate.note()).status).toBe(200);
-    expect(codesOf(await gate.exec('ls docs'))).toEqual(['TASK_STATE']);
+    // The gateway hears of the task's move a moment after the database has it.
+    await until(
+      () => gate.exec('ls docs'),
+      (answer) => codesOf(answer)[0] === 'TASK_STATE',
+    );
     const more = (await world.api<{ items: { id: string; toolCallId: string; summary: string }[] }>('GET', `/approvals?taskId=${id}`)).body
       .items;
     for (const { id: approval, summary } of more) if (summary.includes('ls docs')) await decide(world, approval, 'deny');

@@ -79,11 +79,30 @@ describe('a closed load', () => {
     opened.push(() => closing.close());
     await expect(runClosed((closing.address() as AddressInfo).port, single, 1, size)).rejects.toThrow(/closed|reset/i);
 
-    const chunked = await serve((_, response) => {
+    const endless = await serve((_, response) => {
+      response.useChunkedEncodingByDefault = false;
+      response.removeHeader('transfer-encoding');
       response.write('one');
-      response.end('two');
     });
-    await expect(runClosed(chunked, single, 1, size)).rejects.toThrow('without a length');
+    await expect(runClosed(endless, single, 1, size)).rejects.toThrow('without a length');
+  });
+
+  it('reads an answer in chunks to its last one', async () => {
+    const port = await serve((_, response) => {
+      response.write('one');
+      setImmediate(() => response.end('0\r\n'));
+    });
+    const bodies: string[] = [];
+    const script: Script = {
+      begin: () => get('/'),
+      next: ({ body }) => {
+        bodies.push(body);
+        return null;
+      },
+    };
+    await runClosed(port, script, 1, { minMs: 0, minCalls: 3, maxMs: 1_000 });
+    expect(bodies.length).toBeGreaterThanOrEqual(3);
+    for (const body of bodies) expect(body).toBe('3\r\none\r\n3\r\n0\r\n\r\n0\r\n\r\n');
   });
 
   it('reads an answer that comes in pieces', async () => {

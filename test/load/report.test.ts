@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { type Measurement, type Report, renderReport } from '../../load/report.ts';
+import { type Kind, type Measurement, type Report, renderReport } from '../../load/report.ts';
+
+const DEFAULTS = { kind: 'http' as Kind, isProxy: true, isGoverned: false, p50: 100, waitedShare: 0.01 };
 
 /** @param cpu per round. */
-function measurement(name: string, cpu: number[], { isProxy = true, isGoverned = false, p50 = 100, waitedShare = 0.01 } = {}): Measurement {
+function measurement(name: string, cpu: number[], fields: Partial<typeof DEFAULTS> = {}): Measurement {
+  const { kind, isProxy, isGoverned, p50, waitedShare } = { ...DEFAULTS, ...fields };
   return {
     name,
+    kind,
     isProxy,
     isGoverned,
     rounds: cpu.map((cpuMicros) => ({
@@ -24,7 +28,7 @@ function report(measurements: Measurement[]): Report {
     at: new Date('2026-01-02T03:04:05Z'),
     machine: 'a machine, 2 cores',
     node: 'v24',
-    nginx: '1.22.1',
+    rivals: { nginx: '1.22.1', supergateway: 'missing' },
     rounds: 3,
     blockMs: 1000,
     connections: 32,
@@ -50,9 +54,9 @@ describe('the report of a bench', () => {
     expect(rowOf(text, 'governed HTTP forward')).toBe(
       '| governed HTTP forward | 30 µs (20-210) | 2.10 | 0.42 | 1,234 | 1.0 % | 500 µs (500-500) |',
     );
-    expect(text).toContain('| CPU of a governed call against the bare proxy | ≤ 0.5 | 0.42 | met |');
-    expect(text).toContain('| CPU of a governed call against nginx | ≤ 4.5 | 2.10 | met |');
-    expect(text).toContain("| p50 at 400 calls/s | ≤ 0.10 ms (the bare proxy's) | 0.09 ms | met |");
+    expect(text).toContain('| CPU of a governed HTTP forward against bare node:http proxy | ≤ 0.5 | 0.42 | met |');
+    expect(text).toContain('| CPU of a governed HTTP forward against nginx | ≤ 4.5 | 2.10 | met |');
+    expect(text).toContain("| p50 of a governed HTTP forward at 400 calls/s | ≤ 0.10 ms (the bare proxy's) | 0.09 ms | met |");
   });
 
   it('says so where a promise is missed or could not be measured', () => {
@@ -60,8 +64,23 @@ describe('the report of a bench', () => {
       report([measurement('bare node:http proxy', [50]), measurement('governed HTTP forward', [26], { isGoverned: true, p50: 101 })]),
     );
     expect(text).toContain('| ≤ 0.5 | 0.52 | MISSED |');
-    expect(text).toContain('| ≤ 4.5 | not measured | MISSED |');
-    expect(text).toMatch(/p50 at 400 calls\/s \|.*MISSED \|/);
+    expect(text).toContain('| ≤ 4.5 | not measured |  |');
+    expect(text).toMatch(/forward at 400 calls\/s \|.*MISSED \|/);
+  });
+
+  it('compares each kind with its own rivals, and names their versions', () => {
+    const text = renderReport(
+      report([
+        measurement('nginx', [10]),
+        measurement('mcp-proxy', [800], { kind: 'mcp' }),
+        measurement('governed tools/call', [80], { kind: 'mcp', isGoverned: true }),
+      ]),
+    );
+    expect(rowOf(text, 'governed tools/call')).toBe(
+      '| governed tools/call | 80 µs (80-80) | not measured | 0.10 | not measured | 1,234 | 1.0 % | 500 µs (500-500) |',
+    );
+    expect(text).toContain('| CPU of a governed tools/call against mcp-proxy | ≤ 1/8 | 0.10 | met |');
+    expect(text).toContain('nginx 1.22.1, supergateway missing.');
   });
 
   it('warns where a proxy waited for its core, and only then', () => {

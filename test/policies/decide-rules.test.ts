@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { applyPatch, compilePolicy, type Facts, labelsOf, type Policy, type RunLabel, type ToolCall } from '../../policies/index.ts';
-import { approvalOf, callOf, codesOf, DEFAULT_DOCUMENT, DEFAULT_POLICY, factsWith, fastest, judge, policyWith, profile } from './scene.ts';
+import { approvalOf, callOf, codesOf, DEFAULT_DOCUMENT, DEFAULT_POLICY, factsWith, fastest, judge, policyWith } from './scene.ts';
 
 interface Rule {
   name?: string;
@@ -238,7 +238,7 @@ describe('custom rules', () => {
 });
 
 describe('sequence rules', () => {
-  const policy = profile('sequences');
+  const policy = DEFAULT_POLICY;
   const decided = (call: ToolCall, facts: Facts) => judge(call, facts, policy);
   const after = (...labels: RunLabel[]) => factsWith({ run: { labels } });
   const labels = (tool: string, args = {}) => {
@@ -304,8 +304,15 @@ describe('sequence rules', () => {
     expect(codesOf(decided(call, { ...after('code'), approval: approvalOf(call) }))).toEqual(['APPROVED', 'SEQUENCE']);
   });
 
+  test('a run that is started by another one begins without labels, so starting it counts as sending', () => {
+    const call = callOf('sessions_spawn', { task: 'x' });
+    expect(decided(call, after('private')).verdict).toBe('allow');
+    expect(codesOf(decided(call, after('untrusted', 'private')))).toEqual(['SEQUENCE']);
+  });
+
   test('a policy without lists has no sequence rules', () => {
-    for (const call of outside) expect(judge(call, after('untrusted', 'private', 'code')).verdict).toBe('allow');
+    const without = policyWith({ sequence: null });
+    for (const call of outside) expect(judge(call, after('untrusted', 'private', 'code'), without).verdict).toBe('allow');
   });
 
   test('model calls are left alone', () => {

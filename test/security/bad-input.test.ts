@@ -104,6 +104,7 @@ describe('a body that cannot be taken', () => {
       const declared = await sendBytes(url, [head(`POST ${path} HTTP/1.1`, { ...headers, 'content-length': body.length })]);
       expect(declared.statuses, name).toEqual([413]);
       expect(declared.text, name).toContain('application/problem+json');
+      expect(declared.text, name).toMatch(/^connection: close\r$/im);
       const chunk = Buffer.concat([Buffer.from('100000\r\n'), Buffer.alloc(0x100000, 0x20), Buffer.from('\r\n')]);
       const streamed = await sendBytes(url, [
         head(`POST ${path} HTTP/1.1`, { ...headers, 'transfer-encoding': 'chunked' }),

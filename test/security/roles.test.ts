@@ -13,9 +13,9 @@ const ACCESS: Record<Role, string> = {
     /agents  /agents/{id} own  /tasks own  /tasks/{id} own  /tasks/state-machine own  /tasks/{id}/transitions  /approvals  /approvals/{id}
     /policies  /policies/active  /policies/{id}  POST /policies/simulate  /tool-calls  /tool-calls/{id}  /runs  /runs/{id}  /activities
     /alerts  /audit  /audit/verify  /overview  /emergency  /gateways  /gateways/{id}  POST /sign-in-links  /events
-    /upstreams  /upstreams/{id}  /upstreams/{id}/tools`,
+    /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /tasks/{id}/cost  /messages own  /documents  /documents/{id}  /workers`,
   approver: `
-    POST /approvals/{id}/approve  POST /approvals/{id}/deny  POST /tasks/{id}/transition own`,
+    POST /approvals/{id}/approve  POST /approvals/{id}/deny  POST /tasks/{id}/transition own  POST /messages own`,
   operator: `
     POST /agents  PATCH /agents/{id}  DELETE /agents/{id}  POST /agents/{id}/pause  POST /agents/{id}/drain  POST /agents/{id}/quarantine
     POST /agents/{id}/restart  POST /tasks  PATCH /tasks/{id} own  DELETE /tasks/{id}  POST /approvals own  POST /alerts/{id}/resolve

@@ -13,10 +13,13 @@ import { createAuth } from '../../control/auth.ts';
 import { createBroadcast } from '../../control/broadcast.ts';
 import type { CallFacts, HoldRequest, JudgedFacts } from '../../control/contract.ts';
 import { openDatabase } from '../../control/db/database.ts';
+import { createDocuments } from '../../control/documents.ts';
 import { createGateways } from '../../control/gateways.ts';
 import { createIngest } from '../../control/ingest.ts';
 import { openKeys } from '../../control/keys.ts';
+import { createLeases } from '../../control/leases.ts';
 import { createLine } from '../../control/line.ts';
+import { createMessages } from '../../control/messages.ts';
 import { createPolicies } from '../../control/policies.ts';
 import { createTasks } from '../../control/tasks.ts';
 import { createUpstreams } from '../../control/upstreams.ts';
@@ -56,7 +59,13 @@ export async function startServices() {
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
   const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy: policies.current });
   const line = createLine({ db, clock, keys, clusterSecret: CLUSTER_SECRET, broadcast, approvals, ingest, policies, upstreams, log });
+  const messages = createMessages(base);
+  const documents = createDocuments({ db });
   return {
+    base,
+    messages,
+    documents,
+    leasesOf: (holder: string) => createLeases({ db, clock, holder }),
     db,
     time,
     errors,
@@ -65,6 +74,7 @@ export async function startServices() {
     tasks,
     approvals,
     agents,
+    gateways,
     ingest,
     line,
     close: async () => {

@@ -1,0 +1,128 @@
+import { z } from 'zod';
+import {
+  DOCUMENT_FILTER,
+  DocumentSchema,
+  listOf,
+  MessageCreateSchema,
+  MessageSchema,
+  TaskCostSchema,
+  TimelineEntrySchema,
+  WorkerSchema,
+} from '../contract.ts';
+import type { Documents } from '../documents.ts';
+import type { Leases } from '../leases.ts';
+import type { Messages } from '../messages.ts';
+import { notFound } from '../problem.ts';
+import type { Tasks } from '../tasks.ts';
+import type { Timeline } from '../timeline.ts';
+import { type Api, ID, PAGE, route } from './route.ts';
+
+interface Services {
+  tasks: Tasks;
+  timeline: Timeline;
+  messages: Messages;
+  documents: Documents;
+  leases: Leases;
+}
+
+/** What happens around tasks: their story, cost, comments and documents; and the background jobs that watch over them. */
+export function workRoutes(app: Api, { tasks, timeline, messages, documents, leases }: Services): void {
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/tasks/{id}/timeline',
+      tag: 'tasks',
+      summary: 'Everything that happened on a task, oldest first',
+      access: { role: 'viewer' },
+      params: ID,
+      query: PAGE,
+      response: listOf(TimelineEntrySchema),
+    },
+    ({ params, query }) => timeline.read(params.id, query),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/tasks/{id}/cost',
+      tag: 'tasks',
+      summary: 'What a task cost, by agent and tool',
+      access: { role: 'viewer' },
+      params: ID,
+      response: TaskCostSchema,
+    },
+    ({ params }) => timeline.cost(params.id),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/messages',
+      tag: 'messages',
+      summary: 'Comments, newest first; of a task, or that an agent wrote or is named in',
+      access: { role: 'viewer', agents: true },
+      query: { ...PAGE, taskId: z.string().max(128).optional(), agentId: z.string().max(128).optional() },
+      response: listOf(MessageSchema),
+    },
+    async ({ principal, query }) => {
+      if (principal.kind !== 'agent') return messages.list(query);
+      // An agent reads the threads of tasks that it has a part in, and else what is its own.
+      if (query.taskId === undefined) return messages.list({ ...query, agentId: principal.id });
+      if (!(await tasks.hasPart(query.taskId, principal.id))) throw notFound('task', query.taskId);
+      return messages.list(query);
+    },
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/messages',
+      tag: 'messages',
+      summary: 'Comment on a task; "@name" mentions',
+      access: { role: 'approver', agents: true },
+      body: MessageCreateSchema,
+      response: MessageSchema,
+      status: 201,
+    },
+    ({ actor, body }) => messages.post(actor, body),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/documents',
+      tag: 'record',
+      summary: 'Loop summaries and standups, newest first',
+      access: { role: 'viewer' },
+      query: { ...PAGE, ...DOCUMENT_FILTER },
+      response: listOf(DocumentSchema),
+    },
+    ({ query }) => documents.list(query),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/documents/{id}',
+      tag: 'record',
+      summary: 'One document',
+      access: { role: 'viewer' },
+      params: ID,
+      response: DocumentSchema,
+    },
+    ({ params }) => documents.get(params.id),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/workers',
+      tag: 'system',
+      summary: 'The background jobs: who does them, and how the last pass went',
+      access: { role: 'viewer' },
+      response: z.object({ items: z.array(WorkerSchema) }),
+    },
+    async () => ({ items: await leases.list() }),
+  );
+}

@@ -1,0 +1,252 @@
+/**
+ * Replay (SPEC 4.10): recorded calls judged again by a draft, from the facts of then, and what comes out otherwise, counted by kind with
+ * examples. A call that a person approved counts as held: what the policy says by itself is compared, and the approval is not part of it.
+ * Where a record no longer has the arguments that were judged, the reading of then stands in for them, and the call is named if the draft
+ * has other matchers. Pure: who reads the records and in which portions is the caller's affair.
+ */
+import { canonicalJson } from './canonical.ts';
+import { decide } from './decide.ts';
+import type { Decision, Facts, Json, JsonObject, ReasonCode, RecordedJudgement, Risk, ToolCall, Verdict } from './model.ts';
+import type { Policy } from './policy.ts';
+import { redactText } from './secrets.ts';
+import { simulateCases } from './simulate.ts';
+
+/** A call as the record has it. */
+export interface RecordedCall {
+  id: string;
+  /** Epoch milliseconds. */
+  at: number;
+  agentId: string;
+  tool: string;
+  /** Redacted. */
+  arguments: JsonObject;
+  cwd: string | null;
+  workspace: string | null;
+  toolKind: string | null;
+  policyVersion: string | null;
+  summary: string;
+  /** Null where nothing was judged. */
+  judgement: RecordedJudgement | null;
+}
+
+export const FLIP_KINDS = ['allowToHold', 'allowToDeny', 'holdToAllow', 'holdToDeny', 'denyToAllow', 'denyToHold'] as const;
+export type FlipKind = (typeof FLIP_KINDS)[number];
+
+/** One side of a comparison. */
+export interface Side {
+  verdict: Verdict;
+  risk: Risk;
+  codes: readonly ReasonCode[];
+}
+
+/** A call, or a case of the shipped corpus, that the draft judges otherwise. */
+export interface Flip {
+  source: 'call' | 'case';
+  id: string;
+  tool: string;
+  summary: string;
+  agentId: string | null;
+  at: number | null;
+  before: Side;
+  /** The sentence of its first reason, redacted. */
+  after: Side & { message: string };
+}
+
+export interface Tally {
+  judged: number;
+  /** Verdict, risk and reason codes are the ones of before. */
+  same: number;
+  flips: Record<FlipKind, number>;
+}
+
+export interface ReplayResult {
+  calls: Tally & {
+    /** Records without a judgement, or that cannot be read. */
+    unreadable: number;
+  };
+  /** The shipped corpus: by the policy in force and by the draft. */
+  cases: Tally;
+  /** The newest of each kind, calls before cases. */
+  examples: Record<FlipKind, Flip[]>;
+  /** Red and not allowed before, allowed by the draft: what an activation must be confirmed for. */
+  redFlips: { count: number; items: Flip[] };
+  /** Calls whose arguments the record no longer has, and that a changed matcher can therefore not see again. */
+  unseen: { count: number; items: { id: string; tool: string; summary: string }[] };
+}
+
+const EXAMPLES_MAX = 20;
+const RED_FLIPS_MAX = 1_000;
+
+/** One replay; feed it with `call` and `cases`, newest first, and take its `result`. */
+export class Replay {
+  readonly #draft: Policy;
+  readonly #versionOf: (version: string) => Policy | null;
+  readonly #rules: string;
+  readonly #matchers: string;
+  readonly #kinship = new Map<string | null, { sameRules: boolean; sameMatchers: boolean }>();
+  readonly #calls = { ...emptyTally(), unreadable: 0 };
+  readonly #cases = emptyTally();
+  readonly #examples = Object.fromEntries(FLIP_KINDS.map((kind) => [kind, [] as Flip[]])) as Record<FlipKind, Flip[]>;
+  readonly #redFlips = { count: 0, items: [] as Flip[] };
+  readonly #unseen = { count: 0, items: [] as { id: string; tool: string; summary: string }[] };
+
+  /** @param versionOf the compiled policy that a call was judged by then, by its version; null = not to be had. */
+  constructor(draft: Policy, versionOf: (version: string) => Policy | null) {
+    this.#draft = draft;
+    this.#versionOf = versionOf;
+    this.#rules = rulesOf(draft);
+    this.#matchers = matchersOf(draft);
+  }
+
+  /** Judges a recorded call. Never throws: a record that cannot be read is counted as such. */
+  call(call: RecordedCall): void {
+    const { judgement } = call;
+    if (judgement === null) {
+      this.#calls.unreadable++;
+      return;
+    }
+    try {
+      this.#compare(call, judgement);
+    } catch {
+      this.#calls.unreadable++;
+    }
+  }
+
+  #compare(call: RecordedCall, judgement: RecordedJudgement): void {
+    const { facts, reading } = judgement;
+    const { sameRules, sameMatchers } = this.#kinOf(call.policyVersion);
+    const recorded = reading === undefined ? null : { reading, sameRules };
+    const { tool, cwd, workspace, toolKind } = call;
+    const toolCall: ToolCall = { tool, arguments: judgement.arguments ?? call.arguments, cwd, workspace, toolKind };
+    const now = decide(toolCall, facts, this.#draft, recorded);
+    if (reading !== undefined && !sameMatchers) this.#nameUnseen(call);
+    if (isSame(judgement, now)) this.#calls.same++;
+
+    const wasReleased = judgement.verdict === 'allow' && judgement.codes[0] === 'APPROVED';
+    const before: Side = wasReleased ? { verdict: 'hold', risk: judgement.risk, codes: judgement.codes.slice(1) } : judgement;
+    const after = wasReleased ? decide(toolCall, withoutApproval(facts), this.#draft, recorded) : now;
+    this.#count(this.#calls, before, after, {
+      source: 'call',
+      id: call.id,
+      tool,
+      summary: call.summary,
+      agentId: call.agentId,
+      at: call.at,
+    });
+  }
+
+  /**
+   * Judges cases of the simulator by the policy in force and by the draft.
+   * @param cases unchecked, as `simulateCases` takes them.
+   */
+  cases(cases: readonly unknown[], base: Policy): void {
+    const after = simulateCases(cases, this.#draft);
+    for (const [index, before] of simulateCases(cases, base).entries()) {
+      const now = after[index];
+      if (now === undefined) continue;
+      const side: Side = { verdict: before.verdict, risk: before.risk, codes: codesOf(before) };
+      if (isSame(side, now)) this.#cases.same++;
+      const { tool, text } = describeCase(cases[index]);
+      this.#count(this.#cases, side, now, { source: 'case', id: before.id, tool, summary: text, agentId: null, at: null });
+    }
+  }
+
+  result(): ReplayResult {
+    return {
+      calls: this.#calls,
+      cases: this.#cases,
+      examples: this.#examples,
+      redFlips: this.#redFlips,
+      unseen: this.#unseen,
+    };
+  }
+
+  #count(tally: Tally, before: Side, after: Pick<Decision, 'verdict' | 'risk' | 'reasons'>, what: Omit<Flip, 'before' | 'after'>): void {
+    tally.judged++;
+    const kind = flipKind(before.verdict, after.verdict);
+    if (kind === null) return;
+    tally.flips[kind]++;
+    const isRed = before.risk === 'red' && after.verdict === 'allow';
+    const examples = this.#examples[kind];
+    if (isRed) this.#redFlips.count++;
+    if (examples.length >= EXAMPLES_MAX && !(isRed && this.#redFlips.items.length < RED_FLIPS_MAX)) return;
+    const flip = describeFlip(before, after, what);
+    if (examples.length < EXAMPLES_MAX) examples.push(flip);
+    if (isRed && this.#redFlips.items.length < RED_FLIPS_MAX) this.#redFlips.items.push(flip);
+  }
+
+  #nameUnseen({ id, tool, summary }: RecordedCall): void {
+    this.#unseen.count++;
+    if (this.#unseen.items.length < EXAMPLES_MAX) this.#unseen.items.push({ id, tool, summary });
+  }
+
+  /** How the policy that a call was judged by relates to the draft. */
+  #kinOf(version: string | null): { sameRules: boolean; sameMatchers: boolean } {
+    let kin = this.#kinship.get(version);
+    if (kin === undefined) {
+      const policy = version === null ? null : this.#versionOf(version);
+      kin = {
+        sameRules: policy !== null && rulesOf(policy) === this.#rules,
+        sameMatchers: policy !== null && matchersOf(policy) === this.#matchers,
+      };
+      this.#kinship.set(version, kin);
+    }
+    return kin;
+  }
+}
+
+/** @returns which way a verdict went, or null where it is the same. */
+export function flipKind(before: Verdict, after: Verdict): FlipKind | null {
+  if (before === after) return null;
+  return `${before}To${TITLES[after]}` as FlipKind;
+}
+
+const TITLES = { allow: 'Allow', hold: 'Hold', deny: 'Deny' } as const;
+
+/** A difference for people to read. */
+export function describeFlip(
+  before: Side,
+  after: Pick<Decision, 'verdict' | 'risk' | 'reasons'>,
+  what: Omit<Flip, 'before' | 'after'>,
+): Flip {
+  const message = redactText(after.reasons[0]?.message ?? '').text;
+  return {
+    ...what,
+    before: { verdict: before.verdict, risk: before.risk, codes: before.codes },
+    after: { verdict: after.verdict, risk: after.risk, codes: codesOf(after), message },
+  };
+}
+
+/** Codes of the reasons, each once, in their order. */
+export function codesOf({ reasons }: Pick<Decision, 'reasons'>): readonly ReasonCode[] {
+  return [...new Set(reasons.map((reason) => reason.code))];
+}
+
+/** Same verdict, risk and reason codes; their order may differ, since a record keeps the members of the arguments in another one. */
+function isSame(before: Side, now: Pick<Decision, 'verdict' | 'risk' | 'reasons'>): boolean {
+  if (before.verdict !== now.verdict || before.risk !== now.risk) return false;
+  const codes = codesOf(now);
+  return codes.length === before.codes.length && codes.every((code) => before.codes.includes(code));
+}
+
+function withoutApproval(facts: Facts): Facts {
+  return { ...facts, approval: null };
+}
+
+function emptyTally(): Tally {
+  return { judged: 0, same: 0, flips: Object.fromEntries(FLIP_KINDS.map((kind) => [kind, 0])) as Record<FlipKind, number> };
+}
+
+function rulesOf(policy: Policy): string {
+  return canonicalJson(policy.document.rules as unknown as Json);
+}
+
+/** What decides how arguments are read. */
+function matchersOf({ document: { allowlists, tools } }: Policy): string {
+  return canonicalJson({ allowlists, tools } as unknown as Json);
+}
+
+function describeCase(value: unknown): { tool: string; text: string } {
+  const { tool, arguments: args } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
+  return { tool: typeof tool === 'string' ? tool : '', text: redactText(JSON.stringify(args ?? {}).slice(0, 300)).text };
+}
