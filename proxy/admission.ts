@@ -211,8 +211,10 @@ export class Gatekeeper {
   }
 
   /** What an outcome says about the next call of its kind. */
-  #learn({ agentId, sessionKey, tool }: CallFacts, { status, error, output }: Outcome): void {
+  #learn({ entry, agentId, sessionKey, tool }: CallFacts, { status, error, output }: Outcome): void {
     const { retries, clock } = this.#with;
+    // A provider that fails is tried again by the client, by itself: an outage must not silence every agent as a loop.
+    if (entry === 'model') return;
     if (status === 'success') retries.succeeded(agentId, sessionKey, tool);
     if (status === 'failed') retries.failed(agentId, sessionKey, tool, error ?? output, clock());
   }
