@@ -104,8 +104,10 @@ async function start(): Promise<void> {
       keyDir: config.keyDir,
       adminToken: config.MC_ADMIN_TOKEN,
       clusterSecret,
+      redisUrl: config.REDIS_URL,
       openclaw: config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
       allowCommands: config.MC_STDIO === 'on',
+      keepDays: config.MC_KEEP_DAYS,
       dashboardDir: join(here, 'dashboard', 'dist'),
       version,
     },
@@ -116,9 +118,11 @@ async function start(): Promise<void> {
     {
       host: config.MC_HOST,
       port: config.MC_PROXY_PORT,
+      egressPort: config.MC_EGRESS_PORT,
       journalDir: join(config.dataDir, 'journal'),
       controlUrl: control.url,
       clusterSecret,
+      redisUrl: config.REDIS_URL,
       metricsToken: config.MC_METRICS_TOKEN,
       hostNames: [config.MC_HOST, ...(config.MC_HOST_NAMES?.split(/, */) ?? [])],
       bounds: DEFAULT_BOUNDS,
@@ -127,7 +131,7 @@ async function start(): Promise<void> {
     Date.now,
   );
   console.log(
-    `\nMission Control ${version} is ready.\n\n  Dashboard  ${control.url}\n  Gate       ${proxy.url}\n\n  Sign in (once, within a day):\n  ${await control.signInLink()}\n`,
+    `\nMission Control ${version} is ready.\n\n  Dashboard  ${control.url}\n  Gate       ${proxy.url}\n  Egress     ${proxy.egressUrl}\n\n  Sign in (once, within a day):\n  ${await control.signInLink()}\n`,
   );
 
   let stopping = false;

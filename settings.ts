@@ -24,8 +24,21 @@ const port = z
     'must be a port number from 0 to 65535',
   )
   .pipe(z.int().min(0, 'must be a port number from 0 to 65535').max(65_535, 'must be a port number from 0 to 65535'));
+const days = z
+  .union(
+    [
+      z.int(),
+      z
+        .string()
+        .regex(/^\d{1,5}$/)
+        .transform(Number),
+    ],
+    'must be a whole number of days',
+  )
+  .pipe(z.int().min(0, 'must be 0 or more').max(36_500, 'must be at most 36500'));
 const secret = z.string().min(16, 'must have at least 16 characters');
 const webUrl = z.url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:3000' });
+const redisUrl = z.url({ protocol: /^rediss?$/, error: 'must be a URL such as redis://127.0.0.1:6379' });
 const gatewayUrl = z.url({ protocol: /^(wss?|https?)$/, error: 'must be a URL such as ws://127.0.0.1:18789' });
 
 /** name → schema, default and one sentence. A default of null means "not set". */
@@ -34,7 +47,7 @@ export const SETTINGS = {
   MC_HOST: { schema: z.string().min(1), default: '127.0.0.1', help: 'Address that all listeners bind to.' },
   MC_CONTROL_PORT: { schema: port, default: 3000, help: 'Control API and dashboard.' },
   MC_PROXY_PORT: { schema: port, default: 3100, help: 'The gate for agents.' },
-  MC_EGRESS_PORT: { schema: port, default: 3200, help: 'Reserved for the egress proxy; nothing listens there yet.' },
+  MC_EGRESS_PORT: { schema: port, default: 3200, help: 'The egress proxy: HTTP proxy of programs that agents run.' },
   MC_DATA_DIR: { schema: z.string().min(1), default: './data', help: 'Database, journal and stop file.' },
   MC_KEY_DIR: {
     schema: z.string().min(1),
@@ -43,12 +56,22 @@ export const SETTINGS = {
   },
   MC_ADMIN_TOKEN: { schema: secret, default: null, help: "Accepted as an administrator's bearer token (automation, tests)." },
   MC_CONTROL_URL: { schema: webUrl, default: null, help: 'Where the command line finds control; default http://MC_HOST:MC_CONTROL_PORT.' },
+  REDIS_URL: {
+    schema: redisUrl,
+    default: null,
+    help: 'Redis or Valkey for the budget counters of several proxies; without it they are kept in the one proxy.',
+  },
   MC_METRICS_TOKEN: { schema: secret, default: null, help: 'Opens /metrics of the proxy.' },
   MC_STDIO: { schema: z.enum(['on', 'off']), default: 'on', help: 'Whether upstreams may be commands that the proxy runs.' },
   MC_HOST_NAMES: {
     schema: z.string().regex(/^[\w.-]+(, *[\w.-]+)*$/, 'must be host names, parted by commas'),
     default: null,
     help: 'Further host names that agents reach the proxy by; others are refused on /mcp (DNS rebinding).',
+  },
+  MC_KEEP_DAYS: {
+    schema: days,
+    default: 90,
+    help: 'How long what calls read and wrote, and the feed, are kept, in days; 0 = for ever. Who did what stays.',
   },
   MC_LOG_LEVEL: { schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']), default: 'info', help: 'Least level that is logged.' },
   OPENCLAW_GATEWAY_URL: { schema: gatewayUrl, default: null, help: 'An OpenClaw gateway to register at start.' },
@@ -85,7 +108,7 @@ export function readSettings(environment: Readonly<Record<string, string | undef
       if (given === undefined || given === '') return [name, fallback];
       const result = schema.safeParse(given);
       if (result.success) return [name, result.data];
-      const shown = /TOKEN|SECRET/.test(name) ? 'the given value' : JSON.stringify(given);
+      const shown = /TOKEN|SECRET|REDIS_URL/.test(name) ? 'the given value' : JSON.stringify(given);
       mistakes.push(`${name}: ${shown} ${result.error.issues[0]?.message ?? 'is not allowed'}`);
       return [name, fallback];
     }),

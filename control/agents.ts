@@ -6,10 +6,10 @@
 import { randomUUID } from 'node:crypto';
 import { type JsonObject, microsFromUsd, usdFromMicros } from '../policies/index.ts';
 import type { Alerts } from './alerts.ts';
-import type { Actor } from './audit.ts';
+import { type Actor, SYSTEM } from './audit.ts';
 import { type Auth, issueCredential } from './auth.ts';
 import { recordChanges, touch } from './changes.ts';
-import type { ActivityType, Agent, AgentCreate, AgentUpdate } from './contract.ts';
+import type { ActivityType, Agent, AgentCreate, AgentUpdate, RosterEntry } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { AgentsTable } from './db/schema.ts';
 import { decodeCursor, encodeCursor } from './paging.ts';
@@ -86,6 +86,34 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     await db.transaction().execute((tx) => createIn(tx, actor, id, input));
     published();
     return get(id);
+  }
+
+  /**
+   * Registers agents that a gateway has and we do not know yet (SPEC 3, the link).
+   * @param wanted ids of the gateway; undefined = all. @returns those that were registered now.
+   */
+  async function importRoster(
+    actor: Actor,
+    gateway: { id: string; name: string },
+    roster: readonly RosterEntry[],
+    wanted: readonly string[] | undefined,
+    autonomyLevel: Agent['autonomyLevel'],
+  ): Promise<Agent[]> {
+    const missing = wanted?.filter((externalId) => !roster.some((entry) => entry.externalId === externalId)) ?? [];
+    if (missing.length > 0) throw new Refusal(400, 'UNKNOWN_AGENT', `${gateway.name} has no agent ${missing.join(', ')}.`);
+    const created: Agent[] = [];
+    for (const { externalId, workspace, agentId } of roster) {
+      if (agentId !== null || wanted?.includes(externalId) === false) continue;
+      const taken = await db
+        .selectFrom('agents')
+        .select('id')
+        .where('name', '=', externalId)
+        .where('removed_at', 'is', null)
+        .executeTakeFirst();
+      const name = taken ? `${gateway.name}-${externalId}` : externalId;
+      created.push(await create(actor, { name, autonomyLevel, gate: 'openclaw', gatewayId: gateway.id, externalId, workspace }));
+    }
+    return created;
   }
 
   async function createIn(tx: Tx, actor: Actor, id: string, input: AgentCreate): Promise<void> {
@@ -196,6 +224,25 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
   /** The agent finishes its current task; calls outside it are refused. */
   async function drain(actor: Actor, id: string, reason: string | null): Promise<Agent> {
     return change(actor, id, 'drained', reason, 'agent_drained', 'finishes its task and then pauses');
+  }
+
+  /** Pauses those that were to finish their task first and have none any more. */
+  async function settleDrained(): Promise<void> {
+    const paused = await db.transaction().execute(async (tx) => {
+      const rows = (await tx
+        .selectFrom('agents')
+        .selectAll()
+        .where('removed_at', 'is', null)
+        .where('status', '=', 'drained')
+        .where('current_task_id', 'is', null)
+        .orderBy('id')
+        .forUpdate()
+        .execute()) as AgentRow[];
+      for (const row of rows) await applyStatus(tx, SYSTEM, row, 'paused', 'its task is finished', 'agent_paused', 'was paused');
+      return rows;
+    });
+    for (const { id } of paused) abortSoon(id);
+    if (paused.length > 0) published();
   }
 
   /** Everything is refused, held calls are withdrawn, its tasks are blocked, and an alert is raised (SPEC 7). */
@@ -481,11 +528,13 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     get,
     find,
     create,
+    importRoster,
     createIn,
     update,
     remove,
     pause,
     drain,
+    settleDrained,
     quarantine,
     restart,
     pauseAll,

@@ -36,8 +36,10 @@ import { systemRoutes } from './routes/system.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { upstreamRoutes } from './routes/upstreams.ts';
 import { workRoutes } from './routes/work.ts';
+import type { Shadows } from './shadows.ts';
 import type { Tasks } from './tasks.ts';
 import type { Timeline } from './timeline.ts';
+import type { Trials } from './trials.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const COOKIE = 'mc_session';
@@ -61,6 +63,8 @@ export interface Services {
   leases: Leases;
   approvals: Approvals;
   policies: Policies;
+  trials: Trials;
+  shadows: Shadows;
   alerts: Alerts;
   calls: Calls;
   gateways: Gateways;
@@ -115,7 +119,7 @@ export function createApi(services: Services): Api {
   taskRoutes(app, services.tasks);
   workRoutes(app, services);
   approvalRoutes(app, services.approvals);
-  policyRoutes(app, services.policies);
+  policyRoutes(app, services);
   recordRoutes(app, services);
   upstreamRoutes(app, services.upstreams);
   systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });

@@ -48,6 +48,16 @@ export function resumeFor(
 Read it with ${entry}__task_get, and hand in again with ${entry}__task_submit.`;
 }
 
+/** The task is still the agent's, and nothing happens on it. */
+export function reminderFor(task: { id: string; number: number; title: string; status: string }, { entry }: ToolNames): string {
+  const next =
+    task.status === 'assigned'
+      ? `Hand in your plan with ${entry}__task_plan to start it.`
+      : `Go on with it, and hand in with ${entry}__task_submit when it is done.`;
+  return `Mission Control: task ${task.number} ("${task.title}", taskId ${task.id}) is ${task.status.toUpperCase()} and yours, and nothing has happened on it for a while. ${next}
+If you cannot go on, say why with ${entry}__comment and mention the person that you need.`;
+}
+
 /** A task that an agent is asked to review. */
 export function reviewFor(task: { id: string; number: number; title: string }, { entry }: ToolNames): string {
   return `Mission Control: task ${task.number} ("${task.title}") is ready and you are one of its reviewers.

@@ -10,6 +10,8 @@ import {
   AGENT_STATUSES,
   AUTONOMY_LEVELS,
   type CommandReading,
+  FLIP_KINDS,
+  type FlipKind,
   type HostReading,
   type Json,
   type JsonObject,
@@ -188,6 +190,23 @@ export const GatewayCreateSchema = z
   .object({ name: Text(120).min(1), url: Text(2048).nullable().optional(), token: Text(4096).nullable().optional() })
   .strict()
   .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
+
+/** An agent that an OpenClaw gateway has. */
+export const RosterEntrySchema = z
+  .object({
+    /** The gateway's own id of it. */
+    externalId: z.string(),
+    name: z.string().nullable(),
+    workspace: z.string().nullable(),
+    /** Ours, where it is registered. */
+    agentId: Id.nullable(),
+  })
+  .meta({ id: 'RosterEntry' });
+export type RosterEntry = z.infer<typeof RosterEntrySchema>;
+export const RosterImportSchema = z
+  .object({ externalIds: z.array(Text(256).min(1)).max(1000).optional(), autonomyLevel: z.enum(AUTONOMY_LEVELS).optional() })
+  .strict()
+  .meta({ id: 'RosterImport', description: 'externalIds defaults to all that are not registered, autonomyLevel to intern.' });
 
 export const GatewayUpdateSchema = GatewayCreateSchema.partial().meta({ id: 'GatewayUpdate' });
 
@@ -635,17 +654,159 @@ export const PolicySchema = z
   .meta({ id: 'Policy' });
 export const PolicyCreateSchema = z
   .object({
-    /** The document, as data or as YAML text; or `patch`, a JSON Merge Patch (RFC 7396) over the active one. */
+    /** The document, as data or as YAML text; or `patch`, a JSON Merge Patch (RFC 7396) over the active one; or `profile`, the name of one. */
     document: z.union([JsonRecord, Text(500_000)]).optional(),
     patch: JsonRecord.optional(),
+    profile: Text(100).optional(),
     note: Text(2000),
   })
   .strict()
   .meta({ id: 'PolicyCreate' });
 export const PolicyActivateSchema = z
-  .object({ note: Text(2000).min(1), confirmRedFlips: z.number().int().nonnegative().optional() })
+  .object({
+    note: Text(2000).min(1),
+    /** Must equal the number of calls and cases that go from red and held (or denied) to allowed, where there are any. */
+    confirmRedFlips: z.number().int().nonnegative().optional(),
+    /** The replay that the confirmation is for; absent: a recent one of this version, else a new one. */
+    replayId: Id.optional(),
+  })
   .strict()
   .meta({ id: 'PolicyActivate' });
+
+const PolicyMistakeSchema = z
+  .object({ path: z.string(), message: z.string(), line: z.number().int().optional(), column: z.number().int().optional() })
+  .meta({ id: 'PolicyMistake', description: 'Dotted path into the document; line and column count from 1 and need a document as text.' });
+export const PolicyValidateSchema = z
+  .object({ document: z.union([JsonRecord, Text(1_000_000)]).optional(), patch: JsonRecord.optional() })
+  .strict()
+  .meta({ id: 'PolicyValidate' });
+export const PolicyValidationSchema = z
+  .object({
+    valid: z.boolean(),
+    errors: z.array(PolicyMistakeSchema),
+    /** The document as data, where it is valid. */
+    document: JsonRecord.nullable(),
+  })
+  .meta({ id: 'PolicyValidation' });
+
+export const PolicyProfileSchema = z
+  .object({
+    name: z.string(),
+    /** What it is for and what it costs: the comment at the head of its file. */
+    description: z.string(),
+    /** A merge patch over the policy in force. */
+    patch: JsonRecord,
+    source: z.string(),
+  })
+  .meta({ id: 'PolicyProfile' });
+
+export const PolicyDifferenceSchema = z
+  .object({
+    from: z.object({ id: Id, version: z.string() }),
+    to: z.object({ id: Id, version: z.string() }),
+    changes: z.array(
+      z.object({
+        path: z.string(),
+        kind: z.enum(['added', 'removed', 'changed']),
+        before: z.unknown().optional(),
+        after: z.unknown().optional(),
+      }),
+    ),
+  })
+  .meta({ id: 'PolicyDifference' });
+
+/** "active", a version (its number or name) or id, or a merge patch over the active document. */
+const PolicyReferenceSchema = z.union([z.string().min(1).max(200), z.number().int(), z.object({ patch: JsonRecord }).strict()]);
+export type PolicyReference = z.infer<typeof PolicyReferenceSchema>;
+
+const SideSchema = z.object({ verdict: z.enum(VERDICTS), risk: z.enum(RISKS), codes: z.array(z.enum(REASON_CODES)).readonly() });
+const FlipSchema = z
+  .object({
+    /** A recorded or live call, or a case of the shipped corpus. */
+    source: z.enum(['call', 'case']),
+    id: z.string(),
+    tool: z.string(),
+    summary: z.string(),
+    agentId: Id.nullable(),
+    at: EpochMs.nullable(),
+    before: SideSchema,
+    after: SideSchema.extend({ message: z.string() }),
+  })
+  .meta({ id: 'PolicyFlip', description: 'A call that a draft judges otherwise. Redacted.' });
+const FlipCountsSchema = z.object(perFlipKind(z.number().int()));
+const FlipExamplesSchema = z.object(perFlipKind(z.array(FlipSchema)));
+const TallySchema = z.object({
+  judged: z.number().int(),
+  /** Verdict, risk and reason codes are the same. */
+  same: z.number().int(),
+  flips: FlipCountsSchema,
+});
+
+export const ReplayCreateSchema = z
+  .object({ policy: PolicyReferenceSchema, since: EpochMs.optional(), until: EpochMs.optional() })
+  .strict()
+  .meta({ id: 'ReplayCreate' });
+const ReplayResultSchema = z
+  .object({
+    calls: TallySchema.extend({
+      /** Records that carry no judgement, or one that cannot be read. */
+      unreadable: z.number().int(),
+    }),
+    cases: TallySchema,
+    /** The newest of each kind, calls before cases. */
+    examples: FlipExamplesSchema,
+    /** Red and not allowed before, allowed by the draft: what an activation must be confirmed for. */
+    redFlips: z.object({ count: z.number().int(), items: z.array(FlipSchema) }),
+    /** Calls whose arguments were redacted or cut, and that the draft's other matchers cannot see again. */
+    unseen: z.object({ count: z.number().int(), items: z.array(z.object({ id: z.string(), tool: z.string(), summary: z.string() })) }),
+  })
+  .meta({ id: 'ReplayResult' });
+export const ReplaySchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    createdBy: z.string(),
+    /** The draft; `id` is null for a patch that is no version. */
+    policy: z.object({ id: Id.nullable(), name: z.string() }),
+    /** What was active, and judged the cases for comparison. */
+    base: z.object({ id: Id, version: z.string() }),
+    since: EpochMs,
+    until: EpochMs,
+    status: z.enum(['running', 'done', 'failed', 'canceled']),
+    /** Calls of the window that have been judged so far, and how many will be; where there are more, the newest. */
+    judged: z.number().int(),
+    total: z.number().int(),
+    finishedAt: EpochMs.nullable(),
+    error: z.string().nullable(),
+    /** Null until it is done; frozen from then on. */
+    result: ReplayResultSchema.nullable(),
+  })
+  .meta({ id: 'Replay' });
+export type Replay = z.infer<typeof ReplaySchema>;
+
+export const ShadowCreateSchema = z
+  .object({ policy: PolicyReferenceSchema, note: Text(2000) })
+  .strict()
+  .meta({ id: 'ShadowCreate' });
+export const ShadowSchema = z
+  .object({
+    id: Id,
+    startedAt: EpochMs,
+    startedBy: z.string(),
+    note: z.string(),
+    policy: z.object({ id: Id.nullable(), name: z.string() }),
+    stoppedAt: EpochMs.nullable(),
+    stoppedBy: z.string().nullable(),
+    /** Live calls judged by the draft too, by all proxies. */
+    calls: TallySchema,
+    /** Calls left out so that the live ones are not slowed down. */
+    skipped: z.number().int(),
+    /** Calls that go from red and not allowed to allowed. */
+    redFlips: z.number().int(),
+    examples: FlipExamplesSchema,
+  })
+  .meta({ id: 'Shadow' });
+export type Shadow = z.infer<typeof ShadowSchema>;
 
 export const StopReceiptSchema = z
   .object({
@@ -702,8 +863,16 @@ export type Overview = z.infer<typeof OverviewSchema>;
 
 const UPSTREAM_NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 const UPSTREAM_KINDS = ['mcp', 'http', 'model'] as const;
+const ROUTE_PATH = /^\/(?!.*\*\*.)(?!.*[^/]\*\*)[\x21-\x7e]*$/;
 const UpstreamRoute = z
-  .object({ method: Text(16).min(1), path: Text(2048).min(1), tool: Text(200).min(1), risk: z.enum(RISKS).optional() })
+  .object({
+    /** In capitals, or "*". GET covers HEAD. */
+    method: z.string().regex(/^(?:[A-Z][A-Z-]{0,15}|\*)$/, 'must be a method in capitals, or "*"'),
+    /** Below the upstream's address. `{name}` and `*` stand for text within one segment, `**` at the end for any further segments. */
+    path: Text(2048).regex(ROUTE_PATH, 'must begin with "/" and have no query; "**" may only be its last segment'),
+    tool: Text(200).regex(/^[\x21-\x7e]+$/, 'takes printable ASCII characters without spaces'),
+    risk: z.enum(RISKS).optional(),
+  })
   .strict();
 const UpstreamLimits = z
   .object({
@@ -962,6 +1131,17 @@ export const RunCheckSchema = z
     traceId: Word(128).optional(),
   })
   .strict();
+/** Body of POST /v1/runs/end: a run is over. */
+export const RunEndSchema = z
+  .object({
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    runId: Word(256).min(1),
+    status: z.enum(['success', 'failed']),
+    error: z.string().max(10_000).optional(),
+    durationMs: z.number().nonnegative().optional(),
+  })
+  .strict();
 export interface RunCheckAnswer {
   allowed: boolean;
   reasons: GateReason[];
@@ -1020,6 +1200,8 @@ export interface UpstreamPicture {
   trusted: boolean;
   allowPrivate: boolean;
   shared: boolean;
+  /** What requests to an HTTP tool are called, the first that fits. */
+  routes: Upstream['routes'];
   /** Micro-dollars per call; null = the policy's price. */
   price: number | null;
   limits: Upstream['limits'];
@@ -1072,8 +1254,23 @@ export interface PolicyPicture {
   id: string;
   version: string;
   document: unknown;
+  /** A draft that judges beside the policy and decides nothing. */
+  shadow: ShadowPicture | null;
   /** Folders of control's own data and keys, which no call may touch. */
   gateRoots: readonly string[];
+}
+
+export interface ShadowPicture {
+  id: string;
+  document: unknown;
+}
+
+/** Body of POST /internal/v1/shadows/{id}/{processId}: what a process of a proxy has counted since it began to run the draft. */
+export interface ShadowReport {
+  calls: Shadow['calls'];
+  skipped: number;
+  redFlips: number;
+  examples: Shadow['examples'];
 }
 
 /** An approval as a proxy needs it: to answer a waiting call and to judge it again. */
@@ -1136,6 +1333,8 @@ export interface CallFacts {
   model?: { provider: string; name: string } | null;
   /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
   ungated?: boolean;
+  /** Addresses that hosts resolved to when it was made, where the proxy dials itself. */
+  dns?: { readonly [host: string]: readonly string[] } | undefined;
   at: number;
 }
 
@@ -1196,12 +1395,35 @@ export type JournalEvent =
       cost: number;
       /** Of a model call. */
       meter?: ModelMeter | null | undefined;
+      /** The caps that it was reserved under; absent in journals of before. */
+      scopes?: readonly string[];
     }
   | { type: 'withdrawn'; at: number; id: string; reason: string }
   | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
   | { type: 'heartbeat'; at: number; gatewayId: string; pluginVersion: string; agents: readonly string[] }
+  /** A connection that is no call of its own: under a call that the gate allowed (egress), or of a person to a gateway. */
+  | {
+      type: 'connection';
+      phase: 'opened' | 'closed';
+      at: number;
+      id: string;
+      door: 'egress' | 'gateway';
+      by: { type: 'agent' | 'human'; id: string; name: string };
+      gatewayId: string | null;
+      /** The call that opened it; null = a person's. */
+      callId: string | null;
+      /** Method and address, redacted. */
+      target: string;
+      /** HTTP status of the answer; null = none yet, or a tunnel. */
+      status: number | null;
+      bytesUp: number;
+      bytesDown: number;
+      durationMs: number;
+      error: string | null;
+    }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  | { type: 'run_end'; at: number; runId: string; agentId: string; status: 'success' | 'failed'; message: string | null }
   | {
       type: 'run';
       at: number;
@@ -1266,6 +1488,30 @@ export interface HelloAnswer {
   labels: readonly KnownLabel[];
 }
 
+/* The counters that several proxies share (Redis). One hash slot holds them all, so that a script may touch any of them together. */
+
+/** Begins every key of the ledger. */
+export const LEDGER_KEYS = 'mc:{ledger}:';
+
+/** Body of POST /internal/v1/ledger/join: a proxy that holds no lease, and whose journal has been shipped, takes part in the counters. */
+export interface LedgerJoin {
+  proxyId: string;
+  /** What it holds reserved for calls that may run, micro-dollars. */
+  outstanding: readonly { callId: string; scopes: readonly string[]; micros: number }[];
+}
+/** Body of POST /internal/v1/ledger/seed: scopes that the counters lack. */
+export interface LedgerSeed {
+  epoch: string;
+  scopes: readonly string[];
+  /** Calls whose cost their proxy adds itself. */
+  except: readonly string[];
+}
+/** Body of POST /internal/v1/ledger/bound: the most that this proxy may hold or have used unreported, micro-dollars. */
+export interface LedgerBound {
+  proxyId: string;
+  micros: number;
+}
+
 /** Lines of GET /internal/v1/stream (NDJSON). The first is always `picture`; a `beat` at least every second proves that control is reachable. */
 export type StreamMessage =
   | {
@@ -1295,6 +1541,10 @@ export interface StopAcknowledgement {
   at: number;
   lastAdmittedAt: number | null;
   agents: readonly { id: string; lastAdmittedAt: number | null; withdrawnCalls: number }[];
+}
+
+function perFlipKind<T extends z.ZodType>(value: T): Record<FlipKind, T> {
+  return Object.fromEntries(FLIP_KINDS.map((kind) => [kind, value])) as Record<FlipKind, T>;
 }
 
 function isWholeMicros(usd: number): boolean {

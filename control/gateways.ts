@@ -7,7 +7,7 @@ import type { Alerts } from './alerts.ts';
 import type { Actor } from './audit.ts';
 import { type Auth, issueCredential } from './auth.ts';
 import { recordChanges, touch } from './changes.ts';
-import type { Gateway } from './contract.ts';
+import type { Gateway, RosterEntry } from './contract.ts';
 import type { Db, Tx } from './db/database.ts';
 import type { GatewaysTable } from './db/schema.ts';
 import type { Keys } from './keys.ts';
@@ -296,6 +296,26 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     };
   }
 
+  /** The agents that a gateway has, with ours where they are registered. @throws Refusal 503 while there is no link to ask by. */
+  async function roster(id: string): Promise<RosterEntry[]> {
+    await liveRow(db, id);
+    const gateway = links.get(id);
+    const answer = gateway ? await gateway.agents() : null;
+    if (!answer?.ok) throw new Refusal(503, 'NO_LINK', `The gateway cannot be asked: ${answer?.message ?? 'it has no address here'}.`);
+    const known = await db
+      .selectFrom('agents')
+      .select(['id', 'external_id'])
+      .where('gateway_id', '=', id)
+      .where('removed_at', 'is', null)
+      .execute();
+    return answer.value.map((agent) => ({
+      externalId: agent.id,
+      name: agent.name,
+      workspace: agent.workspace,
+      agentId: known.find((row) => row.external_id === agent.id)?.id ?? null,
+    }));
+  }
+
   /**
    * Sends a message into an agent's session. The same key is one message there.
    * @returns null once OpenClaw has it, otherwise why it could not be said.
@@ -340,6 +360,7 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     list,
     find,
     get,
+    roster,
     say,
     abortRuns,
     stop,

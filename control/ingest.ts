@@ -12,7 +12,7 @@ import { touch } from './changes.ts';
 import type { CallFacts, JournalEntry, JournalEvent, KnownLabel, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { Gateways } from './gateways.ts';
-import type { ActivePolicy } from './policies.ts';
+import type { EndedCall, Spend } from './spend.ts';
 
 export type Ingest = ReturnType<typeof createIngest>;
 type CallEvent = Extract<JournalEvent, { type: 'held' | 'denied' | 'intent' }>;
@@ -24,15 +24,18 @@ interface Dependencies {
   agents: Agents;
   gateways: Gateways;
   alerts: Alerts;
-  activePolicy: () => ActivePolicy;
+  spend: Spend;
   published: () => void;
 }
+
+/** What a run is closed with that has fallen silent (workers/reconciler.ts); a call that comes all the same opens it again. */
+export const RUN_SILENT = 'no sign of life for 30 minutes';
 
 /** How far along a call is: an event of another proxy that arrives late never takes a record back. */
 const RANK = sql`case tool_calls.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 const EXCLUDED_RANK = sql`case excluded.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 
-export function createIngest({ db, clock, agents, gateways, alerts, activePolicy, published }: Dependencies) {
+export function createIngest({ db, clock, agents, gateways, alerts, spend, published }: Dependencies) {
   /** Ingests a batch. @returns the last sequence number that is now recorded. */
   async function ingest(proxyId: string, entries: readonly JournalEntry[]): Promise<number> {
     const acknowledged = await db.transaction().execute(async (tx) => {
@@ -78,9 +81,16 @@ export function createIngest({ db, clock, agents, gateways, alerts, activePolicy
           await gateways.heard(tx, event.gatewayId, event.pluginVersion, event.at);
           await agents.markHeartbeat(tx, event.agents, event.at);
           break;
+        case 'connection':
+          break;
         case 'ungated':
           ungated.set(event.agentId, event);
           break;
+        case 'run_end': {
+          const id = await endRun(tx, event);
+          if (id !== null) mark('run', id, event.at);
+          break;
+        }
         case 'run':
           await upsertRun(
             tx,
@@ -101,7 +111,7 @@ export function createIngest({ db, clock, agents, gateways, alerts, activePolicy
     await countRuns(tx, calls);
     await keepLabels(tx, calls);
     const settled = await endCalls(tx, ends);
-    await settleSpend(tx, settled);
+    await spend.settle(tx, settled);
     await followErrors(tx, settled);
     await releaseOriginals(tx, settled);
     await feedDenials(tx, calls, mark);
@@ -124,61 +134,12 @@ export function createIngest({ db, clock, agents, gateways, alerts, activePolicy
     });
   }
 
-  /** Spend of ended calls, per cap that bound them; the day is that on which it began, which is the one it was reserved under. */
-  async function settleSpend(tx: Tx, rows: readonly EndedRow[]): Promise<void> {
-    const sums = new Map<string, number>();
-    const add = (scope: string, micros: number) => sums.set(scope, (sums.get(scope) ?? 0) + micros);
-    const { today } = activePolicy();
-    for (const row of rows) {
-      if (!row.cost) continue;
-      const day = today(row.started_at ?? row.ended_at ?? clock());
-      add(`agent-day:${row.agent_id}:${day}`, row.cost);
-      add(`fleet-day:${day}`, row.cost);
-      if (row.task_id) add(`task:${row.task_id}`, row.cost);
-      if (row.run_id) add(`run:${row.agent_id}/${row.run_id}`, row.cost);
-      await tx
-        .updateTable('agents')
-        .set((eb) => ({ total_spend: eb('total_spend', '+', row.cost ?? 0) }))
-        .where('id', '=', row.agent_id)
-        .execute();
-      if (row.task_id) {
-        await tx
-          .updateTable('tasks')
-          .set((eb) => ({ spend: eb('spend', '+', row.cost ?? 0) }))
-          .where('id', '=', row.task_id)
-          .execute();
-      }
-      if (row.run_id) {
-        await tx
-          .updateTable('runs')
-          .set((eb) => ({ cost: eb('cost', '+', row.cost ?? 0) }))
-          .where('agent_id', '=', row.agent_id)
-          .where('run_id', '=', row.run_id)
-          .execute();
-      }
-    }
-    for (const [scope, micros] of sums) {
-      await tx
-        .insertInto('spend')
-        .values({ scope, micros })
-        .onConflict((conflict) => conflict.column('scope').doUpdateSet((eb) => ({ micros: eb('spend.micros', '+', micros) })))
-        .execute();
-    }
-  }
-
   return { ingest };
 }
 
-interface EndedRow {
-  id: string;
-  agent_id: string;
-  task_id: string | null;
-  run_id: string | null;
+interface EndedRow extends EndedCall {
   approval_id: string | null;
   status: ToolCallView['status'];
-  cost: number | null;
-  started_at: number | null;
-  ended_at: number | null;
 }
 
 async function lockCursor(tx: Tx, proxyId: string): Promise<number> {
@@ -273,10 +234,10 @@ async function endCalls(tx: Tx, events: readonly EndEvent[]): Promise<EndedRow[]
       cost = ended.cost, ended_at = ended.ended_at, usage = ended.usage, cost_estimated = ended.cost_estimated,
       price_entry = ended.price_entry
     from jsonb_to_recordset(${json(events.map(endOf))}) as ended(id text, status text, verdict text, reasons jsonb, output text, error text,
-      duration double precision, cost bigint, ended_at bigint, usage jsonb, cost_estimated boolean, price_entry text)
+      duration double precision, cost bigint, ended_at bigint, scopes jsonb, usage jsonb, cost_estimated boolean, price_entry text)
     where tool_calls.id = ended.id and tool_calls.status in ('running', 'needs_approval')
     returning tool_calls.id, tool_calls.agent_id, tool_calls.task_id, tool_calls.run_id, tool_calls.approval_id, tool_calls.status,
-      tool_calls.cost, tool_calls.started_at, tool_calls.ended_at
+      tool_calls.cost, tool_calls.started_at, tool_calls.ended_at, tool_calls.entry, tool_calls.tool, tool_calls.proxy_id, ended.scopes
   `.execute(tx);
   return result.rows;
 }
@@ -285,9 +246,9 @@ function endOf(event: EndEvent) {
   const nothing = { verdict: null, reasons: null, output: null, error: null, duration: null, cost: null };
   switch (event.type) {
     case 'completed': {
-      const { id, status, output, error, durationMs, cost, at, meter } = event;
+      const { id, status, output, error, durationMs, cost, at, scopes = null, meter } = event;
       const metered = meter && { usage: meter.usage, cost_estimated: meter.isEstimated, price_entry: meter.priceEntry };
-      return { ...nothing, id, status, output, error, duration: durationMs, cost, ended_at: at, ...metered };
+      return { ...nothing, id, status, output, error, duration: durationMs, cost, ended_at: at, scopes, ...metered };
     }
     case 'withdrawn':
       return { ...nothing, id: event.id, status: 'withdrawn', error: event.reason, ended_at: event.at };
@@ -386,9 +347,26 @@ async function upsertRun(
         last_seen_at: at,
         tool_call_count: eb('runs.tool_call_count', '+', calls),
         task_id: eb.fn.coalesce('runs.task_id', eb.ref('excluded.task_id')),
+        // One that was closed for its silence and speaks again was not over.
+        status: sql<'running'>`case when runs.error_message = ${RUN_SILENT} then 'running' else runs.status end`,
+        ended_at: sql<number | null>`case when runs.error_message = ${RUN_SILENT} then null else runs.ended_at end`,
+        error_message: sql<string | null>`nullif(runs.error_message, ${RUN_SILENT})`,
       })),
     )
     .execute();
+}
+
+/** A run is over, as its gate says; what was refused or is over already stays as it is. @returns the id of its row. */
+async function endRun(tx: Tx, { agentId, runId, at, status, message }: Extract<JournalEvent, { type: 'run_end' }>): Promise<string | null> {
+  const row = await tx
+    .updateTable('runs')
+    .set({ status, ended_at: at, last_seen_at: at, error_message: message })
+    .where('agent_id', '=', agentId)
+    .where('run_id', '=', runId)
+    .where('status', '=', 'running')
+    .returning('id')
+    .executeTakeFirst();
+  return row?.id ?? null;
 }
 
 async function feedDenials(tx: Tx, events: readonly CallEvent[], mark: (topic: string, id: string, at: number) => void): Promise<void> {
@@ -445,8 +423,15 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       return [
         entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run'),
       ];
+    case 'run_end':
+      return [entry(event.at, event.agentId, 'run.ended', event.runId, { status: event.status, message: event.message }, 'run')];
     case 'ungated':
       return [entry(event.at, event.agentId, 'gate.bypassed', event.agentId, { tool: event.tool, gatewayId: event.gatewayId }, 'agent')];
+    case 'connection': {
+      const { at, id, phase, door, by, gatewayId, callId, target, status, bytesUp, bytesDown, durationMs, error } = event;
+      const details = { door, target, gatewayId, callId, ...(phase === 'closed' && { status, bytesUp, bytesDown, durationMs, error }) };
+      return [{ at, actor: by, action: `connection.${phase}`, subjectType: 'connection', subjectId: id, details }];
+    }
     case 'heartbeat':
       return [];
   }

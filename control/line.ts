@@ -15,6 +15,10 @@ import type {
   HoldRequest,
   JournalEntry,
   KnownCall,
+  LedgerBound,
+  LedgerJoin,
+  LedgerSeed,
+  ShadowReport,
   StopAcknowledgement,
   StreamMessage,
   SystemPicture,
@@ -22,11 +26,14 @@ import type {
   ToolListing,
   UpstreamHealth,
 } from './contract.ts';
+import { type Counters, CountersUnavailable } from './counters.ts';
 import type { Db } from './db/database.ts';
 import type { Emergency } from './emergency.ts';
 import type { Ingest } from './ingest.ts';
 import type { Keys } from './keys.ts';
 import type { Policies } from './policies.ts';
+import type { Shadows } from './shadows.ts';
+import type { Spend } from './spend.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const BEAT_MS = 1_000;
@@ -50,7 +57,11 @@ interface Dependencies {
   approvals: Approvals;
   ingest: Ingest;
   policies: Policies;
+  shadows: Shadows;
   upstreams: Upstreams;
+  spend: Spend;
+  /** Null where the one proxy keeps them. */
+  counters: Counters | null;
   log: { error: (fields: object, message: string) => void };
 }
 
@@ -64,7 +75,21 @@ interface Stream {
   applied: number;
 }
 
-export function createLine({ db, clock, keys, clusterSecret, broadcast, approvals, ingest, policies, upstreams, log }: Dependencies) {
+export function createLine({
+  db,
+  clock,
+  keys,
+  clusterSecret,
+  broadcast,
+  approvals,
+  ingest,
+  policies,
+  shadows,
+  upstreams,
+  spend,
+  counters,
+  log,
+}: Dependencies) {
   const secretHash = Buffer.from(hashSecret(clusterSecret));
   const streams = new Set<Stream>();
   const lastSeen = new Map<string, number>();
@@ -205,7 +230,7 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
 
   function policyPicture() {
     const { id, version, document } = policies.current();
-    return { id, version, document, gateRoots: policies.gateRoots };
+    return { id, version, document, gateRoots: policies.gateRoots, shadow: shadows.picture() };
   }
 
   async function picture(): Promise<StreamMessage> {
@@ -331,6 +356,11 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     };
   }
 
+  function shared(): Counters {
+    if (counters === null) throw new CountersUnavailable('control has no REDIS_URL: proxies and control must name the same one');
+    return counters;
+  }
+
   function routes(): Hono {
     const app = new Hono();
     app.use('*', async (context, next) => {
@@ -382,6 +412,28 @@ export function createLine({ db, clock, keys, clusterSecret, broadcast, approval
     app.post('/upstreams/:id/health', async (context) => {
       await upstreams.found(context.req.param('id'), await context.req.json<UpstreamHealth>());
       return context.json({});
+    });
+    app.post('/shadows/:id/:processId', async (context) => {
+      const isRunning = await shadows.report(
+        context.req.param('id'),
+        context.req.param('processId'),
+        await context.req.json<ShadowReport>(),
+      );
+      return isRunning ? context.json({}) : context.json({ code: 'NOT_FOUND' }, 404);
+    });
+    app.post('/ledger/join', async (context) => context.json(await shared().join(await context.req.json<LedgerJoin>())));
+    app.post('/ledger/seed', async (context) => {
+      await shared().seed(await context.req.json<LedgerSeed>());
+      return context.json({});
+    });
+    app.post('/ledger/bound', async (context) => {
+      const { proxyId, micros } = await context.req.json<LedgerBound>();
+      await spend.setBound(proxyId, micros);
+      return context.json({});
+    });
+    app.onError((error, context) => {
+      if (!(error instanceof CountersUnavailable)) throw error;
+      return context.json({ title: 'Unavailable', status: 503, code: error.code, detail: error.message }, 503);
     });
     app.post('/stops/:stopId', async (context) => {
       emergency?.acknowledge(context.req.param('stopId'), await context.req.json<StopAcknowledgement>());

@@ -24,6 +24,7 @@ import { createCalls } from './calls.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
+import { openCounters } from './counters.ts';
 import { openDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
@@ -36,14 +37,23 @@ import { createLine } from './line.ts';
 import { openListener } from './listener.ts';
 import { createMessages } from './messages.ts';
 import { createOperators } from './operators.ts';
+import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
+import { createShadows } from './shadows.ts';
+import { createSpend } from './spend.ts';
 import { createTasks } from './tasks.ts';
 import { createTimeline } from './timeline.ts';
+import { createTrials } from './trials.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
 import { dispatcher } from './workers/dispatcher.ts';
+import { heartbeatMonitor } from './workers/heartbeat-monitor.ts';
 import { startWorkers } from './workers/loop.ts';
 import { loopDetector } from './workers/loop-detector.ts';
+import { reconciler } from './workers/reconciler.ts';
+import { retention } from './workers/retention.ts';
+import { rosterWatch } from './workers/roster.ts';
+import { dailyStandup } from './workers/standup.ts';
 
 export interface Control {
   /** Base URL of API and dashboard. */
@@ -64,6 +74,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const policies = createPolicies({ ...base, gateRoots: [config.dataDir, config.keyDir] });
   await policies.load(readFileSync(new URL('../policies/default.yaml', import.meta.url), 'utf8'));
   const activePolicy = policies.current;
+  const trials = createTrials({ db, clock, policies, log });
+  await trials.load();
+  const shadows = createShadows({ ...base, policies, trials });
+  await shadows.load();
   const auth = createAuth({ db, clock, adminToken: config.adminToken });
   await provideCliToken(db, join(config.keyDir, CLI_TOKEN_FILE), clock());
   const operators = createOperators({ ...base, auth });
@@ -87,8 +101,31 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const deliveries = createDeliveries({ db, clock });
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy });
-  const line = createLine({ db, clock, keys, clusterSecret: config.clusterSecret, broadcast, approvals, ingest, policies, upstreams, log });
+  const spend = createSpend({ db, clock, activePolicy });
+  const counters =
+    config.redisUrl === null
+      ? null
+      : await openCounters({
+          url: config.redisUrl,
+          record: spend.record,
+          onError: (error) => log.warn({ err: error }, 'Redis cannot be reached; it is tried again'),
+        });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: config.clusterSecret,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    shadows,
+    upstreams,
+    spend,
+    counters,
+    log,
+  });
   const emergency = createEmergency({
     ...base,
     dataDir: config.dataDir,
@@ -150,6 +187,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     leases,
     approvals,
     policies,
+    trials,
+    shadows,
     alerts,
     calls,
     gateways,
@@ -167,7 +206,21 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.notFound(answerNotFound);
   app.get('/healthz', (context) => context.text('ok'));
   app.get('/readyz', (context) => context.text('ok'));
-  app.route('/internal/v1', line.routes());
+  const ownServer = createOwnServer({
+    tasks,
+    messages,
+    approvals,
+    agents,
+    timeline,
+    activePolicy,
+    caughtUp: line.caughtUp,
+    version: config.version,
+    log,
+  });
+  const internal = line.routes();
+  // Behind the same secret as the lines: which agent asks is what the proxy says.
+  internal.all('/mission-control', (context) => ownServer.serve(context.req.raw, context.req.header('x-mc-agent') ?? ''));
+  app.route('/internal/v1', internal);
   app.route('/api', api);
   serveReference(app);
   // What the API and the lines do not know is not a page of the dashboard.
@@ -184,6 +237,11 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       approvalProcessor({ approvals, agents, gateways }),
       dispatcher({ deliveries, gateways }),
       loopDetector({ ...base, tasks, alerts, activePolicy }),
+      heartbeatMonitor({ ...base, alerts }),
+      reconciler({ ...base, tasks, agents, alerts }),
+      rosterWatch({ ...base, agents, gateways }),
+      dailyStandup({ ...base, activePolicy }),
+      retention({ db, clock, keepDays: config.keepDays }),
       { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
     ],
     { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },
@@ -208,9 +266,12 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     close: async () => {
       stopLine();
       await closeServer(server);
+      await ownServer.close();
       await stopWorkers();
+      await trials.close();
       await gateways.stop();
       await broadcast.stop();
+      await counters?.close();
       await closeDatabase();
     },
   };

@@ -3,6 +3,7 @@
  * an assignee that a person writes to, are told in their session of the task. Everything is redacted before it is stored.
  */
 import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
 import { redact, redactText } from '../policies/index.ts';
 import type { Actor } from './audit.ts';
 import { mentionFor } from './briefs.ts';
@@ -138,7 +139,23 @@ export function createMessages({ db, clock, published }: { db: Db; clock: () => 
     return row;
   }
 
-  return { list, post };
+  /** Ids of agents and people by their names. @throws Refusal 400 for a name that nobody has. */
+  async function idsOf(names: readonly string[]): Promise<string[]> {
+    const wanted = names.map((name) => name.replace(/^@/, '').toLowerCase());
+    const rows = [
+      ...(await db.selectFrom('agents').select(['id', 'name']).where('removed_at', 'is', null).where(lower(wanted)).execute()),
+      ...(await db.selectFrom('operators').select(['id', 'name']).where('removed_at', 'is', null).where(lower(wanted)).execute()),
+    ];
+    const missing = names.filter((_, index) => !rows.some(({ name }) => name.toLowerCase() === wanted[index]));
+    if (missing.length > 0) throw new Refusal(400, 'UNKNOWN_MENTION', `Nobody has the name ${missing.join(', ')}.`);
+    return rows.map(({ id }) => id);
+  }
+
+  return { list, post, idsOf };
+}
+
+function lower(names: readonly string[]) {
+  return sql<boolean>`lower(name) = any(${[...names]})`;
 }
 
 /** Agents and people that a comment names: by "@name" where somebody has that name, and by id. */

@@ -16,6 +16,8 @@ import { connectModels, type ModelEntry, type ModelUpstream, modelTokens } from 
 
 /** The id of our plugin in OpenClaw's configuration. */
 const PLUGIN_ID = 'mission-control';
+/** Stands in the skill that we install, and in no other. */
+const SKILL_MARK = 'Installed by Mission Control (openclaw connect)';
 /** OpenClaw must listen to the hook longer than the plugin waits. Equal to HOOK_MARGIN_MS of the plugin. */
 const HOOK_MARGIN_MS = 30_000;
 const DEFAULT_INLINE_MS = 240_000;
@@ -210,10 +212,11 @@ export async function applyConnect(
   { stateDir, token, pluginSource }: { stateDir: string; token: string; pluginSource: string },
 ): Promise<void> {
   const target = await realTarget(configFile);
-  const { folder, pluginFolder, tokenFile, recordFile, backupFile } = placesIn(stateDir);
+  const { folder, pluginFolder, tokenFile, recordFile, backupFile, skillFile } = placesIn(stateDir);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await chmod(folder, 0o700);
   await placePlugin(pluginSource, pluginFolder);
+  await placeSkill(path.join(pluginSource, 'skills', PLUGIN_ID, 'SKILL.md'), skillFile);
   await replaceFile(tokenFile, `${token}\n`, 0o600);
   if (plan.record.before !== null) await replaceFile(backupFile, plan.record.before, 0o600);
   await refuseIfChanged(target, expected);
@@ -228,12 +231,13 @@ export async function applyConnect(
  */
 export async function applyUndo(configFile: string, expected: string, plan: UndoPlan, { stateDir }: { stateDir: string }): Promise<void> {
   const target = await realTarget(configFile);
-  const { pluginFolder, tokenFile, recordFile } = placesIn(stateDir);
+  const { pluginFolder, tokenFile, recordFile, skillFile } = placesIn(stateDir);
   await refuseIfChanged(target, expected);
   if (plan.text === null) await rm(target, { force: true });
   else if (plan.changed) await replaceFile(target, plan.text, await modeOf(target));
   await rm(pluginFolder, { recursive: true, force: true });
   await rm(tokenFile, { force: true });
+  if (await isOurSkill(skillFile)) await rm(path.dirname(skillFile), { recursive: true, force: true });
   await rm(recordFile, { force: true });
 }
 
@@ -246,6 +250,8 @@ function placesIn(stateDir: string) {
     tokenFile: path.join(folder, 'token'),
     recordFile: path.join(folder, 'connection.json'),
     backupFile: path.join(folder, 'openclaw.json.before'),
+    // Where OpenClaw looks for skills of all agents (docs/tools/skills.md, "Managed / local skills").
+    skillFile: path.join(stateDir, 'skills', PLUGIN_ID, 'SKILL.md'),
   };
 }
 
@@ -588,6 +594,18 @@ async function replaceFile(file: string, content: string, mode: number): Promise
     await rm(beside, { force: true });
     throw error;
   }
+}
+
+/** The skill that tells agents how to take part. One of the same name that somebody wrote by hand stays. */
+async function placeSkill(source: string, target: string): Promise<void> {
+  const skill = await readText(source);
+  if (skill === null || ((await readText(target)) !== null && !(await isOurSkill(target)))) return;
+  await mkdir(path.dirname(target), { recursive: true });
+  await replaceFile(target, skill, 0o644);
+}
+
+async function isOurSkill(file: string): Promise<boolean> {
+  return (await readText(file))?.includes(SKILL_MARK) === true;
 }
 
 /** A whole plugin or none: OpenClaw boots ungated over a folder that it cannot load. */

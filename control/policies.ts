@@ -3,10 +3,10 @@
  * document over their lines and compile it themselves with the same code.
  */
 import { randomUUID } from 'node:crypto';
-import { stringify } from 'yaml';
-import { applyPatch, compilePolicy, dayOf, type JsonObject, type Policy, type PolicyError, parsePolicyText } from '../policies/index.ts';
+import { compilePolicy, dayOf, type JsonObject, type Policy, type PolicyError, parsePolicyText } from '../policies/index.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { recordChanges } from './changes.ts';
+import type { PolicyReference } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import { notFound, Refusal } from './problem.ts';
 
@@ -21,6 +21,18 @@ export interface ActivePolicy {
 
 export type Policies = ReturnType<typeof createPolicies>;
 
+/** A policy as its text, with a patch over it if any. */
+export interface NamedText {
+  /** Null for what is no version. */
+  id: string | null;
+  name: string;
+  source: string;
+  patch: JsonObject | null;
+}
+
+/** Versions that calls of a replay may have been judged by. */
+const TEXTS_MAX = 200;
+
 interface Dependencies {
   db: Db;
   clock: () => number;
@@ -32,6 +44,7 @@ interface Dependencies {
 export function createPolicies({ db, clock, published, gateRoots }: Dependencies) {
   const compiled = (id: string, version: string, source: string) => compileSource(id, version, source, gateRoots);
   let active: ActivePolicy | null = null;
+  const listeners: (() => Promise<void>)[] = [];
 
   /** Loads the active policy; at first start `shipped` becomes version 1 and active. */
   async function load(shipped: string): Promise<void> {
@@ -74,21 +87,9 @@ export function createPolicies({ db, clock, published, gateRoots }: Dependencies
 
   /**
    * Adds a version; it does not bind before it is activated.
-   * @throws Refusal 422 with every mistake (path, line, column) where it would not compile.
+   * @param draft its text, and the same as data; both have been checked.
    */
-  async function create(actor: Actor, input: { document?: JsonObject | string | undefined; patch?: JsonObject | undefined; note: string }) {
-    if ((input.document === undefined) === (input.patch === undefined)) {
-      throw new Refusal(
-        400,
-        'BAD_REQUEST',
-        'Give either "document" (the whole policy, data or YAML) or "patch" (a JSON Merge Patch over the active one).',
-      );
-    }
-    const source =
-      typeof input.document === 'string'
-        ? input.document
-        : stringify(input.document ?? applyPatch(current().document, input.patch ?? {}), { lineWidth: 0 });
-    const { document } = parseSource(source, gateRoots);
+  async function add(actor: Actor, { source, document, note }: { source: string; document: JsonObject; note: string }) {
     const id = randomUUID();
     const now = clock();
     const version = await db.transaction().execute(async (tx) => {
@@ -97,7 +98,7 @@ export function createPolicies({ db, clock, published, gateRoots }: Dependencies
         .select((eb) => eb.fn.countAll<number>().as('count'))
         .executeTakeFirstOrThrow();
       const name = `v${Number(count) + 1}`;
-      await insert(tx, id, name, document, source, input.note, actor.name, now);
+      await insert(tx, id, name, document, source, note, actor.name, now);
       await recordChanges(tx, [
         {
           at: now,
@@ -105,8 +106,8 @@ export function createPolicies({ db, clock, published, gateRoots }: Dependencies
           action: 'policy.created',
           topic: 'policy',
           id,
-          details: { version: name, note: input.note },
-          activity: { type: 'policy_created', summary: `${actor.name} wrote policy ${name}: ${input.note}` },
+          details: { version: name, note },
+          activity: { type: 'policy_created', summary: `${actor.name} wrote policy ${name}: ${note}` },
         },
       ]);
       return name;
@@ -115,8 +116,11 @@ export function createPolicies({ db, clock, published, gateRoots }: Dependencies
     return { id, version };
   }
 
-  /** Makes one version the active one, at once and for every proxy. */
-  async function activate(actor: Actor, id: string, note: string) {
+  /**
+   * Makes one version the active one, at once and for every proxy.
+   * @param replay the replay that was looked at before, and how many calls go from red to allowed by it.
+   */
+  async function activate(actor: Actor, id: string, note: string, replay: { id: string; redFlips: number }) {
     const row = await get(id);
     const next = compiled(row.id, row.version, row.source);
     const now = clock();
@@ -124,7 +128,7 @@ export function createPolicies({ db, clock, published, gateRoots }: Dependencies
       await tx.updateTable('policies').set({ active: false }).where('active', '=', true).execute();
       await tx
         .updateTable('policies')
-        .set({ active: true, activated_at: now, activated_by: actor.name })
+        .set({ active: true, activated_at: now, activated_by: actor.name, replay_id: replay.id })
         .where('id', '=', row.id)
         .execute();
       await recordChanges(tx, [
@@ -134,32 +138,44 @@ export function createPolicies({ db, clock, published, gateRoots }: Dependencies
           action: 'policy.activated',
           topic: 'policy',
           id: row.id,
-          details: { version: row.version, note, before: current().version },
+          details: { version: row.version, note, before: current().version, replayId: replay.id, redFlips: replay.redFlips },
           activity: { type: 'policy_activated', summary: `${actor.name} activated policy ${row.version}: ${note}` },
         },
       ]);
     });
     active = next;
+    for (const listener of listeners) await listener();
     published();
     return get(row.id);
   }
 
-  /**
-   * The compiled policy that a simulation asks for.
-   * @param reference "active", a version, an id, or a patch over the active document.
-   */
-  async function resolve(reference: string | { patch: JsonObject }): Promise<Policy> {
-    if (reference === 'active') return current().policy;
-    if (typeof reference === 'string') {
-      const row = await get(reference);
-      return compiled(row.id, row.version, row.source).policy;
-    }
-    const result = compilePolicy(applyPatch(current().document, reference.patch), undefined, gateRoots);
-    if ('errors' in result) throw invalid(result.errors);
-    return result.policy;
+  /** Has `listener` called after every activation. */
+  function onActivation(listener: () => Promise<void>): void {
+    listeners.push(listener);
   }
 
-  return { gateRoots, load, current, list, get, create, activate, resolve };
+  /**
+   * The text of the policy that somebody refers to. @throws Refusal 404
+   * @param reference "active", a version by its number or name, an id, or a patch over the active document.
+   */
+  async function textOf(reference: PolicyReference): Promise<NamedText> {
+    if (typeof reference === 'object') {
+      const { version, source } = await get(current().id);
+      return { id: null, name: `a patch over ${version}`, source, patch: reference.patch as JsonObject };
+    }
+    const { id, version, source } = await get(
+      reference === 'active' ? current().id : typeof reference === 'number' ? `v${reference}` : reference,
+    );
+    return { id, name: version, source, patch: null };
+  }
+
+  /** The texts of the newest versions, by their names. */
+  async function texts(): Promise<Record<string, string>> {
+    const rows = await db.selectFrom('policies').select(['version', 'source']).orderBy('number', 'desc').limit(TEXTS_MAX).execute();
+    return Object.fromEntries(rows.map(({ version, source }) => [version, source]));
+  }
+
+  return { gateRoots, load, current, list, get, add, activate, onActivation, textOf, texts };
 }
 
 function compileSource(id: string, version: string, source: string, gateRoots: readonly string[]): ActivePolicy {
@@ -176,7 +192,8 @@ function parseSource(source: string, gateRoots: readonly string[]): { document: 
   return { document: parsed.document as JsonObject, policy: result.policy };
 }
 
-function invalid(errors: readonly PolicyError[]): Refusal {
+/** 422 with every mistake, and where it stands. */
+export function invalid(errors: readonly PolicyError[]): Refusal {
   const first = errors[0];
   const where = first?.line ? `line ${first.line}, ` : '';
   return new Refusal(

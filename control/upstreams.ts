@@ -523,6 +523,7 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
           trusted: row.trusted,
           allowPrivate: row.allow_private,
           shared: row.shared,
+          routes: row.routes,
           price: row.price,
           limits: { ...DEFAULT_UPSTREAM_LIMITS, ...row.limits },
           revision: row.revision,

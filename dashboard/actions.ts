@@ -8,16 +8,22 @@ import type {
   AgentUpdate,
   Alert,
   Approval,
+  Task,
+  TaskCreate,
+  TaskUpdate,
+  TransitionRequest,
   Upstream,
   UpstreamCreate,
   UpstreamTool,
   UpstreamUpdate,
 } from '../control/contract.ts';
+import type { TaskStatus } from '../policies/model.ts';
 import * as api from './api.ts';
+import { missingWords, numberOf } from './elements/task-text.ts';
 import { say } from './notices.ts';
-import { go } from './routes.ts';
+import { go, openTask } from './routes.ts';
 import * as store from './store.ts';
-import { AGENT_STATE_WORDS, APPROVAL_WORDS, age, plural } from './words.ts';
+import { AGENT_STATE_WORDS, APPROVAL_WORDS, age, plural, TASK_WORDS } from './words.ts';
 
 const STOP_RETRY_MS = 1_000;
 
@@ -109,6 +115,109 @@ export async function updateAgent(agent: Agent, body: AgentUpdate, refusal: (sen
     refusal(sentence(error));
     return false;
   }
+}
+
+/** The new task, or null when it was refused; then `refusal` has been given the sentence. */
+export async function createTask(body: TaskCreate, refusal: (sentence: string) => void): Promise<Task | null> {
+  try {
+    let task = await api.createTask(body);
+    // Given to somebody, it is no longer in the inbox.
+    if (task.assigneeIds.length > 0) task = await api.moveTask(task.id, { to: 'assigned' });
+    store.tasks.set(task);
+    say('done', `${numberOf(task)} is created.`, { label: 'Open', run: () => openTask(task.id) });
+    return task;
+  } catch (error) {
+    refusal(sentence(error));
+    return null;
+  }
+}
+
+export async function updateTask(task: Task, body: TaskUpdate, refusal: (sentence: string) => void): Promise<Task | null> {
+  try {
+    const after = await api.updateTask(task.id, task.revision, body);
+    store.tasks.set(after);
+    say('done', `${numberOf(after)} is changed.`);
+    return after;
+  } catch (error) {
+    refusal(sentence(error));
+    void readAgain(task.id);
+    return null;
+  }
+}
+
+/** What comes with a move. */
+export interface TaskMove {
+  reason?: string;
+  /** Who has it from now on. */
+  assigneeIds?: string[];
+  artifacts?: TransitionRequest['artifacts'];
+}
+
+/** How long a refusal stands on the card. */
+const REFUSED_MS = 12_000;
+
+/**
+ * Moves a task. It is shown where it goes at once; when the server refuses it stands where it was, with the reason on its card. `refusal`
+ * is told the sentence too, for a form that is open. The key makes a repeat after a lost answer the same move.
+ */
+export async function moveTask(task: Task, to: TaskStatus, given: TaskMove = {}, refusal?: (sentence: string) => void): Promise<boolean> {
+  const { assigneeIds, ...request } = given;
+  setMoving(task.id, to);
+  setRefused(task.id, null);
+  try {
+    if (assigneeIds) store.tasks.set(await api.updateTask(task.id, task.revision, { assigneeIds }));
+    store.tasks.set(await api.moveTask(task.id, { to, idempotencyKey: newKey(), ...request }));
+    say('done', `${numberOf(task)} is in ${TASK_WORDS[to]}.`);
+    return true;
+  } catch (error) {
+    const why = moveSentence(error);
+    setRefused(task.id, why);
+    refusal?.(why);
+    say('refused', `${numberOf(task)} is still in ${TASK_WORDS[task.status]}. ${why}`);
+    void readAgain(task.id);
+    return false;
+  } finally {
+    setMoving(task.id, null);
+  }
+}
+
+/** Works without TLS too, where `crypto.randomUUID` is missing. */
+function newKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** The server's refusal of a move, in the words of the board. */
+function moveSentence(error: unknown): string {
+  if (!(error instanceof api.Refusal)) return sentence(error);
+  const missing = error.problem?.missing;
+  if (error.code === 'ARTIFACTS_MISSING' && Array.isArray(missing)) return `It needs ${missingWords(missing)}.`;
+  return error.message;
+}
+
+/** What the refusal was about may have changed under somebody else's hands. */
+async function readAgain(id: string): Promise<void> {
+  try {
+    store.tasks.set(await api.readTask(id));
+  } catch {
+    // Away or removed: the stream says which.
+  }
+}
+
+function setMoving(id: string, to: TaskStatus | null): void {
+  const moving = new Map(store.moving.get());
+  if (to === null) moving.delete(id);
+  else moving.set(id, to);
+  store.moving.set(moving);
+}
+
+function setRefused(id: string, why: string | null): void {
+  const refused = new Map(store.refusedMoves.get());
+  if (why === null && !refused.delete(id)) return;
+  if (why !== null) {
+    refused.set(id, why);
+    setTimeout(() => store.refusedMoves.get().get(id) === why && setRefused(id, null), REFUSED_MS);
+  }
+  store.refusedMoves.set(refused);
 }
 
 /** The new upstream, or null when it was refused; then `refusal` has been given the sentence. */

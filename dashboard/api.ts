@@ -14,22 +14,30 @@ import type {
   NewTokenSchema,
   Overview,
   Problem,
+  Run,
   Session,
   StopReceipt,
   SystemState,
+  Task,
+  TaskCreate,
+  TaskUpdate,
   TokenSchema,
   ToolCallView,
+  TransitionRequest,
+  TransitionSchema,
   Upstream,
   UpstreamCreate,
   UpstreamTool,
   UpstreamUpdate,
 } from '../control/contract.ts';
-import type { AgentStatus, Autonomy, Reason, Risk, Verdict } from '../policies/model.ts';
+import type { AgentStatus, Autonomy, Reason, Risk, TaskStatus, Verdict } from '../policies/model.ts';
 
 /** A credential without its secret. */
 export type Token = (typeof TokenSchema)['_output'];
 /** A credential with its secret, shown once. */
 export type NewToken = (typeof NewTokenSchema)['_output'];
+/** One recorded move of a task. */
+export type Transition = (typeof TransitionSchema)['_output'];
 
 /** One page of a list; `nextCursor` null = this was the last. */
 export interface Page<T> {
@@ -104,6 +112,7 @@ export interface ApprovalQuery {
   /** Without one the server lists those that are pending. */
   status?: ApprovalStatus | 'all';
   agentId?: string;
+  taskId?: string;
   limit?: number;
 }
 export const listApprovals = (query: ApprovalQuery) => send<Page<Approval>>('GET', `/approvals${search(query)}`);
@@ -111,6 +120,7 @@ export const readApproval = (id: string) => send<Approval>('GET', `/approvals/${
 
 export interface ToolCallQuery {
   agentId?: string;
+  taskId?: string;
   approvalId?: string;
   status?: ToolCallView['status'];
   limit?: number;
@@ -118,9 +128,15 @@ export interface ToolCallQuery {
 }
 export const listToolCalls = (query: ToolCallQuery) => send<Page<ToolCallView>>('GET', `/tool-calls${search(query)}`);
 export const readToolCall = (id: string) => send<ToolCallView>('GET', `/tool-calls/${id}`);
-export const listActivities = (query: { limit?: number; cursor?: string }) => send<Page<Activity>>('GET', `/activities${search(query)}`);
+export const listActivities = (query: { taskId?: string; limit?: number; cursor?: string }) =>
+  send<Page<Activity>>('GET', `/activities${search(query)}`);
 export const listResolvedAlerts = (query: { limit?: number; cursor?: string }) =>
   send<Page<Alert>>('GET', `/alerts${search({ ...query, resolved: 'true' })}`);
+export const listTasks = (query: { status?: TaskStatus; limit?: number; cursor?: string }) =>
+  send<Page<Task>>('GET', `/tasks${search(query)}`);
+export const readTask = (id: string) => send<Task>('GET', `/tasks/${id}`);
+export const listRuns = (query: { taskId?: string; agentId?: string; limit?: number }) => send<Page<Run>>('GET', `/runs${search(query)}`);
+export const listTransitions = (taskId: string) => all<Transition>(`/tasks/${taskId}/transitions`, {});
 export const listUpstreams = () => all<Upstream>('/upstreams', {});
 export const listUpstreamTools = (id: string) => all<UpstreamTool>(`/upstreams/${id}/tools`, {});
 export const listTokens = (agentId: string) => all<Token>(`/agents/${agentId}/tokens`, {});
@@ -160,6 +176,10 @@ export const controlAgent = (id: string, action: AgentAction, reason?: string) =
   send<Agent>('POST', `/agents/${id}/${action}`, withReason(reason));
 export const issueToken = (agentId: string) => send<NewToken>('POST', `/agents/${agentId}/tokens`, {});
 export const revokeToken = (agentId: string, tokenId: string) => send('DELETE', `/agents/${agentId}/tokens/${tokenId}`);
+export const createTask = (body: TaskCreate) => send<Task>('POST', '/tasks', body);
+export const updateTask = (id: string, revision: number, body: TaskUpdate) =>
+  send<Task>('PATCH', `/tasks/${id}`, body, { ifMatch: revision });
+export const moveTask = (id: string, body: TransitionRequest) => send<Task>('POST', `/tasks/${id}/transition`, body);
 export const createUpstream = (body: UpstreamCreate) => send<Upstream>('POST', '/upstreams', body);
 export const updateUpstream = (id: string, revision: number, body: UpstreamUpdate) =>
   send<Upstream>('PATCH', `/upstreams/${id}`, body, { ifMatch: revision });

@@ -11,7 +11,7 @@ import { freshness } from './freshness.ts';
 import { type Binding, bindKeys, boundKeys } from './keyboard.ts';
 import { dismiss, notice } from './notices.ts';
 import { go, type Place, type PlaceName, place } from './routes.ts';
-import { loadError, loaded, pendingApprovals, presence } from './store.ts';
+import { loadError, loaded, pendingApprovals, presence, tasks } from './store.ts';
 import { isPhone } from './viewport.ts';
 import './app.css';
 import './elements/key-sheet.ts';
@@ -32,6 +32,7 @@ type ShellPlace = Exclude<PlaceName, 'sign-in' | 'landing'>;
 
 const VIEWS: Record<ShellPlace, View> = {
   overview: { title: 'Overview', load: () => import('./views/overview.ts'), render: () => html`<mc-overview></mc-overview>` },
+  board: { title: 'Board', load: () => import('./views/board.ts'), render: () => html`<mc-board></mc-board>` },
   approvals: {
     title: 'Approvals',
     load: () => import('./views/approvals.ts'),
@@ -54,9 +55,17 @@ const VIEWS: Record<ShellPlace, View> = {
   nowhere: { title: 'Not found', load: () => import('./views/nowhere.ts'), render: () => html`<mc-nowhere></mc-nowhere>` },
 };
 
+/** What stands before or over the shell. */
+const OVER = {
+  'sign-in': () => import('./views/sign-in.ts'),
+  call: () => import('./views/call-drawer.ts'),
+  task: () => import('./views/task-drawer.ts'),
+} as const;
+
 /** Where the keys lead; `g` and then a letter. */
 const GO: readonly Binding[] = (
   [
+    ['g b', 'Board', '/board'],
     ['g o', 'Overview', '/overview'],
     ['g a', 'Approvals', '/approvals'],
     ['g g', 'Agents', '/agents'],
@@ -127,8 +136,9 @@ export class AppElement extends SignalWatcher(LightElement) {
 
   /** What lies over every view: the drawer of a call, the keys, the notice. */
   #over(): TemplateResult {
-    const call = presence.get().state === 'in' ? place.get().call : null;
+    const { call, task } = presence.get().state === 'in' ? place.get() : { call: null, task: null };
     return html`
+      ${task !== null && this.#fetched('task') ? html`<mc-task-drawer .taskId=${task}></mc-task-drawer>` : nothing}
       ${call !== null && this.#fetched('call') ? html`<mc-call-drawer .callId=${call}></mc-call-drawer>` : nothing}
       ${this.showKeys ? html`<mc-modal heading="Keys" .content=${html`<mc-key-sheet .keys=${boundKeys()}></mc-key-sheet>`} @mc-close=${this.#closeKeys}></mc-modal>` : nothing}
       <mc-notice-bar .notice=${notice.get()} @mc-close=${dismiss}></mc-notice-bar>
@@ -147,11 +157,10 @@ export class AppElement extends SignalWatcher(LightElement) {
   }
 
   /** Whether the view's code is here; starts fetching it if not. */
-  #fetched(name: ShellPlace | 'sign-in' | 'call'): boolean {
+  #fetched(name: ShellPlace | keyof typeof OVER): boolean {
     if (this.ready.has(name)) return true;
-    const load =
-      name === 'sign-in' ? import('./views/sign-in.ts') : name === 'call' ? import('./views/call-drawer.ts') : VIEWS[name].load();
-    load.then(
+    const load = name === 'sign-in' || name === 'call' || name === 'task' ? OVER[name] : VIEWS[name].load;
+    load().then(
       () => {
         this.viewError = null;
         this.ready = new Set([...this.ready, name]);
@@ -165,7 +174,10 @@ export class AppElement extends SignalWatcher(LightElement) {
 
   /** Whoever comes in without asking for a place is shown what waits for them, if anything does. */
   #land(): void {
-    if (loaded.get()) queueMicrotask(() => go(pendingApprovals.get().length > 0 ? '/approvals' : '/overview', { replace: true }));
+    if (loaded.get())
+      queueMicrotask(() =>
+        go(pendingApprovals.get().length > 0 ? '/approvals' : tasks.size > 0 ? '/board' : '/overview', { replace: true }),
+      );
   }
 
   #skip(event: Event): void {

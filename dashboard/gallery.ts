@@ -4,7 +4,7 @@
  */
 import { html, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { Agent, Approval, ToolCallView } from '../control/contract.ts';
+import type { Agent, Approval, Task, ToolCallView } from '../control/contract.ts';
 import type { AgentStatus, CommandReading, Reason } from '../policies/model.ts';
 import './app.css';
 import './elements/agent-row.ts';
@@ -21,13 +21,16 @@ import { definitionDiff } from './elements/definition-diff.ts';
 import './elements/decision-panel.ts';
 import { feedRow } from './elements/feed-row.ts';
 import type { FeedEntry } from './elements/feed-text.ts';
-import { approvalChip, callWord, rankGlyph, riskChip, riskWord, stateChip } from './elements/glyph.ts';
+import { approvalChip, callWord, priorityGlyph, rankGlyph, riskChip, riskWord, stateChip, taskChip } from './elements/glyph.ts';
 import './elements/hold-button.ts';
 import './elements/key-sheet.ts';
 import { LightElement } from './elements/light-element.ts';
 import './elements/notice-bar.ts';
 import { button, choice, empty, failed, meter, skeleton, spentOf, why } from './elements/parts.ts';
 import './elements/stop-form.ts';
+import { tabs } from './elements/tabs.ts';
+import { type TaskCardView, taskCard } from './elements/task-card.ts';
+import { buildTimeline, TIMELINE_KINDS, timelineRows } from './elements/timeline.ts';
 import './elements/voice.ts';
 import { voiceTag } from './elements/voice.ts';
 import { setTheme } from './preferences.ts';
@@ -103,6 +106,22 @@ export class GalleryElement extends LightElement {
       )}
       ${section('Calls', html`<mc-call-table .calls=${CALLS} .now=${NOW}></mc-call-table>`)}
       ${section('Feed', html`<div class="gl-feed">${FEED.map((entry) => feedRow(entry, { nameOf: () => 'Forge-03', waits: () => true }))}</div>`)}
+      ${section('Task state and priority', html`<div class="gl-row">${TASK_STATES.map((value) => taskChip(value))}</div><div class="gl-row">${(['low', 'medium', 'high'] as const).map((value) => html`<span class="bare">${priorityGlyph(value)}${value}</span>`)}</div>`)}
+      ${section('Task card', html`<div class="gl-cards">${CARDS.map((view) => taskCard(view))}</div>`)}
+      ${section(
+        'Tabs',
+        html`${tabs(
+          'Parts',
+          [
+            { value: 'a', label: 'Overview' },
+            { value: 'b', label: 'Timeline', badge: html`<span class="badge badge--act">6</span>` },
+          ],
+          'a',
+          nothingHappens,
+          'gl-tabs',
+        )}<div role="tabpanel" id="gl-tabs-panel" aria-labelledby="gl-tabs-a" tabindex="0">Overview</div>`,
+      )}
+      ${section('Timeline', timelineRows(buildTimeline({ moves: [{ id: 'm', createdAt: NOW - 60_000, fromStatus: 'in_progress', toStatus: 'needs_approval', actor: 'system', actorId: null, reason: 'A call of it waits' }], runs: [], calls: CALLS, approvals: [...PENDING, ...DECIDED], activities: [] }, new Set(TIMELINE_KINDS)), { now: NOW, nameOf: () => 'Forge-03', callHref: (id) => `?call=${id}` }))}
       ${section(
         'Definition of a tool, changed',
         definitionDiff([
@@ -416,6 +435,69 @@ const FEED: FeedEntry[] = [
     kind: 'call',
     call: call('tc_4', { risk: 'green', cost: 0.0912, summary: 'opus-large, 21.4k in, 2.6k out', tool: 'model_call' }),
   },
+];
+const TASK_STATES: readonly Task['status'][] = [
+  'inbox',
+  'assigned',
+  'in_progress',
+  'review',
+  'needs_approval',
+  'blocked',
+  'done',
+  'canceled',
+];
+const card = (over: Partial<Task>, view: Partial<TaskCardView> = {}): TaskCardView => ({
+  task: {
+    id: `ta_${over.number ?? 438}`,
+    number: 438,
+    createdAt: NOW,
+    updatedAt: NOW - 2_280_000,
+    revision: 1,
+    title: 'Interview notes into five themes',
+    description: '',
+    type: 'customer_research',
+    status: 'in_progress',
+    priority: 'medium',
+    assigneeIds: ['ag_1'],
+    reviewerIds: [],
+    subscriberIds: [],
+    threadRef: null,
+    sessionKey: null,
+    parentTaskId: null,
+    dependsOn: [],
+    budget: 5,
+    spend: 2.66,
+    workPlan: null,
+    deliverable: null,
+    deliverableMakesClaims: true,
+    selfReview: null,
+    evidence: [],
+    deliverableConfirmed: false,
+    decisionNote: null,
+    blockedReason: null,
+    metadata: {},
+    ...over,
+  },
+  now: NOW,
+  assignee: 'Scout-05',
+  held: [],
+  latestCall: null,
+  waitsFor: [],
+  waiting: false,
+  refused: null,
+  selected: false,
+  href: '#',
+  ...view,
+});
+const CARDS: readonly TaskCardView[] = [
+  card({}),
+  card({ number: 439 }, { selected: true, latestCall: CALLS[0] ?? null }),
+  card({ number: 440 }, { waiting: true }),
+  card({ number: 441 }, { refused: 'It needs a self-review.' }),
+  card({ number: 442, spend: 4.6 }, { held: PENDING }),
+  card({ number: 443, status: 'assigned', spend: 0 }, { waitsFor: ['MC-436'] }),
+  card({ number: 444, status: 'blocked', spend: 5, blockedReason: 'Task budget spent' }),
+  card({ number: 445, status: 'done' }),
 ];
 const COLOURS =
   'canvas panel sunken raised hover line line-2 ink ink-2 ink-3 you you-solid you-soft you-line voice voice-soft voice-line green green-mark green-soft green-line amber amber-mark amber-soft amber-line red red-mark red-soft red-line stop'.split(

@@ -11,6 +11,7 @@ import type {
   ChangeEvent,
   Gateway,
   Overview,
+  Task,
   ToolCallView,
   Topic,
   Upstream,
@@ -19,6 +20,7 @@ import * as api from './api.ts';
 import { heardServerTime } from './clock.ts';
 import { EventParser, type StreamEvent } from './event-parser.ts';
 import * as store from './store.ts';
+import { readFirstTasks, takeFirstTasks, touchTask } from './task-pages.ts';
 
 /** The server beats every second; this much silence means that the connection is dead without knowing it. */
 const SILENCE_MS = 6_000;
@@ -50,7 +52,7 @@ export function startLive(): Live {
       const connection = new Connection(lastEventId, stopped.signal);
       const error = await connection.run();
       if (stopped.signal.aborted) return;
-      lastEventId = connection.resumable ? connection.lastEventId : null;
+      lastEventId = connection.resumable && store.allTasksHere.get() ? connection.lastEventId : null;
       failures = connection.opened ? 0 : failures + 1;
       const delay = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] ?? 0;
       store.link.set({ state: 'lost', since: store.heardAt.get() ?? Date.now(), retryAt: Date.now() + delay, error });
@@ -150,7 +152,7 @@ class Connection {
     readLists().then(
       (put) => {
         if (this.#meanwhile !== mine || this.#aborted.signal.aborted) return;
-        put();
+        put(this.#aborted.signal);
         this.#meanwhile = null;
         for (const change of mine) apply(change);
         this.resumable = true;
@@ -166,8 +168,8 @@ class Connection {
 }
 
 /** Reads everything and answers how to put it into the store, all at once. */
-async function readLists(): Promise<() => void> {
-  const [overview, agents, pending, recent, alerts, gateways, upstreams, activities, calls] = await Promise.all([
+async function readLists(): Promise<(connection: AbortSignal) => void> {
+  const [overview, agents, pending, recent, alerts, gateways, upstreams, tasks, activities, calls] = await Promise.all([
     api.readOverview(),
     api.listAgents(),
     api.listPendingApprovals(),
@@ -175,10 +177,11 @@ async function readLists(): Promise<() => void> {
     api.listOpenAlerts(),
     api.listGateways(),
     api.listUpstreams(),
+    readFirstTasks(),
     api.listActivities({ limit: FIRST_PAGE }),
     api.listToolCalls({ limit: FIRST_PAGE }),
   ]);
-  return () => {
+  return (connection) => {
     heardServerTime(overview.serverTime);
     takeOverview(overview);
     store.agents.replace(agents);
@@ -186,14 +189,17 @@ async function readLists(): Promise<() => void> {
     store.alerts.replace(alerts);
     store.gateways.replace(gateways);
     store.upstreams.replace(upstreams);
+    takeFirstTasks(tasks, connection);
     store.activities.replace(activities.items, activities.nextCursor);
     store.toolCalls.replace(calls.items, calls.nextCursor);
+    store.latestCalls.replace([]);
+    for (const call of [...calls.items].reverse()) noteLatest(call);
     store.loadError.set(null);
     store.loaded.set(true);
   };
 }
 
-/** Puts one change into the store. Topics that no view shows yet are let pass. */
+/** Puts one change into the store. Runs are read by the views that show them. */
 function apply(change: ChangeEvent): void {
   const { topic, id, data } = change;
   switch (topic satisfies Topic) {
@@ -220,6 +226,7 @@ function apply(change: ChangeEvent): void {
       break;
     case 'tool_call':
       if (data !== null) store.toolCalls.set(data as ToolCallView);
+      if (data !== null) noteLatest(data as ToolCallView);
       break;
     case 'system':
       if (data !== null) takeOverview(data as Overview);
@@ -228,6 +235,9 @@ function apply(change: ChangeEvent): void {
       refreshOverview();
       break;
     case 'task':
+      touchTask(id);
+      put(store.tasks, id, data as Task | null);
+      break;
     case 'run':
       break;
   }
@@ -241,6 +251,13 @@ function takeOverview(overview: Overview): void {
 function put<T extends { id: string }>(collection: store.Collection<T>, id: string, data: T | null): void {
   if (data === null) collection.remove(id);
   else collection.set(data);
+}
+
+/** Keeps the newest call of each task. */
+function noteLatest(call: ToolCallView): void {
+  if (call.taskId === null) return;
+  const known = store.latestCalls.get(call.taskId);
+  if (!known || known.call.createdAt <= call.createdAt) store.latestCalls.set({ id: call.taskId, call });
 }
 
 /** Lets the oldest settled objects go once there are too many. `settledAt` null = still open, kept always. */

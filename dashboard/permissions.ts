@@ -22,7 +22,9 @@ export type Intent =
   | 'resume'
   | 'manage tokens'
   | 'manage upstreams'
-  | 'accept tools';
+  | 'accept tools'
+  | 'run tasks'
+  | 'close tasks';
 
 const NEEDS: Record<Intent, Role> = {
   'decide approvals': 'approver',
@@ -36,6 +38,8 @@ const NEEDS: Record<Intent, Role> = {
   'manage tokens': 'admin',
   'manage upstreams': 'admin',
   'accept tools': 'operator',
+  'run tasks': 'operator',
+  'close tasks': 'approver',
 };
 
 /** Whether the role of the signed-in person is enough, whatever the state of the connection. */

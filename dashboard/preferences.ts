@@ -10,6 +10,21 @@ export const theme = signal<Theme>(readTheme());
 /** Single-key shortcuts can be switched off (WCAG 2.1.4). */
 export const singleKeys = signal(read(KEYS) !== 'off');
 
+export type Side = 'agents' | 'feed';
+const SIDES = 'mc.folded';
+/** Side panels of the board that are folded away. */
+export const foldedSides = signal<ReadonlySet<Side>>(
+  new Set((read(SIDES) ?? '').split(' ').filter((side) => side === 'agents' || side === 'feed')),
+);
+
+/** Folds a side panel, or opens it again. */
+export function foldSide(side: Side): void {
+  const folded = new Set(foldedSides.get());
+  if (!folded.delete(side)) folded.add(side);
+  foldedSides.set(folded);
+  write(SIDES, [...folded].join(' '));
+}
+
 export function setTheme(value: Theme): void {
   theme.set(value);
   write(THEME, value);

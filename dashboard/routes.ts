@@ -1,12 +1,13 @@
 /**
  * Where one is: the address bar as a signal. Every place has an address of its own, so that back, reload and a link sent to a colleague work.
- * `?call=` opens the drawer of one call over any place.
+ * `?task=` opens the drawer of a task over any place, `?call=` that of one call over both.
  */
 import { signal } from '@lit-labs/signals';
 
 export type PlaceName =
   | 'landing'
   | 'overview'
+  | 'board'
   | 'approvals'
   | 'agents'
   | 'feed'
@@ -23,11 +24,14 @@ export interface Place {
   id: string | null;
   /** The call whose drawer is open. */
   call: string | null;
+  /** The task whose drawer is open, under that of a call. */
+  task: string | null;
 }
 
 const PLACES: Record<string, PlaceName> = {
   '': 'landing',
   overview: 'overview',
+  board: 'board',
   approvals: 'approvals',
   agents: 'agents',
   feed: 'feed',
@@ -42,7 +46,12 @@ const PLACES: Record<string, PlaceName> = {
 function parsePlace(url: URL): Place {
   const [, first = '', second, ...rest] = url.pathname.split('/');
   const name = rest.length > 0 ? 'nowhere' : (PLACES[first] ?? 'nowhere');
-  return { name, id: second ? decodeURIComponent(second) : null, call: url.searchParams.get('call') };
+  return {
+    name,
+    id: second ? decodeURIComponent(second) : null,
+    call: url.searchParams.get('call'),
+    task: url.searchParams.get('task'),
+  };
 }
 
 export const place = signal<Place>(parsePlace(new URL(location.href)));
@@ -56,9 +65,18 @@ export function go(path: string, options: { replace?: boolean } = {}): void {
 
 /** Opens or closes the drawer of a call over the present place. */
 export function openCall(id: string | null): void {
+  openDrawer('call', id);
+}
+
+/** Opens or closes the drawer of a task over the present place. */
+export function openTask(id: string | null): void {
+  openDrawer('task', id);
+}
+
+function openDrawer(kind: 'call' | 'task', id: string | null): void {
   const url = new URL(location.href);
-  if (id === null) url.searchParams.delete('call');
-  else url.searchParams.set('call', id);
+  if (id === null) url.searchParams.delete(kind);
+  else url.searchParams.set(kind, id);
   go(url.pathname + url.search);
 }
 

@@ -12,9 +12,12 @@ import type {
   Overview,
   Session,
   SystemState,
+  Task,
   ToolCallView,
   Upstream,
 } from '../control/contract.ts';
+import type { TaskStatus } from '../policies/model.ts';
+import { byPlace, numberOf } from './elements/task-text.ts';
 
 /** Objects by id. Every read inside a render is tracked; a write that changes nothing tells nobody. */
 export class Collection<T extends { id: string }> {
@@ -40,6 +43,12 @@ export class Collection<T extends { id: string }> {
   set(item: T): void {
     this.#items.set(item.id, item);
     this.#changed();
+  }
+
+  /** Many at once, told once. */
+  setAll(items: readonly T[]): void {
+    for (const item of items) this.#items.set(item.id, item);
+    if (items.length > 0) this.#changed();
   }
 
   remove(id: string): void {
@@ -138,6 +147,17 @@ export const approvals = new Collection<Approval>();
 export const alerts = new Collection<Alert>();
 export const gateways = new Collection<Gateway>();
 export const upstreams = new Collection<Upstream>();
+export const tasks = new Collection<Task>();
+/** False while older tasks are still being read, so that counts are said to be "at least". */
+export const allTasksHere = signal(false);
+/** Where the older finished tasks continue; null = they are all here. */
+export const olderDone = signal<string | null>(null);
+/** The newest call of each task, by the task's id: what an agent is doing there. */
+export const latestCalls = new Collection<{ id: string; call: ToolCallView }>();
+/** Tasks that a person has just moved and the server has not answered for, with where they are shown meanwhile. */
+export const moving = signal<ReadonlyMap<string, TaskStatus>>(new Map());
+/** Moves that were refused a moment ago: the sentence stands on the card. */
+export const refusedMoves = signal<ReadonlyMap<string, string>>(new Map());
 export const activities = new Recent<Activity>(FEED_LIMIT);
 export const toolCalls = new Recent<ToolCallView>(FEED_LIMIT);
 
@@ -151,6 +171,30 @@ export const pendingApprovals = computed(() =>
     .filter((approval) => approval.status === 'pending')
     .sort((a, b) => a.createdAt - b.createdAt || a.number - b.number),
 );
+/** Held calls of each task, oldest first. */
+export const heldByTask = computed(() => {
+  const held = new Map<string, Approval[]>();
+  for (const approval of pendingApprovals.get()) {
+    if (approval.taskId === null) continue;
+    const list = held.get(approval.taskId);
+    if (list) list.push(approval);
+    else held.set(approval.taskId, [approval]);
+  }
+  return held;
+});
+/** The tasks of each state in the order of its column; one that is being moved stands where it is going. */
+export const tasksByColumn = computed(() => {
+  const columns = new Map<TaskStatus, Task[]>();
+  const elsewhere = moving.get();
+  for (const task of tasks.all()) {
+    const status = elsewhere.get(task.id) ?? task.status;
+    const list = columns.get(status);
+    if (list) list.push(task);
+    else columns.set(status, [task]);
+  }
+  for (const [status, list] of columns) list.sort(byPlace(status));
+  return columns;
+});
 export const openAlerts = computed(() =>
   alerts
     .all()
@@ -158,12 +202,24 @@ export const openAlerts = computed(() =>
     .sort((a, b) => b.createdAt - a.createdAt),
 );
 
+/** Numbers of the tasks that this one waits for. One that is not on the board counts as done; the server knows better. */
+export function openDependencies(task: Task): string[] {
+  return task.dependsOn.flatMap((id) => {
+    const other = tasks.get(id);
+    return other && other.status !== 'done' ? [numberOf(other)] : [];
+  });
+}
+
 /** Forgets everything that a signed-out person must not see. */
 export function forget(): void {
   overview.set(null);
   system.set(null);
-  for (const collection of [agents, approvals, alerts, gateways, upstreams]) collection.replace([]);
+  for (const collection of [agents, approvals, alerts, gateways, upstreams, tasks, latestCalls]) collection.replace([]);
   for (const recent of [activities, toolCalls]) recent.replace([], null);
+  allTasksHere.set(false);
+  olderDone.set(null);
+  moving.set(new Map());
+  refusedMoves.set(new Map());
   loaded.set(false);
   loadError.set(null);
   heardAt.set(null);

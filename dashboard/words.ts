@@ -2,8 +2,8 @@
  * How the dashboard says amounts, times and states: the one place where a number or an enum becomes English.
  * Pure functions of their arguments. Money never rounds across its cap; unknown is "–", never 0.
  */
-import type { Alert, Approval, ApprovalStatus, Gateway, Role, Upstream, UpstreamTool } from '../control/contract.ts';
-import type { AgentStatus, Autonomy, Risk, Verdict } from '../policies/model.ts';
+import type { Alert, Approval, ApprovalStatus, Gateway, Role, Task, Upstream, UpstreamTool } from '../control/contract.ts';
+import type { AgentStatus, Autonomy, Risk, TaskStatus, TaskType, Verdict } from '../policies/model.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -193,6 +193,28 @@ export const ROLE_WORDS: Record<Role, string> = {
   operator: 'operator',
   admin: 'administrator',
 };
+
+export const TASK_WORDS: Record<TaskStatus, string> = {
+  inbox: 'Inbox',
+  assigned: 'Assigned',
+  in_progress: 'In progress',
+  review: 'Review',
+  needs_approval: 'Needs approval',
+  blocked: 'Blocked',
+  done: 'Done',
+  canceled: 'Canceled',
+};
+export const TASK_TYPE_WORDS: Record<TaskType, string> = {
+  content: 'Content',
+  social: 'Social',
+  email_marketing: 'Email marketing',
+  customer_research: 'Customer research',
+  seo_research: 'SEO research',
+  engineering: 'Engineering',
+  docs: 'Docs',
+  ops: 'Ops',
+};
+export const PRIORITY_WORDS: Record<Task['priority'], string> = { high: 'High', medium: 'Medium', low: 'Low' };
 
 /** An agent as it stands: its status, and for an active one whether it is heard and at work. */
 export type AgentState = AgentStatus | 'idle' | 'silent';

@@ -2,7 +2,7 @@
 import { pino } from 'pino';
 import { startControl } from '../control/main.ts';
 
-const { PORT, DATA_DIR = '', ADMIN_TOKEN = '', CLUSTER_SECRET = '' } = process.env;
+const { PORT, DATA_DIR = '', ADMIN_TOKEN = '', CLUSTER_SECRET = '', REDIS_URL = '' } = process.env;
 const control = await startControl(
   {
     host: '127.0.0.1',
@@ -11,8 +11,10 @@ const control = await startControl(
     keyDir: `${DATA_DIR}/data-keys`,
     adminToken: ADMIN_TOKEN,
     clusterSecret: CLUSTER_SECRET,
+    redisUrl: REDIS_URL || null,
     openclaw: null,
     allowCommands: true,
+    keepDays: 0,
     dashboardDir: `${DATA_DIR}/no-dashboard`,
     version: 'bench',
   },

@@ -13,7 +13,16 @@ import { type ProfileLine, summarise } from './profile.ts';
 export type ProxyRequest = { ask: 'depth' } | { ask: 'profile' } | { ask: 'profiled' };
 export type ProxyAnswer = { depth: number } | { started: true } | { lines: ProfileLine[] };
 
-const { PORT, FORWARD_PORT, UNGOVERNED_PORT, UPSTREAM_PORT, DATA_DIR = '', CONTROL_URL = '', CLUSTER_SECRET = '' } = process.env;
+const {
+  PORT,
+  FORWARD_PORT,
+  UNGOVERNED_PORT,
+  UPSTREAM_PORT,
+  DATA_DIR = '',
+  CONTROL_URL = '',
+  CLUSTER_SECRET = '',
+  REDIS_URL = '',
+} = process.env;
 const log = pino({ level: 'warn', base: null }, pino.destination({ dest: 2, sync: false }));
 const proxy = await startProxy(
   {
@@ -22,6 +31,7 @@ const proxy = await startProxy(
     journalDir: `${DATA_DIR}/journal`,
     controlUrl: CONTROL_URL,
     clusterSecret: CLUSTER_SECRET,
+    redisUrl: REDIS_URL || null,
     metricsToken: null,
     hostNames: [],
     bounds: DEFAULT_BOUNDS,

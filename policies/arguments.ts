@@ -10,6 +10,7 @@ import { isMcpName } from './tools.ts';
 
 /** Reads the arguments as their tool understands them. @returns what is malformed about them, or null. */
 export function gatherArguments(gathered: Gathered): string | null {
+  if (gathered.facts.route !== undefined) return gatherRequest(gathered);
   switch (gathered.mapped) {
     case 'shell_exec':
       return gathered.call.tool === 'process' ? gatherProcess(gathered) : gatherShell(gathered);
@@ -56,6 +57,32 @@ export function gatherArguments(gathered: Gathered): string | null {
       gatherOperands(gathered, 'read');
       gatherForeignCommand(gathered);
       return null;
+  }
+}
+
+/**
+ * A request to a registered HTTP tool: where it goes is fixed by the registration, and what it names lives there. What is read are the
+ * addresses that it hands over, which that server may call.
+ */
+function gatherRequest(gathered: Gathered): null {
+  const { mapped } = gathered;
+  if (mapped === 'send_email' || mapped === 'post_social')
+    gathered.find('hold', 'PROD_EXTERNAL', 'red', 'The message goes to people outside.', `builtin.${mapped}`);
+  else if (mapped === 'deploy_prod') gathered.find('hold', 'PROD_EXTERNAL', 'red', 'The call changes production.', 'builtin.deploy_prod');
+  else if (mapped === 'access_secrets') gathered.find('hold', 'SECRETS', 'red', 'The call asks for secrets.', 'builtin.access_secrets');
+  const { query, body } = gathered.arguments;
+  visitAddresses(gathered, [query ?? null, body ?? null], 0);
+  return null;
+}
+
+function visitAddresses(gathered: Gathered, values: readonly Json[], depth: number): void {
+  if (depth > MAX_ADDRESS_DEPTH) return;
+  for (const value of values) {
+    if (Array.isArray(value)) visitAddresses(gathered, value, depth + 1);
+    if (!isObject(value)) continue;
+    for (const key of Object.keys(value))
+      if (isAddressWord(wordOf(key))) for (const text of textsOf(value[key])) gatherAddress(gathered, text);
+    visitAddresses(gathered, Object.values(value), depth + 1);
   }
 }
 
@@ -495,6 +522,8 @@ const CONTENT_KEYS: ReadonlySet<string> = new Set([
 const URL_KEYS: ReadonlySet<string> = new Set(['url', 'uri', 'urls', 'uris', 'href', 'endpoint', 'webhook', 'callback']);
 
 const MAX_OPERAND_DEPTH = 4;
+/** Bodies of requests are nested deeper than arguments of tools. */
+const MAX_ADDRESS_DEPTH = 16;
 
 /** Judges every path and address in the arguments, wherever the name of an argument says that it is one. */
 function gatherOperands(gathered: Gathered, use: 'read' | 'write', except: ReadonlySet<string> | null = null): void {
@@ -516,7 +545,7 @@ function visitOperands(
     const word = wordOf(key);
     const isText = typeof value === 'string';
     if (!isText && typeof value !== 'object') continue;
-    if (URL_KEYS.has(word) || word.endsWith('url') || word.endsWith('uri')) {
+    if (isAddressWord(word)) {
       for (const text of textsOf(value)) gatherAddress(gathered, text);
     } else if (isPathWord(word, gathered) || (isFileTool && FILE_TOOL_KEYS.has(word))) {
       for (const text of textsOf(value)) gathered.path(text, directionOf(text, word, use, gathered));
@@ -525,6 +554,10 @@ function visitOperands(
     for (const item of Array.isArray(value) ? value : [value])
       if (isObject(item)) visitOperands(gathered, item, use, isFileTool, except, depth + 1);
   }
+}
+
+function isAddressWord(word: string): boolean {
+  return URL_KEYS.has(word) || word.endsWith('url') || word.endsWith('uri');
 }
 
 function isPathWord(word: string, gathered: Gathered): boolean {

@@ -30,7 +30,7 @@ export function read(call: ToolCall, facts: Facts, policy: Policy): CallReading 
   if (flaw !== null) return { tool: UNREADABLE, classification: malformed(UNREADABLE, flaw) };
   if (isBareWrapper(call))
     return { tool: WRAPPER, classification: new Gathered(call, facts, policy, { ...WRAPPER, mapped: call.tool }).finish() };
-  const tool = policy.tools.read(call.tool, facts.mcp);
+  const tool = policy.tools.read(call.tool, facts.mcp, facts.route);
   const gathered = new Gathered(call, facts, policy, tool);
   const shapeFlaw = gatherCall(gathered);
   return { tool, classification: shapeFlaw === null ? gathered.finish() : malformed(tool, shapeFlaw) };

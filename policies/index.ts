@@ -21,7 +21,7 @@ export { annotationsOf, compareDefinitions, type DefinitionChange, definitionOf,
 export { type DocumentChange, diffDocuments } from './difference.ts';
 export { errorSignature, findLoops, type LoopFinding } from './loops.ts';
 export * from './model.ts';
-export { isSpecialAddress, readAuthority } from './network.ts';
+export { isSpecialAddress, readAuthority, readUrl, tunnelScheme } from './network.ts';
 export {
   applyPatch,
   compilePolicy,
@@ -36,11 +36,10 @@ export { REASON_MEANINGS, type ReasonMeaning } from './reasons.ts';
 export { recordJudgement } from './recall.ts';
 export {
   codesOf,
-  describeFlip,
-  FLIP_KINDS,
+  Difference,
+  emptyTally,
   type Flip,
-  type FlipKind,
-  flipKind,
+  isSame,
   type RecordedCall,
   Replay,
   type ReplayResult,
@@ -71,4 +70,4 @@ export {
   type TransitionResult,
   transition,
 } from './task.ts';
-export { coversTool, isWrapper, TOOL_CLASSES, type ToolClass } from './tools.ts';
+export { coversTool, isWrapper, matchesStars, TOOL_CLASSES, type ToolClass } from './tools.ts';

@@ -166,6 +166,8 @@ export interface Facts {
   estimatedCost: Micros | null;
   approval: ApprovalFact | null;
   mcp: { server: string; trusted: boolean; annotations: McpAnnotations; changed: boolean } | null;
+  /** The route of a registered HTTP tool that the call is (SPEC 3), and the risk that its registration gives it; absent for every other call. */
+  route?: { upstream: string; risk: Risk | null };
   /** What happened before this call. */
   history: { sameErrorRetries: number; commentsIn30Min: number; reviewCycles: number; pairExchangesIn10Min: number };
   network: {
@@ -282,3 +284,7 @@ export interface RecordedJudgement {
   /** Redacted arguments that were judged instead of the caller's own, where an approver edited them. */
   arguments?: JsonObject;
 }
+
+export const FLIP_KINDS = ['allowToHold', 'allowToDeny', 'holdToAllow', 'holdToDeny', 'denyToAllow', 'denyToHold'] as const;
+/** How a verdict differs between two policies. */
+export type FlipKind = (typeof FLIP_KINDS)[number];

@@ -120,6 +120,16 @@ export function readAuthority(host: string, port: number, scheme: string, contex
 }
 
 /**
+ * The scheme that a tunnel is judged under: its bytes are not seen, so it is the one for which the policy lists that host and port; where it
+ * lists none, what the port suggests.
+ */
+export function tunnelScheme(host: string, port: number, rules: NetworkRules): string {
+  const parsed = parseAuthority(host);
+  const schemes = 'why' in parsed ? [] : openingsOf(parsed.host, rules).flatMap((opening) => (opening.port === port ? opening.scheme : []));
+  return schemes.includes('https') ? 'https' : (schemes[0] ?? (port === 80 ? 'http' : 'https'));
+}
+
+/**
  * Says whether an IP address in text form is anything else than an ordinary public unicast address: private, loopback,
  * link-local, shared, metadata, documentation, benchmarking, multicast, reserved, and every IPv6 form that wraps such an
  * IPv4 address. Text that is not one canonical address (zone ids, octal, short forms) counts as special.
@@ -157,15 +167,20 @@ function readHost(
 }
 
 function findOpening(host: string, port: number, scheme: string, rules: NetworkRules): Opening | null {
-  const fits = (opening: Opening) => opening.port === port && opening.scheme === scheme;
-  const exact = rules.exact.get(host)?.find(fits);
-  if (exact !== undefined) return exact;
-  for (let dot = host.indexOf('.'); dot > 0; dot = host.indexOf('.', dot + 1)) {
-    const found = rules.suffix.get(host.slice(dot + 1))?.find(fits);
-    if (found !== undefined) return found;
-  }
-  return null;
+  return openingsOf(host, rules).find((opening) => opening.port === port && opening.scheme === scheme) ?? null;
 }
+
+/** What the list opens on a host: the exact entries, then the wildcards from the longest to the shortest. */
+function openingsOf(host: string, rules: NetworkRules): readonly Opening[] {
+  let openings = rules.exact.get(host) ?? NONE;
+  for (let dot = host.indexOf('.'); dot > 0; dot = host.indexOf('.', dot + 1)) {
+    const found = rules.suffix.get(host.slice(dot + 1));
+    if (found !== undefined) openings = openings.length === 0 ? found : [...openings, ...found];
+  }
+  return openings;
+}
+
+const NONE: readonly Opening[] = Object.freeze([]);
 
 function resolvedAddresses(host: string, context: NetworkContext): readonly string[] {
   if (Object.hasOwn(context.dns, host)) return context.dns[host] ?? [];

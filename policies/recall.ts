@@ -56,7 +56,7 @@ function recordReading({ classification, rules }: Decision): RecordedReading {
 /** The reading of a call whose arguments are lost: the tool as the policy has it now, the rest as it was read. */
 export function recall(call: ToolCall, facts: Facts, policy: Policy, reading: RecordedReading): CallReading | null {
   if (isBareWrapper(call)) return null;
-  const tool = policy.tools.read(call.tool, facts.mcp);
+  const tool = policy.tools.read(call.tool, facts.mcp, facts.route);
   const { findings, commands, paths, hosts } = reading;
   const risk = findings.reduce<Risk>((highest, finding) => higher(highest, finding.risk), higher(tool.risk, reading.raised));
   return { tool, classification: { mappedTool: tool.mapped, baseRisk: tool.risk, risk, findings, commands, paths, hosts } };

@@ -6,7 +6,19 @@
  */
 import { canonicalJson } from './canonical.ts';
 import { decide } from './decide.ts';
-import type { Decision, Facts, Json, JsonObject, ReasonCode, RecordedJudgement, Risk, ToolCall, Verdict } from './model.ts';
+import {
+  type Decision,
+  type Facts,
+  FLIP_KINDS,
+  type FlipKind,
+  type Json,
+  type JsonObject,
+  type ReasonCode,
+  type RecordedJudgement,
+  type Risk,
+  type ToolCall,
+  type Verdict,
+} from './model.ts';
 import type { Policy } from './policy.ts';
 import { redactText } from './secrets.ts';
 import { simulateCases } from './simulate.ts';
@@ -28,9 +40,6 @@ export interface RecordedCall {
   /** Null where nothing was judged. */
   judgement: RecordedJudgement | null;
 }
-
-export const FLIP_KINDS = ['allowToHold', 'allowToDeny', 'holdToAllow', 'holdToDeny', 'denyToAllow', 'denyToHold'] as const;
-export type FlipKind = (typeof FLIP_KINDS)[number];
 
 /** One side of a comparison. */
 export interface Side {
@@ -68,7 +77,7 @@ export interface ReplayResult {
   cases: Tally;
   /** The newest of each kind, calls before cases. */
   examples: Record<FlipKind, Flip[]>;
-  /** Red and not allowed before, allowed by the draft: what an activation must be confirmed for. */
+  /** Red and not allowed before nor by the policy in force, allowed by the draft: what an activation must be confirmed for. */
   redFlips: { count: number; items: Flip[] };
   /** Calls whose arguments the record no longer has, and that a changed matcher can therefore not see again. */
   unseen: { count: number; items: { id: string; tool: string; summary: string }[] };
@@ -80,19 +89,23 @@ const RED_FLIPS_MAX = 1_000;
 /** One replay; feed it with `call` and `cases`, newest first, and take its `result`. */
 export class Replay {
   readonly #draft: Policy;
+  readonly #base: Policy;
   readonly #versionOf: (version: string) => Policy | null;
   readonly #rules: string;
   readonly #matchers: string;
   readonly #kinship = new Map<string | null, { sameRules: boolean; sameMatchers: boolean }>();
   readonly #calls = { ...emptyTally(), unreadable: 0 };
   readonly #cases = emptyTally();
-  readonly #examples = Object.fromEntries(FLIP_KINDS.map((kind) => [kind, [] as Flip[]])) as Record<FlipKind, Flip[]>;
-  readonly #redFlips = { count: 0, items: [] as Flip[] };
+  readonly #difference = new Difference('first');
   readonly #unseen = { count: 0, items: [] as { id: string; tool: string; summary: string }[] };
 
-  /** @param versionOf the compiled policy that a call was judged by then, by its version; null = not to be had. */
-  constructor(draft: Policy, versionOf: (version: string) => Policy | null) {
+  /**
+   * @param base the policy in force.
+   * @param versionOf the compiled policy that a call was judged by then, by its version; null = not to be had.
+   */
+  constructor(draft: Policy, base: Policy, versionOf: (version: string) => Policy | null) {
     this.#draft = draft;
+    this.#base = base;
     this.#versionOf = versionOf;
     this.#rules = rulesOf(draft);
     this.#matchers = matchersOf(draft);
@@ -125,29 +138,32 @@ export class Replay {
     const wasReleased = judgement.verdict === 'allow' && judgement.codes[0] === 'APPROVED';
     const before: Side = wasReleased ? { verdict: 'hold', risk: judgement.risk, codes: judgement.codes.slice(1) } : judgement;
     const after = wasReleased ? decide(toolCall, withoutApproval(facts), this.#draft, recorded) : now;
-    this.#count(this.#calls, before, after, {
-      source: 'call',
-      id: call.id,
-      tool,
-      summary: call.summary,
-      agentId: call.agentId,
-      at: call.at,
-    });
+    const { id, summary, agentId, at } = call;
+    // What runs by the policy in force already is nothing that the draft opens.
+    const isOpen = () =>
+      decide(toolCall, withoutApproval(facts), this.#base, recorded && { ...recorded, sameRules: false }).verdict === 'allow';
+    this.#difference.count(this.#calls, before, after, () => ({ source: 'call', id, tool, summary, agentId, at }), isOpen);
   }
 
   /**
    * Judges cases of the simulator by the policy in force and by the draft.
    * @param cases unchecked, as `simulateCases` takes them.
    */
-  cases(cases: readonly unknown[], base: Policy): void {
+  cases(cases: readonly unknown[]): void {
     const after = simulateCases(cases, this.#draft);
-    for (const [index, before] of simulateCases(cases, base).entries()) {
+    for (const [index, before] of simulateCases(cases, this.#base).entries()) {
       const now = after[index];
       if (now === undefined) continue;
       const side: Side = { verdict: before.verdict, risk: before.risk, codes: codesOf(before) };
       if (isSame(side, now)) this.#cases.same++;
-      const { tool, text } = describeCase(cases[index]);
-      this.#count(this.#cases, side, now, { source: 'case', id: before.id, tool, summary: text, agentId: null, at: null });
+      const { id } = before;
+      this.#difference.count(this.#cases, side, now, () => ({
+        source: 'case',
+        id,
+        ...describeCase(cases[index]),
+        agentId: null,
+        at: null,
+      }));
     }
   }
 
@@ -155,24 +171,10 @@ export class Replay {
     return {
       calls: this.#calls,
       cases: this.#cases,
-      examples: this.#examples,
-      redFlips: this.#redFlips,
+      examples: this.#difference.examples,
+      redFlips: this.#difference.redFlips,
       unseen: this.#unseen,
     };
-  }
-
-  #count(tally: Tally, before: Side, after: Pick<Decision, 'verdict' | 'risk' | 'reasons'>, what: Omit<Flip, 'before' | 'after'>): void {
-    tally.judged++;
-    const kind = flipKind(before.verdict, after.verdict);
-    if (kind === null) return;
-    tally.flips[kind]++;
-    const isRed = before.risk === 'red' && after.verdict === 'allow';
-    const examples = this.#examples[kind];
-    if (isRed) this.#redFlips.count++;
-    if (examples.length >= EXAMPLES_MAX && !(isRed && this.#redFlips.items.length < RED_FLIPS_MAX)) return;
-    const flip = describeFlip(before, after, what);
-    if (examples.length < EXAMPLES_MAX) examples.push(flip);
-    if (isRed && this.#redFlips.items.length < RED_FLIPS_MAX) this.#redFlips.items.push(flip);
   }
 
   #nameUnseen({ id, tool, summary }: RecordedCall): void {
@@ -195,8 +197,44 @@ export class Replay {
   }
 }
 
+type Judged = Pick<Decision, 'verdict' | 'risk' | 'reasons'>;
+type Subject = Omit<Flip, 'before' | 'after'>;
+
+/** Counts what two policies judge differently and keeps examples, bounded. */
+export class Difference {
+  readonly examples = Object.fromEntries(FLIP_KINDS.map((kind) => [kind, [] as Flip[]])) as Record<FlipKind, Flip[]>;
+  readonly redFlips = { count: 0, items: [] as Flip[] };
+  readonly #keeps: 'first' | 'last';
+
+  /** @param keeps which examples of a kind stay where there are too many. */
+  constructor(keeps: 'first' | 'last') {
+    this.#keeps = keeps;
+  }
+
+  /**
+   * @param subject the call in question; asked for only where the verdict differs.
+   * @param isOpen whether the call, red before and allowed after, would run today as well; asked for only then.
+   */
+  count(tally: Tally, before: Side, after: Judged, subject: () => Subject, isOpen: () => boolean = () => false): void {
+    tally.judged++;
+    const kind = flipKind(before.verdict, after.verdict);
+    if (kind === null) return;
+    tally.flips[kind]++;
+    // What a person's approval lets run goes through a person still.
+    const isRed = before.risk === 'red' && after.verdict === 'allow' && after.reasons[0]?.code !== 'APPROVED' && !isOpen();
+    if (isRed) this.redFlips.count++;
+    const examples = this.examples[kind];
+    const isExample = examples.length < EXAMPLES_MAX || this.#keeps === 'last';
+    const isNamed = isRed && this.redFlips.items.length < RED_FLIPS_MAX;
+    if (!isExample && !isNamed) return;
+    const flip = describeFlip(before, after, subject());
+    if (isNamed) this.redFlips.items.push(flip);
+    if (isExample && examples.push(flip) > EXAMPLES_MAX) examples.shift();
+  }
+}
+
 /** @returns which way a verdict went, or null where it is the same. */
-export function flipKind(before: Verdict, after: Verdict): FlipKind | null {
+function flipKind(before: Verdict, after: Verdict): FlipKind | null {
   if (before === after) return null;
   return `${before}To${TITLES[after]}` as FlipKind;
 }
@@ -204,11 +242,7 @@ export function flipKind(before: Verdict, after: Verdict): FlipKind | null {
 const TITLES = { allow: 'Allow', hold: 'Hold', deny: 'Deny' } as const;
 
 /** A difference for people to read. */
-export function describeFlip(
-  before: Side,
-  after: Pick<Decision, 'verdict' | 'risk' | 'reasons'>,
-  what: Omit<Flip, 'before' | 'after'>,
-): Flip {
+function describeFlip(before: Side, after: Judged, what: Subject): Flip {
   const message = redactText(after.reasons[0]?.message ?? '').text;
   return {
     ...what,
@@ -218,12 +252,12 @@ export function describeFlip(
 }
 
 /** Codes of the reasons, each once, in their order. */
-export function codesOf({ reasons }: Pick<Decision, 'reasons'>): readonly ReasonCode[] {
+export function codesOf({ reasons }: Pick<Judged, 'reasons'>): readonly ReasonCode[] {
   return [...new Set(reasons.map((reason) => reason.code))];
 }
 
 /** Same verdict, risk and reason codes; their order may differ, since a record keeps the members of the arguments in another one. */
-function isSame(before: Side, now: Pick<Decision, 'verdict' | 'risk' | 'reasons'>): boolean {
+export function isSame(before: Side, now: Judged): boolean {
   if (before.verdict !== now.verdict || before.risk !== now.risk) return false;
   const codes = codesOf(now);
   return codes.length === before.codes.length && codes.every((code) => before.codes.includes(code));
@@ -233,7 +267,8 @@ function withoutApproval(facts: Facts): Facts {
   return { ...facts, approval: null };
 }
 
-function emptyTally(): Tally {
+/** Nothing counted yet. */
+export function emptyTally(): Tally {
   return { judged: 0, same: 0, flips: Object.fromEntries(FLIP_KINDS.map((kind) => [kind, 0])) as Record<FlipKind, number> };
 }
 
@@ -246,7 +281,7 @@ function matchersOf({ document: { allowlists, tools } }: Policy): string {
   return canonicalJson({ allowlists, tools } as unknown as Json);
 }
 
-function describeCase(value: unknown): { tool: string; text: string } {
+function describeCase(value: unknown): { tool: string; summary: string } {
   const { tool, arguments: args } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
-  return { tool: typeof tool === 'string' ? tool : '', text: redactText(JSON.stringify(args ?? {}).slice(0, 300)).text };
+  return { tool: typeof tool === 'string' ? tool : '', summary: redactText(JSON.stringify(args ?? {})).text.slice(0, 300) };
 }

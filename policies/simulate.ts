@@ -36,7 +36,7 @@ export interface SimulateResult {
   reasons: readonly Reason[];
   /** What would be stored: the arguments, redacted. */
   recorded: { arguments: Json };
-  /** How the call was read; absent where the case itself could not be read. */
+  /** How the call was read, the first readings of each kind; absent where the case itself could not be read. */
   trace?: Classification;
 }
 
@@ -66,8 +66,17 @@ function simulateCase(value: unknown, index: number, policy: Policy): SimulateRe
     risk: decision.risk,
     reasons: decision.reasons,
     recorded: { arguments: redact(call.arguments).value },
-    trace: decision.classification,
+    trace: boundTrace(decision.classification),
   };
+}
+
+/** Readings of one kind in a trace: a line of a thousand operands must not be answered with a megabyte. */
+const TRACE_MAX = 200;
+
+function boundTrace(reading: Classification): Classification {
+  const { findings, commands, paths, hosts } = reading;
+  const bound = <T>(items: readonly T[]) => (items.length <= TRACE_MAX ? items : items.slice(0, TRACE_MAX));
+  return { ...reading, findings: bound(findings), commands: bound(commands), paths: bound(paths), hosts: bound(hosts) };
 }
 
 function unreadable(id: string, why: string, given: JsonObject): SimulateResult {

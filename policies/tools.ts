@@ -3,7 +3,7 @@
  * policy gives it, and which names are no calls at all. A name is matched exactly or by a glob with "*"; nothing about a tool is ever
  * guessed from how its name sounds, and an MCP server cannot name its way to a mapping.
  */
-import type { Facts, McpAnnotations, Micros, Risk } from './model.ts';
+import { type Facts, type McpAnnotations, type Micros, RISKS, type Risk } from './model.ts';
 import type { PolicyDocument } from './policy.ts';
 
 /** OpenClaw's catalogue wrappers: each fires a hook of its own, and the call inside fires another one, which is the call that is judged. */
@@ -64,7 +64,8 @@ export interface ToolReading {
 
 /** The tool entries of a policy, compiled. */
 export interface ToolTable {
-  read(tool: string, mcp: Facts['mcp']): ToolReading;
+  /** @param route the registered route of an HTTP tool. */
+  read(tool: string, mcp: Facts['mcp'], route?: Facts['route']): ToolReading;
   priceOf(tool: string): Micros | null;
   rateOf(tool: string): { limit: number; policyPath: string } | null;
 }
@@ -162,8 +163,25 @@ export function compileToolTable(document: PolicyDocument, toMicros: (usd: numbe
     return null;
   };
 
+  /**
+   * A request to an HTTP tool. Its route is a mapping that an administrator wrote, so one that names a tool of the plan is that tool.
+   * Where policy and registry both say a risk, the stricter counts.
+   */
+  const readRoute = (tool: string, route: NonNullable<Facts['route']>): ToolReading => {
+    const name = tool.slice(tool.indexOf('__') + 2);
+    const mapped = entries.find(tool)?.value.class ?? (isToolClass(name) ? name : tool);
+    const byDefault = upstreamOf(tool)?.risk;
+    const said =
+      mappedRisk(tool, mapped) ?? (byDefault === undefined ? null : { risk: byDefault, policyPath: `upstreams.${route.upstream}.risk` });
+    if (route.risk !== null && (said === null || RISKS.indexOf(route.risk) > RISKS.indexOf(said.risk)))
+      return { mapped, risk: route.risk, known: true, policyPath: 'builtin.upstreamRoutes', raisedBy: null };
+    if (said !== null) return { mapped, ...said, known: true, raisedBy: null };
+    return { mapped, risk: 'red', known: false, policyPath: 'builtin.unknownTool', raisedBy: null };
+  };
+
   return {
-    read(tool, mcp) {
+    read(tool, mcp, route) {
+      if (route !== undefined) return readRoute(tool, route);
       if (GATE_TOOLS.has(tool)) return { mapped: tool, risk: 'red', known: true, policyPath: 'builtin.gateTools', raisedBy: null };
 
       const mapped = entries.find(tool)?.value.class ?? OPENCLAW_NAMES.get(tool) ?? tool;
@@ -204,6 +222,10 @@ export function compileToolTable(document: PolicyDocument, toMicros: (usd: numbe
       return hit === undefined ? null : { limit: hit.value, policyPath: `rates.callsPerMinute.${hit.pattern}` };
     },
   };
+}
+
+function isToolClass(name: string): name is ToolClass {
+  return (TOOL_CLASSES as readonly string[]).includes(name);
 }
 
 /** Tools that exist without a policy entry: MCP's other requests, and model calls (SPEC 3). */

@@ -36,10 +36,12 @@ import type { Journal } from './journal.ts';
 import type { Labels } from './labels.ts';
 import type { Ledger } from './ledger.ts';
 import { linksUnder } from './links.ts';
+import type { Openings } from './openings.ts';
 import type { Rates } from './rates.ts';
 import { previewOf, recordedInput, recordedText, summaryOf } from './record.ts';
 import type { CallRecord, Register } from './register.ts';
 import type { Retries } from './retries.ts';
+import type { Shadow } from './shadow.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 
 /** A call as an entry point hands it in: parsed, and with its identity settled. */
@@ -70,6 +72,8 @@ export interface CallRequest {
    * @param left what is left of the tightest cap that binds it; null = none does.
    */
   estimate?: (left: Micros | null) => Micros | null;
+  /** Addresses that hosts resolved to, where the entry point has asked. */
+  dns?: CallFacts['dns'];
 }
 
 interface Answered {
@@ -107,6 +111,8 @@ interface Collaborators {
   labels: Labels;
   retries: Retries;
   joins: Joins;
+  shadow: Shadow;
+  openings: Openings;
   /** Epoch milliseconds. */
   clock: () => number;
   limits: { inputMaxChars: number; outputMaxChars: number };
@@ -190,6 +196,17 @@ export class Gatekeeper {
     return this.#once(record, () => this.#settleHold(record, state));
   }
 
+  /**
+   * Ends the inline wait of a held call for which nobody waits: the agent is told through its session. Never rejects.
+   * @returns held, or what came of a decision that was there first.
+   */
+  async endWait(record: CallRecord): Promise<Admission> {
+    await record.settling;
+    if (record.state !== 'held') return this.#again(record);
+    const state = await this.#with.holds.defer(record.id).catch(() => null);
+    return state === null ? held(record, false) : this.#once(record, () => this.#settleHold(record, state));
+  }
+
   /** A call by its id: one of ours, or a held one that an earlier process or another proxy left at control. @throws ControlUnavailable */
   async find(id: string): Promise<CallRecord | null> {
     const { register, holds } = this.#with;
@@ -221,14 +238,15 @@ export class Gatekeeper {
 
   /** Records the end of a running call. @returns and @throws as complete() does. */
   async #settle(record: CallRecord, outcome: Outcome): Promise<boolean> {
-    const { ledger, journal, register, clock, limits } = this.#with;
+    const { ledger, journal, register, openings, clock, limits } = this.#with;
     if (record.state !== 'running' || record.settling !== null) return false;
     const { id, scopes } = record;
     const cost = outcome.costMicros ?? record.estimatedMicros;
     const output = recordedText(outcome.output, limits.outputMaxChars);
     const error = recordedText(outcome.error, limits.outputMaxChars);
     const { status, durationMs, meter } = outcome;
-    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost, meter }, false);
+    const ended = { type: 'completed' as const, at: clock(), id, status, output, error, durationMs, cost, scopes, meter };
+    const recording = journal.append(ended, false);
     // Of two outcomes of one call the second finds this one under way.
     record.settling = recording.catch(() => {});
     try {
@@ -237,6 +255,7 @@ export class Gatekeeper {
       record.settling = null;
     }
     register.move(record, 'ended');
+    openings.close(id);
     ledger.settle(id, cost, scopes);
     return true;
   }
@@ -281,30 +300,46 @@ export class Gatekeeper {
       return this.#deny(record, call, args, [{ code: 'GATE_UNPROVEN', message: why, policyPath: 'failModes.gate' }]);
     }
     const effective = hold?.editedArguments ?? args;
+    let hasLooked = false;
     for (let race = 0; race < RACES_MAX; race++) {
       const judgement = await this.#decide(record, call, effective, picture, hold);
       if (judgement === null)
         return this.#deny(record, call, effective, [reasonOf('AGENT_STOPPED', 'This agent is no longer registered.')]);
-      const { decision, judged, caps } = judgement;
+      const { decision, judged, caps, facts } = judgement;
+      if (hold === null && race === 0) this.#with.shadow.see(toolCallOf(call, effective), facts, decision, call);
       const judgedCall = { ...call, mappedTool: decision.classification.mappedTool };
       Object.assign(record, { call: judgedCall, judged, risk: decision.risk, verdict: decision.verdict, reasons: judged.reasons });
       record.estimatedMicros = decision.estimatedCost;
       record.scopes = caps.map((cap) => cap.scope);
 
+      // Before a cap of a shared ledger says no, what others gave back meanwhile is looked at.
+      if (!hasLooked && decision.reasons.some((reason) => reason.code.startsWith('BUDGET_'))) {
+        hasLooked = true;
+        if (await ledger.look(record.scopes)) continue;
+      }
       if (decision.verdict === 'deny') return this.#deny(record, judgedCall, effective, judged.reasons);
+      if (!ledger.available && !(isSpared(decision, picture) && ledger.spare())) return this.#withoutLedger(record, hold);
       if (decision.verdict === 'hold') return this.#hold(record, judgedCall, args, judged, decision, hold);
-      // No wait between these two and the record's own place and money: what others take meanwhile is seen by the next look.
+      // Each of these two looks and takes in one step: what others take meanwhile is seen by the next judgement.
       if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
-      if (ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0)) {
-        const admission = await this.#run(record, judgedCall, effective, judged, hold);
+      const reserved = await ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0);
+      if (reserved === 'reserved') {
+        const admission = await this.#run(record, judgedCall, effective, judged, decision, hold);
         if (admission.verdict !== 'allow') ledger.release(record.id);
         register.leave(record);
         return admission;
       }
       // Another call took the rest of a cap meanwhile: judge again with what is left now.
       register.leave(record);
+      if (reserved === 'unavailable') return this.#withoutLedger(record, hold);
     }
     return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget is contended right now. ${AWAY}`);
+  }
+
+  /** The counters cannot be reached: nothing is held or run that may cost or harm; what waits for a person goes on waiting (SPEC 5). */
+  #withoutLedger(record: CallRecord, hold: HoldState | null): Admission {
+    if (hold !== null) return held(record, true);
+    return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget counters cannot be reached. ${AWAY}`);
   }
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
@@ -343,7 +378,7 @@ export class Gatekeeper {
     }
     const adds = decision.verdict === 'allow' ? labelsOf(toolCall, decision.classification, picture.policy) : [];
     const judged = this.#judged(decision, facts, picture.policyVersion, args, hold);
-    return { decision, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
+    return { decision, facts, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
   }
 
   /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
@@ -421,8 +456,15 @@ export class Gatekeeper {
   }
 
   /** Redeem, then record, then it may run; a stop that arrives in between wins. */
-  async #run(record: CallRecord, call: CallFacts, args: JsonObject, judged: JudgedFacts, hold: HoldState | null): Promise<Admission> {
-    const { holds, joins, journal, register, labels, clock, limits } = this.#with;
+  async #run(
+    record: CallRecord,
+    call: CallFacts,
+    args: JsonObject,
+    judged: JudgedFacts,
+    { classification }: Decision,
+    hold: HoldState | null,
+  ): Promise<Admission> {
+    const { holds, joins, openings, journal, register, labels, clock, limits } = this.#with;
     if (hold !== null) {
       const redeemed = await holds.redeem(hold.approvalId, record.id).catch(() => null);
       if (redeemed === null) return held(record, true);
@@ -445,6 +487,10 @@ export class Gatekeeper {
     register.move(record, 'running');
     if (judged.labels) labels.add(call, judged.labels, clock());
     if (call.entry === 'openclaw' && call.upstream && this.#isProven(call)) joins.offer(call.agentId, call.tool, args, call.id, clock());
+    if (call.entry === 'openclaw') {
+      const gatewayId = call.gatewayId ?? this.#with.snapshot.current(clock())?.agent(call.agentId)?.gatewayId ?? null;
+      openings.open({ callId: call.id, agentId: call.agentId, gatewayId }, classification.hosts);
+    }
     this.#lastAdmittedAt.set(call.agentId, clock());
     return allowed(record);
   }
@@ -574,6 +620,11 @@ export class Gatekeeper {
     this.#with.register.remove(record);
     return unavailable(record.id, code, message, record.risk);
   }
+}
+
+/** Green and free: such calls go on for a while without the counters, where the policy lets them. */
+function isSpared({ risk, estimatedCost }: Decision, { policy }: Picture): boolean {
+  return risk === 'green' && estimatedCost === 0 && policy.document.failModes.ledger === 'green_unpriced';
 }
 
 function describe({ agent, arguments: _args, estimate: _estimate, ...request }: CallRequest) {

@@ -2,11 +2,15 @@
 export interface ProxyConfig {
   host: string;
   port: number;
+  /** Port of the egress proxy; absent = none. */
+  egressPort?: number;
   /** Folder of the journal; belongs to this proxy alone. */
   journalDir: string;
   /** Base URL of control. */
   controlUrl: string;
   clusterSecret: string;
+  /** `REDIS_URL`: counters shared with other proxies; null = this proxy is the only one. */
+  redisUrl: string | null;
   /** `MC_METRICS_TOKEN`: opens /metrics; null = closed. */
   metricsToken: string | null;
   /** Host names that agents reach this proxy by, besides addresses and localhost. */
@@ -44,12 +48,20 @@ export interface ProxyBounds {
   journalSegmentBytes: number;
   /** Time limit of one request to control. */
   controlTimeoutMs: number;
+  /** Green, unpriced calls that may run during one absence of shared counters. */
+  ledgerSpareCalls: number;
   /** A stream to an MCP client on which nothing happens gets a sign of life this often. */
   mcpKeepAliveMs: number;
   /** A held MCP call reports progress this often, where its client asked for that. */
   mcpProgressMs: number;
   /** Longest wait of one round of a held call of the stateless era; then the client asks again. */
   mcpRoundMs: number;
+  /** Resolving a name and connecting to it, for the egress proxy. */
+  egressConnectMs: number;
+  /** A tunnel through which nothing goes in either direction is closed. */
+  egressIdleMs: number;
+  /** Longest life of a tunnel or exchange through the egress proxy. */
+  egressTotalMs: number;
 }
 
 export const DEFAULT_BOUNDS: ProxyBounds = {
@@ -68,7 +80,11 @@ export const DEFAULT_BOUNDS: ProxyBounds = {
   journalMaxBytes: 256 * 1024 * 1024,
   journalSegmentBytes: 16 * 1024 * 1024,
   controlTimeoutMs: 5_000,
+  ledgerSpareCalls: 1_000,
   mcpKeepAliveMs: 15_000,
   mcpProgressMs: 5_000,
   mcpRoundMs: 25_000,
+  egressConnectMs: 10_000,
+  egressIdleMs: 300_000,
+  egressTotalMs: 6 * 60 * 60 * 1000,
 };

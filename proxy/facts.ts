@@ -12,6 +12,7 @@ import {
   type ToolCall,
 } from '../policies/index.ts';
 import type { BindingCap } from './ledger.ts';
+import { nameRequest } from './routes.ts';
 import type { Picture } from './snapshot.ts';
 
 /** The scope keys of a call at a moment: run, task, agent-day, fleet-day (SPEC 5). */
@@ -108,8 +109,9 @@ export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSo
     estimatedCost: rest.estimatedCost === undefined ? priceOf(call, picture) : rest.estimatedCost,
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
     mcp: mcpFact(call, picture),
+    ...routeFact(call, rest.arguments, picture),
     history: rest.sameErrorRetries === 0 ? NO_HISTORY : { ...NO_HISTORY, sameErrorRetries: rest.sameErrorRetries },
-    network: NO_NETWORK,
+    network: call.dns === undefined ? NO_NETWORK : { ...NO_NETWORK, dns: call.dns },
     files: { symlinks: rest.symlinks },
     rates: { callsLastMinute: rest.callsLastMinute, concurrent: rest.concurrent },
   };
@@ -135,13 +137,22 @@ function ownCaps(agent: AgentPicture, task: { budget: number | null } | undefine
  */
 function mcpFact(call: Partial<CallFacts>, picture: Picture): Facts['mcp'] {
   const upstream = call.upstream ? picture.upstream(call.upstream) : undefined;
-  if (upstream === undefined) return null;
+  if (upstream?.kind !== 'mcp') return null;
   const prefix = `${upstream.name}__`;
   const { tool = '' } = call;
   const isTool = tool.startsWith(prefix);
   const known = isTool ? upstream.tools[tool.slice(prefix.length)] : undefined;
   const changed = isTool && (known === undefined ? upstream.pinned : known.state !== 'pinned');
   return { server: upstream.name, trusted: upstream.trusted, annotations: { ...known?.annotations } as McpAnnotations, changed };
+}
+
+/** The route of a request to an HTTP tool, looked up at each judgement: it may have been registered while the call was held. */
+function routeFact(call: Partial<CallFacts>, args: JsonObject, picture: Picture): Pick<Facts, 'route'> {
+  const upstream = call.entry === 'http' && call.upstream ? picture.upstream(call.upstream) : undefined;
+  if (upstream === undefined) return {};
+  const named = nameRequest(upstream, String(args.method), String(args.path));
+  // Its name stays the one that it was asked and approved under; a route that is another now says nothing about it.
+  return { route: { upstream: upstream.name, risk: named.tool === call.tool ? named.risk : null } };
 }
 
 /** Where registry and policy both name a price the dearer one counts; null = the policy's. */

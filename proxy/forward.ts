@@ -51,6 +51,10 @@ export interface UpstreamTarget {
   setHeaders: readonly string[];
   /** Further names of headers that are not passed on. */
   removeHeaders: readonly string[];
+  /** Further names of headers of answers that do not reach the client. */
+  removeAnswerHeaders?: readonly string[];
+  /** The caller's own credentials for the upstream are not ours to take away (a forward proxy); the one for us is. */
+  passCredentials?: true;
   /** How connections are made, where not by the address in `origin`: options of the connector, or a connector. */
   connect?: buildConnector.BuildOptions | buildConnector.connector;
 }
@@ -153,6 +157,7 @@ export interface RelayOptions {
 const HOP_BY_HOP = ['connection', 'proxy-connection', 'keep-alive', 'te', 'transfer-encoding', 'upgrade'];
 /** Headers that carry the agent's own credential to us (SPEC 8.3). */
 const CREDENTIALS = ['authorization', 'proxy-authorization', 'x-api-key'];
+const OWN_CREDENTIAL = ['proxy-authorization'];
 /** Attribution is between the agent and us. */
 const OWN_HEADERS = ['x-mc-task', 'x-mc-run', 'x-mc-session'];
 /** Made anew for the next hop: by undici from origin and body, or answered by node itself (Expect). */
@@ -170,18 +175,31 @@ export class Forwarder {
   readonly #pool: Pool;
   readonly #bounds: ForwardBounds;
   readonly #dropped: ReadonlySet<string>;
+  readonly #droppedFromAnswers: ReadonlySet<string>;
   readonly #set: readonly string[];
   /** In order of arrival. */
   readonly #queue = new Set<Exchange>();
   #running = 0;
   #closed = false;
 
-  constructor({ origin, setHeaders, removeHeaders, connect }: UpstreamTarget, bounds: ForwardBounds) {
+  constructor(target: UpstreamTarget, bounds: ForwardBounds) {
+    const { origin, setHeaders, removeHeaders, removeAnswerHeaders = [], passCredentials, connect } = target;
     this.#bounds = bounds;
     this.#set = [...setHeaders, 'via', VIA];
     const replaced = setHeaders.filter((_, i) => i % 2 === 0);
-    const names = [...HOP_BY_HOP, ...CREDENTIALS, ...OWN_HEADERS, ...REMADE, ...removeHeaders, ...replaced];
+    const names = [
+      ...HOP_BY_HOP,
+      ...(passCredentials ? OWN_CREDENTIAL : CREDENTIALS),
+      ...OWN_HEADERS,
+      ...REMADE,
+      ...removeHeaders,
+      ...replaced,
+    ];
     this.#dropped = new Set(names.map((name) => name.toLowerCase()));
+    this.#droppedFromAnswers =
+      removeAnswerHeaders.length === 0
+        ? DROPPED_FROM_ANSWERS
+        : new Set([...DROPPED_FROM_ANSWERS, ...removeAnswerHeaders.map((name) => name.toLowerCase())]);
     this.#pool = new Pool(origin, {
       factory: (url, options) => new UpstreamClient(url, options),
       connections: bounds.connectionsMax,
@@ -204,14 +222,14 @@ export class Forwarder {
    */
   relay(outgoing: Outgoing, response: ServerResponse, options: RelayOptions = {}): Promise<Relayed | ForwardFailure> {
     const { promise, resolve } = Promise.withResolvers<Relayed | ForwardFailure>();
-    this.#begin(new Relay(this.#optionsOf(outgoing), response, options, this.#bounds.clientStallMaxMs, resolve));
+    this.#begin(new Relay(this.#optionsOf(outgoing), response, options, this.#droppedFromAnswers, this.#bounds.clientStallMaxMs, resolve));
     return promise;
   }
 
   /** Forwards a request and answers with the whole response, for callers that read it before they pass it on. Never rejects. */
   collect(outgoing: Outgoing, maxBytes: number, signal?: AbortSignal): Promise<Collected | ForwardFailure> {
     const { promise, resolve } = Promise.withResolvers<Collected | ForwardFailure>();
-    this.#begin(new Collection(this.#optionsOf(outgoing), maxBytes, signal, resolve));
+    this.#begin(new Collection(this.#optionsOf(outgoing), maxBytes, signal, this.#droppedFromAnswers, resolve));
     return promise;
   }
 
@@ -300,8 +318,12 @@ abstract class Exchange implements Dispatcher.DispatchHandler {
   readonly #signal: AbortSignal | undefined;
   readonly #onSignal = () => this.fail('cut', 'cut by the caller');
 
-  constructor(request: Dispatcher.DispatchOptions, maxBytes: number, signal: AbortSignal | undefined) {
+  readonly #dropped: ReadonlySet<string>;
+
+  /** @param dropped names of headers of the answer that do not go on. */
+  constructor(request: Dispatcher.DispatchOptions, maxBytes: number, signal: AbortSignal | undefined, dropped: ReadonlySet<string>) {
     this.request = request;
+    this.#dropped = dropped;
     this.#maxBytes = maxBytes;
     this.#signal = signal;
   }
@@ -359,7 +381,7 @@ abstract class Exchange implements Dispatcher.DispatchHandler {
       return;
     }
     this.status = status;
-    const headers = endToEnd(raw, DROPPED_FROM_ANSWERS);
+    const headers = endToEnd(raw, this.#dropped);
     const announced = headerOf(headers, 'content-length');
     const length = announced === undefined ? null : Number(announced);
     const isBodiless = this.request.method === 'HEAD' || status === 204 || status === 304;
@@ -417,10 +439,11 @@ class Relay extends Exchange {
     request: Dispatcher.DispatchOptions,
     response: ServerResponse,
     { signal, tap, filter, endSignal, drainMaxMs = 0, maxBytes = Number.POSITIVE_INFINITY }: RelayOptions,
+    dropped: ReadonlySet<string>,
     stallMs: number,
     resolve: (result: Relayed | ForwardFailure) => void,
   ) {
-    super(request, maxBytes, signal);
+    super(request, maxBytes, signal, dropped);
     this.#response = response;
     this.#tap = tap;
     this.#filter = filter;
@@ -583,9 +606,10 @@ class Collection extends Exchange {
     request: Dispatcher.DispatchOptions,
     maxBytes: number,
     signal: AbortSignal | undefined,
+    dropped: ReadonlySet<string>,
     resolve: (result: Collected | ForwardFailure) => void,
   ) {
-    super(request, maxBytes, signal);
+    super(request, maxBytes, signal, dropped);
     this.#resolve = resolve;
     this.watchSignal();
   }
@@ -650,7 +674,8 @@ function withoutFraming(headers: readonly string[], status: number): string[] {
   return kept;
 }
 
-function headerOf(headers: readonly string[], name: string): string | undefined {
+/** A header of a flat list (name, value, name, value). @param name in lower case. */
+export function headerOf(headers: readonly string[], name: string): string | undefined {
   for (let i = 0; i < headers.length; i += 2) {
     const candidate = headers[i] ?? '';
     if (candidate.length === name.length && candidate.toLowerCase() === name) return headers[i + 1];

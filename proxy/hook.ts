@@ -11,15 +11,17 @@ import {
   HeartbeatSchema,
   type RunCheckAnswer,
   RunCheckSchema,
+  RunEndSchema,
 } from '../control/contract.ts';
 import { decide, isBareWrapper, microsFromUsd, unwrapCall } from '../policies/index.ts';
 import type { Admission, Gatekeeper } from './admission.ts';
 import { BadRequest, readJson } from './body.ts';
 import type { ProxyBounds } from './config.ts';
-import { factsOf, scopesOf } from './facts.ts';
+import { factsOf, scopeKeys, scopesOf } from './facts.ts';
 import { attribute, authenticate, type Bearer, type IdentityRefusal, identify, speaksFor } from './identity.ts';
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
+import { recordedText } from './record.ts';
 import type { CallRecord } from './register.ts';
 import { problem, refusalText, respond } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
@@ -28,6 +30,7 @@ import { canonicalTool } from './tool-names.ts';
 import type { Traces } from './traces.ts';
 
 const RETRY_AFTER_MS = 1_000;
+const RUN_ERROR_MAX = 2_000;
 
 export interface HookDependencies {
   gate: Gatekeeper;
@@ -46,9 +49,9 @@ export type Hook = ReturnType<typeof createHook>;
 export function createHook({ gate, snapshot, ledger, journal, traces, telemetry, clock, bounds }: HookDependencies) {
   /** @returns false where the path is none of ours. */
   async function handle(request: IncomingMessage, response: ServerResponse, path: string, query: URLSearchParams): Promise<boolean> {
-    const match = /^\/v1\/(?:(tool-calls)(?:\/([\w-]{1,64})(?:\/(outcome|cancel))?)?|(runs\/check)|(heartbeats))$/.exec(path);
+    const match = /^\/v1\/(?:(tool-calls)(?:\/([\w-]{1,64})(?:\/(outcome|cancel))?)?|(runs\/check)|(runs\/end)|(heartbeats))$/.exec(path);
     if (!match) return false;
-    const [, calls, id, action, runs] = match;
+    const [, calls, id, action, runs, runEnd] = match;
     const expected = calls && id !== undefined && action === undefined ? 'GET' : 'POST';
     if (request.method !== expected) {
       response.setHeader('allow', expected);
@@ -71,6 +74,7 @@ export function createHook({ gate, snapshot, ledger, journal, traces, telemetry,
     if (calls && id === undefined) await judge(request, response, bearer, picture);
     else if (calls && id !== undefined) await followUp(request, response, bearer, id, action, query);
     else if (runs) await checkRun(request, response, bearer, picture);
+    else if (runEnd) await endRun(request, response, bearer, picture);
     else await heartbeat(request, response, bearer, picture);
     return true;
   }
@@ -169,6 +173,8 @@ export function createHook({ gate, snapshot, ledger, journal, traces, telemetry,
     const { taskId } = attribution;
     const runId = body.runId ?? null;
     traces.note(body.traceId, { agentId: agent.id, runId, sessionKey, taskId }, now);
+    // Of a shared ledger the picture may be old, and a run that will be refused is better not begun.
+    await ledger.look(scopeKeys(scopesOf({ agentId: agent.id, runId, taskId }, picture.policy, now)));
     const decision = judgeRun(agent, runId, taskId, picture, now);
     const allowed = decision.verdict === 'allow';
     const message = allowed ? 'This run may start.' : decision.reasons.map((reason) => reason.message).join(' ');
@@ -202,6 +208,21 @@ export function createHook({ gate, snapshot, ledger, journal, traces, telemetry,
     // The ceiling of tools is asked at each call; a run is no tool.
     const run = { ...facts, agent: { ...facts.agent, toolPermissions: null }, estimatedCost: 1 };
     return decide({ tool: 'model_call', arguments: {}, cwd: null, workspace: null, toolKind: null }, run, picture.policy);
+  }
+
+  /** POST /v1/runs/end: what came of a run. Said again, it changes nothing. */
+  async function endRun(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
+    const body = parse(RunEndSchema, await readJson(request, bounds.bodyMaxBytes));
+    const agent = identify(bearer, body.agentId, picture);
+    if ('code' in agent) return void refused(response, agent);
+    const { runId, status } = body;
+    const message = recordedText(body.error ?? null, RUN_ERROR_MAX);
+    try {
+      await journal.append({ type: 'run_end', at: clock(), runId, agentId: agent.id, status, message }, false);
+    } catch {
+      return problem(response, 503, 'JOURNAL_UNAVAILABLE', 'The end of the run could not be recorded. Send it again shortly.');
+    }
+    respond(response, 200, { ok: true });
   }
 
   /** POST /v1/heartbeats: counts with a gateway token only (SPEC 10). */

@@ -56,6 +56,7 @@ export class Journal {
   #segments: Segment[] = [];
   #fd: number | null = null;
   #nextSeq = 1;
+  #acknowledged = 0;
   /** Not yet acknowledged by control, in order. */
   #pending: Pending[] = [];
   #pendingBytes = 0;
@@ -141,6 +142,16 @@ export class Journal {
   /** Events that control has not acknowledged. */
   get depth(): number {
     return this.#pending.length + this.#batch.length;
+  }
+
+  /** The last sequence number that was given out. */
+  get written(): number {
+    return this.#nextSeq - 1;
+  }
+
+  /** The last sequence number that control has. */
+  get acknowledged(): number {
+    return this.#acknowledged;
   }
 
   /** True while appending is refused. */
@@ -282,6 +293,7 @@ export class Journal {
   }
 
   #dropAcknowledged(seq: number): void {
+    this.#acknowledged = Math.max(this.#acknowledged, seq);
     let count = 0;
     while (count < this.#pending.length && (this.#pending[count]?.seq ?? Infinity) <= seq) {
       this.#pendingBytes -= this.#pending[count]?.line.length ?? 0;

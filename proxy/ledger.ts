@@ -1,7 +1,8 @@
 /**
- * Money in process: what is settled and what is reserved, per cap. Reserve before a call runs, settle or release afterwards;
- * settled plus reserved never exceeds a cap (plus the allowance of an approval). A reservation that nobody settles stays:
- * it counts as spent until an outcome says otherwise, so no crash and no clock can free money that may have been used.
+ * The ledger as admission knows it: reserve before a call runs, settle or release afterwards. Settled plus reserved never exceeds a
+ * cap (plus the allowance of an approval), across any number of calls and, where several proxies share one, of proxies. A reservation
+ * that nobody settles counts as spent after its time, until an outcome says otherwise: no crash and no clock frees money that may
+ * have been used. Two implementations hold to one contract suite: `ledger-local.ts` in one process, `ledger-redis.ts` for several.
  */
 
 /** A cap that binds a call: its scope key (SPEC 5) and limit in micro-dollars, null = counted but not limited. */
@@ -10,79 +11,42 @@ export interface BindingCap {
   capMicros: number | null;
 }
 
-export class Ledger {
-  readonly #settled = new Map<string, number>();
-  readonly #reserved = new Map<string, number>();
-  readonly #reservations = new Map<string, { amountMicros: number; scopes: readonly string[] }>();
+/** `exceeded`: others hold what would be needed, judge again. `unavailable`: the counters cannot be reached. */
+export type Reserved = 'reserved' | 'exceeded' | 'unavailable';
 
-  /** Takes up settled spend at start. */
-  load(spent: Readonly<Record<string, number>>): void {
-    for (const [scope, micros] of Object.entries(spent)) this.#settled.set(scope, micros);
-  }
-
-  /** Settled plus reserved of a scope. */
-  spent(scope: string): number {
-    return (this.#settled.get(scope) ?? 0) + (this.#reserved.get(scope) ?? 0);
-  }
-
+export interface Ledger {
+  /** Whether money can be reserved now. False: priced, yellow and red calls are refused (SPEC 5). */
+  readonly available: boolean;
+  /** Reservations that are neither settled nor released nor past their time. */
+  readonly open: number;
+  /** Settled plus reserved of a scope as known here, micro-dollars. Of a shared ledger a picture: `reserve` is what is exact. */
+  spent(scope: string): number;
+  /** Brings the picture of scopes up to date. @returns whether it changed; false too where there is nothing to ask or nobody answers. */
+  look(scopes: readonly string[]): Promise<boolean>;
   /**
    * Reserves an amount under all caps at once, or none of it. Asking again for the same call changes nothing.
+   * @param amountMicros upper bound of what the call costs; 0 needs no reservation.
    * @param allowanceMicros what an approval grants above the caps.
-   * @returns whether it fits; if not, another call was quicker and this one must be judged again.
    */
-  reserve(callId: string, caps: readonly BindingCap[], amountMicros: number, allowanceMicros: number): boolean {
-    if (amountMicros === 0 || this.#reservations.has(callId)) return true;
-    const fits = caps.every(
-      ({ scope, capMicros }) => capMicros === null || this.spent(scope) + amountMicros <= capMicros + allowanceMicros,
-    );
-    if (fits)
-      this.#hold(
-        callId,
-        caps.map((cap) => cap.scope),
-        amountMicros,
-      );
-    return fits;
-  }
-
+  reserve(callId: string, caps: readonly BindingCap[], amountMicros: number, allowanceMicros: number): Promise<Reserved>;
   /** Takes up a reservation of before a restart, whatever the caps say: its call may have run. */
-  restore(callId: string, scopes: readonly string[], amountMicros: number): void {
-    if (amountMicros > 0 && !this.#reservations.has(callId)) this.#hold(callId, scopes, amountMicros);
-  }
-
+  restore(callId: string, scopes: readonly string[], amountMicros: number): void;
+  /** A call that still runs keeps its reservation for another period: streams do this while they flow. */
+  renew(callId: string): void;
   /** Ends a call at its actual cost. @param scopes used where nothing was reserved (an unpriced call that turned out to cost). */
-  settle(callId: string, actualMicros: number, scopes: readonly string[]): void {
-    const reservation = this.#drop(callId);
-    if (actualMicros === 0) return;
-    for (const scope of reservation?.scopes ?? scopes) this.#settled.set(scope, (this.#settled.get(scope) ?? 0) + actualMicros);
-  }
-
+  settle(callId: string, actualMicros: number, scopes: readonly string[]): void;
   /** Ends a call that did not run. */
-  release(callId: string): void {
-    this.#drop(callId);
-  }
+  release(callId: string): void;
+  /** Counts reservations past their time as spent and forgets days that are over. @param today the key suffix of the current day. */
+  sweep(today: string | null): void;
+  /** Whether one more green, unpriced call may run while the counters are away: a bounded number does (SPEC 5). */
+  spare(): boolean;
+  close(): Promise<void>;
+}
 
-  /** Forgets days that are over, except where something is still reserved. @param today the key suffix of the current day. */
-  forgetDaysBefore(today: string): void {
-    for (const scope of this.#settled.keys()) {
-      const day = /^(?:agent-day:.*|fleet-day):(\d{4}-\d{2}-\d{2})$/.exec(scope)?.[1];
-      if (day !== undefined && day < today && !this.#reserved.get(scope)) this.#settled.delete(scope);
-    }
-  }
-
-  #hold(callId: string, scopes: readonly string[], amountMicros: number): void {
-    this.#reservations.set(callId, { amountMicros, scopes });
-    for (const scope of scopes) this.#reserved.set(scope, (this.#reserved.get(scope) ?? 0) + amountMicros);
-  }
-
-  #drop(callId: string): { amountMicros: number; scopes: readonly string[] } | undefined {
-    const reservation = this.#reservations.get(callId);
-    if (!reservation) return undefined;
-    this.#reservations.delete(callId);
-    for (const scope of reservation.scopes) {
-      const left = (this.#reserved.get(scope) ?? 0) - reservation.amountMicros;
-      if (left > 0) this.#reserved.set(scope, left);
-      else this.#reserved.delete(scope);
-    }
-    return reservation;
-  }
+/** Reservations end this long after they were made or renewed, milliseconds (`limits.reservationTtlMs`); asked anew each time. */
+export interface LedgerTime {
+  /** Epoch milliseconds. */
+  clock: () => number;
+  ttlMs: () => number;
 }

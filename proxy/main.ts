@@ -4,24 +4,32 @@
  */
 
 import { hash, timingSafeEqual } from 'node:crypto';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import type { StreamMessage } from '../control/contract.ts';
+import { type KnownCall, OWN_SERVER, type StreamMessage, type UpstreamPicture } from '../control/contract.ts';
+import { dayOf } from '../policies/index.ts';
+import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
 import type { ProxyConfig } from './config.ts';
+import { createEgress, type Egress } from './egress.ts';
 import { scopeKeys, scopesOf } from './facts.ts';
 import { Holds } from './holds.ts';
 import { createHook } from './hook.ts';
+import { createHttpTools, type HttpTools } from './http.ts';
 import { Joins } from './joins.ts';
 import { Journal } from './journal.ts';
 import { Labels } from './labels.ts';
-import { Ledger } from './ledger.ts';
+import { LocalLedger } from './ledger-local.ts';
+import { RedisLedger } from './ledger-redis.ts';
 import { createMcp, type Mcp } from './mcp.ts';
 import { createModelEntry, type ModelEntry } from './model.ts';
+import { Openings } from './openings.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { Retries } from './retries.ts';
 import { createListener } from './server.ts';
+import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { Traces } from './traces.ts';
@@ -37,30 +45,64 @@ export interface ProxyCore {
 
 export interface Proxy {
   url: string;
+  /** Of the egress proxy; null = none. */
+  egressUrl: string | null;
   core: ProxyCore;
   close: () => Promise<void>;
 }
 
 const DRAIN_MS = 5_000;
+const SWEEP_MS = 1_000;
+/** Until the first policy is there; the default of `limits.reservationTtlMs`. */
+const RESERVATION_TTL_MS = 600_000;
+/** A start waits this long for shared counters; without them it goes on and refuses what needs them. */
+const LEDGER_WAIT_MS = 5_000;
+/** Calls of these we send on ourselves; the outcome of the others is reported to us. */
+const FORWARDED: ReadonlySet<KnownCall['entry']> = new Set(['mcp', 'mission-control', 'http', 'egress', 'model']);
 /** Of a model call that nobody will hear of again: what was reserved for it is its cost. */
 const LOST = { usage: null, isEstimated: true, priceEntry: 'the reservation' };
 /** What may end calls that are under way. */
 const REVIEWED: ReadonlySet<StreamMessage['type']> = new Set(['picture', 'system', 'agents', 'upstreams']);
 
-/** Starts a proxy and waits for its first picture. @throws Error where control does not answer or the port is taken. */
-export async function startProxy(config: ProxyConfig, log: Logger, clock: () => number): Promise<Proxy> {
+/**
+ * Starts a proxy and waits for its first picture.
+ * @param network how the egress proxy resolves and dials. @throws Error where control does not answer or a port is taken.
+ */
+export async function startProxy(config: ProxyConfig, log: Logger, clock: () => number, network: Network = NETWORK): Promise<Proxy> {
   const { bounds } = config;
   const uplink = new Uplink({ controlUrl: config.controlUrl, clusterSecret: config.clusterSecret, timeoutMs: bounds.controlTimeoutMs });
   const journal = new Journal(config.journalDir, { maxBytes: bounds.journalMaxBytes, segmentBytes: bounds.journalSegmentBytes });
-  const ledger = new Ledger();
-  const snapshot = new Snapshot();
+  const snapshot = new Snapshot([ownServer(config.controlUrl, config.clusterSecret)]);
+  const time = { clock, ttlMs: () => snapshot.current(clock())?.policy.reservationTtlMs ?? RESERVATION_TTL_MS };
+  const local = new LocalLedger(time);
+  const shared = config.redisUrl === null ? null : sharedLedger(config.redisUrl);
+  const ledger = shared ?? local;
   const holds = new Holds(uplink, bounds.waitersMax);
   const register = new Register({ endedMax: bounds.endedCallsMax, openMax: bounds.openCallsMax });
   const rates = new Rates();
   const labels = new Labels();
   const retries = new Retries();
   const joins = new Joins();
-  const gate = new Gatekeeper({ snapshot, ledger, holds, journal, register, rates, joins, labels, retries, clock, limits: bounds });
+  const shadow = new Shadow({
+    report: (shadowId, processId, report) => uplink.reportShadow(shadowId, processId, report),
+    onError: (error) => log.warn({ err: error }, 'a draft that runs as a shadow has trouble; no call is concerned'),
+  });
+  const openings = new Openings();
+  const gate = new Gatekeeper({
+    snapshot,
+    ledger,
+    holds,
+    journal,
+    register,
+    rates,
+    joins,
+    openings,
+    labels,
+    retries,
+    shadow,
+    clock,
+    limits: bounds,
+  });
 
   const ready = Promise.withResolvers<void>();
   const following = uplink.follow(journal.proxyId, onMessage, (error) => {
@@ -70,12 +112,17 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
 
   let mcp: Mcp | null = null;
   let model: ModelEntry | null = null;
+  let http: HttpTools | null = null;
+  let egress: Egress | null = null;
   let announcedStop: string | null = null;
   function onMessage(message: StreamMessage): void {
     snapshot.apply(message, clock());
     if (message.type === 'picture') ready.resolve();
+    if (message.type === 'picture' || message.type === 'policy') shadow.follow(message.policy.shadow, message.policy.gateRoots);
     if (REVIEWED.has(message.type)) {
       mcp?.review();
+      http?.review();
+      egress?.review();
       model?.review();
     }
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
@@ -98,6 +145,28 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     }
   }
 
+  function sharedLedger(url: string): RedisLedger {
+    const { proxyId } = journal;
+    return new RedisLedger({
+      ...time,
+      url,
+      record: {
+        proxyId,
+        shipped: () => journal.settled(DRAIN_MS),
+        written: () => journal.written,
+        acknowledged: () => journal.acknowledged,
+        join: (outstanding) => uplink.joinLedger({ proxyId, outstanding }),
+        seed: async (request) => void (await uplink.seedLedger(request)),
+        bound: async (micros) => void (await uplink.boundLedger({ proxyId, micros })),
+      },
+      spareCalls: bounds.ledgerSpareCalls,
+      onChange: (isAvailable, why) =>
+        isAvailable
+          ? log.info('the shared budget counters answer')
+          : log.warn({ why }, 'the shared budget counters are away; priced, yellow and red calls are refused'),
+    });
+  }
+
   const hello = await uplink.hello(journal.proxyId);
   const damaged = journal.recover(hello.cursor);
   if (damaged > 0) log.error({ damaged }, 'lines of the journal could not be read and were left out');
@@ -106,21 +175,22 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   await journal.settled(DRAIN_MS);
   await ready.promise;
   const known = await uplink.hello(journal.proxyId);
-  ledger.load(known.spent);
+  local.load(known.spent);
   labels.load(known.labels);
   const picture = snapshot.current(clock());
   if (!picture) throw new Error('control sent no picture that can be used');
   register.load(known.calls, (call) => scopeKeys(scopesOf(call, picture.policy, call.at)));
   for (const call of known.calls) {
-    if (call.state === 'running') ledger.restore(call.id, scopeKeys(scopesOf(call, picture.policy, call.at)), call.estimatedCost);
+    // Of several proxies each answers for what it let run itself.
+    const isOurs = shared === null || call.proxyId === journal.proxyId;
+    if (call.state === 'running' && isOurs) ledger.restore(call.id, scopeKeys(scopesOf(call, picture.policy, call.at)), call.estimatedCost);
   }
+  await shared?.start(LEDGER_WAIT_MS);
   gate.useDigestKey(known.digestKey);
   // What this proxy had sent on itself and not heard of before it ended: nobody will say any more what came of it.
   for (const call of known.calls) {
     const record =
-      (call.entry === 'mcp' || call.entry === 'model') && call.state === 'running' && call.proxyId === journal.proxyId
-        ? register.byId(call.id)
-        : undefined;
+      FORWARDED.has(call.entry) && call.state === 'running' && call.proxyId === journal.proxyId ? register.byId(call.id) : undefined;
     if (!record) continue;
     const outcome = { status: 'unknown' as const, output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null };
     await gate.complete(record, { ...outcome, ...(call.entry === 'model' && { meter: LOST }) });
@@ -145,11 +215,16 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     log,
   });
   const entry = mcp;
+  http = createHttpTools({ gate, snapshot, uplink, telemetry, clock, bounds, log });
+  const httpTools = http;
   const traces = new Traces();
   model = createModelEntry({ gate, snapshot, journal, traces, uplink, telemetry, clock, bounds, log });
   const models = model;
+  if (config.egressPort !== undefined) egress = createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
+  const egressProxy = egress;
   const server = createListener({
     mcp: entry,
+    http: httpTools,
     model: models,
     hook: createHook({ gate, snapshot, ledger, journal, traces, telemetry, clock, bounds }),
     notReady: () =>
@@ -158,40 +233,68 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     onError: (error, path) => log.error({ err: error, path }, 'request failed'),
     bounds,
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        error.code === 'EADDRINUSE' ? new Error(`port ${config.port} on ${config.host} is taken; set MC_PROXY_PORT to another one`) : error,
-      ),
-    );
-    server.listen(config.port, config.host, resolve);
-  });
-  const dayTimer = setInterval(() => {
-    const current = snapshot.current(clock());
-    if (current)
-      ledger.forgetDaysBefore(
-        scopesOf({ agentId: '', runId: null, taskId: null }, current.policy, clock()).fleetDay.slice('fleet-day:'.length),
-      );
-  }, 60_000);
+  await listen(server, config.port, config.host, 'MC_PROXY_PORT');
+  if (egressProxy !== null) await listen(egressProxy.server, config.egressPort ?? 0, config.host, 'MC_EGRESS_PORT');
+  const sweepTimer = setInterval(() => {
+    const policy = snapshot.current(clock())?.policy;
+    ledger.sweep(policy ? dayOf(clock(), policy.document.budgets.timezone) : null);
+  }, SWEEP_MS);
 
-  const { port } = server.address() as AddressInfo;
+  const urlOf = (listener: Server) =>
+    `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(listener.address() as AddressInfo).port}`;
   return {
-    url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
+    url: urlOf(server),
+    egressUrl: egressProxy === null ? null : urlOf(egressProxy.server),
     core: { gate, snapshot, journal, telemetry },
     close: async () => {
-      clearInterval(dayTimer);
+      clearInterval(sweepTimer);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // Whoever waits for a person is sent back at once: the hold stays, and the wait is taken up after the restart.
       holds.close();
       server.closeIdleConnections();
       setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
+      shadow.close();
       await entry.close();
       await closed;
+      await httpTools.close();
       await models.close();
+      await egressProxy?.close();
+      await ledger.close();
       await journal.close(DRAIN_MS);
       await uplink.close();
       await following;
     },
+  };
+}
+
+function listen(server: Server, port: number, host: string, setting: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? new Error(`port ${port} on ${host} is taken; set ${setting} to another one`) : error),
+    );
+    server.listen(port, host, resolve);
+  });
+}
+
+/** Mission Control's own MCP server, at control. Its tools are ours: there is nothing to pin. */
+function ownServer(controlUrl: string, secret: string): UpstreamPicture {
+  return {
+    id: OWN_SERVER,
+    name: OWN_SERVER,
+    kind: 'mcp',
+    url: new URL('/internal/v1/mission-control', controlUrl).href,
+    command: null,
+    env: {},
+    secret,
+    trusted: true,
+    allowPrivate: true,
+    shared: true,
+    price: null,
+    limits: { concurrency: 128, responseMaxBytes: 8 * 1024 * 1024, timeoutMs: 30_000, sessions: 256 },
+    revision: 1,
+    pinned: false,
+    tools: {},
+    routes: [],
   };
 }
 

@@ -3,21 +3,18 @@
  * one that only knows the old HTTP+SSE transport, and one that is a command, get a bridge in between. Bounded in requests under way and
  * in time; a server that fails again and again is left alone for a while, and callers are told so at once.
  */
-import type { LookupAddress } from 'node:dns';
-import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { Agent, type Dispatcher } from 'undici';
 import type { UpstreamPicture } from '../control/contract.ts';
 import { isSpecialAddress } from '../policies/index.ts';
+import { publicLookup } from './addresses.ts';
+import { Circuit } from './circuit.ts';
 import { Bridge } from './mcp-bridge.ts';
 import { type Exchange, type UpstreamAnswer, UpstreamFailure } from './mcp-exchange.ts';
 import { openSseChannel, startsSse } from './mcp-sse.ts';
 import { startCommand } from './mcp-stdio.ts';
 
 const CONNECT_MS = 10_000;
-const FAILURES_MAX = 5;
-const REST_MIN_MS = 5_000;
-const REST_MAX_MS = 60_000;
 
 export interface UpstreamEvents {
   /** How the server was found; for the registry. */
@@ -32,15 +29,14 @@ export class McpUpstream {
   readonly #events: UpstreamEvents;
   readonly #agent: Agent | null;
   #bridge: Bridge | null = null;
-  readonly #bridgeEvents = { alive: () => this.#succeeded(), crashed: (why: string) => this.#failed(why) };
+  readonly #bridgeEvents = { alive: () => this.#circuit.succeeded(), crashed: (why: string) => this.#circuit.failed(why) };
+  readonly #circuit: Circuit;
   #running = 0;
-  #failures = 0;
-  #restUntil = 0;
-  #lastError = '';
 
   constructor(picture: UpstreamPicture, events: UpstreamEvents) {
     this.picture = picture;
     this.#events = events;
+    this.#circuit = new Circuit(events.clock, events.found);
     this.#agent = picture.url === null ? null : agentFor(picture);
     if (picture.url === null) {
       const { command } = picture;
@@ -55,14 +51,8 @@ export class McpUpstream {
 
   /** Sends a request on. The answer's body must be read or discarded. @throws UpstreamFailure */
   async send(exchange: Exchange): Promise<UpstreamAnswer> {
-    const now = this.#events.clock();
-    if (now < this.#restUntil) {
-      const seconds = Math.ceil((this.#restUntil - now) / 1000);
-      throw new UpstreamFailure(
-        `it failed ${this.#failures} times in a row (last: ${this.#lastError}) and is tried again in ${seconds} s`,
-        false,
-      );
-    }
+    const resting = this.#circuit.refusal();
+    if (resting !== null) throw new UpstreamFailure(resting, false);
     // Streams that only listen do not count: every session has one, for as long as it lives.
     const counts = exchange.method === 'POST';
     if (counts && this.#running >= this.picture.limits.concurrency)
@@ -76,8 +66,8 @@ export class McpUpstream {
     try {
       const answer = this.#bridge ? await this.#bridge.send(exchange) : await this.#ask(exchange);
       // A bridge says by itself when its server is well: that it took a message proves nothing.
-      if (this.#bridge === null && answer.status >= 500) this.#failed(`HTTP ${answer.status}`);
-      else if (this.#bridge === null) this.#succeeded();
+      if (this.#bridge === null && answer.status >= 500) this.#circuit.failed(`HTTP ${answer.status}`);
+      else if (this.#bridge === null) this.#circuit.succeeded();
       return {
         ...answer,
         body: endingWith(answer.body, over),
@@ -90,7 +80,7 @@ export class McpUpstream {
       over();
       if (exchange.signal.aborted) throw new UpstreamFailure('the caller left', true, { cause: error });
       const failure = error instanceof UpstreamFailure ? error : failureOf(error);
-      this.#failed(failure.message);
+      this.#circuit.failed(failure.message);
       throw failure;
     }
   }
@@ -169,20 +159,6 @@ export class McpUpstream {
       },
     });
   }
-
-  #succeeded(): void {
-    this.#failures = 0;
-    this.#events.found(true, null);
-  }
-
-  #failed(message: string): void {
-    this.#failures++;
-    this.#lastError = message;
-    this.#events.found(false, message);
-    if (this.#failures < FAILURES_MAX) return;
-    const rest = Math.min(REST_MAX_MS, REST_MIN_MS * 2 ** (this.#failures - FAILURES_MAX));
-    this.#restUntil = this.#events.clock() + rest;
-  }
 }
 
 /** One connection pool; the address that was checked is the address that is dialled (SPEC 4.6). */
@@ -197,18 +173,7 @@ function agentFor({ url, allowPrivate, limits }: UpstreamPicture): Agent {
     maxHeaderSize: 32 * 1024,
     connect: {
       timeout: CONNECT_MS,
-      ...(!allowPrivate && {
-        lookup: (name: string, options: object, done: (error: Error | null, addresses: LookupAddress[]) => void) => {
-          lookup(name, { ...options, all: true }).then(
-            (addresses) => {
-              const special = addresses.find(({ address }) => isSpecialAddress(address));
-              if (special) done(new UpstreamFailure(`${name} leads to the private address ${special.address}`, false), []);
-              else done(null, addresses);
-            },
-            (error: Error) => done(error, []),
-          );
-        },
-      }),
+      ...(!allowPrivate && { lookup: publicLookup }),
     },
   });
 }
@@ -216,7 +181,15 @@ function agentFor({ url, allowPrivate, limits }: UpstreamPicture): Agent {
 function failureOf(error: unknown): UpstreamFailure {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const message = error instanceof Error ? error.message || code : String(error);
-  const neverSent = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'].includes(code);
+  const neverSent = [
+    'ECONNREFUSED',
+    'ENOTFOUND',
+    'EAI_AGAIN',
+    'EHOSTUNREACH',
+    'ENETUNREACH',
+    'UND_ERR_CONNECT_TIMEOUT',
+    'PRIVATE_ADDRESS',
+  ].includes(code);
   const words =
     code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT'
       ? 'it did not answer in time'

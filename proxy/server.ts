@@ -1,16 +1,17 @@
 /** The proxy's listener: paths to entry points, health, and the bounds of every connection. Plain node:http (PERFORMANCE.md 3). */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import { BadRequest } from './body.ts';
 import type { ProxyBounds } from './config.ts';
 import type { Hook } from './hook.ts';
+import type { HttpTools } from './http.ts';
 import type { Mcp } from './mcp.ts';
 import type { ModelEntry } from './model.ts';
-import { problem } from './respond.ts';
+import { answerBrokenRequest, problem } from './respond.ts';
 
 export interface ListenerDependencies {
   hook: Hook;
   mcp: Mcp;
+  http: Pick<HttpTools, 'handle'>;
   model: Pick<ModelEntry, 'handle'>;
   /** Null while the proxy can judge; otherwise why it cannot. */
   notReady: () => string | null;
@@ -21,7 +22,7 @@ export interface ListenerDependencies {
 }
 
 /** Creates the listener; the caller decides where it listens. */
-export function createListener({ hook, mcp, model, notReady, metrics, onError, bounds }: ListenerDependencies): Server {
+export function createListener({ hook, mcp, http, model, notReady, metrics, onError, bounds }: ListenerDependencies): Server {
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = request.url ?? '/';
     const mark = url.indexOf('?');
@@ -36,6 +37,7 @@ export function createListener({ hook, mcp, model, notReady, metrics, onError, b
     const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
     if (await hook.handle(request, response, path, query)) return;
     if (await mcp.handle(request, response, path)) return;
+    if (await http.handle(request, response, path)) return;
     if (await model.handle(request, response, path)) return;
     problem(response, 404, 'NOT_FOUND', `There is no ${request.method} ${path.slice(0, 200)} here.`);
   }
@@ -68,24 +70,6 @@ export function createListener({ hook, mcp, model, notReady, metrics, onError, b
     problem(response, 417, 'BAD_EXPECT', 'Only "Expect: 100-continue" is understood.');
   });
   return server;
-}
-
-/** A request that is not HTTP, too slow or too large in its head never reaches a handler; it still gets a readable answer. */
-function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const [status, title, code] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? [431, 'Request Header Fields Too Large', 'HEADERS_TOO_LARGE']
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? [408, 'Request Timeout', 'TOO_SLOW']
-        : [400, 'Bad Request', 'BAD_HTTP'];
-  const body = JSON.stringify({ type: 'about:blank', title, status, code, detail: 'The request cannot be read.' });
-  socket.end(
-    `HTTP/1.1 ${status} ${title}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
 }
 
 function text(response: ServerResponse, status: number, body: string): void {

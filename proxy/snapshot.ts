@@ -23,6 +23,8 @@ export interface Picture {
   gatewayByToken: (hash: string) => GatewayPicture | undefined;
   /** By the id that OpenClaw gives it, or by ours. */
   agentOfGateway: (gatewayId: string, nameOrId: string) => AgentPicture | undefined;
+  /** The agent of a gateway that has only one; of several nobody can say which is meant. */
+  soleAgentOfGateway: (gatewayId: string) => AgentPicture | undefined;
   task: (id: string) => TaskPicture | undefined;
   taskOfSession: (sessionKey: string) => TaskPicture | undefined;
   /** By the name in its path. */
@@ -48,6 +50,8 @@ export class Snapshot {
   readonly #upstreams = new Map<string, UpstreamPicture>();
   readonly #upstreamByName = new Map<string, UpstreamPicture>();
   #confirmedAt: number | null = null;
+  /** Servers that are part of Mission Control: always there, under names that nobody can register. */
+  readonly #own: readonly UpstreamPicture[];
   readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system'> = {
     agent: (id) => this.#agents.get(id),
     agentByToken: (hash) => this.#agentByToken.get(hash),
@@ -58,6 +62,10 @@ export class Snapshot {
       const own = this.#agents.get(nameOrId);
       return own?.gatewayId === gatewayId ? own : undefined;
     },
+    soleAgentOfGateway: (gatewayId) => {
+      const [first, second] = [...this.#agents.values()].filter((agent) => agent.gatewayId === gatewayId);
+      return second === undefined ? first : undefined;
+    },
     task: (id) => this.#tasks.get(id),
     taskOfSession: (sessionKey) => this.#taskBySession.get(sessionKey),
     upstream: (name) => this.#upstreamByName.get(name),
@@ -66,6 +74,11 @@ export class Snapshot {
       return heard !== null && now - heard < GATE_SILENT_MS;
     },
   };
+
+  constructor(own: readonly UpstreamPicture[] = []) {
+    this.#own = own;
+    for (const upstream of own) this.#addUpstream(upstream);
+  }
 
   /** The picture, or null where it is missing or older than the policy allows. @param now epoch milliseconds. */
   current(now: number): Picture | null {
@@ -101,7 +114,7 @@ export class Snapshot {
         for (const agent of message.agents) this.#addAgent(agent);
         for (const gateway of message.gateways) this.#addGateway(gateway);
         for (const task of message.tasks) this.#addTask(task);
-        for (const upstream of message.upstreams) this.#addUpstream(upstream);
+        for (const upstream of [...message.upstreams, ...this.#own]) this.#addUpstream(upstream);
         break;
       case 'system':
         this.#system = message.system;

@@ -9,6 +9,10 @@ import type {
   HelloAnswer,
   HoldRequest,
   HoldState,
+  LedgerBound,
+  LedgerJoin,
+  LedgerSeed,
+  ShadowReport,
   StopAcknowledgement,
   StreamMessage,
   ToolListing,
@@ -94,6 +98,25 @@ export class Uplink {
   }
   #confirm = 0;
   #confirming = false;
+
+  /** Says what a draft that runs as a shadow has judged otherwise. */
+  reportShadow(shadowId: string, processId: string, report: ShadowReport): Promise<unknown> {
+    return this.#post(`/shadows/${encodeURIComponent(shadowId)}/${encodeURIComponent(processId)}`, report);
+  }
+
+  /** Takes part in the shared counters. */
+  joinLedger(request: LedgerJoin): Promise<{ epoch: string }> {
+    return this.#post('/ledger/join', request);
+  }
+
+  /** Has scopes brought into the shared counters from the record. */
+  seedLedger(request: LedgerSeed): Promise<unknown> {
+    return this.#post('/ledger/seed', request);
+  }
+
+  boundLedger(request: LedgerBound): Promise<unknown> {
+    return this.#post('/ledger/bound', request);
+  }
 
   acknowledgeStop(stopId: string, answer: StopAcknowledgement): Promise<unknown> {
     return this.#post(`/stops/${encodeURIComponent(stopId)}`, answer);

@@ -24,7 +24,9 @@ interface Rule {
 const inRoom = (path: string, room: string) => path === room || path.startsWith(`${room}/`);
 const isOneOf = (path: string, ...files: string[]) => files.includes(path);
 /** proxy: what admission works with. None of these knows another, nor any entry point. */
-const COLLABORATORS = ['snapshot', 'ledger', 'holds', 'journal', 'register', 'rates', 'joins'].map((name) => `proxy/${name}.ts`);
+const COLLABORATORS = ['snapshot', 'ledger', 'holds', 'journal', 'register', 'rates', 'joins', 'openings'].map(
+  (name) => `proxy/${name}.ts`,
+);
 const ENTRY_POINTS = ['hook', 'mcp', 'http', 'model', 'egress', 'gateway', 'server', 'main'].map((name) => `proxy/${name}.ts`);
 /** control: what stands above the services. */
 const ABOVE_SERVICES = ['control/routes', 'control/workers', 'control/notify', 'control/commands'];
@@ -76,6 +78,15 @@ const RULES: Rule[] = [
     says: 'entry points do not know each other',
     crosses: ({ from, to }) => ENTRY_POINTS.slice(0, 6).includes(from) && ENTRY_POINTS.includes(to) && to !== from,
     example: ['proxy/hook.ts', "import { createListener } from './server.ts';"],
+  },
+  {
+    says: 'the parts of the second gate know no entry point; messages and events know nothing of judging',
+    crosses: ({ from, to }) =>
+      /^proxy\/mcp-[\w-]+\.ts$/.test(from) &&
+      (ENTRY_POINTS.includes(to) ||
+        (/^proxy\/mcp-(message|events|exchange|bridge|mux|sse|stdio|upstream)\.ts$/.test(from) &&
+          isOneOf(to, 'proxy/admission.ts', 'proxy/mcp-judgement.ts', 'proxy/mcp-requests.ts'))),
+    example: ['proxy/mcp-upstream.ts', "import { createJudgement } from './mcp-judgement.ts';"],
   },
   {
     says: 'control never imports the proxy or the dashboard',

@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import type { ResolvedSettings } from '../../settings.ts';
-import type { Agent, Gateway, Upstream } from '../contract.ts';
+import { type Agent, type Gateway, OWN_SERVER, type Upstream } from '../contract.ts';
 import {
   applyConnect,
   applyUndo,
@@ -49,7 +49,7 @@ async function connect(settings: ResolvedSettings, configFile: string, stateDir:
   const record = await readRecord(stateDir);
   const host = settings.MC_HOST.includes(':') ? `[${settings.MC_HOST}]` : settings.MC_HOST;
   const { items } = await client.get<{ items: Upstream[] }>('/upstreams?limit=500');
-  const upstreams = items.filter(({ kind }) => kind === 'mcp').map(({ name }) => name);
+  const upstreams = [OWN_SERVER, ...items.filter(({ kind }) => kind === 'mcp').map(({ name }) => name)];
   const models = items.flatMap(({ kind, name, url }) => (kind === 'model' && url !== null ? [{ name, url }] : []));
   const planOptions = {
     proxyUrl: `http://${host}:${settings.MC_PROXY_PORT}`,
@@ -62,7 +62,7 @@ async function connect(settings: ResolvedSettings, configFile: string, stateDir:
   const draft = planConnect(text, planOptions, record ?? undefined);
   show(draft.diff, draft.warnings);
   console.log(`Agents found: ${draft.agents.map((agent) => `${agent.id} (${agent.workspace})`).join(', ') || 'none'}`);
-  console.log(`MCP servers through Mission Control: ${upstreams.join(', ') || 'none registered'}`);
+  console.log(`MCP servers through Mission Control: ${upstreams.join(', ')}`);
   console.log(`Models through Mission Control: ${[...new Set(draft.models.map((entry) => entry.upstream))].join(', ') || 'none'}`);
   if (!options.yes && !(await confirm('Write this and register the agents?'))) {
     console.log('Nothing was changed.');
@@ -72,8 +72,7 @@ async function connect(settings: ResolvedSettings, configFile: string, stateDir:
   const agents = new Map<string, Agent>();
   for (const found of draft.agents) agents.set(found.id, await registerAgent(client, gateway.id, options, found));
   // The tokens come last of all: a plan that is turned down must not leave any behind.
-  const entries = [...draft.mcp, ...draft.models];
-  const agentTokens = entries.length === 0 ? new Map<string, string>() : await tokensFor(client, agents, entries, connectedTokens(text));
+  const agentTokens = await tokensFor(client, agents, [...draft.mcp, ...draft.models], connectedTokens(text));
   const plan = planConnect(text, { ...planOptions, agentTokens }, record ?? undefined);
   for (const [id, agent] of agents)
     await noteAliases(

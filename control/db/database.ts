@@ -10,6 +10,7 @@ import { storableJson } from '../contract.ts';
 import { up as foundation } from './migrations/001-foundation.ts';
 import { up as upstreams } from './migrations/002-upstreams.ts';
 import { up as policyOperations } from './migrations/003-policy-operations.ts';
+import { up as ledger } from './migrations/004-ledger.ts';
 import { up as work } from './migrations/005-work.ts';
 import { up as modelCalls } from './migrations/006-model-calls.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
@@ -22,6 +23,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '001-foundation': { up: foundation },
   '002-upstreams': { up: upstreams },
   '003-policy-operations': { up: policyOperations },
+  '004-ledger': { up: ledger },
   '005-work': { up: work },
   '006-model-calls': { up: modelCalls },
 };
@@ -54,7 +56,7 @@ export function json(value: unknown): RawBuilder<unknown> {
 }
 
 async function migrate(db: Db): Promise<void> {
-  // Migrations of different parts are written side by side and touch different tables: one may come after a later number was applied.
+  // Unordered: a release may bring a migration whose number is below one that an installation has already.
   const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS }, allowUnorderedMigrations: true });
   const { error } = await migrator.migrateToLatest();
   if (error) throw new Error('the database could not be brought up to date; the old state is unchanged', { cause: error });

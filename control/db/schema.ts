@@ -15,8 +15,10 @@ import type {
   Message,
   ModelMeter,
   Preview,
+  Replay,
   Role,
   Run,
+  ShadowReport,
   StopReceipt,
   Task,
   ToolCallView,
@@ -51,6 +53,9 @@ export interface Database {
   audit_head: { id: number; seq: number; hash: string };
   journal_cursors: { proxy_id: string; seq: number; updated_at: number };
   spend: { scope: string; micros: number };
+  policy_replays: PolicyReplaysTable;
+  policy_shadows: PolicyShadowsTable;
+  policy_shadow_reports: { shadow_id: string; process_id: string; report: Jsonb<ShadowReport> };
   run_labels: { agent_id: string; scope: string; label: KnownLabel['label']; at: number };
   idempotency: IdempotencyTable;
   upstreams: UpstreamsTable;
@@ -60,6 +65,11 @@ export interface Database {
   deliveries: DeliveriesTable;
   task_sessions: { task_id: string; agent_id: string; session_key: string; created_at: number };
   leases: LeasesTable;
+  ledger_entries: LedgerEntriesTable;
+  spend_by_proxy: { scope: string; proxy_id: string; micros: number };
+  ledger_proxies: { proxy_id: string; bound: number; seen_at: number };
+  cap_raises: CapRaisesTable;
+  cap_thresholds: { scope: string; percent: number; at: number };
 }
 
 export interface OperatorsTable {
@@ -331,6 +341,39 @@ export interface PoliciesTable {
   activated_by: string | null;
   document: Jsonb<Record<string, unknown>>;
   source: string;
+  /** The replay that its last activation was confirmed by. */
+  replay_id: Generated<string | null>;
+}
+
+export interface PolicyReplaysTable {
+  id: string;
+  created_at: number;
+  created_by: string;
+  policy_id: string | null;
+  policy_name: string;
+  source: string;
+  base_id: string;
+  base_version: string;
+  since: number;
+  until: number;
+  status: Replay['status'];
+  judged: number;
+  total: number;
+  finished_at: number | null;
+  error: string | null;
+  result: Jsonb<Replay['result']>;
+}
+
+export interface PolicyShadowsTable {
+  id: string;
+  started_at: number;
+  started_by: string;
+  note: string;
+  policy_id: string | null;
+  policy_name: string;
+  source: string;
+  stopped_at: number | null;
+  stopped_by: string | null;
 }
 
 export interface SystemStateTable {
@@ -471,4 +514,38 @@ export interface LeasesTable {
   ticked_at: number | null;
   succeeded_at: number | null;
   last_error: string | null;
+}
+
+/** One call that cost something. */
+export interface LedgerEntriesTable {
+  call_id: string;
+  at: number;
+  /** The budget day that it counts for. */
+  day: string;
+  agent_id: string;
+  task_id: string | null;
+  run_id: string | null;
+  entry: ToolCallView['entry'];
+  tool: string;
+  provider: string | null;
+  model: string | null;
+  cost: number;
+  proxy_id: string;
+  /** Keys of the caps that it counts under. */
+  scopes: Jsonb<string[]>;
+}
+
+export interface CapRaisesTable {
+  id: string;
+  created_at: number;
+  /** The key of the cap that it lifts. */
+  scope: string;
+  agent_id: string | null;
+  task_id: string | null;
+  micros: number;
+  note: string;
+  created_by: string;
+  expires_at: number;
+  /** When it was taken back. */
+  ended_at: number | null;
 }

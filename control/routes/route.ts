@@ -37,6 +37,8 @@ export interface RouteSpec<P extends Shape, Q extends Shape, B extends z.ZodType
   body?: B;
   /** The body is judged and not stored: any text may stand in it. Everywhere else a text that cannot be stored is refused. */
   anyText?: true;
+  /** Only described: the handler reads the body itself, with {@link readBytes}, and has it read where that delays nobody. */
+  unreadBody?: z.ZodType;
   /** Absent: 204 without a body. */
   response?: z.ZodType;
   status?: 200 | 201;
@@ -108,12 +110,22 @@ function parse<S extends z.ZodType>(schema: S, value: unknown, where: string, an
   throw new Refusal(400, 'BAD_REQUEST', `The ${where} is not as expected: ${errors[0]?.path}: ${errors[0]?.message}`, { errors });
 }
 
+/** The body as it came, bounded in size by the server. @throws Refusal 400 where it is not said to be JSON */
+export async function readBytes(context: Context<ApiEnv>): Promise<ArrayBuffer> {
+  demandJson(context);
+  return context.req.arrayBuffer();
+}
+
+function demandJson(context: Context<ApiEnv>): void {
+  const type = context.req.header('content-type') ?? '';
+  if (!/^application\/json\b/i.test(type)) throw new Refusal(400, 'CONTENT_TYPE', 'Send JSON with "Content-Type: application/json".');
+}
+
 /** The body, bounded in size by the server and in depth here. An absent body of a POST counts as {}. */
 async function readBody(context: Context<ApiEnv>): Promise<unknown> {
   const text = await context.req.text();
   if (text.trim() === '') return {};
-  const type = context.req.header('content-type') ?? '';
-  if (!/^application\/json\b/i.test(type)) throw new Refusal(400, 'CONTENT_TYPE', 'Send JSON with "Content-Type: application/json".');
+  demandJson(context);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -144,7 +156,9 @@ function document<P extends Shape, Q extends Shape, B extends z.ZodType>(app: Ap
     request: {
       ...(spec.params && { params: z.object(spec.params) }),
       ...(spec.query && { query: z.object(spec.query) }),
-      ...(spec.body && { body: { content: { 'application/json': { schema: spec.body } } } }),
+      ...((spec.body ?? spec.unreadBody) && {
+        body: { content: { 'application/json': { schema: (spec.body ?? spec.unreadBody) as z.ZodType } } },
+      }),
     },
     responses: {
       [spec.response ? String(spec.status ?? 200) : '204']: spec.response

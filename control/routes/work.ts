@@ -1,15 +1,20 @@
 import { z } from 'zod';
+import type { Agents } from '../agents.ts';
 import {
+  AgentSchema,
   DOCUMENT_FILTER,
   DocumentSchema,
   listOf,
   MessageCreateSchema,
   MessageSchema,
+  RosterEntrySchema,
+  RosterImportSchema,
   TaskCostSchema,
   TimelineEntrySchema,
   WorkerSchema,
 } from '../contract.ts';
 import type { Documents } from '../documents.ts';
+import type { Gateways } from '../gateways.ts';
 import type { Leases } from '../leases.ts';
 import type { Messages } from '../messages.ts';
 import { notFound } from '../problem.ts';
@@ -23,10 +28,12 @@ interface Services {
   messages: Messages;
   documents: Documents;
   leases: Leases;
+  agents: Agents;
+  gateways: Gateways;
 }
 
 /** What happens around tasks: their story, cost, comments and documents; and the background jobs that watch over them. */
-export function workRoutes(app: Api, { tasks, timeline, messages, documents, leases }: Services): void {
+export function workRoutes(app: Api, { tasks, timeline, messages, documents, leases, agents, gateways }: Services): void {
   route(
     app,
     {
@@ -112,6 +119,38 @@ export function workRoutes(app: Api, { tasks, timeline, messages, documents, lea
       response: DocumentSchema,
     },
     ({ params }) => documents.get(params.id),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/gateways/{id}/roster',
+      tag: 'gateways',
+      summary: 'The agents that a gateway has, asked of it now',
+      access: { role: 'viewer' },
+      params: ID,
+      response: z.object({ items: z.array(RosterEntrySchema) }),
+    },
+    async ({ params }) => ({ items: await gateways.roster(params.id) }),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/gateways/{id}/import',
+      tag: 'gateways',
+      summary: 'Register agents that a gateway has and we do not know yet',
+      access: { role: 'admin' },
+      params: ID,
+      body: RosterImportSchema,
+      response: z.object({ items: z.array(AgentSchema) }),
+      status: 201,
+    },
+    async ({ actor, params, body }) => {
+      const { id, name } = await gateways.get(params.id);
+      const roster = await gateways.roster(id);
+      return { items: await agents.importRoster(actor, { id, name }, roster, body.externalIds, body.autonomyLevel ?? 'intern') };
+    },
   );
   route(
     app,

@@ -3,11 +3,20 @@
  * cross for a verdict. Each mark is hidden from assistive technology; the word stands beside it or in a label.
  */
 import { html, nothing, type SVGTemplateResult, svg, type TemplateResult } from 'lit';
-import type { ApprovalStatus, ToolCallView } from '../../control/contract.ts';
-import type { Autonomy, Risk, Verdict } from '../../policies/model.ts';
-import { AGENT_STATE_WORDS, type AgentState, APPROVAL_WORDS, AUTONOMY_WORDS, RISK_WORDS, VERDICT_WORDS } from '../words.ts';
+import type { ApprovalStatus, Task, ToolCallView } from '../../control/contract.ts';
+import type { Autonomy, Risk, TaskStatus, Verdict } from '../../policies/model.ts';
+import {
+  AGENT_STATE_WORDS,
+  type AgentState,
+  APPROVAL_WORDS,
+  AUTONOMY_WORDS,
+  PRIORITY_WORDS,
+  RISK_WORDS,
+  TASK_WORDS,
+  VERDICT_WORDS,
+} from '../words.ts';
 
-type Tone = 'green' | 'amber' | 'red' | 'ink';
+type Tone = 'green' | 'amber' | 'red' | 'ink' | 'you';
 
 const RISK_TONES: Record<Risk, Tone> = { green: 'green', yellow: 'amber', red: 'red' };
 
@@ -76,6 +85,52 @@ export function statusGlyph(state: AgentState): TemplateResult {
     case 'stopped':
       return mark(12, 'ink', svg`<rect x="2" y="2" width="8" height="8" rx="1.5" fill="none" stroke="currentColor" stroke-width="1.6" />`);
   }
+}
+
+/** How far a task is: an empty, half and fuller circle while it is worked on; bars, a bar and a tick where it stands still. */
+export function taskGlyph(status: TaskStatus): TemplateResult {
+  const ring = (dash: string | typeof nothing) =>
+    svg`<circle cx="7" cy="7" r="5.25" fill="none" stroke="currentColor" stroke-width="1.5" stroke-dasharray=${dash} />`;
+  const disc = svg`<circle cx="7" cy="7" r="6" fill="currentColor" />`;
+  const cut = (d: string) =>
+    svg`<path d=${d} fill="none" stroke="var(--panel)" stroke-width="1.7" stroke-linecap="round" stroke-linejoin="round" />`;
+  switch (status) {
+    case 'inbox':
+      return mark(14, 'ink', ring('2.2 1.6'));
+    case 'assigned':
+      return mark(14, 'ink', ring(nothing));
+    case 'in_progress':
+      return mark(14, 'you', svg`${ring(nothing)}<path d="M7 4a3 3 0 0 1 0 6z" fill="currentColor" />`);
+    case 'review':
+      return mark(14, 'you', svg`${ring(nothing)}<path d="M7 7V4a3 3 0 1 1-3 3z" fill="currentColor" />`);
+    case 'needs_approval':
+      return mark(14, 'amber', svg`${disc}${cut('M5.4 4.8v4.4M8.6 4.8v4.4')}`);
+    case 'blocked':
+      return mark(14, 'red', svg`${disc}${cut('M4.4 7h5.2')}`);
+    case 'done':
+      return mark(14, 'green', svg`${disc}${cut('m4.4 7.2 1.9 1.9 3.4-3.8')}`);
+    case 'canceled':
+      return mark(
+        14,
+        'ink',
+        svg`${ring(nothing)}${svg`<path d="m5 5 4 4M9 5 5 9" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linecap="round" />`}`,
+      );
+  }
+}
+
+export function taskChip(status: TaskStatus): TemplateResult {
+  return html`<span class="bare b">${taskGlyph(status)}${TASK_WORDS[status]}</span>`;
+}
+
+/** One to three bars: low, medium, high. */
+export function priorityGlyph(priority: Task['priority']): TemplateResult {
+  const filled = { low: 1, medium: 2, high: 3 }[priority];
+  return html`<svg class="prio" width="12" height="10" viewBox="0 0 12 10" role="img" aria-label="${PRIORITY_WORDS[priority].toLowerCase()} priority">${[
+    0, 1, 2,
+  ].map(
+    (i) =>
+      svg`<rect x=${i * 4} y=${6 - i * 3} width="3" height=${4 + i * 3} rx="0.5" fill="currentColor" opacity=${i < filled ? 1 : 0.25} />`,
+  )}</svg>`;
 }
 
 /** One to three chevrons: intern, specialist, lead. */

@@ -1,5 +1,6 @@
 /** A squad with a morning behind it: what the development server shows and the pictures are taken of. */
-import type { Reason } from '../../policies/model.ts';
+import type { Task } from '../../control/contract.ts';
+import type { Reason, TaskStatus, TaskType } from '../../policies/model.ts';
 import type { SampleCall, World } from './world.ts';
 
 const MINUTE = 60_000;
@@ -43,6 +44,7 @@ export function fillWorld(world: World): void {
   world.changeGateway(newYork.id, { agentIds: squad.filter((agent) => agent.gatewayId === newYork.id).map((agent) => agent.id) });
   const id = (name: string) => squad.find((agent) => agent.name === name)?.id ?? '';
   fillUpstreams(world);
+  fillTasks(world, id);
   world.activities.length = 0;
 
   for (const [i, sample] of PAST.entries()) world.call(id(sample.agent), { ...sample.call, agoMs: (64 - i * 3) * MINUTE });
@@ -88,6 +90,104 @@ export function fillWorld(world: World): void {
   });
   world.activities.sort((a, b) => a.createdAt - b.createdAt);
 }
+
+/** A board in the middle of a working day. */
+function fillTasks(world: World, agentId: (name: string) => string): void {
+  for (const [number, status, title, type, priority, agent, spend, agoMin, more] of TASKS) {
+    const at = world.now() - agoMin * MINUTE;
+    const task = world.addTask({ title, type, priority, ...(agent ? { assigneeIds: [agentId(agent)] } : {}) }, null, {
+      id: `ta_${number}`,
+      number,
+      status,
+      spend,
+      createdAt: at - 200 * MINUTE,
+      updatedAt: at,
+      ...(status === 'inbox' || status === 'assigned' ? {} : { workPlan: 'Read what is there, change as little as possible, show it.' }),
+      ...(status === 'review' || status === 'done'
+        ? {
+            deliverable: 'See docs/ and the branch of the same name.',
+            selfReview: 'Read twice; figures checked.',
+            evidence: ['docs/CHANGES.md'],
+          }
+        : {}),
+      ...more,
+    });
+    if (status !== 'inbox') world.noteTransition({ id: task.id, status: 'inbox' }, 'assigned', null, null, at - 180 * MINUTE);
+  }
+  const ship = world.task(shipTask.id);
+  const jon = { id: 'op_jon', name: 'Jon Reyes', role: 'operator' } as const;
+  world.noteTransition({ ...ship, status: 'assigned' }, 'in_progress', jon, null, world.now() - 150 * MINUTE);
+  world.noteTransition(
+    { ...ship, status: 'in_progress' },
+    'needs_approval',
+    null,
+    'A call of it waits for a person',
+    world.now() - 4 * MINUTE,
+  );
+  for (const [i, [startMin, minutes, cost, calls]] of [
+    [152, 22, 1.48, 52],
+    [84, 31, 2.2, 71],
+    [27, null, 0.94, 38],
+  ].entries())
+    world.runs.push({
+      id: `ru_${i + 1}`,
+      runId: `run_${i + 1}`,
+      agentId: agentId('Forge-03'),
+      taskId: ship.id,
+      sessionKey: 'agent:forge-03:main',
+      startTime: world.now() - (startMin ?? 0) * MINUTE,
+      endTime: minutes === null || minutes === undefined ? null : world.now() - ((startMin ?? 0) - minutes) * MINUTE,
+      status: minutes === null ? 'running' : 'success',
+      cost: cost ?? 0,
+      toolCallCount: calls ?? 0,
+      errorMessage: null,
+    });
+}
+
+type TaskRow = readonly [number, TaskStatus, string, TaskType, Task['priority'], string | null, number, number, Partial<Task>?];
+const TASKS: readonly TaskRow[] = [
+  [448, 'inbox', 'Compare five vector database price pages', 'seo_research', 'medium', null, 0, 12],
+  [447, 'inbox', 'Draft FAQ for the retention change', 'docs', 'low', null, 0, 31],
+  [445, 'inbox', 'Collect churn quotes from October calls', 'customer_research', 'medium', null, 0, 44],
+  [441, 'inbox', 'Rename onboarding emails by step', 'email_marketing', 'low', null, 0, 90],
+  [439, 'inbox', 'Glossary entry for "lease"', 'docs', 'low', null, 0, 130],
+  [446, 'assigned', 'Fix flaky login test on main', 'engineering', 'high', 'Forge-07', 0, 9],
+  [443, 'assigned', 'Status page copy for the Friday move', 'docs', 'medium', 'Quill-04', 0, 20],
+  [440, 'assigned', 'Internal link audit, pricing cluster', 'seo_research', 'medium', 'Lens-01', 0, 25, { dependsOn: ['ta_436'] }],
+  [444, 'assigned', 'Dependency updates, patch level', 'engineering', 'low', 'Forge-03', 0, 38],
+  [442, 'assigned', 'Snippet tests for the quick start', 'docs', 'low', 'Quill-04', 0, 61],
+  [433, 'in_progress', 'Table: keep scroll position when rows stream in', 'engineering', 'high', 'Forge-07', 5.12, 24],
+  [436, 'in_progress', 'Keyword gaps against three rivals', 'seo_research', 'medium', 'Lens-01', 1.06, 11],
+  [438, 'in_progress', 'Interview notes into five themes', 'customer_research', 'medium', 'Scout-05', 2.66, 38],
+  [437, 'in_progress', 'November invoice check', 'ops', 'low', 'Ledger-01', 0.71, 6],
+  [435, 'in_progress', 'Split the ingest worker', 'engineering', 'high', 'Relay-01', 2.1, 17],
+  [429, 'review', 'Launch post: approvals from your phone', 'content', 'high', 'Scribe-02', 3.95, 14],
+  [426, 'review', 'Runbook: database lost', 'docs', 'medium', 'Quill-04', 1.37, 36],
+  [419, 'review', 'Rotate staging tokens, dry run', 'ops', 'medium', 'Relay-01', 0.92, 52],
+  [416, 'review', 'Six quotes for the case study', 'customer_research', 'low', 'Scout-05', 1.4, 75],
+  [431, 'needs_approval', 'Ship the 2.4 design packages', 'engineering', 'high', 'Forge-03', 6.88, 4],
+  [434, 'needs_approval', 'Beta invite to 40 waitlisted teams', 'email_marketing', 'medium', 'Courier-01', 0.88, 3],
+  [430, 'needs_approval', 'Teaser thread for Tuesday', 'social', 'medium', 'Herald-02', 0.41, 1],
+  [
+    424,
+    'blocked',
+    'Scrape partner catalogue',
+    'customer_research',
+    'high',
+    'Scout-06',
+    1.98,
+    11,
+    { blockedReason: 'Quarantined: secret read, then outside send' },
+  ],
+  [417, 'blocked', 'Migrate cron jobs to automations', 'ops', 'high', 'Atlas-01', 3, 49, { blockedReason: 'Task budget spent' }],
+  [414, 'blocked', 'Merge duplicate contacts', 'ops', 'low', 'Ledger-01', 0.38, 80, { blockedReason: 'Loop: same error 4 times' }],
+  [428, 'done', 'Weekly metrics note', 'docs', 'medium', 'Scribe-02', 0.64, 34],
+  [427, 'done', 'Alt text for 31 images', 'content', 'low', 'Lens-01', 0.37, 72],
+  [425, 'done', 'Patch CVE in sharp', 'engineering', 'high', 'Forge-07', 2.15, 166],
+  [422, 'done', 'Pricing page meta tags', 'seo_research', 'low', 'Lens-01', 0.52, 263],
+  [420, 'done', 'Standup digest', 'docs', 'low', 'Scribe-02', 0.11, 332],
+  [415, 'done', 'Backup drill, staging', 'ops', 'medium', 'Atlas-01', 0.29, 361],
+];
 
 /** Three MCP servers: one well, one whose tools are not what they were, one that does not answer. */
 function fillUpstreams(world: World): void {
@@ -294,6 +394,8 @@ const green = (tool: string, mappedTool: string, args: Record<string, unknown>, 
   durationMs,
   output: 'ok',
 });
+/** The same call, made for a task. */
+const on = (id: string, call: SampleCall): SampleCall => ({ ...call, task: { id, title: '' } });
 const model = (inK: number, outK: number, cost: number): SampleCall => ({
   tool: 'model_call',
   risk: 'green',
@@ -306,7 +408,7 @@ const model = (inK: number, outK: number, cost: number): SampleCall => ({
 
 /** What agents do all day, for the past and for the script. */
 export const PAST: readonly { agent: string; call: SampleCall }[] = [
-  { agent: 'Forge-03', call: green('read', 'read_file', { path: 'packages/tokens/package.json' }, 4) },
+  { agent: 'Forge-03', call: on('ta_431', green('read', 'read_file', { path: 'packages/tokens/package.json' }, 4)) },
   {
     agent: 'Forge-07',
     call: {
@@ -314,13 +416,14 @@ export const PAST: readonly { agent: string; call: SampleCall }[] = [
       mappedTool: 'shell_exec',
       risk: 'yellow',
       verdict: 'allow',
+      task: { id: 'ta_433', title: 'Table: keep scroll position when rows stream in' },
       arguments: { command: 'npm test -- table.spec' },
       durationMs: 38_100,
       output: '212 passed, 0 failed',
     },
   },
-  { agent: 'Forge-03', call: model(21.4, 2.6, 0.0912) },
-  { agent: 'Scout-05', call: green('web_search', 'web_search', { query: 'vector database price 2026' }, 640) },
+  { agent: 'Forge-03', call: on('ta_431', model(21.4, 2.6, 0.0912)) },
+  { agent: 'Scout-05', call: on('ta_438', green('web_search', 'web_search', { query: 'vector database price 2026' }, 640)) },
   {
     agent: 'Forge-03',
     call: {
@@ -328,6 +431,7 @@ export const PAST: readonly { agent: string; call: SampleCall }[] = [
       mappedTool: 'write_file',
       risk: 'yellow',
       verdict: 'allow',
+      task: shipTask,
       arguments: { path: 'docs/CHANGES.md', content: '## 2.4\n' },
       summary: 'docs/CHANGES.md',
       durationMs: 6,
@@ -340,12 +444,13 @@ export const PAST: readonly { agent: string; call: SampleCall }[] = [
       mappedTool: 'shell_exec',
       risk: 'red',
       verdict: 'deny',
+      task: shipTask,
       arguments: { command: 'sudo npm i -g pnpm' },
       reasons: [reason('SHELL_BLOCKED', 'sudo is on the block list', 'builtin.shell.blocked')],
     },
   },
   { agent: 'Scribe-02', call: model(18, 1.9, 0.0744) },
-  { agent: 'Lens-01', call: green('read', 'read_file', { path: 'notes/2026-11-18.md' }, 3) },
+  { agent: 'Lens-01', call: on('ta_436', green('read', 'read_file', { path: 'notes/2026-11-18.md' }, 3)) },
   {
     agent: 'Scout-06',
     call: {
@@ -368,5 +473,5 @@ export const PAST: readonly { agent: string; call: SampleCall }[] = [
       durationMs: 31,
     },
   },
-  { agent: 'Ledger-01', call: green('grep', 'read_file', { pattern: 'invoice', path: 'data' }, 12) },
+  { agent: 'Ledger-01', call: on('ta_437', green('grep', 'read_file', { pattern: 'invoice', path: 'data' }, 12)) },
 ];

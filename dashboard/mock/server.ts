@@ -5,7 +5,18 @@
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
-import type { AgentCreate, AgentUpdate, ChangeEvent, Role, Session, UpstreamCreate, UpstreamUpdate } from '../../control/contract.ts';
+import type {
+  AgentCreate,
+  AgentUpdate,
+  ChangeEvent,
+  Role,
+  Session,
+  TaskCreate,
+  TaskUpdate,
+  TransitionRequest,
+  UpstreamCreate,
+  UpstreamUpdate,
+} from '../../control/contract.ts';
 import { readCommands } from './command-reader.ts';
 import { type Person, Problem, type World } from './world.ts';
 
@@ -149,7 +160,8 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
             [...world.approvals.values()].filter(
               (approval) =>
                 (query.get('status') === 'all' || approval.status === (query.get('status') ?? 'pending')) &&
-                matches(approval.agentId, query.get('agentId')),
+                matches(approval.agentId, query.get('agentId')) &&
+                matches(approval.taskId, query.get('taskId')),
             ),
           ),
           query,
@@ -172,6 +184,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
             [...world.calls.values()].filter(
               (call) =>
                 matches(call.agentId, query.get('agentId')) &&
+                matches(call.taskId, query.get('taskId')) &&
                 matches(call.approvalId, query.get('approvalId')) &&
                 matches(call.status, query.get('status')),
             ),
@@ -180,7 +193,13 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
         ),
     ],
     ['GET', /^tool-calls\/([^/]+)$/, 'viewer', ({ params: [id = ''] }) => found(world.calls.get(id), 'call', id)],
-    ['GET', /^activities$/, 'viewer', ({ query }) => page(newest(world.activities), query)],
+    [
+      'GET',
+      /^activities$/,
+      'viewer',
+      ({ query }) => page(newest(world.activities.filter((activity) => matches(activity.taskId, query.get('taskId')))), query),
+    ],
+    ['GET', /^runs$/, 'viewer', ({ query }) => page(newest(world.runs.filter((run) => matches(run.taskId, query.get('taskId')))), query)],
     [
       'GET',
       /^alerts$/,
@@ -190,6 +209,35 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ],
     ['POST', /^alerts\/([^/]+)\/resolve$/, 'operator', ({ params: [id = ''], person }) => world.resolveAlert(id, person)],
     ['GET', /^gateways$/, 'viewer', ({ query }) => page([...world.gateways.values()], query)],
+    [
+      'GET',
+      /^tasks$/,
+      'viewer',
+      ({ query }) =>
+        page(
+          [...world.tasks.values()].filter((task) => matches(task.status, query.get('status'))).sort((a, b) => b.number - a.number),
+          query,
+        ),
+    ],
+    ['POST', /^tasks$/, 'operator', ({ body, person }) => world.addTask(body as TaskCreate, person)],
+    ['GET', /^tasks\/([^/]+)$/, 'viewer', ({ params: [id = ''] }) => world.task(id)],
+    ['PATCH', /^tasks\/([^/]+)$/, 'operator', ({ params: [id = ''], body, person }) => world.updateTask(id, body as TaskUpdate, person)],
+    [
+      'POST',
+      /^tasks\/([^/]+)\/transition$/,
+      'approver',
+      ({ params: [id = ''], body, person }) => world.moveTask(id, body as TransitionRequest, person),
+    ],
+    [
+      'GET',
+      /^tasks\/([^/]+)\/transitions$/,
+      'viewer',
+      ({ params: [id], query }) =>
+        page(
+          world.transitions.filter((made) => made.taskId === id),
+          query,
+        ),
+    ],
     ['GET', /^upstreams$/, 'viewer', ({ query }) => page([...world.upstreams.values()], query)],
     ['POST', /^upstreams$/, 'admin', ({ body, person }) => world.addUpstream(body as UpstreamCreate, person)],
     ['GET', /^upstreams\/([^/]+)$/, 'viewer', ({ params: [id = ''] }) => world.upstream(id)],
@@ -336,8 +384,9 @@ function page<T>(items: readonly T[], query: URLSearchParams): { items: T[]; nex
   return { items: items.slice(from, from + limit), nextCursor: from + limit < items.length ? String(from + limit) : null };
 }
 
-function newest<T extends { createdAt: number }>(items: readonly T[]): T[] {
-  return [...items].sort((a, b) => b.createdAt - a.createdAt);
+function newest<T extends { createdAt: number } | { startTime: number }>(items: readonly T[]): T[] {
+  const at = (item: T) => ('startTime' in item ? item.startTime : item.createdAt);
+  return [...items].sort((a, b) => at(b) - at(a));
 }
 
 function matches(value: string | null, wanted: string | null): boolean {

@@ -15,18 +15,35 @@ import type {
   Gateway,
   Overview,
   Role,
+  Run,
   Session,
   StopReceipt,
   SystemState,
+  Task,
+  TaskCreate,
+  TaskUpdate,
   ToolCallView,
   Topic,
+  TransitionRequest,
+  TransitionSchema,
   Upstream,
   UpstreamCreate,
   UpstreamTool,
   UpstreamUpdate,
 } from '../../control/contract.ts';
 import { compareDefinitions } from '../../policies/definitions.ts';
-import type { AgentStatus, Autonomy, HostReading, JsonObject, PathReading, Reason, Risk } from '../../policies/model.ts';
+import type {
+  AgentStatus,
+  Autonomy,
+  HostReading,
+  JsonObject,
+  PathReading,
+  Reason,
+  Risk,
+  TaskStatus,
+  TaskType,
+} from '../../policies/model.ts';
+import { makesClaimsByDefault, transition } from '../../policies/task.ts';
 import { readCommands } from './command-reader.ts';
 
 export interface Person {
@@ -64,6 +81,8 @@ export interface StoredToken {
   hint: string;
 }
 
+type Transition = (typeof TransitionSchema)['_output'];
+
 /** A refusal in the words of the API. */
 export class Problem extends Error {
   readonly status: number;
@@ -79,6 +98,16 @@ export class Problem extends Error {
 }
 
 const CAPS: Record<Autonomy, number> = { intern: 2, specialist: 5, lead: 12 };
+const TASK_CAPS: Record<TaskType, number> = {
+  content: 6,
+  social: 2,
+  email_marketing: 4,
+  customer_research: 5,
+  seo_research: 4,
+  engineering: 8,
+  docs: 3,
+  ops: 3,
+};
 const DAY_MS = 86_400_000;
 const INLINE_MS = 240_000;
 const UPSTREAM_LIMITS: Upstream['limits'] = { concurrency: 128, responseMaxBytes: 33_554_432, timeoutMs: 300_000, sessions: 256 };
@@ -90,6 +119,9 @@ export class World {
   readonly agents = new Map<string, Agent>();
   readonly approvals = new Map<string, Approval>();
   readonly calls = new Map<string, ToolCallView>();
+  readonly tasks = new Map<string, Task>();
+  readonly transitions: Transition[] = [];
+  readonly runs: Run[] = [];
   readonly activities: Activity[] = [];
   readonly alerts = new Map<string, Alert>();
   readonly gateways = new Map<string, Gateway>();
@@ -116,6 +148,7 @@ export class World {
   #seq = 0;
   #ids = 0;
   #number = 100;
+  #taskNumber = 0;
 
   constructor(now: () => number) {
     this.now = now;
@@ -251,6 +284,124 @@ export class World {
       this.raiseAlert({ type: 'agent_quarantined', severity: 'high', agentId: id, message: `${agent.name} was quarantined by ${by.name}` });
     }
     return changed;
+  }
+
+  /* ---------------------------------------------------------------- tasks */
+
+  /** @param more how it stands already, for samples. */
+  addTask(body: TaskCreate, by: Person | null = null, more: Partial<Task> = {}): Task {
+    const now = this.now();
+    const task: Task = {
+      id: this.#id('ta'),
+      number: ++this.#taskNumber,
+      createdAt: now,
+      updatedAt: now,
+      revision: 1,
+      title: body.title,
+      description: body.description ?? '',
+      type: body.type,
+      status: 'inbox',
+      priority: body.priority ?? 'medium',
+      assigneeIds: body.assigneeIds ?? [],
+      reviewerIds: body.reviewerIds ?? [],
+      subscriberIds: body.subscriberIds ?? [],
+      threadRef: body.threadRef ?? null,
+      sessionKey: body.sessionKey ?? null,
+      parentTaskId: body.parentTaskId ?? null,
+      dependsOn: body.dependsOn ?? [],
+      budget: body.budget ?? TASK_CAPS[body.type],
+      spend: 0,
+      workPlan: body.workPlan ?? null,
+      deliverable: body.deliverable ?? null,
+      deliverableMakesClaims: body.deliverableMakesClaims ?? makesClaimsByDefault(body.type),
+      selfReview: body.selfReview ?? null,
+      evidence: body.evidence ?? [],
+      deliverableConfirmed: false,
+      decisionNote: null,
+      blockedReason: null,
+      metadata: {},
+      ...more,
+    };
+    this.#taskNumber = Math.max(this.#taskNumber, task.number);
+    this.#putTask(task);
+    this.tellActivity('task_created', `${by?.name ?? 'Somebody'} created "${task.title}"`, { taskId: task.id, ...(by ? { by } : {}) });
+    return task;
+  }
+
+  task(id: string): Task {
+    const task = this.tasks.get(id);
+    if (!task) throw new Problem(404, 'NOT_FOUND', `There is no task ${id}.`);
+    return task;
+  }
+
+  updateTask(id: string, body: TaskUpdate, by: Person): Task {
+    const task = this.task(id);
+    const changed = { ...task, ...(body as Partial<Task>), revision: task.revision + 1, updatedAt: this.now() };
+    this.#putTask(changed);
+    this.tellActivity('task_updated', `${by.name} changed "${task.title}"`, { taskId: id, by });
+    return changed;
+  }
+
+  /** By the table that the product uses. @param by null = the system. */
+  moveTask(id: string, request: TransitionRequest, by: Person | null): Task {
+    const task = this.task(id);
+    const repeated = this.transitions.some((made) => made.taskId === id && made.idempotencyKey === request.idempotencyKey);
+    if (request.idempotencyKey !== undefined && repeated) return task;
+    const { approvalId: _, ...given } = request.artifacts ?? {};
+    const closes = request.to === 'done' && task.status === 'review' && by !== null;
+    const openDependencies = task.dependsOn.filter((other) => this.tasks.get(other)?.status !== 'done');
+    const result = transition({ ...task, openDependencies }, request.to, by ? 'human' : 'system', {
+      ...(given as object),
+      costSummary: `$${task.spend} spent`,
+      ...(closes ? { approval: { status: 'approved', approverType: 'human' } } : {}),
+    });
+    if (!result.ok) throw new Problem(409, result.code, result.message, { allowed: result.allowed, missing: result.missing });
+    const changed: Task = {
+      ...task,
+      ...(given as Partial<Task>),
+      status: request.to,
+      deliverableConfirmed: request.to === 'done',
+      blockedReason: request.to === 'blocked' ? (request.reason ?? null) : null,
+      revision: task.revision + 1,
+      updatedAt: this.now(),
+    };
+    this.noteTransition(task, request.to, by, request.reason ?? null, this.now(), request.idempotencyKey ?? null, Object.keys(given));
+    this.#putTask(changed);
+    this.tellActivity(
+      'task_transition',
+      `${by?.name ?? 'The system'} moved "${task.title}" from ${task.status.replace('_', ' ')} to ${request.to.replace('_', ' ')}${request.reason ? `: ${request.reason}` : ''}`,
+      { taskId: id, ...(by ? { by } : {}) },
+    );
+    return changed;
+  }
+
+  /** Puts a move on record, also one of the past. */
+  noteTransition(
+    task: Pick<Task, 'id' | 'status'>,
+    to: TaskStatus,
+    by: Person | null,
+    reason: string | null,
+    at: number,
+    idempotencyKey: string | null = null,
+    artifactsProvided: string[] = [],
+  ): void {
+    this.transitions.push({
+      id: this.#id('tr'),
+      createdAt: at,
+      taskId: task.id,
+      fromStatus: task.status,
+      toStatus: to,
+      actor: by ? 'human' : 'system',
+      actorId: by?.id ?? null,
+      reason,
+      artifactsProvided,
+      idempotencyKey,
+    });
+  }
+
+  #putTask(task: Task): void {
+    this.tasks.set(task.id, task);
+    this.#tell('task', task.id, task);
   }
 
   /* ---------------------------------------------------------------- calls and approvals */
@@ -736,13 +887,13 @@ export class World {
   tellActivity(
     type: ActivityType,
     summary: string,
-    about: { agentId?: string | null; by?: Person; at?: number; details?: Record<string, unknown> } = {},
+    about: { agentId?: string | null; taskId?: string; by?: Person; at?: number; details?: Record<string, unknown> } = {},
   ): void {
     const activity: Activity = {
       id: this.#id('ac'),
       createdAt: about.at ?? this.now(),
       type,
-      taskId: null,
+      taskId: about.taskId ?? null,
       agentId: about.agentId ?? null,
       actorId: about.by?.id ?? null,
       actorType: about.by ? 'human' : 'system',

@@ -5,7 +5,7 @@
 import { SignalWatcher } from '@lit-labs/signals';
 import { LitVirtualizer } from '@lit-labs/virtualizer';
 import { html, nothing, type TemplateResult } from 'lit';
-import { customElement, state } from 'lit/decorators.js';
+import { customElement, property, state } from 'lit/decorators.js';
 import { sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { type FeedContext, feedRow } from '../elements/feed-row.ts';
@@ -25,10 +25,13 @@ const CONTEXT: FeedContext = {
   nameOf: (id) => agents.get(id)?.name,
   waits: (id) => approvals.get(id)?.status === 'pending',
 };
+const BRIEF: FeedContext = { ...CONTEXT, exact: false };
 const LABELS: Record<FeedFilter, string> = { all: 'All', decisions: 'Decisions', calls: 'Calls', alerts: 'Alerts' };
 
 @customElement('mc-feed')
 export class FeedElement extends SignalWatcher(LightElement) {
+  /** Beside something else: a narrow column without its own page head. */
+  @property({ attribute: false }) compact = false;
   @state() private filter: FeedFilter = 'all';
   /** The newest entry when the reader scrolled away from the top; newer ones wait. */
   @state() private heldAt: string | null = null;
@@ -53,12 +56,12 @@ export class FeedElement extends SignalWatcher(LightElement) {
             all.findIndex((entry) => entry.id === this.heldAt),
           );
     const shown = from === 0 ? all : all.slice(from);
-    return html`<div class="feedv">
+    return html`<div class="feedv ${this.compact ? 'feedv--compact' : ''}">
       <div class="feedv-h">
-        <h1>Feed</h1>
+        ${this.compact ? html`<h2>Feed</h2>` : html`<h1>Feed</h1>`}
         ${choice(
           'Show',
-          FEED_FILTERS.map((value) => ({ value, label: LABELS[value] })),
+          FEED_FILTERS.filter((value) => !this.compact || value !== 'calls').map((value) => ({ value, label: LABELS[value] })),
           this.filter,
           (value) => this.#choose(value),
         )}
@@ -72,7 +75,7 @@ export class FeedElement extends SignalWatcher(LightElement) {
             : html`<lit-virtualizer class="feedv-l scroll" scroller tabindex="0" role="log" aria-live="off" aria-label="Feed"
                 .items=${shown}
                 .keyFunction=${(entry: FeedEntry) => entry.id}
-                .renderItem=${(entry: FeedEntry) => feedRow(entry, CONTEXT)}
+                .renderItem=${(entry: FeedEntry) => feedRow(entry, this.compact ? BRIEF : CONTEXT)}
                 @scroll=${this.#scrolled}
                 @rangeChanged=${(event: Event & { last: number }) => this.#near(event.last, shown.length)}></lit-virtualizer>`
         }

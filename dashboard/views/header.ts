@@ -21,9 +21,9 @@ import './stop-control.ts';
 
 const PLACES: readonly { name: PlaceName; path: string; label: string }[] = [
   { name: 'overview', path: '/overview', label: 'Overview' },
+  { name: 'board', path: '/board', label: 'Board' },
   { name: 'approvals', path: '/approvals', label: 'Approvals' },
   { name: 'agents', path: '/agents', label: 'Agents' },
-  { name: 'feed', path: '/feed', label: 'Feed' },
   { name: 'alerts', path: '/alerts', label: 'Alerts' },
   { name: 'upstreams', path: '/upstreams', label: 'Upstreams' },
 ];
@@ -93,6 +93,8 @@ export class HeaderElement extends SignalWatcher(LightElement) {
           (value) =>
             html`<button type="button" aria-pressed=${theme.get() === value} @click=${() => setTheme(value)}>${THEMES[value]}</button>`,
         )}</div></div>
+        <a class="menu-item" href="/overview" @click=${closeMenu}>Overview</a>
+        <a class="menu-item" href="/feed" @click=${closeMenu}>Feed</a>
         <a class="menu-item" href="/alerts" @click=${closeMenu}>Alerts</a>
         <a class="menu-item" href="/upstreams" @click=${closeMenu}>Upstreams</a>
         <a class="menu-item" href="/settings" @click=${closeMenu}>Gateways and settings</a>

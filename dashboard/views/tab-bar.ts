@@ -12,7 +12,7 @@ import './tab-bar.css';
 const TABS: readonly { name: PlaceName; path: string; label: string; icon: IconName }[] = [
   { name: 'feed', path: '/feed', label: 'Feed', icon: 'activity' },
   { name: 'approvals', path: '/approvals', label: 'Approvals', icon: 'circle-pause' },
-  { name: 'overview', path: '/overview', label: 'Overview', icon: 'square-kanban' },
+  { name: 'board', path: '/board', label: 'Board', icon: 'square-kanban' },
   { name: 'agents', path: '/agents', label: 'Agents', icon: 'bot' },
 ];
 

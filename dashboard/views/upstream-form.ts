@@ -50,7 +50,7 @@ export class UpstreamFormElement extends SignalWatcher(LightElement) {
       ${
         way === 'url'
           ? html`<label class="lbl" for="u-place">Address</label>
-            <input class="field mono" id="u-place" name="place" type="url" required maxlength="2048" placeholder="https://tools.example/mcp" .value=${known} autocomplete="off" spellcheck="false" ?data-focus=${upstream !== null} />
+            <input class="field mono" id="u-place" name="place" type="url" required maxlength="2048" .value=${known} autocomplete="off" spellcheck="false" ?data-focus=${upstream !== null} />
             <label class="lbl" for="u-secret">Secret <span class="muted">sent as bearer token; agents never see it</span></label>
             <input class="field mono" id="u-secret" name="secret" type="password" maxlength="8192" placeholder=${upstream?.hasSecret ? 'Kept as it is' : 'None'} autocomplete="off" />
             ${upstream?.hasSecret ? html`<label class="check"><input type="checkbox" name="forgetSecret" /><span>Forget the secret</span></label>` : nothing}`

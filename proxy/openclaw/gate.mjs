@@ -97,11 +97,11 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
   const transport = base.protocol === 'https:' ? https : http;
   const agent = new transport.Agent({ keepAlive: true, keepAliveMsecs: 5_000, maxFreeSockets: 16 });
   const prefix = base.pathname.replace(/\/+$/, '');
-  /** @type {{ id: string, outcome: Outcome, since: number }[]} */
+  /** @type {{ what: string, path: string, body: unknown, since: number }[]} */
   const outcomes = [];
   let delivering = /** @type {Promise<void> | null} */ (null);
 
-  return { ask, report, checkRun, heartbeat, settleOutcomes };
+  return { ask, report, checkRun, endRun, heartbeat, settleOutcomes };
 
   /**
    * Asks for one call and waits until it may run, is refused, or the inline wait is over. Never throws. When the run is
@@ -257,11 +257,29 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
    * @param {Outcome} outcome
    */
   function report(id, outcome) {
+    queue(`call ${id}`, `/v1/tool-calls/${encodeURIComponent(id)}/outcome`, boundOutcome(outcome, limits.outputBytes));
+  }
+
+  /**
+   * Tells the proxy that a run is over, in the same way.
+   *
+   * @param {{ agentId?: string, sessionKey?: string, runId: string, status: 'success' | 'failed', error?: string, durationMs?: number }} run
+   */
+  function endRun(run) {
+    queue(`run ${run.runId}`, '/v1/runs/end', run);
+  }
+
+  /**
+   * @param {string} what
+   * @param {string} path
+   * @param {unknown} body
+   */
+  function queue(what, path, body) {
     if (outcomes.length >= limits.outcomeQueue) {
       const lost = outcomes.shift();
-      log.warn(`mission-control: more than ${limits.outcomeQueue} outcomes wait to be reported; the one of call ${lost?.id} is lost`);
+      log.warn(`mission-control: more than ${limits.outcomeQueue} outcomes wait to be reported; the one of ${lost?.what} is lost`);
     }
-    outcomes.push({ id, outcome: boundOutcome(outcome, limits.outputBytes), since: clock.now() });
+    outcomes.push({ what, path, body, since: clock.now() });
     deliver();
   }
 
@@ -274,13 +292,12 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
 
   async function deliverAll() {
     for (let failures = 0; outcomes.length > 0; ) {
-      const next = /** @type {{ id: string, outcome: Outcome, since: number }} */ (outcomes[0]);
+      const next = /** @type {{ what: string, path: string, body: unknown, since: number }} */ (outcomes[0]);
       try {
-        const path = `/v1/tool-calls/${encodeURIComponent(next.id)}/outcome`;
-        const reply = await request('POST', path, next.outcome, limits.requestMs);
+        const reply = await request('POST', next.path, next.body, limits.requestMs);
         if (reply.status >= 500 || reply.status === 429) throw new Error(problemText(reply));
         if (reply.status >= 400 && reply.status !== 409) {
-          log.warn(`mission-control: the outcome of call ${next.id} was not taken: ${problemText(reply)}`);
+          log.warn(`mission-control: the outcome of ${next.what} was not taken: ${problemText(reply)}`);
         }
         if (outcomes[0] === next) outcomes.shift();
         failures = 0;
@@ -288,7 +305,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
         failures += 1;
         if (clock.now() - next.since > limits.outcomeMs && outcomes[0] === next) {
           outcomes.shift();
-          log.warn(`mission-control: the outcome of call ${next.id} could not be reported: ${describe(error)}`);
+          log.warn(`mission-control: the outcome of ${next.what} could not be reported: ${describe(error)}`);
         }
         await clock.sleep(backoff(failures), undefined, true);
       }

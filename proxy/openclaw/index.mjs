@@ -96,6 +96,7 @@ function gateEverything(api, settings, log, parts) {
     registrationId: 'run',
     timeoutMs: HOOK_MARGIN_MS,
   });
+  api.on('agent_end', (event, ctx) => endRun(event ?? {}, ctx ?? {}), { registrationId: 'run-end' });
   // Only now: a heartbeat says that the gate stands.
   if (api.registrationMode === undefined || api.registrationMode === 'full') beat(api, gate, log, parts);
 
@@ -166,6 +167,25 @@ function gateEverything(api, settings, log, parts) {
       }),
     );
     return answer.allowed ? { outcome: 'pass' } : { outcome: 'block', reason: answer.code, message: answer.message };
+  }
+
+  /**
+   * @param {{ runId?: string, success?: boolean, error?: unknown, durationMs?: number }} event
+   * @param {Context} ctx
+   */
+  function endRun(event, ctx) {
+    const runId = event.runId ?? ctx.runId;
+    if (runId === undefined) return;
+    gate.endRun(
+      compact({
+        agentId: ctx.agentId ?? agentOf(ctx.sessionKey),
+        sessionKey: ctx.sessionKey,
+        runId,
+        status: event.success === false ? 'failed' : 'success',
+        error: text(event.error)?.slice(0, 2_000),
+        durationMs: typeof event.durationMs === 'number' ? Math.max(0, Math.round(event.durationMs)) : undefined,
+      }),
+    );
   }
 }
 

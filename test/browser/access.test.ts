@@ -10,11 +10,14 @@ let server: TestServer;
 let agent: string;
 let held: string;
 let ran: string;
+let task: string;
 
 beforeEach(async () => {
   server = dashboard.server;
   agent = await server.addAgent('Forge-03', 'lead');
-  ran = await server.call(agent, CALLS.read);
+  task = (await server.addTask({ title: 'Write the note', type: 'docs', assigneeIds: [agent] })).id;
+  await server.moveTask((await server.addTask({ title: 'Stuck', type: 'ops' })).id, { to: 'blocked', reason: 'no key' });
+  ran = await server.call(agent, { ...CALLS.read, taskId: task });
   await server.call(agent, CALLS.sudo);
   held = await server.call(agent, CALLS.message);
   await server.call(agent, CALLS.build);
@@ -30,6 +33,8 @@ async function overflow(page: Page): Promise<boolean> {
 
 const PLACES = [
   ['overview', () => '/overview', 'What waits for you'],
+  ['the board', () => '/board', 'Write the note'],
+  ['a task', () => `/board?task=${task}`, 'What is to be done'],
   ['approvals', () => `/approvals/${held}`, 'Why it is held'],
   ['agents', () => '/agents', 'Forge-03'],
   ['an agent', () => `/agents/${agent}`, 'Registration'],
@@ -62,7 +67,7 @@ it.each([
       }
     }
   },
-  60_000,
+  150_000,
 );
 
 describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
@@ -101,7 +106,7 @@ it('nothing hangs over the edge of the screen at any width', async () => {
       await expect.poll(async () => [name, width, await overflow(page)]).toEqual([name, width, false]);
     }
   }
-}, 60_000);
+}, 120_000);
 
 it('does the main job without a mouse: in, decide with a note, look at the agent, pause it, stop', async () => {
   const page = await open(null, '/sign-in', { expected: /401/ });

@@ -14,8 +14,12 @@ export async function startMockServer(): Promise<TestServer> {
     signInToken: (role) => role,
     signInLink: async () => `${server.url}/sign-in#token=${world.oneTimeToken()}`,
     addAgent: async (name, autonomyLevel = 'specialist') => world.addAgent({ name, autonomyLevel, workspace: '/srv/ws' }).id,
+    addTask: async (task) => world.addTask(task, JON),
+    moveTask: async (id, move) => void world.moveTask(id, move, JON),
+    task: async (id) => world.task(id),
     async call(agentId, call) {
-      const made = world.call(agentId, judged(call));
+      const task = call.taskId === undefined ? {} : { task: { id: call.taskId, title: world.task(call.taskId).title } };
+      const made = world.call(agentId, { ...judged(call), ...task });
       return made.approval?.id ?? made.call.id;
     },
     async approval(id) {

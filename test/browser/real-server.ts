@@ -1,6 +1,6 @@
 /** The product as a test server: started as its user starts it, with four people of different roles and agents that call through the gate. */
 import { randomUUID } from 'node:crypto';
-import type { Agent, Alert, Approval, Role, SystemState } from '../../control/contract.ts';
+import type { Agent, Alert, Approval, Role, SystemState, Task } from '../../control/contract.ts';
 import { type CountingServer, startCountingServer } from '../mcp/counting-server.ts';
 import { connect } from '../mcp/gate.ts';
 import { type Answer, newAgent, startWorld, until } from '../support/world.ts';
@@ -60,9 +60,12 @@ export async function startRealServer(): Promise<TestServer> {
       tokens.set(id, done(await world.api<{ token: string }>('POST', `/agents/${id}/tokens`, {})).token);
       return id;
     },
-    async call(agentId, { tool, arguments: args, output = 'done' }) {
+    addTask: async (task) => done(await world.api<Task>('POST', '/tasks', task)),
+    moveTask: async (id, move) => void done(await world.api('POST', `/tasks/${id}/transition`, move)),
+    task: async (id) => done(await world.api<Task>('GET', `/tasks/${id}`)),
+    async call(agentId, { tool, arguments: args, output = 'done', taskId }) {
       const token = tokens.get(agentId) ?? null;
-      const body = { tool, arguments: args, callId: randomUUID(), sessionKey: 'main', runId: 'run-1' };
+      const body = { tool, arguments: args, callId: randomUUID(), sessionKey: 'main', runId: 'run-1', ...(taskId && { taskId }) };
       const { status, body: answer } = await world.gate<GateAnswer>('POST', '/v1/tool-calls', body, token);
       if (status === 200)
         done(await world.gate('POST', `/v1/tool-calls/${answer.id}/outcome`, { status: 'success', output, durationMs: 4 }, token));
@@ -113,6 +116,8 @@ export async function startRealServer(): Promise<TestServer> {
         done(await world.api('DELETE', `/agents/${id}`));
       for (const { id } of done(await world.api<{ items: Alert[] }>('GET', '/alerts?resolved=false')).items)
         done(await world.api('POST', `/alerts/${id}/resolve`, {}));
+      for (const { id } of done(await world.api<{ items: Task[] }>('GET', '/tasks?limit=500')).items)
+        done(await world.api('DELETE', `/tasks/${id}`));
       for (const { id } of done(await world.api<{ items: { id: string }[] }>('GET', '/upstreams')).items)
         done(await world.api('DELETE', `/upstreams/${id}`));
       await closeMcpServers();

@@ -3,7 +3,7 @@
  * dashboard's own mock stands in where a test needs what the product does only in an emergency, or all along with
  * MC_BROWSER_SERVER=mock. Every test that runs on both proves that the mock keeps to the contract.
  */
-import type { Alert, Approval, Role } from '../../control/contract.ts';
+import type { Alert, Approval, Role, Task, TaskCreate, TransitionRequest } from '../../control/contract.ts';
 import type { Autonomy } from '../../policies/model.ts';
 import { startMockServer } from './mock-server.ts';
 import { startRealServer } from './real-server.ts';
@@ -14,6 +14,8 @@ export interface AgentCall {
   arguments: Record<string, unknown>;
   /** What it returns if it runs at once. */
   output?: string;
+  /** The task it is for, one of the agent's own. */
+  taskId?: string;
 }
 
 /** Calls whose judgement by the shipped policy is known. */
@@ -42,6 +44,10 @@ export interface TestServer {
   /** A link that signs an administrator in once. */
   signInLink(): Promise<string>;
   addAgent(name: string, autonomy?: Autonomy): Promise<string>;
+  addTask(task: TaskCreate): Promise<Task>;
+  /** Somebody else moves it. */
+  moveTask(id: string, move: TransitionRequest): Promise<void>;
+  task(id: string): Promise<Task>;
   /** The agent makes this call; answers the approval's id where it is held, else the call's. */
   call(agentId: string, call: AgentCall): Promise<string>;
   approval(id: string): Promise<Approval>;

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { codesOf, gateOf } from '../support/calls.ts';
+import { activatePolicy, codesOf, gateOf } from '../support/calls.ts';
 import { newAgent, startWorld, type World } from '../support/world.ts';
 
 const SHIPPED = readFileSync(new URL('../../policies/default.yaml', import.meta.url), 'utf8');
@@ -45,7 +45,7 @@ describe('a policy', () => {
     expect((await activate(patched.body.id)).body).toMatchObject({ active: true, activatedBy: 'admin' });
     // The answer to the activation is the promise that the gate judges by it.
     expect(codesOf(await gate.note())).toEqual(['RED_ACTION']);
-    expect((await activate('v1')).status).toBe(200);
+    expect((await activatePolicy(world, 'v1')).status).toBe(200);
     expect((await gate.note()).status).toBe(200);
     const { body } = await world.api<{ items: PolicyBody[] }>('GET', '/policies?limit=500');
     expect(body.items.filter((policy) => policy.active).map((policy) => policy.version)).toEqual(['v1']);
@@ -92,7 +92,7 @@ describe('a policy', () => {
     const strict = await create({ patch: { autonomyRules: { specialist: { yellow: 'deny' } } } });
     await activate(strict.body.id);
     expect((await gate.poll(held.body.id)).status).toBe(403);
-    await activate('v1');
+    await activatePolicy(world, 'v1');
   });
 
   it('is activated by a person, who is recorded with the reason; of two at once one is left', async () => {
@@ -110,7 +110,7 @@ describe('a policy', () => {
     await world.kill();
     await world.start();
     expect((await active()).id).toBe(left[0]?.id);
-    await activate('v1');
+    await activatePolicy(world, 'v1');
   });
 });
 

@@ -165,6 +165,58 @@ describe('a task that is assigned', () => {
   });
 });
 
+describe('a run', () => {
+  it('begins with its check or first call, and ends as its gate says, once', async () => {
+    const agent = await newAgent(world);
+    const gate = gateOf(world, agent.token);
+    await world.gate('POST', '/v1/runs/check', { runId: 'run-x', sessionKey: 's' }, agent.token);
+    const { body } = await gate.note('hi', { runId: 'run-x' });
+    await gate.end(body.id);
+    const end = (more: object = {}) =>
+      world.gate<{ code?: string }>(
+        'POST',
+        '/v1/runs/end',
+        { runId: 'run-x', status: 'failed', error: 'the model is away', ...more },
+        agent.token,
+      );
+    expect((await end()).status).toBe(200);
+    expect((await end({ status: 'success' })).status).toBe(200);
+    expect((await end({ agentId: 'somebody' })).body.code).toBe('FOREIGN_AGENT');
+    expect((await end({ status: 'maybe' })).status).toBe(400);
+    const runs = await until(
+      () => world.api<Page<Row>>('GET', `/runs?agentId=${agent.id}`),
+      ({ body: { items } }) => items[0]?.endTime !== null && items[0] !== undefined,
+    );
+    expect(runs.body.items).toEqual([
+      expect.objectContaining({ runId: 'run-x', status: 'failed', errorMessage: 'the model is away', toolCallCount: 1 }),
+    ]);
+  });
+});
+
+describe('the roster of a gateway', () => {
+  it('says who is registered, and registers who is not', async () => {
+    await until(
+      () => world.api<{ link: { state: string } }>('GET', `/gateways/${gatewayId}`),
+      ({ body }) => body.link.state === 'connected',
+    );
+    const ada = await person('ada');
+    const roster = await world.api<Page<Row>>('GET', `/gateways/${gatewayId}/roster`);
+    expect(roster.body.items.map(({ externalId, agentId }) => [externalId, agentId])).toEqual([
+      ['ada', ada.id],
+      ['bob', null],
+    ]);
+    expect((await world.api('POST', `/gateways/${gatewayId}/import`, { externalIds: ['eve'] })).status).toBe(400);
+    const imported = await world.api<Page<Row>>('POST', `/gateways/${gatewayId}/import`, {});
+    expect(imported.body.items).toEqual([
+      expect.objectContaining({ name: 'bob', externalId: 'bob', gate: 'openclaw', autonomyLevel: 'intern', gatewayId }),
+    ]);
+    expect((await world.api<Page<Row>>('POST', `/gateways/${gatewayId}/import`, {})).body.items).toEqual([]);
+    for (const { id } of [ada, ...imported.body.items]) await world.api('DELETE', `/agents/${id}`);
+    const plain = await world.api<{ id: string }>('POST', '/gateways', { name: 'no address' });
+    expect((await world.api('GET', `/gateways/${plain.body.id}/roster`)).status).toBe(503);
+  });
+});
+
 describe('comments', () => {
   it('reach whom they name in the session of the task, and make followers of all who take part', async () => {
     const [ada, bob] = [await person('ada'), await person('bob')];

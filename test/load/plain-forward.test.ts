@@ -44,8 +44,10 @@ beforeAll(async () => {
       dataDir: join(folder, 'data'),
       keyDir: join(folder, 'keys'),
       adminToken: ADMIN,
+      redisUrl: null,
       openclaw: null,
       allowCommands: false,
+      keepDays: 0,
       dashboardDir: folder,
       version: 'test',
     },
@@ -53,7 +55,15 @@ beforeAll(async () => {
     Date.now,
   );
   proxy = await startProxy(
-    { ...base, journalDir: join(folder, 'journal'), controlUrl: control.url, metricsToken: null, hostNames: [], bounds: DEFAULT_BOUNDS },
+    {
+      ...base,
+      journalDir: join(folder, 'journal'),
+      controlUrl: control.url,
+      redisUrl: null,
+      metricsToken: null,
+      hostNames: [],
+      bounds: DEFAULT_BOUNDS,
+    },
     log,
     Date.now,
   );

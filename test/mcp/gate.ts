@@ -1,6 +1,7 @@
 /** Words for the tests of the second gate: registering a server, and an official client that reaches it through us. */
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { usePolicy } from '../support/calls.ts';
 import type { Answer, World } from '../support/world.ts';
 
 export interface UpstreamBody {
@@ -40,9 +41,7 @@ export async function connect(
 
 /** Puts risks of canonical tool names into the active policy. */
 export async function mapRisks(world: World, riskMap: Record<string, string>, more: Record<string, unknown> = {}): Promise<void> {
-  const policy = await world.api<{ id: string }>('POST', '/policies', { patch: { riskMap, ...more }, note: 'test' });
-  const activated = await world.api('POST', `/policies/${policy.body.id}/activate`, { note: 'test' });
-  if (activated.status !== 200) throw new Error(`policy not activated: ${JSON.stringify([policy.body, activated.body])}`);
+  await usePolicy(world, { riskMap, ...more });
 }
 
 /** One message by hand. */

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { usePolicy } from '../support/calls.ts';
 import { newAgent, startWorld, until, type World } from '../support/world.ts';
 import { type CountingServer, startCountingServer } from './counting-server.ts';
 import { connect, newUpstream, pendingOf, type UpstreamBody } from './gate.ts';
@@ -90,11 +91,7 @@ describe('a call that both gates see', () => {
     const agent = await gatedAgent({ autonomyLevel: 'lead' });
     const { client } = await connect(world, upstream.name, agent.token);
     await client.listTools();
-    const policy = await world.api<{ id: string }>('POST', '/policies', {
-      patch: { riskMap: { [`${upstream.name}__echo`]: 'yellow' } },
-      note: 't',
-    });
-    await world.api('POST', `/policies/${policy.body.id}/activate`, { note: 't' });
+    await usePolicy(world, { riskMap: { [`${upstream.name}__echo`]: 'yellow' } });
     expect((await askGate(agent, 'echo', 'once')).body.verdict).toBe('allow');
     expect(textOf(await client.callTool({ name: 'echo', arguments: { text: 'once' } }))).toBe('echo once');
     expect(await alertOf(agent)).toBeUndefined();
@@ -123,8 +120,7 @@ describe('a call that both gates see', () => {
 
   it('is refused where the policy says so', async () => {
     const agent = await gatedAgent();
-    const policy = await world.api<{ id: string }>('POST', '/policies', { patch: { failModes: { gate: 'refuse' } }, note: 't' });
-    await world.api('POST', `/policies/${policy.body.id}/activate`, { note: 't' });
+    await usePolicy(world, { failModes: { gate: 'refuse' } });
     const { client } = await connect(world, upstream.name, agent.token);
     const result = await client.callTool({ name: 'echo', arguments: { text: 'refused' } });
     expect(textOf(result)).toContain('GATE_UNPROVEN');

@@ -110,6 +110,10 @@ export class Host {
     return undefined;
   }
 
+  async runEnded(event: { runId?: string; success: boolean; error?: string; durationMs?: number }, ctx: Ctx): Promise<void> {
+    for (const hook of this.#ordered('agent_end')) await hook.handler({ messages: [{ role: 'user', content: 'private' }], ...event }, ctx);
+  }
+
   #ordered(name: string): Hook[] {
     return this.#hooks.filter((hook) => hook.name === name).sort((a, b) => b.priority - a.priority);
   }

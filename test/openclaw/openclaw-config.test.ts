@@ -314,6 +314,21 @@ describe('on disk', () => {
     expect(await readFile(configFile, 'utf8')).toBe(BY_HAND);
   });
 
+  test('agents get the skill for their tasks; one that somebody wrote by hand stays', async () => {
+    const skill = path.join(stateDir, 'skills', 'mission-control', 'SKILL.md');
+    await connect();
+    const shipped = await readFile(path.join(pluginSource, 'skills', 'mission-control', 'SKILL.md'), 'utf8');
+    expect(await readFile(skill, 'utf8')).toBe(shipped);
+    await undo();
+    await expect(stat(skill)).rejects.toThrow('ENOENT');
+
+    await mkdir(path.dirname(skill), { recursive: true });
+    await writeFile(skill, 'my own');
+    await connect();
+    await undo();
+    expect(await readFile(skill, 'utf8')).toBe('my own');
+  });
+
   test('nothing is written over a file that has changed since the plan', async () => {
     const plan = planConnect(BY_HAND, { ...OPTIONS, stateDir });
     await writeFile(configFile, '{ changed: true }');

@@ -427,6 +427,19 @@ describe('a run', () => {
   });
 });
 
+describe('the end of a run', () => {
+  test('is reported, without a word of the conversation', async () => {
+    const claw = host();
+    await claw.runEnded({ success: true, durationMs: 12.4 }, CTX);
+    await claw.runEnded({ runId: 'run-2', success: false, error: 'the model is away' }, { sessionKey: 'agent:main:t1' });
+    await gate.asked((seen) => seen.path === '/v1/runs/end', 2);
+    expect(gate.seen.filter(({ path }) => path === '/v1/runs/end').map(({ body }) => body)).toEqual([
+      { agentId: 'main', sessionKey: 'agent:main:t1', runId: 'run-1', status: 'success', durationMs: 12 },
+      { agentId: 'main', sessionKey: 'agent:main:t1', runId: 'run-2', status: 'failed', error: 'the model is away' },
+    ]);
+  });
+});
+
 describe('the heartbeat', () => {
   const beats = () => gate.count('POST', /heartbeats/);
 

@@ -44,8 +44,8 @@ function reordered(value: Json): Json {
   );
 }
 
-function replayed(records: readonly RecordedCall[], draft: Policy, then: Policy | null = DEFAULT_POLICY) {
-  const replay = new Replay(draft, (version) => (version === 'v1' ? then : null));
+function replayed(records: readonly RecordedCall[], draft: Policy, then: Policy | null = DEFAULT_POLICY, base = DEFAULT_POLICY) {
+  const replay = new Replay(draft, base, (version) => (version === 'v1' ? then : null));
   for (const record of records) replay.call(record);
   return replay.result();
 }
@@ -140,6 +140,12 @@ describe('another policy', () => {
     expect(replayed([approved], DEFAULT_POLICY).redFlips.count).toBe(0);
   });
 
+  test('asks no confirmation for what the policy in force lets run already', () => {
+    const open = policyWith({ rules: [{ when: 'call.tool == "send_email"', effect: 'allow', overrides: 'red' }] });
+    const result = replayed([red], open, DEFAULT_POLICY, open);
+    expect([result.calls.flips.holdToAllow, result.redFlips.count]).toEqual([1, 0]);
+  });
+
   test('with other matchers is said not to see calls whose arguments the record lost; with the same ones it is not', () => {
     const lost = recordOf(callOf('exec', { command: `make ${SECRET}` }), factsWith(), DEFAULT_POLICY, { id: 'lost' });
     const shell = policyWith({ allowlists: { shell: ['ls', 'make docs'] } });
@@ -179,14 +185,14 @@ describe('a replay', () => {
 
   test('judges cases by the policy in force and by the draft', () => {
     const cases = DECISIONS.filter(({ patch }) => patch === undefined).map(({ name, given }) => ({ id: name, ...given }) as JsonObject);
-    const replay = new Replay(policyWith({ autonomyRules: { specialist: { yellow: 'deny' } } }), () => null);
-    replay.cases(cases, DEFAULT_POLICY);
+    const replay = new Replay(policyWith({ autonomyRules: { specialist: { yellow: 'deny' } } }), DEFAULT_POLICY, () => null);
+    replay.cases(cases);
     const { cases: tally, examples } = replay.result();
     expect(tally.judged).toBe(cases.length);
     expect(tally.flips.allowToDeny).toBeGreaterThan(0);
     expect(examples.allowToDeny[0]).toMatchObject({ source: 'case' });
-    const same = new Replay(DEFAULT_POLICY, () => null);
-    same.cases(cases, DEFAULT_POLICY);
+    const same = new Replay(DEFAULT_POLICY, DEFAULT_POLICY, () => null);
+    same.cases(cases);
     expect(same.result().cases).toMatchObject({ judged: cases.length, same: cases.length });
   });
 });

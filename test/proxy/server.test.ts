@@ -31,6 +31,7 @@ async function listen(notReady: () => string | null = () => null) {
   const server = createListener({
     hook,
     mcp,
+    http: { handle: async () => false },
     model: { handle: async () => false },
     notReady,
     metrics,

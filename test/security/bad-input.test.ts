@@ -232,7 +232,7 @@ describe('text that no database takes', () => {
       const answer = await world.gate<{ id: string; verdict: string }>(
         'POST',
         '/v1/tool-calls',
-        { tool: 'post_comment', arguments: args, callId: `odd-${index}`, runId: 'odd', sessionKey: 'odd' },
+        { tool: 'post_comment', arguments: args, callId: `odd-${index}`, runId: 'odd', sessionKey: `odd-${index}` },
         agent.token,
       );
       expect(answer.status, JSON.stringify(args).slice(0, 80)).toBe(200);

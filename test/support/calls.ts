@@ -52,6 +52,14 @@ export function decide(world: World, approvalId: string, verdict: 'approve' | 'd
 export async function usePolicy(world: World, patch: Fields): Promise<void> {
   const made = await world.api<{ id: string }>('POST', '/policies', { patch, note: 'for a test' });
   if (made.status !== 201) throw new Error(`policy refused: ${JSON.stringify(made.body)}`);
-  const active = await world.api('POST', `/policies/${made.body.id}/activate`, { note: 'for a test' });
+  const active = await activatePolicy(world, made.body.id);
   if (active.status !== 200) throw new Error(`policy not activated: ${JSON.stringify(active.body)}`);
+}
+
+/** Activates a version; where red calls would be let run, that is confirmed with their number. */
+export async function activatePolicy(world: World, id: string, body: Fields = { note: 'for a test' }): Promise<Answer<Fields>> {
+  const path = `/policies/${id}/activate`;
+  const answer = await world.api<Fields & { code?: string; redFlips?: { count: number } }>('POST', path, body);
+  if (answer.body.code !== 'RED_FLIPS') return answer;
+  return world.api('POST', path, { ...body, confirmRedFlips: answer.body.redFlips?.count });
 }

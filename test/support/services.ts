@@ -5,6 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sql } from 'kysely';
 import { createAgents } from '../../control/agents.ts';
 import { createAlerts } from '../../control/alerts.ts';
 import { createApprovals } from '../../control/approvals.ts';
@@ -21,18 +22,27 @@ import { createLeases } from '../../control/leases.ts';
 import { createLine } from '../../control/line.ts';
 import { createMessages } from '../../control/messages.ts';
 import { createPolicies } from '../../control/policies.ts';
+import { createShadows } from '../../control/shadows.ts';
+import { createSpend } from '../../control/spend.ts';
 import { createTasks } from '../../control/tasks.ts';
+import { createTrials } from '../../control/trials.ts';
 import { createUpstreams } from '../../control/upstreams.ts';
 
 export const ADMIN: Actor = { type: 'human', id: 'admin', name: 'admin' };
 export const CLUSTER_SECRET = 'a-cluster-secret-for-tests';
+
+const START = Date.UTC(2026, 10, 22, 12);
+const EMPTIED = [
+  ...['gateways', 'agents', 'tasks', 'approvals', 'tool_calls', 'runs', 'activities', 'alerts', 'outbox', 'audit_log', 'journal_cursors'],
+  ...['spend', 'messages', 'documents', 'leases', 'credentials'],
+];
 
 export type Services = Awaited<ReturnType<typeof startServices>>;
 
 /** Starts the services at a fixed time. `time.now` is the clock; set it to turn it. */
 export async function startServices() {
   const folder = mkdtempSync(join(tmpdir(), 'mc-services-'));
-  const time = { now: Date.UTC(2026, 10, 22, 12) };
+  const time = { now: START };
   const clock = () => time.now;
   const { db, close } = await openDatabase(join(folder, 'data'));
   const keys = openKeys(join(folder, 'keys'));
@@ -57,10 +67,27 @@ export async function startServices() {
     abortRuns: async () => ({ aborted: 0, error: null }),
   });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, activePolicy: policies.current });
-  const line = createLine({ db, clock, keys, clusterSecret: CLUSTER_SECRET, broadcast, approvals, ingest, policies, upstreams, log });
   const messages = createMessages(base);
   const documents = createDocuments({ db });
+  const trials = createTrials({ db, clock, policies, log });
+  const shadows = createShadows({ ...base, policies, trials });
+  const spend = createSpend({ db, clock, activePolicy: policies.current });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const line = createLine({
+    db,
+    clock,
+    keys,
+    clusterSecret: CLUSTER_SECRET,
+    broadcast,
+    approvals,
+    ingest,
+    policies,
+    shadows,
+    upstreams,
+    spend,
+    counters: null,
+    log,
+  });
   return {
     base,
     messages,
@@ -70,14 +97,24 @@ export async function startServices() {
     time,
     errors,
     policies,
+    trials,
+    shadows,
     alerts,
     tasks,
     approvals,
     agents,
     gateways,
     ingest,
+    spend,
     line,
+    /** As after a start, at a fixed time; starting anew would take seconds. */
+    empty: async () => {
+      time.now = START;
+      await sql.raw(`truncate ${EMPTIED.join(', ')} restart identity cascade`).execute(db);
+      await sql.raw("update audit_head set seq = 0, hash = repeat('0', 64)").execute(db);
+    },
     close: async () => {
+      await trials.close();
       await broadcast.stop();
       await close();
       rmSync(folder, { recursive: true, force: true });

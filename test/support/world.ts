@@ -20,6 +20,8 @@ export interface Answer<T = Record<string, unknown>> {
 export interface World {
   controlUrl: string;
   gateUrl: string;
+  /** The egress proxy. */
+  egressUrl: string;
   dataDir: string;
   keyDir: string;
   /** The one-time sign-in link that the last start printed. */
@@ -46,7 +48,7 @@ export interface World {
 export async function startWorld(env: Record<string, string> = {}): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'mc-test-'));
   const dataDir = join(folder, 'data');
-  const [controlPort, proxyPort] = [await freePort(), await freePort()];
+  const [controlPort, proxyPort, egressPort] = [await freePort(), await freePort(), await freePort()];
   let child: ChildProcess | null = null;
   let output = '';
   let log = '';
@@ -62,6 +64,7 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
         MC_DATA_DIR: dataDir,
         MC_CONTROL_PORT: String(controlPort),
         MC_PROXY_PORT: String(proxyPort),
+        MC_EGRESS_PORT: String(egressPort),
         MC_ADMIN_TOKEN: ADMIN_TOKEN,
         ...env,
       },
@@ -96,6 +99,7 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
   return {
     controlUrl,
     gateUrl,
+    egressUrl: `http://127.0.0.1:${egressPort}`,
     dataDir,
     keyDir: `${dataDir}-keys`,
     signInLink: () => /http\S+#token=\S+/.exec(output)?.[0] ?? '',

@@ -18,10 +18,14 @@ const STATEMENTS = [
 
   `create table policy_shadows (
     id text primary key, started_at bigint not null, started_by text not null, note text not null,
-    policy_id text, policy_name text not null, source text not null,
-    stopped_at bigint, stopped_by text, error text, judged bigint not null, skipped bigint not null, tally jsonb not null)`,
+    policy_id text, policy_name text not null, source text not null, stopped_at bigint, stopped_by text)`,
   `create unique index policy_shadows_running on policy_shadows ((true)) where stopped_at is null`,
   `create index policy_shadows_time on policy_shadows (started_at, id)`,
+
+  // What each process of a proxy has counted from its start on: said anew with every report, so that nothing is counted twice.
+  `create table policy_shadow_reports (
+    shadow_id text not null references policy_shadows on delete cascade, process_id text not null, report jsonb not null,
+    primary key (shadow_id, process_id))`,
 
   `alter table policies add column replay_id text`,
 ];

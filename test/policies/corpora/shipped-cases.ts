@@ -48,9 +48,22 @@ export function shippedCases(): string {
   return `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "cases": [\n${cases.map((entry) => `    ${JSON.stringify(entry)}`).join(',\n')}\n  ]\n}\n`;
 }
 
-function shellCases(): ShippedCase[] {
+/** Hosts that the addresses of the corpora take for listed. */
+export const CORPUS_PATCH = {
+  allowlists: { network: ['github.com', '*.github.com', '*.githubusercontent.com', 'registry.npmjs.org', 'docs.python.org'] },
+};
+
+/** Every case of the corpora, what a team may decide otherwise included; to be judged by the shipped policy with CORPUS_PATCH over it. */
+export function corpusCases(): readonly { id: string; expect: { verdict: Verdict }; [more: string]: unknown }[] {
+  const cases = [...shellCases(true), ...pathCases(), ...urlCases(true), ...decisionCases(true)];
+  // A credential is written with a mark in it, so that no scanner takes it for one.
+  return cases.map((entry) => JSON.parse(JSON.stringify(entry).replaceAll('¦', '')) as ShippedCase);
+}
+
+function shellCases(isWhole = false): ShippedCase[] {
   const { benign, blocked, red, held } = load<Record<'benign' | 'blocked' | 'red' | 'held', Groups<Command>>>('shell');
-  const { outside: _, ...destructive } = red;
+  const { outside, ...rest } = red;
+  const destructive = isWhole && outside ? { outside, ...rest } : rest;
   return [
     ...each('benign', benign, (entry) => shellCase(entry, { verdict: 'allow' })),
     ...each('blocked', blocked, (entry) => shellCase(entry, { verdict: 'deny', risk: 'red', codes: ['SHELL_BLOCKED'] })),
@@ -78,11 +91,11 @@ function pathCases(): ShippedCase[] {
   }));
 }
 
-function urlCases(): ShippedCase[] {
-  const { listed: _, 'not listed': unlisted = [], ...refused } = load<Groups<UrlCase>>('urls');
+function urlCases(isWhole = false): ShippedCase[] {
+  const { listed = [], 'not listed': unlisted = [], ...refused } = load<Groups<UrlCase>>('urls');
   // A host that only looks like a listed one is no matter of taste.
   const lookalikes = { lookalikes: unlisted.filter(({ url }) => /github/i.test(url)) };
-  return each('url', { ...refused, ...lookalikes }, ({ url, verdict, dns }) => ({
+  return each('url', isWhole ? { listed, unlisted, ...refused } : { ...refused, ...lookalikes }, ({ url, verdict, dns }) => ({
     tool: 'web_fetch',
     arguments: { url },
     ...(dns && { network: { dns } }),
@@ -90,7 +103,7 @@ function urlCases(): ShippedCase[] {
   }));
 }
 
-function decisionCases(): ShippedCase[] {
+function decisionCases(isWhole = false): ShippedCase[] {
   return DECISIONS.flatMap(({ name, given, verdict, risk, codes, patch }) => {
     const { id: _, ...rest } = given;
     const isNobody = 'agent' in rest && rest.agent === undefined;
@@ -103,7 +116,7 @@ function decisionCases(): ShippedCase[] {
     const agent = { id: 'agent-1', autonomy: 'specialist', status: 'active' };
     const [result] = simulateCases([JSON.parse(JSON.stringify({ agent, ...entry }))], DEFAULT_POLICY);
     const isTaste = result?.verdict === 'hold' && result.risk === 'red';
-    return patch !== undefined || isTaste ? [] : [entry];
+    return patch !== undefined || (isTaste && !isWhole) ? [] : [entry];
   });
 }
 

@@ -1,0 +1,333 @@
+/**
+ * The work: seven columns of tasks, the squad at the left, what happens at the right. Cards are moved by mouse, touch or keyboard; where one
+ * may go comes from the transition table that the server uses, with the reason where it may not. A move shows at once and is taken back with
+ * its reason when the server refuses. Columns are virtual lists, so that ten thousand tasks are as light as ten.
+ */
+import { SignalWatcher } from '@lit-labs/signals';
+import { LitVirtualizer } from '@lit-labs/virtualizer';
+import { html, nothing, type TemplateResult } from 'lit';
+import { customElement, state } from 'lit/decorators.js';
+import { repeat } from 'lit/directives/repeat.js';
+import type { Task } from '../../control/contract.ts';
+import type { TaskStatus } from '../../policies/model.ts';
+import { moveTask } from '../actions.ts';
+import { serverNow } from '../clock.ts';
+import '../elements/agent-row.ts';
+import { byAttention } from '../elements/agent-text.ts';
+import { LightElement } from '../elements/light-element.ts';
+import { button, skeleton } from '../elements/parts.ts';
+import { columnHead, taskCard } from '../elements/task-card.ts';
+import { COLUMNS, moveOf, numberOf } from '../elements/task-text.ts';
+import { bindKeys } from '../keyboard.ts';
+import { say } from '../notices.ts';
+import { reasonAgainst } from '../permissions.ts';
+import { foldedSides, foldSide } from '../preferences.ts';
+import {
+  agents,
+  allTasksHere,
+  heldByTask,
+  latestCalls,
+  loaded,
+  moving,
+  olderDone,
+  openDependencies,
+  refusedMoves,
+  tasks,
+  tasksByColumn,
+} from '../store.ts';
+import { readOlderDone } from '../task-pages.ts';
+import { isPhone } from '../viewport.ts';
+import { count, plural, TASK_WORDS } from '../words.ts';
+import { makeDraggable } from './board-drag.ts';
+import './board.css';
+import './feed.ts';
+import './task-create.ts';
+import { reasonAgainstMove } from './task-move.ts';
+
+/** So close to the end of the finished tasks the next page is fetched. */
+const AHEAD = 20;
+/** How long a card is waited for, and when it is looked for further down. */
+const FRAMES = 30;
+const FRAMES_TO_DRAW = 4;
+
+@customElement('mc-board')
+export class BoardElement extends SignalWatcher(LightElement) {
+  @state() private selected: string | null = null;
+  @state() private dragged: { task: Task; over: string | null } | null = null;
+  /** The task whose move is being chosen or completed; `to` null = to be chosen. */
+  @state() private asking: { task: Task; to: TaskStatus | null } | null = null;
+  @state() private creating = false;
+  #unbind = () => {};
+  #release = () => {};
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    const group = 'Board';
+    this.#unbind = bindKeys([
+      { keys: 'j', label: 'Next card', group, run: () => this.#step(1), repeats: true },
+      { keys: 'k', label: 'Previous card', group, run: () => this.#step(-1), repeats: true },
+      { keys: 'm', label: 'Move the card', group, run: () => this.#askMove() },
+      { keys: 'n', label: 'Create a task', group, run: () => this.#create(true) },
+      { keys: '[', label: 'Fold or open the agents', group, run: () => foldSide('agents') },
+      { keys: ']', label: 'Fold or open the feed', group, run: () => foldSide('feed') },
+    ]);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#unbind();
+    this.#release();
+  }
+
+  protected override firstUpdated(): void {
+    const columns = this.querySelector<HTMLElement>('.cols');
+    if (!columns) return;
+    this.#release = makeDraggable(columns, {
+      onStart: (id) => this.#pickUp(id),
+      onOver: (over) => this.#over(over),
+      onDrop: (id, column) => this.#drop(id, column as TaskStatus),
+      onEnd: () => this.#letGo(),
+    });
+  }
+
+  protected override render(): TemplateResult {
+    const now = serverNow();
+    const folded = foldedSides.get();
+    const sides = !isPhone.get();
+    return html`<div class="board ${folded.has('agents') ? 'board--no-agents' : ''} ${folded.has('feed') ? 'board--no-feed' : ''}">
+      <h1 class="sr">Board</h1>
+      ${sides && !folded.has('agents') ? this.#squad(now) : nothing}
+      <div class="cols scroll" role="group" aria-label="Tasks by state" @keydown=${this.#onArrow} @focusin=${this.#onFocus}>
+        ${repeat(
+          COLUMNS,
+          (status) => status,
+          (status) => this.#column(status, now),
+        )}
+      </div>
+      ${sides && !folded.has('feed') ? html`<aside class="board-feed" aria-label="Feed"><mc-feed .compact=${true}></mc-feed></aside>` : nothing}
+      ${this.creating ? html`<mc-task-create @mc-close=${() => this.#create(false)} @mc-created=${(event: CustomEvent<string>) => this.#select(event.detail)}></mc-task-create>` : nothing}
+      ${this.asking ? html`<mc-task-move .task=${tasks.get(this.asking.task.id) ?? this.asking.task} .to=${this.asking.to} @mc-close=${this.#answered}></mc-task-move>` : nothing}
+    </div>`;
+  }
+
+  /* ---------------------------------------------------------------- columns */
+
+  #column(status: TaskStatus, now: number): TemplateResult {
+    const list = tasksByColumn.get().get(status) ?? [];
+    const partial = status === 'done' ? olderDone.get() !== null : !allTasksHere.get() && list.length > 0;
+    const against = status === 'inbox' ? reasonAgainst('run tasks') : null;
+    const held = heldByTask.get();
+    const waiting = moving.get();
+    const refused = refusedMoves.get();
+    return html`<section class="tcol tcol--${status}" data-column=${status} aria-label="${TASK_WORDS[status]}, ${partial ? 'at least ' : ''}${plural(list.length, 'task')}">
+      <div class="tcol-h">
+        ${columnHead(status, `${count(list.length)}${partial ? '+' : ''}`)}
+        ${
+          status === 'inbox'
+            ? html`${button({ label: 'Create task', icon: 'plus', iconOnly: true, size: 'small', kind: 'quiet', reason: against, reasonId: 'new-task-why', onClick: () => this.#create(true), onRefused: () => say('refused', `Creating a task: ${against}`) })}${against === null ? nothing : html`<span class="sr" id="new-task-why">${against}</span>`}`
+            : nothing
+        }
+      </div>
+      <div class="tcol-b">
+        ${
+          list.length === 0
+            ? !loaded.get()
+              ? skeleton(3)
+              : html`<p class="tcol-none small muted">${NONE[status]}</p>`
+            : html`<lit-virtualizer class="tcol-l scroll" scroller tabindex="0" role="group" aria-label="${TASK_WORDS[status]} tasks"
+                .items=${list}
+                .keyFunction=${(task: Task) => task.id}
+                .renderItem=${(task: Task) =>
+                  html`<div class="tslot">${taskCard({
+                    task,
+                    now,
+                    assignee: assigneeOf(task),
+                    held: held.get(task.id) ?? [],
+                    latestCall: latestCalls.get(task.id)?.call ?? null,
+                    waitsFor: openDependencies(task),
+                    waiting: waiting.has(task.id),
+                    refused: refused.get(task.id) ?? null,
+                    selected: task.id === this.selected,
+                    href: `?task=${task.id}`,
+                  })}</div>`}
+                @rangeChanged=${(event: Event & { last: number }) => {
+                  if (status === 'done' && event.last >= list.length - AHEAD) void readOlderDone();
+                }}></lit-virtualizer>`
+        }
+        ${this.#target(status)}
+      </div>
+    </section>`;
+  }
+
+  /** While a card is carried: where it may be put, and why not elsewhere. */
+  #target(status: TaskStatus): TemplateResult | typeof nothing {
+    const dragged = this.dragged;
+    if (!dragged || dragged.task.status === status) return nothing;
+    const over = dragged.over === status;
+    const reason = reasonAgainstMove(dragged.task, status);
+    if (reason !== null) return html`<div class="ttarget ttarget--no ${over ? 'ttarget--over' : ''}"><p class="small">${reason}</p></div>`;
+    return html`<div class="ttarget ttarget--yes ${over ? 'ttarget--over' : ''}"></div>`;
+  }
+
+  /* ---------------------------------------------------------------- squad */
+
+  #squad(now: number): TemplateResult {
+    const all = agents.all().sort(byAttention(now));
+    const gated = all.filter((agent) => agent.gate === 'openclaw');
+    const live = gated.filter((agent) => agent.lastHeartbeat !== null && now - agent.lastHeartbeat < 300_000);
+    return html`<aside class="board-agents" aria-label="Agents">
+      <div class="side-h"><h2><a href="/agents">Agents <span class="muted">${all.length}</span></a></h2></div>
+      <div class="scroll grow" tabindex="0" role="region" aria-label="Agent list">${
+        all.length === 0
+          ? html`<p class="tcol-none small muted">No agent is registered. <a href="/overview">How to connect OpenClaw</a></p>`
+          : repeat(
+              all,
+              (agent) => agent.id,
+              (agent) => html`<mc-agent-row .agent=${agent} .now=${now}></mc-agent-row>`,
+            )
+      }</div>
+      ${gated.length > 0 ? html`<p class="board-gate small muted">Gate heard from ${live.length} of ${gated.length}</p>` : nothing}
+    </aside>`;
+  }
+
+  /* ---------------------------------------------------------------- moving by pointer */
+
+  #pickUp(id: string): void {
+    const task = tasks.get(id);
+    if (task) this.dragged = { task, over: null };
+  }
+
+  #over(over: string | null): void {
+    if (this.dragged) this.dragged = { ...this.dragged, over };
+  }
+
+  #letGo(): void {
+    this.dragged = null;
+  }
+
+  #drop(id: string, to: TaskStatus): void {
+    const task = tasks.get(id);
+    if (!task || task.status === to) return;
+    const reason = reasonAgainstMove(task, to);
+    if (reason !== null) {
+      say('refused', `${numberOf(task)} is not moved. ${reason}`);
+      return;
+    }
+    this.selected = id;
+    if (moveOf(task, to, openDependencies(task)).kind === 'ask') this.asking = { task, to };
+    else void moveTask(task, to);
+  }
+
+  /* ---------------------------------------------------------------- moving by keyboard */
+
+  #askMove(): void {
+    const task = this.selected === null ? undefined : tasks.get(this.selected);
+    if (task) this.asking = { task, to: null };
+    else say('refused', 'Choose a card first: J or an arrow key.');
+  }
+
+  #answered(): void {
+    const id = this.asking?.task.id;
+    this.asking = null;
+    if (id) void this.updateComplete.then(() => this.#focus(id));
+  }
+
+  readonly #onFocus = (event: FocusEvent): void => {
+    const card = event.target instanceof Element ? event.target.closest<HTMLElement>('[data-task]') : null;
+    if (card?.dataset.task) this.selected = card.dataset.task;
+  };
+
+  readonly #onArrow = (event: KeyboardEvent): void => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = { ArrowDown: [0, 1], ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const column = event.target instanceof Element ? event.target.closest<HTMLElement>('[data-column]')?.dataset.column : undefined;
+    this.#go(column as TaskStatus | undefined, step[0] ?? 0, step[1] ?? 0);
+  };
+
+  /** Down or up the column, and over into the next one. */
+  #step(by: 1 | -1): void {
+    this.#go(undefined, 0, by);
+  }
+
+  #go(from: TaskStatus | undefined, columns: number, rows: number): void {
+    const next = nextCard(this.selected, from, columns, rows);
+    if (next) this.#select(next.id);
+  }
+
+  #select(id: string): void {
+    this.selected = id;
+    void this.updateComplete.then(() => this.#focus(id));
+  }
+
+  /** Brings the card into view, then the focus to it. A column that has just got its first card needs a few frames to show it. */
+  async #focus(id: string): Promise<void> {
+    for (let frame = 0; frame < FRAMES; frame++) {
+      await new Promise(requestAnimationFrame);
+      const card = this.#card(id);
+      if (card) {
+        card.focus({ preventScroll: true });
+        card.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+        return;
+      }
+      if (frame === FRAMES_TO_DRAW) this.#scrollTo(id);
+    }
+  }
+
+  /** A card that is too far up or down to be in the page. */
+  #scrollTo(id: string): void {
+    for (const list of this.querySelectorAll('lit-virtualizer.tcol-l')) {
+      if (!(list instanceof LitVirtualizer)) continue;
+      const index = (list.items as Task[]).findIndex((task) => task.id === id);
+      if (index >= 0) list.element(index)?.scrollIntoView({ block: 'nearest' });
+    }
+  }
+
+  #card(id: string): HTMLElement | null {
+    return this.querySelector<HTMLElement>(`[data-task="${CSS.escape(id)}"]`);
+  }
+
+  #create(open: boolean): void {
+    if (open && reasonAgainst('run tasks') !== null) return;
+    this.creating = open;
+  }
+}
+
+/** The card so many rows further in its column, or in the next column that has any; without a chosen one, the first. */
+function nextCard(selected: string | null, from: TaskStatus | undefined, columns: number, rows: number): Task | undefined {
+  const lists = COLUMNS.map((status) => tasksByColumn.get().get(status) ?? []);
+  let column = lists.findIndex((list) => list.some((task) => task.id === selected));
+  if (column < 0) return lists[from ? COLUMNS.indexOf(from as (typeof COLUMNS)[number]) : lists.findIndex((list) => list.length > 0)]?.[0];
+  const row = (lists[column] ?? []).findIndex((task) => task.id === selected);
+  if (columns === 0) return lists[column]?.[row + rows];
+  for (column += columns; lists[column]; column += columns) {
+    const list = lists[column] ?? [];
+    if (list.length > 0) return list[Math.min(row, list.length - 1)];
+  }
+  return undefined;
+}
+
+const NONE: Record<TaskStatus, string> = {
+  inbox: 'No task waits to be taken.',
+  assigned: 'Nothing is waiting to be started.',
+  in_progress: 'No agent is working on a task.',
+  review: 'Nothing is waiting to be looked at.',
+  needs_approval: 'Nothing waits for a decision.',
+  blocked: 'Nothing is stuck.',
+  done: 'Nothing is finished yet.',
+  canceled: '',
+};
+
+function assigneeOf(task: Task): string | null {
+  const [first, ...others] = task.assigneeIds;
+  if (first === undefined) return null;
+  const name = agents.get(first)?.name ?? 'a removed agent';
+  return others.length > 0 ? `${name} +${others.length}` : name;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'mc-board': BoardElement;
+  }
+}
