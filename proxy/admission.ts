@@ -275,6 +275,11 @@ export class Gatekeeper {
     await journal.append({ type: 'withdrawn', at: clock(), id: record.id, reason }, false);
   }
 
+  /** A running call that still has something to show for itself keeps what is reserved for it. */
+  renew(record: CallRecord): void {
+    if (record.state === 'running') this.#with.ledger.renew(record.id);
+  }
+
   /** What is left of the tightest cap of a running call, besides what is reserved for it; null = no cap binds it. */
   left(record: CallRecord): Micros | null {
     const { snapshot, ledger, clock } = this.#with;

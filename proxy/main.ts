@@ -200,6 +200,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     openCalls: () => register.open,
     waiting: () => holds.waiting,
     journalDepth: () => journal.depth,
+    reservations: () => ledger.open,
     snapshotAgeMs: () => snapshot.age(clock()),
   });
   mcp = createMcp({
@@ -236,6 +237,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   await listen(server, config.port, config.host, 'MC_PROXY_PORT');
   if (egressProxy !== null) await listen(egressProxy.server, config.egressPort ?? 0, config.host, 'MC_EGRESS_PORT');
   const sweepTimer = setInterval(() => {
+    models.renew();
     const policy = snapshot.current(clock())?.policy;
     ledger.sweep(policy ? dayOf(clock(), policy.document.budgets.timezone) : null);
   }, SWEEP_MS);

@@ -439,13 +439,18 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
     }
   }
 
+  /** What is under way keeps its reservation; to be called well within `limits.reservationTtlMs`. */
+  function renew(): void {
+    for (const { record } of open) gate.renew(record);
+  }
+
   /** Ends what is under way, and waits until it is settled. */
   async function close(): Promise<void> {
     await Promise.all([...ways.values(), ...retired].map((way) => way.close()));
     await Promise.all([...open].map((call) => call.done));
   }
 
-  return { handle, review, close };
+  return { handle, review, renew, close };
 }
 
 /** The last thing that was said to the model, in short; for people who look at the record. */

@@ -7,6 +7,8 @@ import { type ScriptedProvider, startProvider } from './provider.ts';
 /** The key that the provider expects; no agent ever sees it. */
 export const PROVIDER_KEY = 'sk-upstream-4f9a8b7c6d5e4f3a2b1c0d9e';
 
+const METRICS_TOKEN = 'metrics-token-of-the-model-stage';
+
 export interface ModelStage {
   world: World;
   provider: ScriptedProvider;
@@ -17,6 +19,8 @@ export interface ModelStage {
   anthropic: (token: string) => Anthropic;
   /** The records of an agent's model calls that have ended, newest first. */
   calls: (agentId: string, count: number) => Promise<RecordedCall[]>;
+  /** A figure of the proxy's metrics. */
+  metric: (name: string) => Promise<number>;
   close: () => Promise<void>;
 }
 
@@ -40,7 +44,7 @@ const PRICES = { 'test-*': { input: 1, output: 10, cacheRead: 0.1, cacheWrite: 1
 
 /** Starts product and provider; the upstreams `openai` and `anthropic` are both the provider. */
 export async function startModelStage(): Promise<ModelStage> {
-  const [world, provider] = [await startWorld(), await startProvider()];
+  const [world, provider] = [await startWorld({ MC_METRICS_TOKEN: METRICS_TOKEN }), await startProvider()];
   for (const [name, url] of [
     ['openai', `${provider.url}/v1`],
     ['anthropic', provider.url],
@@ -58,13 +62,25 @@ export async function startModelStage(): Promise<ModelStage> {
     world,
     provider,
     patchPolicy,
-    agent: (fields) => newAgent(world, fields),
+    agent: async (fields) => {
+      const agent = await newAgent(world, fields);
+      // A token binds once the proxies have it; control waits for that, but not for ever.
+      await until(
+        () => world.gate('POST', '/v1/runs/check', {}, agent.token),
+        ({ status }) => status !== 401,
+      );
+      return agent;
+    },
     openai: (token, headers = {}) =>
       new OpenAI({ apiKey: token, baseURL: `${world.gateUrl}/model/openai/v1`, maxRetries: 0, defaultHeaders: headers }),
     anthropic: (token) => new Anthropic({ apiKey: token, baseURL: `${world.gateUrl}/model/anthropic`, maxRetries: 0 }),
     calls: async (agentId, count) => {
       const look = async () => (await world.api<{ items: RecordedCall[] }>('GET', `/tool-calls?agentId=${agentId}&limit=200`)).body.items;
       return until(look, (items) => items.length >= count && items.every(({ status }) => status !== 'running'));
+    },
+    metric: async (name) => {
+      const page = await fetch(`${world.gateUrl}/metrics`, { headers: { authorization: `Bearer ${METRICS_TOKEN}` } });
+      return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await page.text())?.[1]);
     },
     close: async () => {
       await world.close();

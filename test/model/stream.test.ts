@@ -323,6 +323,31 @@ describe('a stream that would pass its cap', () => {
   });
 });
 
+describe('a stream that flows for long', () => {
+  it('keeps its reservation beyond the time after which it would count as spent', async () => {
+    await stage.patchPolicy({ limits: { reservationTtlMs: 2_500 } });
+    const own = await stage.agent();
+    const golden = GOLDEN.find(({ api, name }) => api === 'chat' && name === 'plain text');
+    if (!golden) throw new Error('no such stream');
+    const before = await stage.metric('mc_proxy_reservations');
+    stage.provider.script = upTo(golden, 3);
+    const leaving = new AbortController();
+    const response = await post(PATHS.chat, bodyOf(golden), own.token, leaving.signal);
+    const begunAt = Date.now();
+    await until(
+      () => stage.metric('mc_proxy_reservations'),
+      (open) => open === before + 1 && Date.now() - begunAt > 5_000,
+    );
+    leaving.abort();
+    await recordOf(response);
+    await until(
+      () => stage.metric('mc_proxy_reservations'),
+      (open) => open === before,
+    );
+    await stage.patchPolicy({ limits: { reservationTtlMs: 600_000 } });
+  });
+});
+
 describe('a stop', () => {
   it('ends the streams of the agent with an error of the protocol, within a second', async () => {
     const own = await stage.agent();
