@@ -11,6 +11,20 @@ import { DEFAULT_FORWARD_BOUNDS, Forwarder, type ForwardFailure, type Relayed, t
 
 const CONNECT_MS = 10_000;
 
+/** Sessions, where the agent sits, and who pays: none of it is the agent's to say. */
+const NOT_FOR_PROVIDERS = [
+  'cookie',
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+  'openai-organization',
+  'openai-project',
+];
+/** Sessions of a provider would let one agent go on where another one was. */
+const NOT_FOR_AGENTS = ['set-cookie', 'set-cookie2'];
+
 /** A request of a client, as it goes to the provider. */
 export interface ModelSend {
   method: string;
@@ -40,7 +54,8 @@ export class ModelUpstream {
         origin: this.#base.origin,
         // What is compressed cannot be metered as it goes by.
         setHeaders: ['accept-encoding', 'identity'],
-        removeHeaders: [],
+        removeHeaders: NOT_FOR_PROVIDERS,
+        removeAnswerHeaders: NOT_FOR_AGENTS,
         connect: { timeout: CONNECT_MS, ...(!allowPrivate && { lookup: publicLookup }) },
       },
       {

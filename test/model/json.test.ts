@@ -82,9 +82,12 @@ describe('the official clients through the model entry point', () => {
 
   it('send what they sent, with the key of the provider in place of the agent’s token', async () => {
     const agent = await stage.agent();
-    stage.provider.script = json(completion());
-    await stage.openai(agent.token).chat.completions.create(ask());
+    stage.provider.script = json(completion(), 200, { 'set-cookie': 'session=1' });
+    const headers = { 'openai-organization': 'org-mine', cookie: 'session=0', 'x-forwarded-for': '10.0.0.1', 'x-mc-run': 'r' };
+    const { response } = await stage.openai(agent.token, headers).chat.completions.create(ask()).withResponse();
+    expect(response.headers.get('set-cookie')).toBeNull();
     const seen = stage.provider.seen.at(-1);
+    for (const name of Object.keys(headers)) expect(seen?.headers[name]).toBeUndefined();
     expect(seen).toMatchObject({ method: 'POST', path: '/v1/chat/completions' });
     expect(seen?.text).toBe(JSON.stringify(ask()));
     expect(seen?.headers.authorization).toBe(`Bearer ${PROVIDER_KEY}`);
