@@ -298,6 +298,7 @@ describe('what is not taken', () => {
       {},
       { authorization: 'Bearer mca_wrong' },
       { authorization: `Bearer ${agent.token}`, 'x-api-key': 'mca_other' },
+      { authorization: 'Bearer mca_other', 'x-api-key': agent.token },
       { authorization: `Bearer ${gateway.body.token}` },
     ];
     for (const headers of wrong) expect((await post(path, body, headers)).status).toBe(401);
