@@ -237,7 +237,8 @@ async function endCalls(tx: Tx, events: readonly EndEvent[]): Promise<EndedRow[]
       duration double precision, cost bigint, ended_at bigint, scopes jsonb, usage jsonb, cost_estimated boolean, price_entry text)
     where tool_calls.id = ended.id and tool_calls.status in ('running', 'needs_approval')
     returning tool_calls.id, tool_calls.agent_id, tool_calls.task_id, tool_calls.run_id, tool_calls.approval_id, tool_calls.status,
-      tool_calls.cost, tool_calls.started_at, tool_calls.ended_at, tool_calls.entry, tool_calls.tool, tool_calls.proxy_id, ended.scopes
+      tool_calls.cost, tool_calls.started_at, tool_calls.ended_at, tool_calls.entry, tool_calls.tool, tool_calls.provider,
+      tool_calls.model, tool_calls.proxy_id, ended.scopes
   `.execute(tx);
   return result.rows;
 }
