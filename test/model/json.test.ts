@@ -1,4 +1,5 @@
 import { request as httpRequest } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import { APIError as AnthropicError } from '@anthropic-ai/sdk';
 import { APIError } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -187,6 +188,46 @@ describe('usage', () => {
     // Not below "Hello 😀", not above 100 tokens of output and the bound of the input.
     expect(missing?.cost).toBeGreaterThan(0.00006);
     expect(missing?.cost).toBeLessThan(0.0018);
+  });
+});
+
+describe('an answer that cannot be metered', () => {
+  it('because it is compressed, though we asked for none of that, costs what was reserved', async () => {
+    const agent = await stage.agent();
+    stage.provider.script = (response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' });
+      response.end(gzipSync(JSON.stringify(completion())));
+    };
+    const answer = await stage.openai(agent.token).chat.completions.create(ask());
+    expect(answer.choices[0]?.message.content).toBe('Hello 😀');
+    expect(stage.provider.seen.at(-1)?.headers['accept-encoding']).toBe('identity');
+    const [call] = await stage.calls(agent.id, 1);
+    expect(call).toMatchObject({ status: 'success', modelCall: { usage: null, isEstimated: true } });
+    // 100 tokens of output, and the bound of the input.
+    expect(call?.cost).toBeGreaterThan(0.0015);
+  });
+
+  it('because it is larger than allowed breaks off, and what came of it is paid for', async () => {
+    const agent = await stage.agent();
+    const { body } = await stage.world.api<{ items: { id: string; name: string }[] }>('GET', '/upstreams');
+    const id = body.items.find(({ name }) => name === 'openai')?.id;
+    await stage.world.api('PATCH', `/upstreams/${id}`, { limits: { responseMaxBytes: 2_000 } });
+    stage.provider.script = json({ ...completion(), padding: 'x'.repeat(5_000) });
+    const seen = await until(
+      () =>
+        stage
+          .openai(agent.token)
+          .chat.completions.create(ask())
+          .then(
+            () => null,
+            (caught: unknown) => caught,
+          ),
+      (outcome) => outcome !== null,
+    );
+    expect(seen).toBeInstanceOf(Error);
+    await stage.world.api('PATCH', `/upstreams/${id}`, { limits: { responseMaxBytes: 32 * 1024 * 1024 } });
+    const calls = await stage.calls(agent.id, 1);
+    expect(calls.some(({ status, modelCall }) => status === 'failed' && modelCall?.isEstimated === true)).toBe(true);
   });
 });
 
