@@ -15,6 +15,7 @@ import type { Approvals } from './approvals.ts';
 import type { Auth, Principal } from './auth.ts';
 import type { Broadcast } from './broadcast.ts';
 import type { Calls } from './calls.ts';
+import type { Caps } from './caps.ts';
 import { type Overview, type Problem, SessionCreateSchema, SessionSchema } from './contract.ts';
 import type { Db } from './db/database.ts';
 import type { Documents } from './documents.ts';
@@ -33,11 +34,13 @@ import { approvalRoutes } from './routes/approvals.ts';
 import { policyRoutes } from './routes/policies.ts';
 import { recordRoutes } from './routes/records.ts';
 import type { Api, ApiEnv } from './routes/route.ts';
+import { spendRoutes } from './routes/spend.ts';
 import { systemRoutes } from './routes/system.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { upstreamRoutes } from './routes/upstreams.ts';
 import { workRoutes } from './routes/work.ts';
 import type { Shadows } from './shadows.ts';
+import type { Spend } from './spend.ts';
 import type { Tasks } from './tasks.ts';
 import type { Timeline } from './timeline.ts';
 import type { Trials } from './trials.ts';
@@ -68,6 +71,8 @@ export interface Services {
   shadows: Shadows;
   alerts: Alerts;
   calls: Calls;
+  spend: Spend;
+  caps: Caps;
   gateways: Gateways;
   gatewayPasses: GatewayPasses;
   upstreams: Upstreams;
@@ -123,6 +128,7 @@ export function createApi(services: Services): Api {
   approvalRoutes(app, services.approvals);
   policyRoutes(app, services);
   recordRoutes(app, services);
+  spendRoutes(app, services);
   upstreamRoutes(app, services.upstreams);
   systemRoutes(app, {
     ...services,

@@ -333,9 +333,19 @@ export const MessageSchema = z
   .meta({ id: 'Message' });
 export type Message = z.infer<typeof MessageSchema>;
 export const MessageCreateSchema = z
-  .object({ taskId: Id, content: Text(20_000).min(1), mentions: z.array(Id).max(50).optional(), metadata: JsonRecord.optional() })
+  .object({
+    taskId: Id,
+    content: Text(20_000).min(1),
+    mentions: z.array(Id).max(50).optional(),
+    metadata: JsonRecord.optional(),
+    idempotencyKey: Text(200).min(1).optional(),
+  })
   .strict()
-  .meta({ id: 'MessageCreate', description: '"@name" in the content mentions an agent or a person; mentions adds ids.' });
+  .meta({
+    id: 'MessageCreate',
+    description:
+      '"@name" in the content mentions an agent or a person; mentions adds ids. The same idempotencyKey of the same author is one message.',
+  });
 export type MessageCreate = z.infer<typeof MessageCreateSchema>;
 
 const DOCUMENT_KINDS = ['loop_summary', 'standup'] as const;
@@ -547,7 +557,9 @@ export const ACTIVITY_TYPES = [
   'agent_quarantined',
   'agent_restarted',
   'agent_stopped',
+  'agent_spawned',
   'budget_exceeded',
+  'cap_raised',
   'loop_detected',
   'approval_requested',
   'approval_decided',
@@ -603,6 +615,8 @@ export const ALERT_TYPES = [
   'gate_missing',
   'agent_quarantined',
   'emergency_stop',
+  'budget_threshold',
+  'ledger_drift',
   'agent_silent',
   'task_stuck',
 ] as const;
@@ -623,6 +637,97 @@ export const AlertSchema = z
   })
   .meta({ id: 'Alert' });
 export type Alert = z.infer<typeof AlertSchema>;
+
+/* ---- money */
+
+export const SPEND_DIMENSIONS = ['day', 'agent', 'task', 'run', 'tool', 'model', 'provider'] as const;
+export type SpendDimension = (typeof SPEND_DIMENSIONS)[number];
+export const SpendRowSchema = z
+  .object({
+    /** Only the dimensions that were asked for; null = the calls had none. */
+    day: z.string().optional(),
+    agentId: Id.optional(),
+    agentName: z.string().nullable().optional(),
+    taskId: Id.nullable().optional(),
+    taskTitle: z.string().nullable().optional(),
+    runId: z.string().nullable().optional(),
+    tool: z.string().optional(),
+    model: z.string().nullable().optional(),
+    provider: z.string().nullable().optional(),
+    cost: Usd,
+    calls: z.number().int(),
+  })
+  .meta({ id: 'SpendRow' });
+export type SpendRow = z.infer<typeof SpendRowSchema>;
+export const SpendSchema = z
+  .object({
+    since: EpochMs,
+    until: EpochMs,
+    items: z.array(SpendRowSchema),
+    nextCursor: z.string().nullable(),
+    /** Of the whole window and filter, not of this page. */
+    total: z.object({ cost: Usd, calls: z.number().int() }),
+    /** Cost of calls that belong to no task; `share` is 0 to 1. */
+    unattributed: z.object({ cost: Usd, share: z.number() }),
+  })
+  .meta({ id: 'Spend' });
+export type SpendView = z.infer<typeof SpendSchema>;
+const BurnDown = {
+  spent: Usd,
+  cap: Usd.nullable(),
+  /** Spend of the last hour. */
+  ratePerHour: Usd,
+  /** Spend at the end, if it goes on like that. */
+  projected: Usd,
+  /** When the cap is reached at this rate; null = not before the end. */
+  exhaustsAt: EpochMs.nullable(),
+};
+export const ForecastSchema = z
+  .object({
+    at: EpochMs,
+    /** When the day's caps start anew. */
+    dayEndsAt: EpochMs,
+    fleet: z.object(BurnDown),
+    /** Agents that spent today, dearest first. */
+    agents: z.array(z.object({ agentId: Id, name: z.string(), ...BurnDown })),
+    /** `perDay` is the mean of the last seven days. */
+    month: z.object({ name: z.string(), spent: Usd, perDay: Usd, projected: Usd, endsAt: EpochMs }),
+  })
+  .meta({ id: 'Forecast' });
+export type Forecast = z.infer<typeof ForecastSchema>;
+
+export const CapRaiseSchema = z
+  .object({
+    id: Id,
+    /** `raise`: an operator added to a cap. `allowance`: an approval let one call pass above it (SPEC 8.3). */
+    kind: z.enum(['raise', 'allowance']),
+    createdAt: EpochMs,
+    agentId: Id.nullable(),
+    taskId: Id.nullable(),
+    amount: Usd,
+    note: z.string(),
+    createdBy: z.string(),
+    expiresAt: EpochMs,
+    endedAt: EpochMs.nullable(),
+  })
+  .meta({ id: 'CapRaise' });
+export type CapRaise = z.infer<typeof CapRaiseSchema>;
+export const CapRaiseCreateSchema = z
+  .object({
+    agentId: Id.optional(),
+    taskId: Id.optional(),
+    /** Added to the cap. */
+    amount: UsdGiven.refine((usd) => usd > 0, { message: 'must be more than 0' }),
+    note: Text(2000).min(1),
+    expiresAt: EpochMs.optional(),
+  })
+  .strict()
+  .meta({
+    id: 'CapRaiseCreate',
+    description:
+      "With agentId, today's cap of that agent, until midnight at the latest; with taskId, the cap of the task, for 30 days unless expiresAt says otherwise.",
+  });
+export type CapRaiseCreate = z.infer<typeof CapRaiseCreateSchema>;
 
 export const PolicySchema = z
   .object({
@@ -1119,6 +1224,18 @@ export const RunCheckSchema = z
     taskId: Word(128).optional(),
   })
   .strict();
+/** Body of POST /v1/spawns: a sub-agent began, or ended, in a session of its own. */
+export const SpawnSchema = z
+  .object({
+    /** Who started it: the agent, and the session in which it did. */
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    childSessionKey: Word(512).min(1),
+    label: Word(120).optional(),
+    state: z.enum(['began', 'ended']),
+  })
+  .strict();
+
 /** Body of POST /v1/runs/end: a run is over. */
 export const RunEndSchema = z
   .object({
@@ -1155,6 +1272,9 @@ export interface AgentPicture {
   status: (typeof AGENT_STATUSES)[number];
   depth: number;
   children: number;
+  /** Of a sub-agent: who started it, and its session in OpenClaw, by which its calls are known. */
+  parentId?: string | null;
+  childSession?: string | null;
   currentTaskId: string | null;
   toolPermissions: readonly string[] | null;
   workspace: string | null;
@@ -1164,6 +1284,8 @@ export interface AgentPicture {
   /** Own caps in micro-dollars; null = the policy's. */
   dailyCap: number | null;
   perRunCap: number | null;
+  /** What an operator has added to caps of this agent, by scope key, micro-dollars. */
+  raises?: { readonly [scope: string]: number };
   /** Hashes (SHA-256, hex) of the agent's live tokens. */
   tokenHashes: readonly string[];
   /** MCP server entries in its OpenClaw → the upstream that they lead to (SPEC 3, Attribution); written by `openclaw connect`. */
@@ -1239,6 +1361,8 @@ export interface TaskPicture {
   moreSessions?: readonly string[];
   /** Own cap in micro-dollars; null = the policy's for its type. */
   budget: number | null;
+  /** What an operator has added to it for a time, micro-dollars. */
+  raised?: number;
 }
 export interface SystemPicture {
   estop: boolean;
@@ -1406,6 +1530,16 @@ export type JournalEvent =
     }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  | {
+      type: 'spawned';
+      at: number;
+      parentId: string;
+      gatewayId: string | null;
+      sessionKey: string;
+      label: string | null;
+      taskId: string | null;
+    }
+  | { type: 'despawned'; at: number; parentId: string; sessionKey: string }
   | { type: 'run_end'; at: number; runId: string; agentId: string; status: 'success' | 'failed'; message: string | null }
   | {
       type: 'run';

@@ -21,6 +21,7 @@ import { SYSTEM } from './audit.ts';
 import { createAuth, provideCliToken } from './auth.ts';
 import { createBroadcast, type ViewLoaders } from './broadcast.ts';
 import { createCalls } from './calls.ts';
+import { createCaps } from './caps.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
@@ -49,6 +50,7 @@ import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
 import { dispatcher } from './workers/dispatcher.ts';
 import { heartbeatMonitor } from './workers/heartbeat-monitor.ts';
+import { ledgerReconciler } from './workers/ledger-reconciler.ts';
 import { startWorkers } from './workers/loop.ts';
 import { loopDetector } from './workers/loop-detector.ts';
 import { reconciler } from './workers/reconciler.ts';
@@ -112,7 +114,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
           record: spend.record,
           onError: (error) => log.warn({ err: error }, 'Redis cannot be reached; it is tried again'),
         });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const caps = createCaps({ ...base, tasks, alerts, activePolicy });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend, caps });
   const line = createLine({
     db,
     clock,
@@ -194,6 +197,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     shadows,
     alerts,
     calls,
+    spend,
+    caps,
     gateways,
     gatewayPasses,
     upstreams,
@@ -242,10 +247,13 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       dispatcher({ deliveries, gateways }),
       loopDetector({ ...base, tasks, alerts, activePolicy }),
       heartbeatMonitor({ ...base, alerts }),
+      { name: 'retirement', everyMs: 5_000, tick: agents.retire },
       reconciler({ ...base, tasks, agents, alerts }),
       rosterWatch({ ...base, agents, gateways }),
       dailyStandup({ ...base, activePolicy }),
       retention({ db, clock, keepDays: config.keepDays }),
+      ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
+      { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
       { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
     ],
     { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },

@@ -7,7 +7,7 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import { type KnownCall, OWN_SERVER, type StreamMessage, type UpstreamPicture } from '../control/contract.ts';
+import type { KnownCall, StreamMessage } from '../control/contract.ts';
 import { dayOf } from '../policies/index.ts';
 import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
@@ -25,12 +25,14 @@ import { LocalLedger } from './ledger-local.ts';
 import { RedisLedger } from './ledger-redis.ts';
 import { createMcp, type Mcp } from './mcp.ts';
 import { Openings } from './openings.ts';
+import { ownServer } from './own-server.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { Retries } from './retries.ts';
 import { createListener } from './server.ts';
 import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
+import { Spawns } from './spawns.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { Uplink } from './uplink.ts';
 
@@ -85,6 +87,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     onError: (error) => log.warn({ err: error }, 'a draft that runs as a shadow has trouble; no call is concerned'),
   });
   const openings = new Openings();
+  const spawns = new Spawns();
   const gate = new Gatekeeper({
     snapshot,
     ledger,
@@ -94,6 +97,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     rates,
     joins,
     openings,
+    spawns,
     labels,
     retries,
     shadow,
@@ -218,7 +222,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     mcp: entry,
     http: httpTools,
     gateway,
-    hook: createHook({ gate, snapshot, ledger, journal, telemetry, clock, bounds }),
+    hook: createHook({ gate, snapshot, ledger, journal, spawns, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,
     metrics: async (authorization) => (isMetricsToken(config.metricsToken, authorization) ? telemetry.page() : null),
@@ -267,28 +271,6 @@ function listen(server: Server, port: number, host: string, setting: string): Pr
     );
     server.listen(port, host, resolve);
   });
-}
-
-/** Mission Control's own MCP server, at control. Its tools are ours: there is nothing to pin. */
-function ownServer(controlUrl: string, secret: string): UpstreamPicture {
-  return {
-    id: OWN_SERVER,
-    name: OWN_SERVER,
-    kind: 'mcp',
-    url: new URL('/internal/v1/mission-control', controlUrl).href,
-    command: null,
-    env: {},
-    secret,
-    trusted: true,
-    allowPrivate: true,
-    shared: true,
-    price: null,
-    limits: { concurrency: 128, responseMaxBytes: 8 * 1024 * 1024, timeoutMs: 30_000, sessions: 256 },
-    revision: 1,
-    pinned: false,
-    tools: {},
-    routes: [],
-  };
 }
 
 function isMetricsToken(token: string | null, authorization: string | undefined): boolean {

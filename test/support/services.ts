@@ -12,6 +12,7 @@ import { createApprovals } from '../../control/approvals.ts';
 import type { Actor } from '../../control/audit.ts';
 import { createAuth } from '../../control/auth.ts';
 import { createBroadcast } from '../../control/broadcast.ts';
+import { createCaps } from '../../control/caps.ts';
 import type { CallFacts, HoldRequest, JudgedFacts } from '../../control/contract.ts';
 import { openDatabase } from '../../control/db/database.ts';
 import { createDocuments } from '../../control/documents.ts';
@@ -74,7 +75,8 @@ export async function startServices() {
   const trials = createTrials({ db, clock, policies, log });
   const shadows = createShadows({ ...base, policies, trials });
   const spend = createSpend({ db, clock, activePolicy: policies.current });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const caps = createCaps({ ...base, tasks, alerts, activePolicy: policies.current });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend, caps });
   const line = createLine({
     db,
     clock,
@@ -109,6 +111,7 @@ export async function startServices() {
     gateways,
     ingest,
     spend,
+    caps,
     line,
     /** As after a start, at a fixed time; starting anew would take seconds. */
     empty: async () => {
