@@ -366,7 +366,7 @@ describe('an answer', () => {
     const missing = await ask(agent.token, `${tool.name}/status/404`);
     expect([missing.status, await missing.text()]).toEqual([404, 'status 404']);
     const calls = await callsOf(agent.id, (items) => items.length === 4 && items.every((call) => call.status !== 'running'));
-    expect(calls.find((call) => call.error === 'HTTP 404')?.status).toBe('failed');
+    expect(calls.find((call) => call.error === 'GET /status/404: HTTP 404')?.status).toBe('failed');
     expect(JSON.stringify(calls)).not.toContain('upstream-secret-1');
   });
 
@@ -487,6 +487,18 @@ describe('the bounds of a door', () => {
       (answer) => answer.body.health.state === 'down',
     );
     expect(health.body.health.lastError).toBe('HTTP 500');
+  });
+
+  it('a request that fails alike again and again is a loop; others that fail are not', async () => {
+    const agent = await newAgent(world);
+    const tool = await newTool({ routes: [{ method: 'GET', path: '/**', tool: 'get', risk: 'green' }] });
+    const codes = async (paths: string[]) => {
+      const statuses: number[] = [];
+      for (const path of paths) statuses.push((await ask(agent.token, `${tool.name}/${path}/status/404`)).status);
+      return statuses;
+    };
+    expect(await codes(['a', 'b', 'c', 'd', 'e', 'f'])).toEqual(Array(6).fill(404));
+    expect(await codes(Array(6).fill('same'))).toEqual([404, 404, 404, 404, 404, 403]);
   });
 
   it('calls per minute of an agent and a tool, and calls at once, are exact', async () => {
