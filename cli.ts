@@ -11,6 +11,7 @@ import { apiClient } from './control/commands/client.ts';
 import { runDemo } from './control/commands/demo.ts';
 import { doctor } from './control/commands/doctor.ts';
 import { connectOpenClaw } from './control/commands/openclaw.ts';
+import { addPolicyCommands } from './control/commands/policy.ts';
 import { startControl } from './control/main.ts';
 import { DEFAULT_BOUNDS } from './proxy/config.ts';
 import { startProxy } from './proxy/main.ts';
@@ -85,6 +86,8 @@ program
     process.exitCode = (await connectOpenClaw(settings(), options)) ? 0 : 1;
   });
 
+addPolicyCommands(program, settings);
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -108,10 +111,12 @@ async function start({ demo }: { demo?: true }): Promise<void> {
       dataDir: config.dataDir,
       keyDir: config.keyDir,
       adminToken: config.MC_ADMIN_TOKEN,
+      publicUrl: config.MC_CONTROL_URL,
       clusterSecret,
       redisUrl: config.REDIS_URL,
       openclaw: config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
       allowCommands: config.MC_STDIO === 'on',
+      proxyUrl: config.proxyUrl,
       keepDays: config.MC_KEEP_DAYS,
       dashboardDir: join(here, 'dashboard', 'dist'),
       version,

@@ -36,18 +36,25 @@ export function scopeKeys(scopes: Scopes): string[] {
   return [scopes.run, scopes.task, scopes.agentDay, scopes.fleetDay].filter((scope) => scope !== null);
 }
 
-/** The caps that bind a call; an agent's or task's own cap comes before the policy's. */
+/** The caps that bind a call; an agent's or task's own cap comes before the policy's, and what an operator added comes on top. */
 export function bindingCapsOf(agent: AgentPicture, call: { taskId: string | null }, scopes: Scopes, picture: Picture): BindingCap[] {
   const task = call.taskId === null ? undefined : picture.task(call.taskId);
   const usual = picture.policy.capsFor(agent.autonomy, task?.type ?? null);
   const caps: BindingCap[] = [
-    { scope: scopes.agentDay, capMicros: agent.dailyCap ?? usual.agentDay },
+    { scope: scopes.agentDay, capMicros: raisedBy(agent.dailyCap ?? usual.agentDay, agent.raises?.[scopes.agentDay]) },
     { scope: scopes.fleetDay, capMicros: usual.fleetDay },
   ];
-  if (scopes.task !== null) caps.push({ scope: scopes.task, capMicros: task?.budget ?? usual.task });
+  if (scopes.task !== null) caps.push({ scope: scopes.task, capMicros: raisedBy(task?.budget ?? usual.task, task?.raised) });
   if (scopes.run !== null) caps.push({ scope: scopes.run, capMicros: agent.perRunCap ?? usual.run });
-  for (const parent of parentsOf(agent, picture)) caps.push(dayCapOf(parent, scopes, picture));
+  for (const parent of parentsOf(agent, picture)) {
+    const { scope, cap, raised } = dayCapOf(parent, scopes, picture);
+    caps.push({ scope, capMicros: raisedBy(cap, raised) });
+  }
   return caps;
+}
+
+function raisedBy(cap: number | null, micros = 0): number | null {
+  return cap === null ? null : cap + micros;
 }
 
 /** Those that started a sub-agent, nearest first: its spend binds their caps too (SPEC 7). */
@@ -63,22 +70,34 @@ function parentsOf(agent: AgentPicture, picture: Picture): AgentPicture[] {
   return parents;
 }
 
-function dayCapOf(agent: AgentPicture, { fleetDay }: Scopes, picture: Picture): BindingCap {
-  const day = fleetDay.slice('fleet-day:'.length);
-  return { scope: `agent-day:${agent.id}:${day}`, capMicros: agent.dailyCap ?? picture.policy.capsFor(agent.autonomy, null).agentDay };
+/** The day's cap of another agent than the one that calls: as it is written, and by how much it is raised. */
+function dayCapOf(agent: AgentPicture, { fleetDay }: Scopes, picture: Picture): { scope: string; cap: number | null; raised: number } {
+  const scope = `agent-day:${agent.id}:${fleetDay.slice('fleet-day:'.length)}`;
+  const cap = agent.dailyCap ?? picture.policy.capsFor(agent.autonomy, null).agentDay;
+  return { scope, cap, raised: agent.raises?.[scope] ?? 0 };
 }
 
 /** Where a parent has less left for the day than the sub-agent itself, that is what the call is judged by. */
 function dayFact(agent: AgentPicture, scopes: Scopes, spent: (scope: string) => number, picture: Picture) {
-  const own = { spent: spent(scopes.agentDay), cap: agent.dailyCap ?? picture.policy.capsFor(agent.autonomy, null).agentDay };
-  let tightest: { spent: number; cap: number | null } | null = null;
-  const left = ({ spent: used, cap }: { spent: number; cap: number | null }) => (cap === null ? Number.POSITIVE_INFINITY : cap - used);
+  const cap = agent.dailyCap ?? picture.policy.capsFor(agent.autonomy, null).agentDay;
+  const own: DayFact = { spent: spent(scopes.agentDay), cap, raised: agent.raises?.[scopes.agentDay] ?? 0 };
+  let tightest: DayFact | null = null;
   for (const parent of parentsOf(agent, picture)) {
-    const { scope, capMicros: cap } = dayCapOf(parent, scopes, picture);
-    const fact = { spent: spent(scope), cap };
-    if (left(fact) < left(tightest ?? own)) tightest = fact;
+    const { scope, ...fact } = dayCapOf(parent, scopes, picture);
+    const day = { spent: spent(scope), ...fact };
+    if (leftOfDay(day) < leftOfDay(tightest ?? own)) tightest = day;
   }
   return tightest;
+}
+
+interface DayFact {
+  spent: number;
+  cap: number | null;
+  raised: number;
+}
+
+function leftOfDay({ spent, cap, raised }: DayFact): number {
+  return cap === null ? Number.POSITIVE_INFINITY : cap + raised - spent;
 }
 
 export interface FactSources {
@@ -131,6 +150,7 @@ export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSo
       fleetDay: spent(scopes.fleetDay),
     },
     caps: { ...ownCaps(agent, task, scopes), ...(parentDay && { agentDay: parentDay.cap }) },
+    ...raisedFact(parentDay ? parentDay.raised : agent.raises?.[scopes.agentDay], task?.raised),
     run: { labels: rest.labels },
     estimatedCost: priceOf(call, picture),
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
@@ -155,6 +175,10 @@ function ownCaps(agent: AgentPicture, task: { budget: number | null } | undefine
     ...(taskCap !== undefined && { task: taskCap }),
     ...(agent.dailyCap !== null && { agentDay: agent.dailyCap }),
   };
+}
+
+function raisedFact(agentDay = 0, task = 0): Pick<Facts, 'raised'> {
+  return agentDay + task === 0 ? {} : { raised: { ...(agentDay > 0 && { agentDay }), ...(task > 0 && { task }) } };
 }
 
 /**
