@@ -10,6 +10,7 @@ import { pino } from 'pino';
 import { apiClient } from './control/commands/client.ts';
 import { doctor } from './control/commands/doctor.ts';
 import { connectOpenClaw } from './control/commands/openclaw.ts';
+import { addPolicyCommands } from './control/commands/policy.ts';
 import { startControl } from './control/main.ts';
 import { DEFAULT_BOUNDS } from './proxy/config.ts';
 import { startProxy } from './proxy/main.ts';
@@ -80,6 +81,8 @@ program
     process.exitCode = (await connectOpenClaw(settings(), options)) ? 0 : 1;
   });
 
+addPolicyCommands(program, settings);
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -108,6 +111,7 @@ async function start(): Promise<void> {
       redisUrl: config.REDIS_URL,
       openclaw: config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
       allowCommands: config.MC_STDIO === 'on',
+      proxyUrl: config.proxyUrl,
       keepDays: config.MC_KEEP_DAYS,
       dashboardDir: join(here, 'dashboard', 'dist'),
       version,

@@ -8,6 +8,7 @@ import { type JsonObject, microsFromUsd, usdFromMicros } from '../policies/index
 import type { Alerts } from './alerts.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { type Auth, issueCredential } from './auth.ts';
+import { raisedUnder } from './caps.ts';
 import { recordChanges, touch } from './changes.ts';
 import type { ActivityType, Agent, AgentCreate, AgentUpdate, RosterEntry } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
@@ -477,6 +478,10 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
         ids.map((id) => `agent-day:${id}:${day}`),
       )
       .execute();
+    const raised = await raisedUnder(
+      db,
+      ids.map((id) => `agent-day:${id}:${day}`),
+    );
     const pending = await db
       .selectFrom('approvals')
       .select(['agent_id', (eb) => eb.fn.countAll<number>().as('count')])
@@ -487,7 +492,8 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     const spentToday = new Map(spend.map((row) => [row.scope, row.micros]));
     const waiting = new Map(pending.map((row) => [row.agent_id, Number(row.count)]));
     return rows.map((row) => {
-      const cap = row.daily_cap ?? policy.capsFor(row.autonomy, null).agentDay;
+      const ownCap = row.daily_cap ?? policy.capsFor(row.autonomy, null).agentDay;
+      const cap = ownCap === null ? null : ownCap + (raised.get(`agent-day:${row.id}:${day}`) ?? 0);
       return {
         id: row.id,
         createdAt: row.created_at,

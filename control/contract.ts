@@ -190,6 +190,9 @@ export const GatewayCreateSchema = z
   .strict()
   .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
 
+export const GatewayTicketSchema = z
+  .object({ url: z.string(), expiresAt: EpochMs })
+  .meta({ id: 'GatewayTicket', description: 'Open the address in a browser, once, before it expires.' });
 /** An agent that an OpenClaw gateway has. */
 export const RosterEntrySchema = z
   .object({
@@ -545,6 +548,7 @@ export const ACTIVITY_TYPES = [
   'agent_restarted',
   'agent_stopped',
   'budget_exceeded',
+  'cap_raised',
   'loop_detected',
   'approval_requested',
   'approval_decided',
@@ -600,6 +604,8 @@ export const ALERT_TYPES = [
   'gate_missing',
   'agent_quarantined',
   'emergency_stop',
+  'budget_threshold',
+  'ledger_drift',
   'agent_silent',
   'task_stuck',
   'authorization_needed',
@@ -621,6 +627,97 @@ export const AlertSchema = z
   })
   .meta({ id: 'Alert' });
 export type Alert = z.infer<typeof AlertSchema>;
+
+/* ---- money */
+
+export const SPEND_DIMENSIONS = ['day', 'agent', 'task', 'run', 'tool', 'model', 'provider'] as const;
+export type SpendDimension = (typeof SPEND_DIMENSIONS)[number];
+export const SpendRowSchema = z
+  .object({
+    /** Only the dimensions that were asked for; null = the calls had none. */
+    day: z.string().optional(),
+    agentId: Id.optional(),
+    agentName: z.string().nullable().optional(),
+    taskId: Id.nullable().optional(),
+    taskTitle: z.string().nullable().optional(),
+    runId: z.string().nullable().optional(),
+    tool: z.string().optional(),
+    model: z.string().nullable().optional(),
+    provider: z.string().nullable().optional(),
+    cost: Usd,
+    calls: z.number().int(),
+  })
+  .meta({ id: 'SpendRow' });
+export type SpendRow = z.infer<typeof SpendRowSchema>;
+export const SpendSchema = z
+  .object({
+    since: EpochMs,
+    until: EpochMs,
+    items: z.array(SpendRowSchema),
+    nextCursor: z.string().nullable(),
+    /** Of the whole window and filter, not of this page. */
+    total: z.object({ cost: Usd, calls: z.number().int() }),
+    /** Cost of calls that belong to no task; `share` is 0 to 1. */
+    unattributed: z.object({ cost: Usd, share: z.number() }),
+  })
+  .meta({ id: 'Spend' });
+export type SpendView = z.infer<typeof SpendSchema>;
+const BurnDown = {
+  spent: Usd,
+  cap: Usd.nullable(),
+  /** Spend of the last hour. */
+  ratePerHour: Usd,
+  /** Spend at the end, if it goes on like that. */
+  projected: Usd,
+  /** When the cap is reached at this rate; null = not before the end. */
+  exhaustsAt: EpochMs.nullable(),
+};
+export const ForecastSchema = z
+  .object({
+    at: EpochMs,
+    /** When the day's caps start anew. */
+    dayEndsAt: EpochMs,
+    fleet: z.object(BurnDown),
+    /** Agents that spent today, dearest first. */
+    agents: z.array(z.object({ agentId: Id, name: z.string(), ...BurnDown })),
+    /** `perDay` is the mean of the last seven days. */
+    month: z.object({ name: z.string(), spent: Usd, perDay: Usd, projected: Usd, endsAt: EpochMs }),
+  })
+  .meta({ id: 'Forecast' });
+export type Forecast = z.infer<typeof ForecastSchema>;
+
+export const CapRaiseSchema = z
+  .object({
+    id: Id,
+    /** `raise`: an operator added to a cap. `allowance`: an approval let one call pass above it (SPEC 8.3). */
+    kind: z.enum(['raise', 'allowance']),
+    createdAt: EpochMs,
+    agentId: Id.nullable(),
+    taskId: Id.nullable(),
+    amount: Usd,
+    note: z.string(),
+    createdBy: z.string(),
+    expiresAt: EpochMs,
+    endedAt: EpochMs.nullable(),
+  })
+  .meta({ id: 'CapRaise' });
+export type CapRaise = z.infer<typeof CapRaiseSchema>;
+export const CapRaiseCreateSchema = z
+  .object({
+    agentId: Id.optional(),
+    taskId: Id.optional(),
+    /** Added to the cap. */
+    amount: UsdGiven.refine((usd) => usd > 0, { message: 'must be more than 0' }),
+    note: Text(2000).min(1),
+    expiresAt: EpochMs.optional(),
+  })
+  .strict()
+  .meta({
+    id: 'CapRaiseCreate',
+    description:
+      "With agentId, today's cap of that agent, until midnight at the latest; with taskId, the cap of the task, for 30 days unless expiresAt says otherwise.",
+  });
+export type CapRaiseCreate = z.infer<typeof CapRaiseCreateSchema>;
 
 export const PolicySchema = z
   .object({
@@ -985,7 +1082,8 @@ const UpstreamFields = {
 };
 export const UpstreamCreateSchema = z.object(UpstreamFields).partial().required({ name: true, kind: true }).strict().meta({
   id: 'UpstreamCreate',
-  description: 'Give url or command. secret is sent to a url as its bearer token. A private or loopback url needs allowPrivate.',
+  description:
+    'Give url or command. secret is sent to a url as its bearer token, or as the header that it names ("X-Api-Key: …"). A private or loopback url needs allowPrivate.',
 });
 export type UpstreamCreate = z.infer<typeof UpstreamCreateSchema>;
 export const UpstreamUpdateSchema = z
@@ -1216,6 +1314,8 @@ export interface AgentPicture {
   /** Own caps in micro-dollars; null = the policy's. */
   dailyCap: number | null;
   perRunCap: number | null;
+  /** What an operator has added to caps of this agent, by scope key, micro-dollars. */
+  raises?: { readonly [scope: string]: number };
   /** Hashes (SHA-256, hex) of the agent's live tokens. */
   tokenHashes: readonly string[];
   /** MCP server entries in its OpenClaw → the upstream that they lead to (SPEC 3, Attribution); written by `openclaw connect`. */
@@ -1267,6 +1367,15 @@ export interface ToolListing {
   first: boolean;
   last: boolean;
 }
+/**
+ * What a cookie of the gateway pass-through opens: answer of POST /internal/v1/gateway-passes/check {hash}, and part of that of …/redeem
+ * {ticket}. Null = nothing.
+ */
+export interface GatewayPass {
+  operator: { id: string; name: string };
+  gateway: { id: string; name: string; url: string; token: string | null };
+  expiresAt: number;
+}
 /** Body of POST /internal/v1/upstreams/{id}/health. */
 export interface UpstreamHealth {
   ok: boolean;
@@ -1284,6 +1393,8 @@ export interface TaskPicture {
   moreSessions?: readonly string[];
   /** Own cap in micro-dollars; null = the policy's for its type. */
   budget: number | null;
+  /** What an operator has added to it for a time, micro-dollars. */
+  raised?: number;
 }
 export interface SystemPicture {
   estop: boolean;

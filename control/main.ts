@@ -21,6 +21,7 @@ import { SYSTEM } from './audit.ts';
 import { createAuth, provideCliToken } from './auth.ts';
 import { createBroadcast, type ViewLoaders } from './broadcast.ts';
 import { createCalls } from './calls.ts';
+import { createCaps } from './caps.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
@@ -29,6 +30,7 @@ import { openDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
 import { createEmergency } from './emergency.ts';
+import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createIngest } from './ingest.ts';
 import { openKeys } from './keys.ts';
@@ -50,6 +52,7 @@ import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
 import { dispatcher } from './workers/dispatcher.ts';
 import { heartbeatMonitor } from './workers/heartbeat-monitor.ts';
+import { ledgerReconciler } from './workers/ledger-reconciler.ts';
 import { startWorkers } from './workers/loop.ts';
 import { loopDetector } from './workers/loop-detector.ts';
 import { reconciler } from './workers/reconciler.ts';
@@ -105,6 +108,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
   const upstreamOAuth = createUpstreamOAuth({ ...base, keys, alerts });
+  const gatewayPasses = createGatewayPasses({ ...base, keys, proxyUrl: config.proxyUrl ?? 'http://127.0.0.1:3100' });
   const spend = createSpend({ db, clock, activePolicy });
   const counters =
     config.redisUrl === null
@@ -114,7 +118,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
           record: spend.record,
           onError: (error) => log.warn({ err: error }, 'Redis cannot be reached; it is tried again'),
         });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const caps = createCaps({ ...base, tasks, alerts, activePolicy });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend, caps });
   const line = createLine({
     db,
     clock,
@@ -126,6 +131,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     policies,
     shadows,
     upstreams,
+    gatewayPasses,
     spend,
     counters,
     log,
@@ -195,10 +201,13 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     shadows,
     alerts,
     calls,
+    spend,
+    caps,
     gateways,
+    gatewayPasses,
     upstreams,
     upstreamOAuth,
-    publicUrl: config.publicUrl,
+    publicUrl: config.publicUrl ?? null,
     operators,
     emergency,
     broadcast,
@@ -250,6 +259,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       rosterWatch({ ...base, agents, gateways }),
       dailyStandup({ ...base, activePolicy }),
       retention({ db, clock, keepDays: config.keepDays }),
+      ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
+      { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
       { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
     ],
     { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },

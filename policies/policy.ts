@@ -104,6 +104,7 @@ export const policyDocumentSchema = z.strictObject({
     perRun: byLevel(usd),
     fleetDaily: usd.nullable().optional(),
     timezone: name.default('UTC'),
+    onTaskCap: z.enum(['needs_approval', 'blocked']).default('needs_approval'),
   }),
   spawnLimits: z.strictObject({ maxActive: count, maxPerParent: count, maxDepth: count, ttl: count }),
   loopDetection: z.strictObject({

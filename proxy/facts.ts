@@ -36,17 +36,21 @@ export function scopeKeys(scopes: Scopes): string[] {
   return [scopes.run, scopes.task, scopes.agentDay, scopes.fleetDay].filter((scope) => scope !== null);
 }
 
-/** The caps that bind a call; an agent's or task's own cap comes before the policy's. */
+/** The caps that bind a call; an agent's or task's own cap comes before the policy's, and what an operator added comes on top. */
 export function bindingCapsOf(agent: AgentPicture, call: { taskId: string | null }, scopes: Scopes, picture: Picture): BindingCap[] {
   const task = call.taskId === null ? undefined : picture.task(call.taskId);
   const usual = picture.policy.capsFor(agent.autonomy, task?.type ?? null);
   const caps: BindingCap[] = [
-    { scope: scopes.agentDay, capMicros: agent.dailyCap ?? usual.agentDay },
+    { scope: scopes.agentDay, capMicros: raisedBy(agent.dailyCap ?? usual.agentDay, agent.raises?.[scopes.agentDay]) },
     { scope: scopes.fleetDay, capMicros: usual.fleetDay },
   ];
-  if (scopes.task !== null) caps.push({ scope: scopes.task, capMicros: task?.budget ?? usual.task });
+  if (scopes.task !== null) caps.push({ scope: scopes.task, capMicros: raisedBy(task?.budget ?? usual.task, task?.raised) });
   if (scopes.run !== null) caps.push({ scope: scopes.run, capMicros: agent.perRunCap ?? usual.run });
   return caps;
+}
+
+function raisedBy(cap: number | null, micros = 0): number | null {
+  return cap === null ? null : cap + micros;
 }
 
 export interface FactSources {
@@ -91,6 +95,7 @@ export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSo
     },
     spend: { run: spentOf(scopes.run), task: spentOf(scopes.task), agentDay: spent(scopes.agentDay), fleetDay: spent(scopes.fleetDay) },
     caps: ownCaps(agent, task, scopes),
+    ...raisedFact(agent.raises?.[scopes.agentDay], task?.raised),
     run: { labels: rest.labels },
     estimatedCost: priceOf(call, picture),
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
@@ -115,6 +120,10 @@ function ownCaps(agent: AgentPicture, task: { budget: number | null } | undefine
     ...(taskCap !== undefined && { task: taskCap }),
     ...(agent.dailyCap !== null && { agentDay: agent.dailyCap }),
   };
+}
+
+function raisedFact(agentDay = 0, task = 0): Pick<Facts, 'raised'> {
+  return agentDay + task === 0 ? {} : { raised: { ...(agentDay > 0 && { agentDay }), ...(task > 0 && { task }) } };
 }
 
 /**

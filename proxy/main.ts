@@ -14,6 +14,7 @@ import { Gatekeeper } from './admission.ts';
 import type { ProxyConfig } from './config.ts';
 import { createEgress, type Egress } from './egress.ts';
 import { scopeKeys, scopesOf } from './facts.ts';
+import { createGatewayDoor } from './gateway.ts';
 import { Holds } from './holds.ts';
 import { createHook } from './hook.ts';
 import { createHttpTools, type HttpTools } from './http.ts';
@@ -212,9 +213,11 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const httpTools = http;
   if (config.egressPort !== undefined) egress = createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
   const egressProxy = egress;
+  const gateway = createGatewayDoor({ uplink, journal, clock, hostNames: config.hostNames, log });
   const server = createListener({
     mcp: entry,
     http: httpTools,
+    gateway,
     hook: createHook({ gate, snapshot, ledger, journal, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,
@@ -244,7 +247,9 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
       shadow.close();
       await entry.close();
+      gateway.close();
       await closed;
+      await gateway.recorded();
       await httpTools.close();
       await egressProxy?.close();
       await ledger.close();

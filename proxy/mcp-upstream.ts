@@ -13,6 +13,7 @@ import { Bridge } from './mcp-bridge.ts';
 import { type Exchange, type UpstreamAnswer, UpstreamFailure } from './mcp-exchange.ts';
 import { openSseChannel, startsSse } from './mcp-sse.ts';
 import { startCommand } from './mcp-stdio.ts';
+import { secretHeader } from './upstream-secret.ts';
 
 const CONNECT_MS = 10_000;
 /** What callers and people are told of a server that answers 401. */
@@ -169,7 +170,7 @@ export class McpUpstream {
       headers: {
         ...(options.headers as Record<string, string>),
         via: '1.1 mission-control',
-        ...(secret !== null && { authorization: `Bearer ${secret}` }),
+        ...(secret !== null && Object.fromEntries([secretHeader(secret)])),
       },
     });
   }

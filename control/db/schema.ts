@@ -37,6 +37,7 @@ export interface Database {
   sign_in_links: { hash: string; operator_id: string; expires_at: number; used_at: number | null };
   sessions: { hash: string; operator_id: string; csrf_token: string; created_at: number; expires_at: number };
   gateways: GatewaysTable;
+  gateway_passes: GatewayPassesTable;
   agents: AgentsTable;
   tasks: TasksTable;
   task_transitions: TransitionsTable;
@@ -94,6 +95,17 @@ export interface CredentialsTable {
   revoked_at: number | null;
 }
 
+/** A ticket for the pass-through, and the cookie that it was exchanged for. */
+export interface GatewayPassesTable {
+  ticket_hash: string;
+  operator_id: string;
+  gateway_id: string;
+  session_hash: string | null;
+  created_at: number;
+  ticket_expires_at: number;
+  cookie_hash: string | null;
+  expires_at: number | null;
+}
 export interface GatewaysTable {
   id: string;
   name: string;

@@ -73,6 +73,7 @@ const MARKS: Record<Activity['type'], TemplateResult> = {
   agent_restarted: statusGlyph('active'),
   agent_stopped: statusGlyph('stopped'),
   budget_exceeded: line('circle-dollar-sign', 'k-amber'),
+  cap_raised: line('circle-dollar-sign', 'k-you'),
   loop_detected: line('rotate-cw', 'k-amber'),
   approval_requested: glyph('bars', 'amber'),
   approval_decided: line('user-check', 'k-you'),

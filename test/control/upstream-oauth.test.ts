@@ -278,6 +278,13 @@ describe('a token', () => {
     expect(await stateOf(id)).toMatchObject({ state: 'needed', authorizedAt: null });
   });
 
+  it('that is none, but a header of the server’s choice, is not taken', async () => {
+    const { id } = await add();
+    server.rules.tokenPrefix = 'Host: elsewhere ';
+    await expect(authorize(id)).rejects.toMatchObject({ code: 'OAUTH_FAILED', message: expect.stringContaining('a token that is none') });
+    expect(await tokenAt(id)).toBeNull();
+  });
+
   it('stands in no answer, no record and no file in the clear', async () => {
     server.rules.clients.set('by-hand', 'its-secret-9f8e7d');
     const { id } = await add({ clientId: 'by-hand', clientSecret: 'its-secret-9f8e7d' });
