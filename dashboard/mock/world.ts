@@ -749,6 +749,25 @@ export class World {
     this.#tell('gateway', id, this.gateways.get(id));
   }
 
+  /** The feed as if it were the audit log. */
+  audit(action: string | null): unknown[] {
+    return [...this.activities]
+      .map((activity, i) => ({
+        seq: i + 1,
+        at: activity.createdAt,
+        actorType: activity.actorType,
+        actorId: activity.actorId,
+        action: activity.type.replace('_', '.'),
+        subjectType: activity.taskId ? 'task' : activity.agentId ? 'agent' : 'system',
+        subjectId: activity.taskId ?? activity.agentId,
+        details: { ...activity.details, summary: activity.summary },
+        prevHash: hash('sha256', String(i)),
+        hash: hash('sha256', String(i + 1)),
+      }))
+      .reverse()
+      .filter((row) => action === null || row.action === action);
+  }
+
   /* ---------------------------------------------------------------- money */
 
   /** Rows of the last days, made up from what the agents spent today: the same squad every day, quieter at the weekend. */

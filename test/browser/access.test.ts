@@ -44,6 +44,7 @@ const PLACES = [
   ['an upstream', () => '/upstreams/crm', 'evil.example'],
   ['the policy', () => '/policies', 'No problems'],
   ['spend', () => '/spend', 'Unattributed'],
+  ['the audit log', () => '/audit', 'Verify the chain'],
   ['the incident view', () => '/incident', 'receipt'],
   ['settings', () => '/settings', 'This browser'],
   ['a call', () => `/feed?call=${ran}`, 'What came back'],
@@ -84,6 +85,10 @@ describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
     await page.getByText('Judged without your approval:').waitFor();
     expect(await violations(page)).toEqual([]);
     await page.getByRole('button', { name: /^Discard the edit/ }).click();
+    await page.locator('main').press('/');
+    await page.getByRole('dialog', { name: 'Search' }).getByRole('option').first().waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.keyboard.press('Escape');
     await page.locator('main').press('?');
     await page.getByRole('dialog', { name: 'Keys' }).waitFor();
     expect(await violations(page)).toEqual([]);
