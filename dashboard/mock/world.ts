@@ -379,6 +379,13 @@ export class World {
     return task;
   }
 
+  /** Something of the n-th task changes, as when a call of it was paid. */
+  touchTask(n: number): void {
+    const all = [...this.tasks.values()];
+    const task = all[n % Math.max(1, all.length)];
+    if (task) this.#putTask({ ...task, spend: task.spend + 0.01, revision: task.revision + 1 });
+  }
+
   updateTask(id: string, body: TaskUpdate, by: Person): Task {
     const task = this.task(id);
     const changed = { ...task, ...(body as Partial<Task>), revision: task.revision + 1, updatedAt: this.now() };

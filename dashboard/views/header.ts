@@ -46,7 +46,7 @@ export class HeaderElement extends SignalWatcher(LightElement) {
     return html`<header class="hd">
       <a class="brand" href="/overview" aria-label="Mission Control, overview">${brandMark()}<span>Mission Control</span></a>
       <nav class="nav" aria-label="Main">${PLACES.map(({ name, path, label }) => html`<a href=${path} aria-current=${place.get().name === name ? 'page' : nothing}>${label}${badge(name)}</a>`)}</nav>
-      <button type="button" class="hd-search" @click=${openSearch}>${icon('search')}<span class="grow">Search</span><kbd aria-hidden="true">/</kbd></button>
+      <button type="button" class="hd-search" aria-label="Search" aria-keyshortcuts="/ Control+K" @click=${openSearch}>${icon('search')}<span class="grow">Search</span><kbd aria-hidden="true">/</kbd></button>
       <div class="hd-right">
         ${age}
         <span class="hd-sep"></span>

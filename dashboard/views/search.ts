@@ -14,6 +14,7 @@ import { type Findable, findMatches } from '../elements/search-text.ts';
 import { numberOf } from '../elements/task-text.ts';
 import '../elements/modal.ts';
 import { go, openCall, openTask } from '../routes.ts';
+import { typedEarly } from '../searching.ts';
 import { agents, alerts, approvals, tasks, toolCalls, upstreams } from '../store.ts';
 import { AGENT_STATE_WORDS, ALERT_WORDS, APPROVAL_WORDS, age, TASK_TYPE_WORDS, TASK_WORDS } from '../words.ts';
 import './search.css';
@@ -46,7 +47,7 @@ const PLACES: readonly (readonly [string, string])[] = [
 
 @customElement('mc-search')
 export class SearchElement extends SignalWatcher(LightElement) {
-  @state() private query = '';
+  @state() private query = typedEarly();
   @state() private chosen = 0;
 
   protected override render(): TemplateResult {
