@@ -1304,6 +1304,8 @@ export const SpawnSchema = z
     sessionKey: Word(512).optional(),
     childSessionKey: Word(512).min(1),
     label: Word(120).optional(),
+    /** It goes on after its first run. */
+    lasting: z.boolean().optional(),
     state: z.enum(['began', 'ended']),
   })
   .strict();
@@ -1625,6 +1627,7 @@ export type JournalEvent =
       gatewayId: string | null;
       sessionKey: string;
       label: string | null;
+      lasting: boolean;
       taskId: string | null;
     }
   | { type: 'despawned'; at: number; parentId: string; sessionKey: string }
