@@ -15,11 +15,13 @@ import type { Approvals } from './approvals.ts';
 import type { Auth, Principal } from './auth.ts';
 import type { Broadcast } from './broadcast.ts';
 import type { Calls } from './calls.ts';
+import type { Caps } from './caps.ts';
 import { type Overview, type Problem, SessionCreateSchema, SessionSchema } from './contract.ts';
 import type { Db } from './db/database.ts';
 import type { Documents } from './documents.ts';
 import type { Emergency } from './emergency.ts';
 import { eventStream } from './events.ts';
+import type { GatewayPasses } from './gateway-passes.ts';
 import type { Gateways } from './gateways.ts';
 import type { Keys } from './keys.ts';
 import type { Leases } from './leases.ts';
@@ -32,14 +34,17 @@ import { approvalRoutes } from './routes/approvals.ts';
 import { policyRoutes } from './routes/policies.ts';
 import { recordRoutes } from './routes/records.ts';
 import type { Api, ApiEnv } from './routes/route.ts';
+import { spendRoutes } from './routes/spend.ts';
 import { systemRoutes } from './routes/system.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { upstreamRoutes } from './routes/upstreams.ts';
 import { workRoutes } from './routes/work.ts';
 import type { Shadows } from './shadows.ts';
+import type { Spend } from './spend.ts';
 import type { Tasks } from './tasks.ts';
 import type { Timeline } from './timeline.ts';
 import type { Trials } from './trials.ts';
+import type { UpstreamOAuthService } from './upstream-oauth.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const COOKIE = 'mc_session';
@@ -67,8 +72,14 @@ export interface Services {
   shadows: Shadows;
   alerts: Alerts;
   calls: Calls;
+  spend: Spend;
+  caps: Caps;
   gateways: Gateways;
+  gatewayPasses: GatewayPasses;
   upstreams: Upstreams;
+  upstreamOAuth: UpstreamOAuthService;
+  /** How browsers reach us, where that was set. */
+  publicUrl: string | null;
   operators: Operators;
   emergency: Emergency;
   broadcast: Broadcast;
@@ -121,8 +132,13 @@ export function createApi(services: Services): Api {
   approvalRoutes(app, services.approvals);
   policyRoutes(app, services);
   recordRoutes(app, services);
-  upstreamRoutes(app, services.upstreams);
-  systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });
+  spendRoutes(app, services);
+  upstreamRoutes(app, services);
+  systemRoutes(app, {
+    ...services,
+    signInToken: services.auth.createSignInToken,
+    sessionOf: (context) => getCookie(context, COOKIE) ?? null,
+  });
   return app;
 }
 

@@ -191,6 +191,9 @@ export const GatewayCreateSchema = z
   .strict()
   .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
 
+export const GatewayTicketSchema = z
+  .object({ url: z.string(), expiresAt: EpochMs })
+  .meta({ id: 'GatewayTicket', description: 'Open the address in a browser, once, before it expires.' });
 /** An agent that an OpenClaw gateway has. */
 export const RosterEntrySchema = z
   .object({
@@ -331,9 +334,19 @@ export const MessageSchema = z
   .meta({ id: 'Message' });
 export type Message = z.infer<typeof MessageSchema>;
 export const MessageCreateSchema = z
-  .object({ taskId: Id, content: Text(20_000).min(1), mentions: z.array(Id).max(50).optional(), metadata: JsonRecord.optional() })
+  .object({
+    taskId: Id,
+    content: Text(20_000).min(1),
+    mentions: z.array(Id).max(50).optional(),
+    metadata: JsonRecord.optional(),
+    idempotencyKey: Text(200).min(1).optional(),
+  })
   .strict()
-  .meta({ id: 'MessageCreate', description: '"@name" in the content mentions an agent or a person; mentions adds ids.' });
+  .meta({
+    id: 'MessageCreate',
+    description:
+      '"@name" in the content mentions an agent or a person; mentions adds ids. The same idempotencyKey of the same author is one message.',
+  });
 export type MessageCreate = z.infer<typeof MessageCreateSchema>;
 
 const DOCUMENT_KINDS = ['loop_summary', 'standup'] as const;
@@ -559,7 +572,9 @@ export const ACTIVITY_TYPES = [
   'agent_quarantined',
   'agent_restarted',
   'agent_stopped',
+  'agent_spawned',
   'budget_exceeded',
+  'cap_raised',
   'loop_detected',
   'approval_requested',
   'approval_decided',
@@ -615,8 +630,11 @@ export const ALERT_TYPES = [
   'gate_missing',
   'agent_quarantined',
   'emergency_stop',
+  'budget_threshold',
+  'ledger_drift',
   'agent_silent',
   'task_stuck',
+  'authorization_needed',
 ] as const;
 export type AlertType = (typeof ALERT_TYPES)[number];
 export const AlertSchema = z
@@ -635,6 +653,97 @@ export const AlertSchema = z
   })
   .meta({ id: 'Alert' });
 export type Alert = z.infer<typeof AlertSchema>;
+
+/* ---- money */
+
+export const SPEND_DIMENSIONS = ['day', 'agent', 'task', 'run', 'tool', 'model', 'provider'] as const;
+export type SpendDimension = (typeof SPEND_DIMENSIONS)[number];
+export const SpendRowSchema = z
+  .object({
+    /** Only the dimensions that were asked for; null = the calls had none. */
+    day: z.string().optional(),
+    agentId: Id.optional(),
+    agentName: z.string().nullable().optional(),
+    taskId: Id.nullable().optional(),
+    taskTitle: z.string().nullable().optional(),
+    runId: z.string().nullable().optional(),
+    tool: z.string().optional(),
+    model: z.string().nullable().optional(),
+    provider: z.string().nullable().optional(),
+    cost: Usd,
+    calls: z.number().int(),
+  })
+  .meta({ id: 'SpendRow' });
+export type SpendRow = z.infer<typeof SpendRowSchema>;
+export const SpendSchema = z
+  .object({
+    since: EpochMs,
+    until: EpochMs,
+    items: z.array(SpendRowSchema),
+    nextCursor: z.string().nullable(),
+    /** Of the whole window and filter, not of this page. */
+    total: z.object({ cost: Usd, calls: z.number().int() }),
+    /** Cost of calls that belong to no task; `share` is 0 to 1. */
+    unattributed: z.object({ cost: Usd, share: z.number() }),
+  })
+  .meta({ id: 'Spend' });
+export type SpendView = z.infer<typeof SpendSchema>;
+const BurnDown = {
+  spent: Usd,
+  cap: Usd.nullable(),
+  /** Spend of the last hour. */
+  ratePerHour: Usd,
+  /** Spend at the end, if it goes on like that. */
+  projected: Usd,
+  /** When the cap is reached at this rate; null = not before the end. */
+  exhaustsAt: EpochMs.nullable(),
+};
+export const ForecastSchema = z
+  .object({
+    at: EpochMs,
+    /** When the day's caps start anew. */
+    dayEndsAt: EpochMs,
+    fleet: z.object(BurnDown),
+    /** Agents that spent today, dearest first. */
+    agents: z.array(z.object({ agentId: Id, name: z.string(), ...BurnDown })),
+    /** `perDay` is the mean of the last seven days. */
+    month: z.object({ name: z.string(), spent: Usd, perDay: Usd, projected: Usd, endsAt: EpochMs }),
+  })
+  .meta({ id: 'Forecast' });
+export type Forecast = z.infer<typeof ForecastSchema>;
+
+export const CapRaiseSchema = z
+  .object({
+    id: Id,
+    /** `raise`: an operator added to a cap. `allowance`: an approval let one call pass above it (SPEC 8.3). */
+    kind: z.enum(['raise', 'allowance']),
+    createdAt: EpochMs,
+    agentId: Id.nullable(),
+    taskId: Id.nullable(),
+    amount: Usd,
+    note: z.string(),
+    createdBy: z.string(),
+    expiresAt: EpochMs,
+    endedAt: EpochMs.nullable(),
+  })
+  .meta({ id: 'CapRaise' });
+export type CapRaise = z.infer<typeof CapRaiseSchema>;
+export const CapRaiseCreateSchema = z
+  .object({
+    agentId: Id.optional(),
+    taskId: Id.optional(),
+    /** Added to the cap. */
+    amount: UsdGiven.refine((usd) => usd > 0, { message: 'must be more than 0' }),
+    note: Text(2000).min(1),
+    expiresAt: EpochMs.optional(),
+  })
+  .strict()
+  .meta({
+    id: 'CapRaiseCreate',
+    description:
+      "With agentId, today's cap of that agent, until midnight at the latest; with taskId, the cap of the task, for 30 days unless expiresAt says otherwise.",
+  });
+export type CapRaiseCreate = z.infer<typeof CapRaiseCreateSchema>;
 
 export const PolicySchema = z
   .object({
@@ -892,6 +1001,57 @@ export const DEFAULT_UPSTREAM_LIMITS: z.infer<typeof UpstreamLimits> = {
   timeoutMs: 300_000,
   sessions: 256,
 };
+const OAUTH_GRANTS = ['authorization_code', 'client_credentials'] as const;
+/** How Mission Control gets its own token from an upstream that asks for OAuth. */
+export const UpstreamOAuthSchema = z
+  .object({
+    grant: z.enum(OAUTH_GRANTS),
+    /** Null where Mission Control registers itself (RFC 7591). */
+    clientId: z.string().nullable(),
+    hasClientSecret: z.boolean(),
+    scope: z.string().nullable(),
+    /** The only authorization server that is taken; null = the one that the upstream names. */
+    issuer: z.string().nullable(),
+    /** `needed`: there is no token that the upstream takes. With authorization_code a person has to authorise it. */
+    state: z.enum(['needed', 'authorized']),
+    authorizedAt: EpochMs.nullable(),
+    authorizedBy: z.string().nullable(),
+    expiresAt: EpochMs.nullable(),
+    lastError: z.string().nullable(),
+    lastErrorAt: EpochMs.nullable(),
+  })
+  .meta({ id: 'UpstreamOAuth' });
+export type UpstreamOAuth = z.infer<typeof UpstreamOAuthSchema>;
+const UpstreamOAuthSettings = z
+  .object({
+    grant: z.enum(OAUTH_GRANTS),
+    clientId: Text(2048).min(1),
+    clientSecret: Text(8192).min(1),
+    scope: z
+      .string()
+      .max(4096)
+      .regex(/^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/, 'must be scopes, parted by single spaces'),
+    issuer: z.url({ protocol: /^https?$/, error: 'must be a URL that begins with https://' }).max(2048),
+  })
+  .partial()
+  .required({ grant: true })
+  .strict()
+  .refine(({ grant, clientId, clientSecret }) => grant === 'authorization_code' || (clientId !== undefined && clientSecret !== undefined), {
+    message: 'client_credentials needs clientId and clientSecret',
+  })
+  .refine(({ clientId, clientSecret }) => clientId !== undefined || clientSecret === undefined, {
+    message: 'clientSecret needs its clientId',
+  });
+export type UpstreamOAuthSettings = z.infer<typeof UpstreamOAuthSettings>;
+export const UpstreamAuthorizationSchema = z
+  .object({
+    /** Open this in a browser that is signed in here as the same operator; null where no person is needed and it is done. */
+    url: z.string().nullable(),
+    /** Until then. */
+    expiresAt: EpochMs.nullable(),
+  })
+  .meta({ id: 'UpstreamAuthorization' });
+export type UpstreamAuthorization = z.infer<typeof UpstreamAuthorizationSchema>;
 export const UpstreamSchema = z
   .object({
     id: Id,
@@ -905,6 +1065,8 @@ export const UpstreamSchema = z
     command: z.array(z.string()).nullable(),
     /** Whether a secret is kept; it is never shown. */
     hasSecret: z.boolean(),
+    /** Null where it takes a fixed secret, or none. */
+    oauth: UpstreamOAuthSchema.nullable(),
     /** Names of the environment variables that its command gets. */
     envNames: z.array(z.string()),
     trusted: z.boolean(),
@@ -934,6 +1096,8 @@ const UpstreamFields = {
   /** The program and its arguments; text is split at spaces, quotes hold together. */
   command: z.union([Text(8192).min(1), z.array(Text(8192)).min(1).max(256)]),
   secret: Text(8192).min(1).nullable(),
+  /** In place of a secret: Mission Control gets its own token (OAuth 2.1). Given again, it replaces the whole; null removes it. */
+  oauth: UpstreamOAuthSettings.nullable(),
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable'), Text(32_768)),
   trusted: z.boolean(),
   allowPrivate: z.boolean(),
@@ -944,7 +1108,8 @@ const UpstreamFields = {
 };
 export const UpstreamCreateSchema = z.object(UpstreamFields).partial().required({ name: true, kind: true }).strict().meta({
   id: 'UpstreamCreate',
-  description: 'Give url or command. secret is sent to a url as its bearer token. A private or loopback url needs allowPrivate.',
+  description:
+    'Give url or command. secret is sent to a url as its bearer token, or as the header that it names ("X-Api-Key: …"). A private or loopback url needs allowPrivate.',
 });
 export type UpstreamCreate = z.infer<typeof UpstreamCreateSchema>;
 export const UpstreamUpdateSchema = z
@@ -1131,6 +1296,18 @@ export const RunCheckSchema = z
     traceId: Word(128).optional(),
   })
   .strict();
+/** Body of POST /v1/spawns: a sub-agent began, or ended, in a session of its own. */
+export const SpawnSchema = z
+  .object({
+    /** Who started it: the agent, and the session in which it did. */
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    childSessionKey: Word(512).min(1),
+    label: Word(120).optional(),
+    state: z.enum(['began', 'ended']),
+  })
+  .strict();
+
 /** Body of POST /v1/runs/end: a run is over. */
 export const RunEndSchema = z
   .object({
@@ -1167,6 +1344,9 @@ export interface AgentPicture {
   status: (typeof AGENT_STATUSES)[number];
   depth: number;
   children: number;
+  /** Of a sub-agent: who started it, and its session in OpenClaw, by which its calls are known. */
+  parentId?: string | null;
+  childSession?: string | null;
   currentTaskId: string | null;
   toolPermissions: readonly string[] | null;
   workspace: string | null;
@@ -1176,6 +1356,8 @@ export interface AgentPicture {
   /** Own caps in micro-dollars; null = the policy's. */
   dailyCap: number | null;
   perRunCap: number | null;
+  /** What an operator has added to caps of this agent, by scope key, micro-dollars. */
+  raises?: { readonly [scope: string]: number };
   /** Hashes (SHA-256, hex) of the agent's live tokens. */
   tokenHashes: readonly string[];
   /** MCP server entries in its OpenClaw → the upstream that they lead to (SPEC 3, Attribution); written by `openclaw connect`. */
@@ -1227,10 +1409,21 @@ export interface ToolListing {
   first: boolean;
   last: boolean;
 }
+/**
+ * What a cookie of the gateway pass-through opens: answer of POST /internal/v1/gateway-passes/check {hash}, and part of that of …/redeem
+ * {ticket}. Null = nothing.
+ */
+export interface GatewayPass {
+  operator: { id: string; name: string };
+  gateway: { id: string; name: string; url: string; token: string | null };
+  expiresAt: number;
+}
 /** Body of POST /internal/v1/upstreams/{id}/health. */
 export interface UpstreamHealth {
   ok: boolean;
   error: string | null;
+  /** It answered, and does not take our credential (HTTP 401). */
+  unauthorized?: true;
 }
 export interface TaskPicture {
   id: string;
@@ -1242,6 +1435,8 @@ export interface TaskPicture {
   moreSessions?: readonly string[];
   /** Own cap in micro-dollars; null = the policy's for its type. */
   budget: number | null;
+  /** What an operator has added to it for a time, micro-dollars. */
+  raised?: number;
 }
 export interface SystemPicture {
   estop: boolean;
@@ -1423,6 +1618,16 @@ export type JournalEvent =
     }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  | {
+      type: 'spawned';
+      at: number;
+      parentId: string;
+      gatewayId: string | null;
+      sessionKey: string;
+      label: string | null;
+      taskId: string | null;
+    }
+  | { type: 'despawned'; at: number; parentId: string; sessionKey: string }
   | { type: 'run_end'; at: number; runId: string; agentId: string; status: 'success' | 'failed'; message: string | null }
   | {
       type: 'run';

@@ -28,6 +28,8 @@ export class CountersUnavailable extends Error {
 }
 
 const TIMEOUT_MS = 2_000;
+/** Others join or bring scopes in between our reading and our step this often before we give up. */
+const TRIES_MAX = 20;
 /** Scopes in one step. */
 const PAGE = 500;
 
@@ -55,17 +57,18 @@ export async function openCounters({ url, record, onError }: { url: string; reco
     const epoch = await currentEpoch();
     const held = new Map<string, number>();
     for (const { scopes, micros } of outstanding) for (const scope of scopes) held.set(scope, (held.get(scope) ?? 0) + micros);
-    await seed({ epoch, scopes: [...held.keys()], except: [] });
-    const known = await reply<string[]>(redis.sMembers(`${LEDGER_KEYS}of:${proxyId}`));
-    const scopes = [...new Set([...known, ...held.keys()])];
-    const truth: Record<string, number> = {};
     // A call that it holds reserved counts at that, also where the record has its end already: the proxy settles the difference.
     const except = outstanding.map((each) => each.callId);
-    for (const page of pagesOf(scopes)) {
-      const recorded = await record.byProxy(page, except);
-      for (const scope of page) truth[scope] = (recorded.get(scope)?.get(proxyId) ?? 0) + (held.get(scope) ?? 0);
-    }
-    await run(RESTATE, { epoch, proxy: proxyId, truth });
+    await seed({ epoch, scopes: [...held.keys()], except: [] });
+    await repeated(async () => {
+      const known = await reply<string[]>(redis.sMembers(`${LEDGER_KEYS}of:${proxyId}`));
+      const truth: Record<string, number> = {};
+      for (const page of pagesOf([...new Set([...known, ...held.keys()])])) {
+        const recorded = await record.byProxy(page, except);
+        for (const scope of page) truth[scope] = (recorded.get(scope)?.get(proxyId) ?? 0) + (held.get(scope) ?? 0);
+      }
+      return run(RESTATE, { epoch, proxy: proxyId, truth });
+    });
     return { epoch };
   }
 
@@ -86,8 +89,15 @@ export async function openCounters({ url, record, onError }: { url: string; reco
   /** Brings scopes in from the record, where they are not there. @throws CountersUnavailable; also where the epoch is over. */
   async function seed({ epoch, scopes, except }: LedgerSeed): Promise<void> {
     for (const page of pagesOf(scopes)) {
-      const recorded = await record.byProxy(page, except);
-      await run(SEED, { epoch, scopes: Object.fromEntries(page.map((scope) => [scope, Object.fromEntries(recorded.get(scope) ?? [])])) });
+      await repeated(async () => {
+        const joins = (await reply<string | null>(redis.get(`${LEDGER_KEYS}joins`))) ?? '0';
+        const recorded = await record.byProxy(page, except);
+        return run(SEED, {
+          epoch,
+          joins,
+          scopes: Object.fromEntries(page.map((scope) => [scope, Object.fromEntries(recorded.get(scope) ?? [])])),
+        });
+      });
     }
   }
 
@@ -104,9 +114,11 @@ export async function openCounters({ url, record, onError }: { url: string; reco
     );
   }
 
-  async function run(script: string, argument: object): Promise<void> {
+  /** @returns false where what was read meanwhile changed: read it again. */
+  async function run(script: string, argument: object): Promise<boolean> {
     const answer = await reply(redis.eval(script, { keys: [`${LEDGER_KEYS}epoch`], arguments: [JSON.stringify(argument)] }));
     if (answer === 'epoch') throw new CountersUnavailable('the counters were lost meanwhile');
+    return answer !== 'again';
   }
 
   return {
@@ -132,6 +144,11 @@ async function reply<T>(answer: Promise<T>): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+async function repeated(step: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < TRIES_MAX; tries++) if (await step()) return;
+  throw new CountersUnavailable('the counters change faster than they can be read');
 }
 
 function* pagesOf(scopes: readonly string[]): Generator<readonly string[]> {
@@ -160,8 +177,14 @@ for proxy, micros in pairs(a.withheld) do redis.call('HSET', K .. 'withheld', pr
 return 'ok'
 `;
 
+/**
+ * Scopes as the record has them. What an absent proxy spent there may not be in the record yet: it is put right when that one joins, and
+ * one that joined since the record was read makes us read again.
+ */
 const SEED = `${PRELUDE}
 if redis.call('GET', K .. 'epoch') ~= a.epoch then return 'epoch' end
+if (redis.call('GET', K .. 'joins') or '0') ~= a.joins then return 'again' end
+local absent = redis.call('HKEYS', K .. 'withheld')
 for scope, accounts in pairs(a.scopes) do
   local key = K .. 'scope:' .. scope
   if redis.call('HSETNX', key, 'seeded', '1') == 1 then
@@ -170,14 +193,19 @@ for scope, accounts in pairs(a.scopes) do
       add(key, 'by:' .. proxy, micros)
       redis.call('SADD', K .. 'of:' .. proxy, scope)
     end
+    for _, proxy in ipairs(absent) do redis.call('SADD', K .. 'of:' .. proxy, scope) end
   end
 end
 return 'ok'
 `;
 
-/** A proxy's leases end, and its account in each scope becomes what is said. */
+/** A proxy's leases end, and its account in each scope becomes what is said, which must be all scopes where it has one. */
 const RESTATE = `${PRELUDE}
 if redis.call('GET', K .. 'epoch') ~= a.epoch then return 'epoch' end
+for _, scope in ipairs(redis.call('SMEMBERS', K .. 'of:' .. a.proxy)) do
+  if a.truth[scope] == nil then return 'again' end
+end
+redis.call('INCR', K .. 'joins')
 for _, id in ipairs(redis.call('SMEMBERS', K .. 'leases:' .. a.proxy)) do
   local key = K .. 'lease:' .. id
   local lease = redis.call('HMGET', key, 'granted', 'used', 'released', 'lost', 'scopes')

@@ -8,6 +8,7 @@ import { type JsonObject, labelScope } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
 import type { Alerts } from './alerts.ts';
 import { type AuditEntry, appendAudit, SYSTEM } from './audit.ts';
+import type { Caps } from './caps.ts';
 import { touch } from './changes.ts';
 import type { CallFacts, JournalEntry, JournalEvent, KnownLabel, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
@@ -25,6 +26,7 @@ interface Dependencies {
   gateways: Gateways;
   alerts: Alerts;
   spend: Spend;
+  caps: Caps;
   published: () => void;
 }
 
@@ -35,7 +37,7 @@ export const RUN_SILENT = 'no sign of life for 30 minutes';
 const RANK = sql`case tool_calls.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 const EXCLUDED_RANK = sql`case excluded.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 
-export function createIngest({ db, clock, agents, gateways, alerts, spend, published }: Dependencies) {
+export function createIngest({ db, clock, agents, gateways, alerts, spend, caps, published }: Dependencies) {
   /** Ingests a batch. @returns the last sequence number that is now recorded. */
   async function ingest(proxyId: string, entries: readonly JournalEntry[]): Promise<number> {
     const acknowledged = await db.transaction().execute(async (tx) => {
@@ -86,6 +88,16 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, publi
         case 'ungated':
           ungated.set(event.agentId, event);
           break;
+        case 'spawned': {
+          const id = await agents.spawned(tx, event);
+          mark('agent', event.parentId, event.at);
+          if (id !== null) mark('agent', id, event.at);
+          break;
+        }
+        case 'despawned':
+          await agents.despawned(tx, event);
+          mark('agent', event.parentId, event.at);
+          break;
         case 'run_end': {
           const id = await endRun(tx, event);
           if (id !== null) mark('run', id, event.at);
@@ -111,7 +123,7 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, publi
     await countRuns(tx, calls);
     await keepLabels(tx, calls);
     const settled = await endCalls(tx, ends);
-    await spend.settle(tx, settled);
+    await caps.contain(tx, await spend.settle(tx, settled));
     await followErrors(tx, settled);
     await releaseOriginals(tx, settled);
     await feedDenials(tx, calls, mark);
@@ -424,6 +436,10 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       return [
         entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run'),
       ];
+    // Recorded with the agent that they make or end.
+    case 'spawned':
+    case 'despawned':
+      return [];
     case 'run_end':
       return [entry(event.at, event.agentId, 'run.ended', event.runId, { status: event.status, message: event.message }, 'run')];
     case 'ungated':

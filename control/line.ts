@@ -29,6 +29,7 @@ import type {
 import { type Counters, CountersUnavailable } from './counters.ts';
 import type { Db } from './db/database.ts';
 import type { Emergency } from './emergency.ts';
+import type { GatewayPasses } from './gateway-passes.ts';
 import type { Ingest } from './ingest.ts';
 import type { Keys } from './keys.ts';
 import type { Policies } from './policies.ts';
@@ -59,6 +60,7 @@ interface Dependencies {
   policies: Policies;
   shadows: Shadows;
   upstreams: Upstreams;
+  gatewayPasses: GatewayPasses;
   spend: Spend;
   /** Null where the one proxy keeps them. */
   counters: Counters | null;
@@ -86,6 +88,7 @@ export function createLine({
   policies,
   shadows,
   upstreams,
+  gatewayPasses,
   spend,
   counters,
   log,
@@ -413,6 +416,14 @@ export function createLine({
       await upstreams.found(context.req.param('id'), await context.req.json<UpstreamHealth>());
       return context.json({});
     });
+    app.post('/gateway-passes/redeem', async (context) => {
+      const { ticket } = await context.req.json<{ ticket: string }>();
+      return context.json(await gatewayPasses.redeem(ticket));
+    });
+    app.post('/gateway-passes/check', async (context) => {
+      const { hash: cookieHash } = await context.req.json<{ hash: string }>();
+      return context.json(await gatewayPasses.check(cookieHash));
+    });
     app.post('/shadows/:id/:processId', async (context) => {
       const isRunning = await shadows.report(
         context.req.param('id'),
@@ -470,6 +481,11 @@ async function agentPictures(db: Db, ids: readonly string[] | null): Promise<Age
     .where('removed_at', 'is', null)
     .groupBy('parent_id')
     .execute();
+  const raises = new Map<string, Record<string, number>>();
+  for (const row of await db.selectFrom('cap_raises').selectAll().where('agent_id', 'in', found).where('ended_at', 'is', null).execute()) {
+    const ofAgent = raises.get(row.agent_id ?? '') ?? {};
+    raises.set(row.agent_id ?? '', { ...ofAgent, [row.scope]: (ofAgent[row.scope] ?? 0) + row.micros });
+  }
   const childrenOf = new Map(children.map((row) => [row.parent_id, Number(row.count)]));
   return rows.map((row) => ({
     id: row.id,
@@ -477,6 +493,8 @@ async function agentPictures(db: Db, ids: readonly string[] | null): Promise<Age
     autonomy: row.autonomy,
     status: row.status,
     depth: row.depth,
+    parentId: row.parent_id,
+    childSession: row.parent_id === null ? null : row.session_key,
     children: childrenOf.get(row.id) ?? 0,
     currentTaskId: row.current_task_id,
     toolPermissions: row.tool_permissions as string[] | null,
@@ -486,6 +504,7 @@ async function agentPictures(db: Db, ids: readonly string[] | null): Promise<Age
     externalId: row.external_id,
     dailyCap: row.daily_cap,
     perRunCap: row.per_run_cap,
+    raises: raises.get(row.id) ?? {},
     tokenHashes: tokens.get(row.id) ?? [],
     mcpAliases: aliasesOf(row.metadata),
   }));
@@ -519,6 +538,7 @@ async function taskPictures(db: Db, ids: readonly string[] | null): Promise<Task
   query = ids ? query.where('id', 'in', [...ids]) : query.orderBy('updated_at', 'desc').limit(20_000);
   const rows = await query.execute();
   const sessions = await sessionsOf(db, ids);
+  const raised = await raisesOfTasks(db, ids);
   return rows.map((row) => ({
     id: row.id,
     type: row.type,
@@ -527,7 +547,16 @@ async function taskPictures(db: Db, ids: readonly string[] | null): Promise<Task
     sessionKey: row.session_key,
     moreSessions: sessions.get(row.id) ?? [],
     budget: row.budget,
+    raised: raised.get(row.id) ?? 0,
   }));
+}
+
+async function raisesOfTasks(db: Db, ids: readonly string[] | null): Promise<Map<string, number>> {
+  let query = db.selectFrom('cap_raises').select(['task_id', 'micros']).where('task_id', 'is not', null).where('ended_at', 'is', null);
+  if (ids) query = query.where('task_id', 'in', [...ids]);
+  const sums = new Map<string, number>();
+  for (const row of await query.execute()) sums.set(row.task_id ?? '', (sums.get(row.task_id ?? '') ?? 0) + row.micros);
+  return sums;
 }
 
 /** In which sessions agents work on these tasks. */

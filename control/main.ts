@@ -21,6 +21,7 @@ import { SYSTEM } from './audit.ts';
 import { createAuth, provideCliToken } from './auth.ts';
 import { createBroadcast, type ViewLoaders } from './broadcast.ts';
 import { createCalls } from './calls.ts';
+import { createCaps } from './caps.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
@@ -29,6 +30,7 @@ import { openDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
 import { createEmergency } from './emergency.ts';
+import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createIngest } from './ingest.ts';
 import { openKeys } from './keys.ts';
@@ -36,6 +38,7 @@ import { createLeases } from './leases.ts';
 import { createLine } from './line.ts';
 import { openListener } from './listener.ts';
 import { createMessages } from './messages.ts';
+import { serveOAuthReturn } from './oauth-return.ts';
 import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
@@ -44,16 +47,19 @@ import { createSpend } from './spend.ts';
 import { createTasks } from './tasks.ts';
 import { createTimeline } from './timeline.ts';
 import { createTrials } from './trials.ts';
+import { createUpstreamOAuth } from './upstream-oauth.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
 import { dispatcher } from './workers/dispatcher.ts';
 import { heartbeatMonitor } from './workers/heartbeat-monitor.ts';
+import { ledgerReconciler } from './workers/ledger-reconciler.ts';
 import { startWorkers } from './workers/loop.ts';
 import { loopDetector } from './workers/loop-detector.ts';
 import { reconciler } from './workers/reconciler.ts';
 import { retention } from './workers/retention.ts';
 import { rosterWatch } from './workers/roster.ts';
 import { dailyStandup } from './workers/standup.ts';
+import { tokenRefresher } from './workers/token-refresher.ts';
 
 export interface Control {
   /** Base URL of API and dashboard. */
@@ -101,6 +107,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const deliveries = createDeliveries({ db, clock });
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
+  const gatewayPasses = createGatewayPasses({ ...base, keys, proxyUrl: config.proxyUrl ?? 'http://127.0.0.1:3100' });
+  const upstreamOAuth = createUpstreamOAuth({ ...base, keys, alerts });
   const spend = createSpend({ db, clock, activePolicy });
   const counters =
     config.redisUrl === null
@@ -110,7 +118,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
           record: spend.record,
           onError: (error) => log.warn({ err: error }, 'Redis cannot be reached; it is tried again'),
         });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const caps = createCaps({ ...base, tasks, alerts, activePolicy });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend, caps });
   const line = createLine({
     db,
     clock,
@@ -122,6 +131,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     policies,
     shadows,
     upstreams,
+    gatewayPasses,
     spend,
     counters,
     log,
@@ -191,8 +201,13 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     shadows,
     alerts,
     calls,
+    spend,
+    caps,
     gateways,
+    gatewayPasses,
     upstreams,
+    upstreamOAuth,
+    publicUrl: config.publicUrl,
     operators,
     emergency,
     broadcast,
@@ -222,6 +237,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   internal.all('/mission-control', (context) => ownServer.serve(context.req.raw, context.req.header('x-mc-agent') ?? ''));
   app.route('/internal/v1', internal);
   app.route('/api', api);
+  serveOAuthReturn(app);
   serveReference(app);
   // What the API and the lines do not know is not a page of the dashboard.
   for (const path of ['/api/*', '/internal/*']) app.all(path, answerNotFound);
@@ -237,11 +253,15 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       approvalProcessor({ approvals, agents, gateways }),
       dispatcher({ deliveries, gateways }),
       loopDetector({ ...base, tasks, alerts, activePolicy }),
+      tokenRefresher({ upstreamOAuth }),
       heartbeatMonitor({ ...base, alerts }),
+      { name: 'retirement', everyMs: 5_000, tick: agents.retire },
       reconciler({ ...base, tasks, agents, alerts }),
       rosterWatch({ ...base, agents, gateways }),
       dailyStandup({ ...base, activePolicy }),
       retention({ db, clock, keepDays: config.keepDays }),
+      ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
+      { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
       { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
     ],
     { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },

@@ -25,6 +25,8 @@ const DEFAULT_INLINE_MS = 240_000;
 const MAX_INLINE_MS = 300_000;
 
 export interface ConnectOptions {
+  /** Tokens that control has issued for this connection. */
+  issued?: readonly IssuedToken[];
   /** Base URL of the Mission Control proxy as OpenClaw's machine reaches it. */
   proxyUrl: string;
   /** OpenClaw's state folder (`OPENCLAW_STATE_DIR`, by default the folder of the configuration file). Absolute. */
@@ -97,7 +99,10 @@ const RecordSchema = z.object({
   changes: z.array(Change),
   /** Containers that did not exist before, outermost first. */
   created: z.array(z.array(z.string())),
+  /** Tokens that were issued for it, so that undoing it can revoke them. Ids only. */
+  issued: z.array(z.object({ of: z.enum(['agents', 'gateways']), ownerId: z.string(), tokenId: z.string() })).default([]),
 });
+export type IssuedToken = z.infer<typeof RecordSchema>['issued'][number];
 /** What has to be known to take a connection back. Holds the former configuration: keep it as private as that. */
 export type ConnectRecord = z.infer<typeof RecordSchema>;
 
@@ -158,8 +163,14 @@ export function planConnect(configText: string | null, options: ConnectOptions, 
     agents,
     gateway: findGateway(draft.data),
     warnings,
-    record: { version: 1, before, written: text, changes: draft.changes, created: draft.created },
+    record: { version: 1, before, written: text, changes: draft.changes, created: draft.created, issued: allIssued(record, options) },
   };
+}
+
+/** Of this connection and those before it, that an agent which is gone meanwhile leaves no token behind. */
+function allIssued(record: ConnectRecord | undefined, { issued = [] }: ConnectOptions): IssuedToken[] {
+  const earlier = record?.issued ?? [];
+  return [...earlier.filter(({ tokenId }) => !issued.some((token) => token.tokenId === tokenId)), ...issued];
 }
 
 /**

@@ -3,9 +3,12 @@
  * to (in a proxy, or shared in Redis) are made from this record and compared with it; where the two differ, the record is right.
  */
 import { sql } from 'kysely';
-import type { CallFacts } from './contract.ts';
+import { dayOf, nextDayStart, usdFromMicros } from '../policies/index.ts';
+import { raisedUnder } from './caps.ts';
+import type { CallFacts, Forecast, SpendDimension, SpendRow, SpendView } from './contract.ts';
 import type { SpendRecord } from './counters.ts';
 import { type Db, json, type Tx } from './db/database.ts';
+import { decodeCursor, encodeCursor } from './paging.ts';
 import type { ActivePolicy } from './policies.ts';
 
 export type Spend = ReturnType<typeof createSpend>;
@@ -172,7 +175,277 @@ export function createSpend({ db, clock, activePolicy }: { db: Db; clock: () => 
       .execute();
   }
 
-  return { settle, record, setBound };
+  /* ------------------------------------------------------------ what people ask */
+
+  /** Cost and calls by up to three dimensions; days newest first, everything else dearest first. */
+  async function rollup({ groupBy, limit, cursor, ...filter }: SpendQuery): Promise<SpendView> {
+    const until = filter.until ?? clock() + 1;
+    const since = filter.since ?? until - DEFAULT_WINDOW_MS;
+    const window = { ...filter, since, until };
+    const offset = cursor === undefined ? 0 : decodeCursor(cursor, ['number'])[0];
+    const columns = groupBy.flatMap((dimension) => COLUMNS[dimension]);
+    const rows = await matching(db, window)
+      .select(columns)
+      .select(SUMS)
+      .groupBy(columns)
+      .$if(groupBy[0] === 'day', (query) => query.orderBy('day', 'desc'))
+      .orderBy('cost', 'desc')
+      .orderBy(columns.map((column) => sql.ref(column)))
+      .limit(limit + 1)
+      .offset(offset)
+      .execute();
+    const page = rows.slice(0, limit);
+    const total = await matching(db, window).select(SUMS).executeTakeFirstOrThrow();
+    const loose = await matching(db, window).select(SUMS).where('task_id', 'is', null).executeTakeFirstOrThrow();
+    const names = await namesOf(page);
+    const [cost, unattributed] = [Number(total.cost ?? 0), Number(loose.cost ?? 0)];
+    return {
+      since,
+      until,
+      items: page.map((row) => viewOf(row, groupBy, names)),
+      nextCursor: rows.length > limit ? encodeCursor([offset + limit]) : null,
+      total: { cost: usdFromMicros(cost), calls: Number(total.calls) },
+      unattributed: { cost: usdFromMicros(unattributed), share: cost === 0 ? 0 : unattributed / cost },
+    };
+  }
+
+  async function namesOf(rows: readonly GroupRow[]): Promise<Names> {
+    const agentIds = [...new Set(rows.flatMap((row) => row.agent_id ?? []))];
+    const taskIds = [...new Set(rows.flatMap((row) => row.task_id ?? []))];
+    const agents = agentIds.length === 0 ? [] : await db.selectFrom('agents').select(['id', 'name']).where('id', 'in', agentIds).execute();
+    const tasks = taskIds.length === 0 ? [] : await db.selectFrom('tasks').select(['id', 'title']).where('id', 'in', taskIds).execute();
+    return { agents: new Map(agents.map((row) => [row.id, row.name])), tasks: new Map(tasks.map((row) => [row.id, row.title])) };
+  }
+
+  /** Where the day and the month are heading. */
+  async function forecast(): Promise<Forecast> {
+    const at = clock();
+    const { policy, today } = activePolicy();
+    const zone = policy.document.budgets.timezone;
+    const day = today(at);
+    const dayEndsAt = nextDayStart(at, zone);
+    const spentToday = await db.selectFrom('spend').selectAll().where('scope', 'like', `agent-day:%:${day}`).execute();
+    const lastHour = await db
+      .selectFrom('ledger_entries')
+      .select(['agent_id', (eb) => eb.fn.sum<number>('cost').as('cost')])
+      .where('at', '>', at - HOUR_MS)
+      .where('at', '<=', at)
+      .groupBy('agent_id')
+      .execute();
+    const rates = new Map(lastHour.map((row) => [row.agent_id, Number(row.cost)]));
+    const spent = new Map(spentToday.map((row) => [row.scope.slice('agent-day:'.length, -day.length - 1), row.micros]));
+    const agents =
+      spent.size === 0
+        ? []
+        : await db
+            .selectFrom('agents')
+            .select(['id', 'name', 'autonomy', 'daily_cap'])
+            .where('id', 'in', [...spent.keys()])
+            .execute();
+    const raised = await raisedUnder(
+      db,
+      agents.map((row) => `agent-day:${row.id}:${day}`),
+    );
+    const fleetSpent = [...spent.values()].reduce((sum, micros) => sum + micros, 0);
+    const fleetRate = [...rates.values()].reduce((sum, micros) => sum + micros, 0);
+    return {
+      at,
+      dayEndsAt,
+      fleet: burnDown(at, dayEndsAt, fleetSpent, policy.capsFor('lead', null).fleetDay, fleetRate),
+      agents: agents
+        .map((row) => {
+          const own = row.daily_cap ?? policy.capsFor(row.autonomy, null).agentDay;
+          const cap = own === null ? null : own + (raised.get(`agent-day:${row.id}:${day}`) ?? 0);
+          return { agentId: row.id, name: row.name, ...burnDown(at, dayEndsAt, spent.get(row.id) ?? 0, cap, rates.get(row.id) ?? 0) };
+        })
+        .sort((one, other) => other.spent - one.spent || one.name.localeCompare(other.name)),
+      month: await monthOf(at, day, zone),
+    };
+  }
+
+  async function monthOf(at: number, day: string, zone: string): Promise<Forecast['month']> {
+    const name = day.slice(0, 7);
+    const sum = (query: ReturnType<typeof matching>) => query.select(SUMS).executeTakeFirstOrThrow();
+    const month = await sum(db.selectFrom('ledger_entries').where('day', 'like', `${name}-%`));
+    const week = await sum(
+      db
+        .selectFrom('ledger_entries')
+        .where('at', '>', at - 7 * DAY_MS)
+        .where('at', '<=', at),
+    );
+    let endsAt = nextDayStart(at, zone);
+    while (dayOf(endsAt, zone).startsWith(name)) endsAt = nextDayStart(endsAt, zone);
+    const spent = Number(month.cost ?? 0);
+    const perDay = Number(week.cost ?? 0) / 7;
+    const projected = Math.round(spent + (perDay * (endsAt - at)) / DAY_MS);
+    const [spentUsd, perDayUsd, projectedUsd] = [spent, Math.round(perDay), projected].map(usdFromMicros) as [number, number, number];
+    return { name, spent: spentUsd, perDay: perDayUsd, projected: projectedUsd, endsAt };
+  }
+
+  /** Every entry of a window, oldest first, as lines of CSV or JSON; read in pages, so that its length does not matter. */
+  async function* exported(format: 'csv' | 'ndjson', filter: SpendFilter): AsyncGenerator<string> {
+    const until = filter.until ?? clock() + 1;
+    const window = { ...filter, since: filter.since ?? until - DEFAULT_WINDOW_MS, until };
+    if (format === 'csv') yield `${EXPORT_COLUMNS.join(',')}\n`;
+    let [lastAt, lastId] = [-1, ''];
+    for (;;) {
+      const [at, id] = [lastAt, lastId];
+      const rows = await matching(db, window)
+        .leftJoin('agents', 'agents.id', 'ledger_entries.agent_id')
+        .selectAll('ledger_entries')
+        .select('agents.name as agent_name')
+        .where(sql<boolean>`(at, call_id) > (${at}::bigint, ${id})`)
+        .orderBy('at')
+        .orderBy('call_id')
+        .limit(EXPORT_PAGE)
+        .execute();
+      if (rows.length === 0) return;
+      yield rows
+        .map((row) => {
+          const line: Record<(typeof EXPORT_COLUMNS)[number], string | number | null> = {
+            at: new Date(row.at).toISOString(),
+            day: row.day,
+            callId: row.call_id,
+            agentId: row.agent_id,
+            agentName: row.agent_name,
+            taskId: row.task_id,
+            runId: row.run_id,
+            entry: row.entry,
+            tool: row.tool,
+            provider: row.provider,
+            model: row.model,
+            costUsd: usdFromMicros(row.cost),
+          };
+          return format === 'csv' ? EXPORT_COLUMNS.map((column) => csvCell(line[column])).join(',') : JSON.stringify(line);
+        })
+        .join('\n')
+        .concat('\n');
+      const last = rows.at(-1);
+      [lastAt, lastId] = [last?.at ?? at, last?.call_id ?? id];
+    }
+  }
+
+  return { settle, record, setBound, rollup, forecast, exported };
+}
+
+export interface SpendFilter {
+  /** Epoch milliseconds, by the end of the call; 30 days back to now unless given. */
+  since?: number | undefined;
+  until?: number | undefined;
+  agentId?: string | undefined;
+  taskId?: string | undefined;
+  runId?: string | undefined;
+  tool?: string | undefined;
+  model?: string | undefined;
+  provider?: string | undefined;
+}
+export interface SpendQuery extends SpendFilter {
+  groupBy: readonly SpendDimension[];
+  limit: number;
+  cursor?: string | undefined;
+}
+
+const HOUR_MS = 60 * 60 * 1000;
+const DAY_MS = 24 * HOUR_MS;
+const DEFAULT_WINDOW_MS = 30 * DAY_MS;
+const EXPORT_PAGE = 1_000;
+const EXPORT_COLUMNS = [
+  'at',
+  'day',
+  'callId',
+  'agentId',
+  'agentName',
+  'taskId',
+  'runId',
+  'entry',
+  'tool',
+  'provider',
+  'model',
+  'costUsd',
+] as const;
+
+type GroupColumn = 'day' | 'agent_id' | 'task_id' | 'run_id' | 'tool' | 'model' | 'provider';
+type GroupRow = Partial<Record<GroupColumn, string | null>> & { cost: number | string | null; calls: number | string };
+interface Names {
+  agents: ReadonlyMap<string, string>;
+  tasks: ReadonlyMap<string, string>;
+}
+/** A run is one only together with its agent. */
+const COLUMNS: Record<SpendDimension, readonly GroupColumn[]> = {
+  day: ['day'],
+  agent: ['agent_id'],
+  task: ['task_id'],
+  run: ['agent_id', 'run_id'],
+  tool: ['tool'],
+  model: ['model'],
+  provider: ['provider'],
+};
+const SUMS = [sql<number>`sum(cost)`.as('cost'), sql<number>`count(*)`.as('calls')] as const;
+
+function matching(db: Db, filter: SpendFilter) {
+  const { since = 0, until = Number.MAX_SAFE_INTEGER } = filter;
+  let query = db.selectFrom('ledger_entries').where('at', '>=', since).where('at', '<', until);
+  for (const [column, value] of [
+    ['ledger_entries.agent_id', filter.agentId],
+    ['task_id', filter.taskId],
+    ['run_id', filter.runId],
+    ['tool', filter.tool],
+    ['model', filter.model],
+    ['provider', filter.provider],
+  ] as const) {
+    if (value !== undefined) query = query.where(column, '=', value);
+  }
+  return query;
+}
+
+function viewOf(row: GroupRow, groupBy: readonly SpendDimension[], names: Names): SpendRow {
+  const view: SpendRow = { cost: usdFromMicros(Number(row.cost)), calls: Number(row.calls) };
+  for (const dimension of groupBy) {
+    switch (dimension) {
+      case 'agent':
+      case 'run':
+        view.agentId = row.agent_id ?? '';
+        view.agentName = names.agents.get(row.agent_id ?? '') ?? null;
+        if (dimension === 'run') view.runId = row.run_id ?? null;
+        break;
+      case 'task':
+        view.taskId = row.task_id ?? null;
+        view.taskTitle = names.tasks.get(row.task_id ?? '') ?? null;
+        break;
+      case 'day':
+        view.day = row.day ?? '';
+        break;
+      case 'tool':
+        view.tool = row.tool ?? '';
+        break;
+      case 'model':
+        view.model = row.model ?? null;
+        break;
+      case 'provider':
+        view.provider = row.provider ?? null;
+    }
+  }
+  return view;
+}
+
+function burnDown(at: number, endsAt: number, spent: number, cap: number | null, perHour: number) {
+  const projected = Math.round(spent + (perHour * (endsAt - at)) / HOUR_MS);
+  const reachedIn = cap === null || perHour === 0 ? null : (Math.max(0, cap - spent) / perHour) * HOUR_MS;
+  return {
+    spent: usdFromMicros(spent),
+    cap: cap === null ? null : usdFromMicros(cap),
+    ratePerHour: usdFromMicros(perHour),
+    projected: usdFromMicros(projected),
+    exhaustsAt: reachedIn === null || at + reachedIn > endsAt ? null : Math.round(at + reachedIn),
+  };
+}
+
+/** A cell that a spreadsheet takes as text: what begins like a formula is quoted away, since agents name their tools and runs. */
+function csvCell(value: string | number | null): string {
+  if (value === null) return '';
+  if (typeof value === 'number') return value.toFixed(6);
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 function sumsOf<T extends { cost: number }>(rows: readonly T[], keysOf: (row: T) => readonly string[]): Map<string, number> {

@@ -184,8 +184,11 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   gate_missing: 'Gate missing',
   agent_quarantined: 'Agent quarantined',
   emergency_stop: 'Emergency stop',
+  budget_threshold: 'Budget threshold',
+  ledger_drift: 'Counters differ from the record',
   agent_silent: 'Agent silent',
   task_stuck: 'Task stuck',
+  authorization_needed: 'Authorization needed',
 };
 export const ROLE_WORDS: Record<Role, string> = {
   viewer: 'viewer',

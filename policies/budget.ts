@@ -48,10 +48,15 @@ export function bindingCaps(facts: Facts, policy: Policy): Caps {
   const usual = policy.capsFor(facts.agent.autonomy, type);
   return {
     run: given.run === undefined ? usual.run : given.run,
-    task: given.task === undefined ? usual.task : given.task,
-    agentDay: given.agentDay === undefined ? usual.agentDay : given.agentDay,
+    task: raisedBy(given.task === undefined ? usual.task : given.task, facts.raised?.task),
+    agentDay: raisedBy(given.agentDay === undefined ? usual.agentDay : given.agentDay, facts.raised?.agentDay),
     fleetDay: given.fleetDay === undefined ? usual.fleetDay : given.fleetDay,
   };
+}
+
+/** What is not limited stays unlimited. */
+function raisedBy(cap: Micros | null, micros: Micros = 0): Micros | null {
+  return cap === null ? null : cap + micros;
 }
 
 /**

@@ -194,6 +194,8 @@ function impossibleFacts(facts: Facts): Reason | null {
     caps.agentDay,
     caps.fleetDay,
     facts.estimatedCost,
+    facts.raised?.task,
+    facts.raised?.agentDay,
   ];
   const past = [history.sameErrorRetries, history.commentsIn30Min, history.reviewCycles, history.pairExchangesIn10Min];
   const isPossible =

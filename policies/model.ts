@@ -160,6 +160,8 @@ export interface Facts {
   spend: { run: Micros; task: Micros; agentDay: Micros; fleetDay: Micros };
   /** Caps that bind this call; null = none. Where a field is absent the policy's default applies. */
   caps: { run?: Micros | null; task?: Micros | null; agentDay?: Micros | null; fleetDay?: Micros | null };
+  /** What an operator added for a time to the cap that binds, whoever it comes from. */
+  raised?: { task?: Micros; agentDay?: Micros };
   /** What the run has touched so far (SPEC 4.9); absent where nobody keeps labels. */
   run?: { labels: readonly RunLabel[] };
   /** Upper bound of what the call will cost; null = the policy's price of the tool, or nothing. */

@@ -124,6 +124,7 @@ export const policyDocumentSchema = z.strictObject({
     perRun: byLevel(usd),
     fleetDaily: usd.nullable().optional(),
     timezone: name.default('UTC'),
+    onTaskCap: z.enum(['needs_approval', 'blocked']).default('needs_approval'),
   }),
   spawnLimits: z.strictObject({ maxActive: count, maxPerParent: count, maxDepth: count, ttl: count }),
   loopDetection: z.strictObject({
@@ -162,6 +163,7 @@ export const policyDocumentSchema = z.strictObject({
       snapshotMaxAgeMs: within(LIMITS.snapshotMaxAgeMs).default(30_000),
       reservationTtlMs: within(LIMITS.reservationTtlMs).default(600_000),
       maxConcurrentPerAgent: z.int().min(1).max(100_000).default(256),
+      errorStreak: z.int().min(1).max(100_000).default(10),
     })
     .prefault({}),
   sequence: z
@@ -193,6 +195,7 @@ export const policyDocumentSchema = z.strictObject({
       journal: z.literal('refuse', { error: 'must be "refuse": nothing runs unrecorded' }).default('refuse'),
       snapshot: z.literal('refuse', { error: 'must be "refuse": a stale picture judges nothing' }).default('refuse'),
       gate: z.enum(['intern', 'refuse']).default('intern'),
+      errorStreak: z.enum(['alert', 'pause']).default('alert'),
     })
     .prefault({}),
 });

@@ -31,6 +31,7 @@ import {
 import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
+import { rootOf } from './identity.ts';
 import type { Joins } from './joins.ts';
 import type { Journal } from './journal.ts';
 import type { Labels } from './labels.ts';
@@ -43,6 +44,7 @@ import type { CallRecord, Register } from './register.ts';
 import type { Retries } from './retries.ts';
 import type { Shadow } from './shadow.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
+import type { Spawns } from './spawns.ts';
 
 /** A call as an entry point hands it in: parsed, and with its identity settled. */
 export interface CallRequest {
@@ -113,6 +115,7 @@ interface Collaborators {
   joins: Joins;
   shadow: Shadow;
   openings: Openings;
+  spawns: Spawns;
   /** Epoch milliseconds. */
   clock: () => number;
   limits: { inputMaxChars: number; outputMaxChars: number };
@@ -255,6 +258,7 @@ export class Gatekeeper {
       record.settling = null;
     }
     register.move(record, 'ended');
+    if (status === 'failed') this.#with.spawns.release(id);
     openings.close(id);
     ledger.settle(id, cost, scopes);
     return true;
@@ -327,18 +331,36 @@ export class Gatekeeper {
       if (decision.verdict === 'hold') return this.#hold(record, judgedCall, args, judged, decision, hold);
       // Each of these two looks and takes in one step: what others take meanwhile is seen by the next judgement.
       if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
+      if (judgedCall.mappedTool === 'sessions_spawn' && !this.#claimSpawn(record, picture)) {
+        register.leave(record);
+        continue;
+      }
       const reserved = await ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0);
       if (reserved === 'reserved') {
         const admission = await this.#run(record, judgedCall, effective, judged, decision, hold);
-        if (admission.verdict !== 'allow') ledger.release(record.id);
+        if (admission.verdict !== 'allow') {
+          ledger.release(record.id);
+          this.#with.spawns.release(record.id);
+        }
         register.leave(record);
         return admission;
       }
       // Another call took the rest of a cap meanwhile: judge again with what is left now.
       register.leave(record);
+      this.#with.spawns.release(record.id);
       if (reserved === 'unavailable') return this.#withoutLedger(record, hold);
     }
     return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget is contended right now. ${AWAY}`);
+  }
+
+  /** The place of a sub-agent that is about to be started; others may have taken the last one since the judgement. */
+  #claimSpawn(record: CallRecord, picture: Picture): boolean {
+    const { spawns, clock } = this.#with;
+    const agent = picture.agent(record.agentId);
+    if (!agent) return false;
+    const { maxPerParent, maxActive } = picture.policy.document.spawnLimits;
+    const room = { parent: maxPerParent - agent.children, active: maxActive - picture.system.activeAgents };
+    return spawns.claim(record.id, agent.id, room, isKnownTo(agent, picture), clock());
   }
 
   /** The counters cannot be reached: nothing is held or run that may cost or harm; what waits for a person goes on waiting (SPEC 5). */
@@ -368,6 +390,7 @@ export class Gatekeeper {
       concurrent: register.running(call.agentId),
       callsLastMinute: rates.lastMinute(call.agentId, call.tool, now),
       labels: labels.of(call, now),
+      spawning: this.#with.spawns.count(agent.id, isKnownTo(agent, picture), now),
       sameErrorRetries: retries.count(call.agentId, call.sessionKey, call.tool, now, picture.policy.document.loopDetection.retryWindowMs),
       now,
     };
@@ -491,13 +514,20 @@ export class Gatekeeper {
     }
     register.move(record, 'running');
     if (judged.labels) labels.add(call, judged.labels, clock());
-    if (call.entry === 'openclaw' && call.upstream && this.#isProven(call)) joins.offer(call.agentId, call.tool, args, call.id, clock());
+    if (call.entry === 'openclaw' && call.upstream && this.#isProven(call))
+      joins.offer(this.#joinedAs(call.agentId), call.tool, args, call.id, clock());
     if (call.entry === 'openclaw') {
       const gatewayId = call.gatewayId ?? this.#with.snapshot.current(clock())?.agent(call.agentId)?.gatewayId ?? null;
       openings.open({ callId: call.id, agentId: call.agentId, gatewayId }, classification.hosts);
     }
     this.#lastAdmittedAt.set(call.agentId, clock());
     return allowed(record);
+  }
+
+  /** A sub-agent calls MCP servers by the entries of the agent at the top of its line. */
+  #joinedAs(agentId: string): string {
+    const picture = this.#with.snapshot.current(this.#with.clock());
+    return picture === null ? agentId : rootOf(agentId, picture);
   }
 
   /**
@@ -630,6 +660,10 @@ export class Gatekeeper {
 /** Green and free: such calls go on for a while without the counters, where the policy lets them. */
 function isSpared({ risk, estimatedCost }: Decision, { policy }: Picture): boolean {
   return risk === 'green' && estimatedCost === 0 && policy.document.failModes.ledger === 'green_unpriced';
+}
+
+function isKnownTo({ gatewayId }: AgentPicture, picture: Picture): (session: string) => boolean {
+  return (session) => gatewayId !== null && picture.childOf(gatewayId, session) !== undefined;
 }
 
 function describe({ agent, arguments: _args, estimate: _estimate, ...request }: CallRequest) {

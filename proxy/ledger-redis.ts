@@ -76,6 +76,8 @@ interface Lease {
   since: number;
   slice: number;
   isIdle: boolean;
+  /** A question for more was not answered: it may have been carried out all the same. */
+  isUncertain: boolean;
   /** Forfeited at Redis, or not to be used any more. */
   isOver: boolean;
   refill: Promise<unknown> | null;
@@ -305,6 +307,7 @@ export class RedisLedger implements Ledger {
       since: performance.now(),
       slice: 0,
       isIdle: false,
+      isUncertain: false,
       isOver: false,
       refill: null,
     };
@@ -338,11 +341,16 @@ export class RedisLedger implements Ledger {
     const { id, granted: known, scopes } = lease;
     const asked = { epoch: this.#epoch, proxy: record.proxyId, lease: id, ttlMs: ttlMs(), known, amount, want, allowance, scopes, caps };
     const answer = await this.#run<[string, ...(string | number)[]]>(ACQUIRE_SCRIPT, asked);
-    if (answer === null) return 'unavailable';
+    if (answer === null) {
+      lease.isUncertain = true;
+      return 'unavailable';
+    }
     const [word, ...rest] = answer;
     switch (word) {
       case 'granted': {
         const grant = Number(rest[0]);
+        // One of before a join was ended by it.
+        if (!lease.id.startsWith(`${this.#instance}.`)) return 'again';
         lease.granted += grant;
         this.#exposure += grant;
         this.#noteTotals(scopes, rest.slice(1));
@@ -490,7 +498,6 @@ export class RedisLedger implements Ledger {
     const { available } = this;
     if (available === this.#wasAvailable) return;
     this.#wasAvailable = available;
-    if (available) this.#spareLeft = this.#options.spareCalls;
     this.#options.onChange(available, available ? 'the counters answer' : this.#why);
   }
 
@@ -507,18 +514,17 @@ export class RedisLedger implements Ledger {
     const { ttlMs, record } = this.#options;
     const renewAfter = performance.now() - ttlMs() / 4;
     const leases = [...this.#leases.values(), ...this.#retired].filter(
-      (lease) =>
-        lease.granted > 0 && (lease.used !== lease.told.used || lease.released !== lease.told.released || lease.told.at < renewAfter),
+      (lease) => lease.isUncertain || (lease.granted > 0 && (!isTold(lease) || lease.told.at < renewAfter)),
     );
     const accounts = [...this.#accounts.values()].filter((account) => account.charged !== account.told);
     const told = [
-      ...leases.map(({ id, used, released, scopes }) => ({ id, used, released, charged: 0, fresh: false, scopes })),
-      ...accounts.map(({ id, charged, isFresh, scopes }) => ({ id, used: 0, released: 0, charged, fresh: isFresh, scopes })),
+      ...leases.map(({ id, granted, used, released, scopes }) => ({ id, granted, used, released, charged: 0, fresh: false, scopes })),
+      ...accounts.map(({ id, charged, isFresh, scopes }) => ({ id, granted: 0, used: 0, released: 0, charged, fresh: isFresh, scopes })),
     ];
     const look = [...new Set([...this.#looks, ...told.flatMap((each) => each.scopes)])];
     this.#looks.clear();
     const epoch = this.#epoch;
-    const answer = await this.#run<[string, string[], string[], (string | number)[]]>(SYNC_SCRIPT, {
+    const answer = await this.#run<[string, string[], string[], (string | number)[], (string | number)[]]>(SYNC_SCRIPT, {
       epoch,
       proxy: record.proxyId,
       ttlMs: ttlMs(),
@@ -526,7 +532,7 @@ export class RedisLedger implements Ledger {
       look,
     });
     if (answer === null || epoch !== this.#epoch) return false;
-    const [word, lost, missing, totals] = answer;
+    const [word, lost, missing, totals, grants] = answer;
     if (word !== 'ok') {
       this.#leave('the counters were lost');
       return false;
@@ -535,6 +541,7 @@ export class RedisLedger implements Ledger {
       totals.filter((_, index) => index % 2 === 0).map(String),
       totals.filter((_, index) => index % 2 === 1),
     );
+    for (const [index, id] of grants.entries()) if (index % 2 === 0) this.#found(leases, String(id), Number(grants[index + 1]));
     this.#took(leases, told, new Set(lost));
     for (const [index, account] of accounts.entries()) this.#tookCharge(account, told[leases.length + index]?.charged ?? 0, missing);
     if (missing.length > 0)
@@ -545,12 +552,23 @@ export class RedisLedger implements Ledger {
     return true;
   }
 
+  /** A grant whose answer was lost: it goes back, whoever had asked has been refused. */
+  #found(leases: readonly Lease[], id: string, granted: number): void {
+    const lease = leases.find((each) => each.id === id);
+    if (!lease || lease.refill !== null) return;
+    const found = granted - lease.granted;
+    lease.granted = granted;
+    this.#exposure += found;
+    this.#give(lease, found);
+  }
+
   #took(leases: readonly Lease[], told: readonly { used: number; released: number }[], lost: ReadonlySet<string>): void {
     const at = performance.now();
     for (const [index, lease] of leases.entries()) {
       const { used = 0, released = 0 } = told[index] ?? {};
       addTo(this.#untold, lease.scopes, released - lease.told.released);
       lease.told = { used, released, at };
+      if (lease.refill === null) lease.isUncertain = false;
       if (lost.has(lease.id) && !lease.isOver) this.#retire(lease);
       if (lease.isOver && isToldWhole(lease)) this.#retired.delete(lease);
     }
@@ -634,7 +652,11 @@ export class RedisLedger implements Ledger {
     try {
       const answer = await Promise.race([this.#evaluate(script, argument), late]);
       // What was confirmed is that Redis was there when the question left.
-      if (answer !== null) this.#confirmedAt = Math.max(this.#confirmedAt, begunAt);
+      if (answer !== null) {
+        this.#confirmedAt = Math.max(this.#confirmedAt, begunAt);
+        this.#spareLeft = this.#options.spareCalls;
+        this.#announce();
+      }
       return answer as T | null;
     } catch {
       return null;
@@ -677,7 +699,7 @@ function accountKey(scopes: readonly string[]): string {
   return [...scopes].sort().join('\n');
 }
 
-/** A slice is small in money: what a crash may lose, and what others may be refused for a moment (PERFORMANCE.md 4.9). */
+/** A slice is small in money: what a crash may lose, and what others may be refused for a moment. */
 function sliceFor({ caps, taken, since }: Lease): number {
   const demand = (taken / Math.max(0.1, performance.now() - since)) * SLICE_MS;
   return Math.floor(caps.reduce<number>((least, cap) => (cap === null ? least : Math.min(least, cap * SLICE_OF_CAP)), demand));
@@ -687,8 +709,13 @@ function boundFor(micros: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(micros, LEAST_BOUND)));
 }
 
-function isToldWhole({ granted, used, released, told }: Lease): boolean {
-  return granted === used + released && used === told.used && released === told.released;
+function isTold({ used, released, told }: Lease): boolean {
+  return used === told.used && released === told.released;
+}
+
+/** Nothing of it is open, and Redis knows. */
+function isToldWhole(lease: Lease): boolean {
+  return !lease.isUncertain && lease.granted === lease.used + lease.released && isTold(lease);
 }
 
 function addTo(sums: Map<string, number>, keys: readonly string[], micros: number): void {

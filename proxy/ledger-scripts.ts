@@ -119,16 +119,17 @@ return { 'granted', grant + earlier, unpack(totals) }
 
 /**
  * Settles, gives back, renews and looks, all at once.
- * ARGV: {epoch, proxy, ttlMs, leases: [{id, used, released, charged, fresh, scopes[]}], look[]} as JSON. `charged` is cost that was
+ * ARGV: {epoch, proxy, ttlMs, leases: [{id, granted, used, released, charged, fresh, scopes[]}], look[]} as JSON. `charged` is cost that was
  * not under a lease (it may be negative: a correction). `fresh`: Redis may not know this lease yet.
- * @returns ['ok', [lost lease…], [missing scope…], [scope, total, …]] | ['epoch']
+ * @returns ['ok', [lost lease…], [missing scope…], [scope, total, …], [lease, granted, …]] | ['epoch']; the last are leases to which
+ *   more was granted than their holder knows: its question was carried out, and the answer lost.
  */
 export const SYNC = `${PRELUDE}
 local a = cjson.decode(ARGV[1])
 if redis.call('GET', K .. 'epoch') ~= a.epoch then return { 'epoch' } end
 sweep()
 redis.call('ZADD', K .. 'proxies', now, a.proxy)
-local lost, absent = {}, {}
+local lost, absent, grants = {}, {}, {}
 for _, told in ipairs(a.leases) do
   local key = leaseKey(told.id)
   local isKnown = redis.call('EXISTS', key) == 1
@@ -150,6 +151,10 @@ for _, told in ipairs(a.leases) do
     end
     redis.call('HSET', key, 'proxy', a.proxy, 'scopes', cjson.encode(told.scopes),
       'used', int(told.used), 'released', int(told.released), 'charged', int(told.charged))
+    if num(lease[1]) > told.granted then
+      grants[#grants + 1] = told.id
+      grants[#grants + 1] = num(lease[1])
+    end
     local open = num(lease[1]) - told.used - told.released
     if lease[5] then
       lost[#lost + 1] = told.id
@@ -170,5 +175,5 @@ for _, scope in ipairs(a.look) do
   totals[#totals + 1] = scope
   totals[#totals + 1] = num(sums[1]) + num(sums[2]) + hidden
 end
-return { 'ok', lost, absent, totals }
+return { 'ok', lost, absent, totals, grants }
 `;

@@ -7,13 +7,14 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import { type KnownCall, OWN_SERVER, type StreamMessage, type UpstreamPicture } from '../control/contract.ts';
+import type { KnownCall, StreamMessage } from '../control/contract.ts';
 import { dayOf } from '../policies/index.ts';
 import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
 import type { ProxyConfig } from './config.ts';
 import { createEgress, type Egress } from './egress.ts';
 import { scopeKeys, scopesOf } from './facts.ts';
+import { createGatewayDoor } from './gateway.ts';
 import { Holds } from './holds.ts';
 import { createHook } from './hook.ts';
 import { createHttpTools, type HttpTools } from './http.ts';
@@ -25,12 +26,14 @@ import { RedisLedger } from './ledger-redis.ts';
 import { createMcp, type Mcp } from './mcp.ts';
 import { createModelEntry, type ModelEntry } from './model.ts';
 import { Openings } from './openings.ts';
+import { ownServer } from './own-server.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { Retries } from './retries.ts';
 import { createListener } from './server.ts';
 import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
+import { Spawns } from './spawns.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { Traces } from './traces.ts';
 import { Uplink } from './uplink.ts';
@@ -88,6 +91,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     onError: (error) => log.warn({ err: error }, 'a draft that runs as a shadow has trouble; no call is concerned'),
   });
   const openings = new Openings();
+  const spawns = new Spawns();
   const gate = new Gatekeeper({
     snapshot,
     ledger,
@@ -97,6 +101,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     rates,
     joins,
     openings,
+    spawns,
     labels,
     retries,
     shadow,
@@ -223,11 +228,13 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const models = model;
   if (config.egressPort !== undefined) egress = createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
   const egressProxy = egress;
+  const gateway = createGatewayDoor({ uplink, journal, clock, hostNames: config.hostNames, log });
   const server = createListener({
     mcp: entry,
     http: httpTools,
     model: models,
-    hook: createHook({ gate, snapshot, ledger, journal, traces, telemetry, clock, bounds }),
+    gateway,
+    hook: createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,
     metrics: async (authorization) => (isMetricsToken(config.metricsToken, authorization) ? telemetry.page() : null),
@@ -257,7 +264,9 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
       shadow.close();
       await entry.close();
+      gateway.close();
       await closed;
+      await gateway.recorded();
       await httpTools.close();
       await models.close();
       await egressProxy?.close();
@@ -276,28 +285,6 @@ function listen(server: Server, port: number, host: string, setting: string): Pr
     );
     server.listen(port, host, resolve);
   });
-}
-
-/** Mission Control's own MCP server, at control. Its tools are ours: there is nothing to pin. */
-function ownServer(controlUrl: string, secret: string): UpstreamPicture {
-  return {
-    id: OWN_SERVER,
-    name: OWN_SERVER,
-    kind: 'mcp',
-    url: new URL('/internal/v1/mission-control', controlUrl).href,
-    command: null,
-    env: {},
-    secret,
-    trusted: true,
-    allowPrivate: true,
-    shared: true,
-    price: null,
-    limits: { concurrency: 128, responseMaxBytes: 8 * 1024 * 1024, timeoutMs: 30_000, sessions: 256 },
-    revision: 1,
-    pinned: false,
-    tools: {},
-    routes: [],
-  };
 }
 
 function isMetricsToken(token: string | null, authorization: string | undefined): boolean {

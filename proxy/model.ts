@@ -28,7 +28,7 @@ import type { Admission, CallRequest, Gatekeeper } from './admission.ts';
 import { BadRequest, parseJson, readBytes } from './body.ts';
 import type { ProxyBounds } from './config.ts';
 import type { ForwardFailure, Relayed } from './forward.ts';
-import { attribute, authenticate, type IdentityRefusal } from './identity.ts';
+import { attribute, authenticate, type IdentityRefusal, rootOf } from './identity.ts';
 import type { Journal } from './journal.ts';
 import { membersOf, withMember } from './json-members.ts';
 import { answerCompletion, answerError, type Shape } from './model-answer.ts';
@@ -141,11 +141,11 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
     if (upstream?.kind !== 'model' || upstream.url === null)
       return answerError(response, shape, 404, 'NOT_FOUND', `There is no model provider "${name.slice(0, 64)}" here.`);
     if (!PLAIN_PATH.test(path)) return answerError(response, shape, 400, 'BAD_PATH', 'The path is not written plainly.');
-    const attribution = attributionOf(request, known.agent, picture);
-    if ('code' in attribution) return answerError(response, shape, 400, attribution.code, attribution.detail);
+    const attributed = attributionOf(request, known.agent, picture);
+    if ('code' in attributed) return answerError(response, shape, 400, attributed.code, attributed.detail);
     const mark = request.url?.indexOf('?') ?? -1;
     const query = mark < 0 ? '' : (request.url ?? '').slice(mark);
-    const caller: Caller = { ...known, upstream, picture, shape, path, query, attribution };
+    const caller: Caller = { ...known, ...attributed, upstream, picture, shape, path, query };
     if (request.method === 'POST' && METERED.test(path)) return ask(request, response, caller);
     return passOn(request, response, caller);
   }
@@ -167,18 +167,29 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
   }
 
   /** By header, else by what the gate heard of the same trace, else the agent's current task. */
-  function attributionOf(request: IncomingMessage, agent: AgentPicture, picture: Picture): Caller['attribution'] | IdentityRefusal {
+  function attributionOf(
+    request: IncomingMessage,
+    agent: AgentPicture,
+    picture: Picture,
+  ): Pick<Caller, 'agent' | 'attribution'> | IdentityRefusal {
     const header = (name: string) => {
       const value = request.headers[name];
       return typeof value === 'string' && value.length <= 512 ? value : undefined;
     };
     const traceId = /^00-([0-9a-f]{32})-/.exec(header('traceparent') ?? '')?.[1] ?? null;
-    const traced = traces.find(traceId, agent.id, clock());
+    const traced = ownTrace(traceId, agent, picture);
     const sessionKey = header('x-mc-session') ?? traced?.sessionKey ?? '';
     const attribution = attribute(agent, header('x-mc-task'), sessionKey, picture);
     if ('code' in attribution) return attribution;
     const taskId = header('x-mc-task') === undefined && traced !== null ? traced.taskId : attribution.taskId;
-    return { taskId, sessionKey, runId: header('x-mc-run') ?? traced?.runId ?? null, traceId };
+    const asking = traced === null ? agent : (picture.agent(traced.agentId) ?? agent);
+    return { agent: asking, attribution: { taskId, sessionKey, runId: header('x-mc-run') ?? traced?.runId ?? null, traceId } };
+  }
+
+  /** What the gate heard of a trace, where it is of this agent or of a sub-agent of its, which asks with the same entry. */
+  function ownTrace(traceId: string | null, agent: AgentPicture, picture: Picture) {
+    const traced = traces.find(traceId, clock());
+    return traced !== null && (traced.agentId === agent.id || rootOf(traced.agentId, picture) === agent.id) ? traced : null;
   }
 
   /* ------------------------------------------------------------ metered requests */

@@ -18,6 +18,7 @@ const DECISIONS = new Set<Activity['type']>([
   'approval_withdrawn',
   'call_denied',
   'policy_activated',
+  'cap_raised',
   'agent_paused',
   'agent_drained',
   'agent_quarantined',

@@ -28,8 +28,11 @@ const ICONS: Record<Alert['type'], IconName> = {
   gate_missing: 'shield-alert',
   agent_quarantined: 'octagon-minus',
   emergency_stop: 'octagon-x',
+  budget_threshold: 'circle-dollar-sign',
+  ledger_drift: 'triangle-alert',
   agent_silent: 'unplug',
   task_stuck: 'hourglass',
+  authorization_needed: 'key-round',
 };
 const SHOWN = 100;
 

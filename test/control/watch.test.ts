@@ -196,6 +196,40 @@ describe('what nobody else would notice', () => {
     expect(await openAlerts('task_stuck')).toEqual([]);
   });
 
+  it('an agent whose calls fail in a row is reported, and by policy paused; a success ends it', async () => {
+    const agent = await newAgent('a');
+    const fail = async (times: number) => {
+      for (let i = 0; i < times; i++) {
+        const id = `f${seq}`;
+        await journal(started(id, { agentId: agent.id }), ended(id, 0, 'failed'));
+      }
+    };
+    await fail(9);
+    await watch().tick();
+    expect(await openAlerts('agent_error_streak')).toEqual([]);
+    await fail(1);
+    await watch().tick();
+    await watch().tick();
+    expect((await openAlerts('agent_error_streak')).map(({ agentId }) => agentId)).toEqual([agent.id]);
+    expect((await services.agents.get(agent.id)).status).toBe('active');
+    await journal(started('ok', { agentId: agent.id }), ended('ok'));
+    await watch().tick();
+    expect(await openAlerts('agent_error_streak')).toEqual([]);
+
+    const before = services.policies.current().id;
+    const source = readFileSync(new URL('../../policies/default.yaml', import.meta.url), 'utf8').replace(
+      'errorStreak: alert',
+      'errorStreak: pause',
+    );
+    const replay = { id: 'none', redFlips: 0 };
+    const { id } = await services.policies.add(ADMIN, { source, document: {}, note: 'n' });
+    await services.policies.activate(ADMIN, id, 'n', replay);
+    await fail(10);
+    await watch().tick();
+    expect(await services.agents.get(agent.id)).toMatchObject({ status: 'paused', statusReason: '10 calls in a row have failed' });
+    await services.policies.activate(ADMIN, before, 'n', replay);
+  });
+
   it('an agent that was to finish its task first is paused once it has none', async () => {
     const agent = await newAgent('a');
     const task = await newTask({ assigneeIds: [agent.id] });

@@ -6,6 +6,7 @@ import { until } from './child.ts';
 import type { Approval } from './mission-control.ts';
 import { type Call, USAGE } from './scripted-model.ts';
 import type { Stage } from './stage.ts';
+import { WORK_SCENARIOS } from './work.ts';
 
 /** A promise of the product, shown on the real thing. Returns a few words with what was measured. */
 export interface Scenario {
@@ -36,6 +37,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { id: 'h2', promise: 'a held call survives kill -9 of Mission Control and runs once', play: heldSurvivesKill },
   { id: 'k', promise: 'an MCP call through tool_call is judged, approved and counted once by both gates', play: mcpCountsOnce },
   { id: 'k2', promise: 'an MCP call that is approved late runs once, or never', play: lateMcpRunsOnce },
+  ...WORK_SCENARIOS,
   { id: 'i', promise: 'a missing plugin raises a critical alert within 30 s', play: missingPluginAlerts },
   {
     id: 'm',

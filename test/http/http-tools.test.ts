@@ -108,6 +108,42 @@ describe('a request to an HTTP tool', () => {
     expect(call?.output).toMatch(/^HTTP 200, \d+ bytes\n\{"method":"GET"/);
   });
 
+  it.each([
+    ['X-Api-Key: the key', 'x-api-key', 'the key'],
+    ['Authorization: Basic dXNlcjpw', 'authorization', 'Basic dXNlcjpw'],
+    ['Host: evil.example', 'authorization', 'Bearer Host: evil.example'],
+  ])('shows the secret as the upstream wants it: %s', async (secret, name, value) => {
+    const agent = await newAgent(world);
+    const tool = await newTool({ secret });
+    const headers = { 'x-api-key': 'of the agent' };
+    expect((await ask(agent.token, `${tool.name}/items/1`, { headers })).status).toBe(200);
+    expect(lastSeen()?.headers).toMatchObject({ [name]: value, host: new URL(upstream.url).host });
+    expect(JSON.stringify(lastSeen()?.headers)).not.toContain('of the agent');
+  });
+
+  it('belongs to the task, run and session that it names, and to no task of another', async () => {
+    const agent = await newAgent(world);
+    const tool = await newTool();
+    const task = await world.api<{ id: string }>('POST', '/tasks', { title: 't', type: 'ops', assigneeIds: [agent.id] });
+    const headers = { 'x-mc-task': task.body.id, 'x-mc-run': 'run-7', 'x-mc-session': 'session-7' };
+    expect((await ask(agent.token, `${tool.name}/items/1`, { headers })).status).toBe(200);
+    const [call] = await callsOf(agent.id, oneEnded);
+    expect(call).toMatchObject({ taskId: task.body.id, runId: 'run-7', sessionKey: 'session-7' });
+    const other = await newAgent(world);
+    const foreign = await ask(other.token, `${tool.name}/items/1`, { headers });
+    expect([foreign.status, (await bodyOf(foreign)).code]).toEqual([403, 'FOREIGN_TASK']);
+  });
+
+  it('of an agent whose gate is silent is judged as an intern’s', async () => {
+    const gateway = await world.api<{ id: string }>('POST', '/gateways', { name: 'silent' });
+    const agent = await newAgent(world, { gatewayId: gateway.body.id, externalId: 'main', gate: 'openclaw' });
+    const tool = await newTool();
+    await usePolicy(world, { holds: { inlineMs: 0 } });
+    expect((await ask(agent.token, `${tool.name}/items/1`)).status).toBe(200);
+    const yellow = await bodyOf(await postJson(agent.token, `${tool.name}/items`, {}));
+    expect(yellow.reasons.map(({ code }) => code)).toEqual(['YELLOW_INTERN']);
+  });
+
   it('sends the very bytes that were judged', async () => {
     const agent = await newAgent(world);
     const tool = await newTool();
@@ -225,8 +261,9 @@ describe('a request to an HTTP tool', () => {
     const agent = await newAgent(world);
     const tool = await newTool();
     const before = upstream.seen.length;
-    const large = await ask(agent.token, `${tool.name}/items`, { method: 'POST', body: Buffer.alloc(4 * 1024 * 1024 + 1) });
-    expect(large.status).toBe(413);
+    const large = `POST /http/${tool.name}/items HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${agent.token}\r\ncontent-length: ${4 * 1024 * 1024 + 1}\r\n\r\n`;
+    const answer = await sendBytes(world.gateUrl, [large]);
+    expect([answer.statuses, answer.closed]).toEqual([[413], true]);
     const huge = await ask(agent.token, `${tool.name}/items/1`, { headers: { 'x-huge': 'h'.repeat(20_000) } });
     expect(huge.status).toBe(431);
     expect(upstream.seen.length).toBe(before);

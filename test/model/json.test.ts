@@ -423,6 +423,14 @@ describe('a model call', () => {
     const [byTrace] = await stage.calls(agent.id, 2);
     expect(byTrace).toMatchObject({ taskId: task.body.id, runId: 'run-2', sessionKey: 's2' });
 
+    // A sub-agent asks with the entry of the agent that started it; its trace tells them apart.
+    const child = await stage.agent({ parentId: agent.id });
+    const childTrace = 'c'.repeat(32);
+    await stage.world.gate('POST', '/v1/runs/check', { runId: 'run-3', sessionKey: 's3', traceId: childTrace }, child.token);
+    await stage.openai(agent.token, { traceparent: `00-${childTrace}-${'b'.repeat(16)}-01` }).chat.completions.create(ask());
+    const [byChild] = await stage.calls(child.id, 1);
+    expect(byChild).toMatchObject({ runId: 'run-3', sessionKey: 's3' });
+
     // The trace of another agent is none of its own, and another's task is refused.
     await stage.openai(other.token, traced).chat.completions.create(ask());
     const [foreign] = await stage.calls(other.id, 1);

@@ -86,6 +86,17 @@ describe('caps', () => {
       expect(bindingCaps(factsWith({ agent: { autonomy } }), DEFAULT_POLICY)).toMatchObject({ run, agentDay });
   });
 
+  test('are lifted by what an operator added, wherever they come from; no cap stays none', () => {
+    const raised = { task: 5, agentDay: 7 };
+    const usual = bindingCaps(factsWith(), DEFAULT_POLICY).agentDay ?? 0;
+    expect(bindingCaps({ ...factsWith(), raised }, DEFAULT_POLICY)).toMatchObject({ agentDay: usual + 7, task: null });
+    expect(bindingCaps({ ...factsWith({ caps: { agentDay: 3, task: 1 } }), raised }, DEFAULT_POLICY)).toMatchObject({
+      agentDay: 10,
+      task: 6,
+    });
+    expect(bindingCaps({ ...factsWith({ caps: { agentDay: null } }), raised }, DEFAULT_POLICY).agentDay).toBeNull();
+  });
+
   test('are exceeded above and not at the cap, in whole numbers', () => {
     fc.assert(
       fc.property(fc.nat(1e9), fc.nat(1e9), fc.nat(1e9), (spend, estimate, cap) => {

@@ -12,9 +12,11 @@ import { createApprovals } from '../../control/approvals.ts';
 import type { Actor } from '../../control/audit.ts';
 import { createAuth } from '../../control/auth.ts';
 import { createBroadcast } from '../../control/broadcast.ts';
+import { createCaps } from '../../control/caps.ts';
 import type { CallFacts, HoldRequest, JudgedFacts } from '../../control/contract.ts';
 import { openDatabase } from '../../control/db/database.ts';
 import { createDocuments } from '../../control/documents.ts';
+import { createGatewayPasses } from '../../control/gateway-passes.ts';
 import { createGateways } from '../../control/gateways.ts';
 import { createIngest } from '../../control/ingest.ts';
 import { openKeys } from '../../control/keys.ts';
@@ -67,12 +69,14 @@ export async function startServices() {
     abortRuns: async () => ({ aborted: 0, error: null }),
   });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
+  const gatewayPasses = createGatewayPasses({ ...base, keys, proxyUrl: 'http://127.0.0.1:3100' });
   const messages = createMessages(base);
   const documents = createDocuments({ db });
   const trials = createTrials({ db, clock, policies, log });
   const shadows = createShadows({ ...base, policies, trials });
   const spend = createSpend({ db, clock, activePolicy: policies.current });
-  const ingest = createIngest({ ...base, agents, gateways, alerts, spend });
+  const caps = createCaps({ ...base, tasks, alerts, activePolicy: policies.current });
+  const ingest = createIngest({ ...base, agents, gateways, alerts, spend, caps });
   const line = createLine({
     db,
     clock,
@@ -84,12 +88,15 @@ export async function startServices() {
     policies,
     shadows,
     upstreams,
+    gatewayPasses,
     spend,
     counters: null,
     log,
   });
   return {
     base,
+    keys,
+    upstreams,
     messages,
     documents,
     leasesOf: (holder: string) => createLeases({ db, clock, holder }),
@@ -106,6 +113,7 @@ export async function startServices() {
     gateways,
     ingest,
     spend,
+    caps,
     line,
     /** As after a start, at a fixed time; starting anew would take seconds. */
     empty: async () => {
