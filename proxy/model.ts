@@ -14,25 +14,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AgentPicture, GateReason, UpstreamPicture } from '../control/contract.ts';
 import type { Json, JsonObject, Micros } from '../policies/index.ts';
-import {
-  affordableTokens,
-  costBoundOf,
-  limitMemberFor,
-  type ModelApi,
-  type ModelRequest,
-  readModelRequest,
-  upperCost,
-} from '../policies/model-request.ts';
-import { pricesOf, providerIdOf } from '../policies/prices.ts';
+import { affordableTokens, costBoundOf, type ModelApi, type ModelRequest, readModelRequest, upperCost } from '../policies/model-request.ts';
+import { pricesOf } from '../policies/prices.ts';
 import type { Admission, CallRequest, Gatekeeper } from './admission.ts';
 import { BadRequest, parseJson, readBytes } from './body.ts';
 import type { ProxyBounds } from './config.ts';
 import type { ForwardFailure, Relayed } from './forward.ts';
 import { attribute, authenticate, type IdentityRefusal, rootOf } from './identity.ts';
 import type { Journal } from './journal.ts';
-import { membersOf, withMember } from './json-members.ts';
+import { membersOf } from './json-members.ts';
 import { answerCompletion, answerError, type Shape } from './model-answer.ts';
-import { type Answer, isLimitAdded, MeteredAnswer, type Metering, PlainAnswer, type Settlement } from './model-metering.ts';
+import { type Answer, MeteredAnswer, type Metering, PlainAnswer, type Settlement } from './model-metering.ts';
+import { outgoingText } from './model-outgoing.ts';
 import { ModelUpstream } from './model-upstream.ts';
 import type { CallRecord } from './register.ts';
 import { refusalText } from './respond.ts';
@@ -234,7 +227,8 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
     if (prices === null) return { why: `the price of ${model} at ${upstream.name} is not known` };
     const bound = costBoundOf(request, prices);
     if ('why' in bound) return bound;
-    const usual = Math.min(picture.policy.document.model.defaultOutputTokens, prices.contextTokens ?? Number.POSITIVE_INFINITY);
+    const most = prices.outputTokens ?? prices.contextTokens ?? Number.POSITIVE_INFINITY;
+    const usual = Math.min(picture.policy.document.model.defaultOutputTokens, most);
     return { request, prices, bound, granted: request.outputTokens ?? usual };
   }
 
@@ -245,22 +239,6 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
     const affordable = left === null ? wanted : Math.min(wanted, affordableTokens(bound, left));
     metering.granted = Math.max(affordable, Math.min(wanted, request.leastOutputTokens));
     return upperCost(bound, metering.granted);
-  }
-
-  /** The request as it goes out: the limit that was reserved, and the usage asked for. Otherwise the bytes that were judged. */
-  function outgoingText(text: string, body: JsonObject, { request, bound, granted }: Metering, upstream: UpstreamPicture): string {
-    const { api, model, limits, stream, includesUsage } = request;
-    let changed = text;
-    for (const { member, tokens } of limits) if (tokens > granted) changed = withMember(changed, member, String(granted));
-    if (isLimitAdded(request, bound)) {
-      const provider = providerIdOf(upstream.name, upstream.url);
-      changed = withMember(changed, limitMemberFor(api, model, provider === 'openai' || provider === 'azure'), String(granted));
-    }
-    if (stream && !includesUsage) {
-      const options = isObject(body.stream_options) ? body.stream_options : {};
-      changed = withMember(changed, 'stream_options', JSON.stringify({ ...options, include_usage: true }));
-    }
-    return changed;
   }
 
   function argumentsOf({ upstream }: Caller, api: ModelApi, body: JsonObject, metering: Metering | { why: string }): JsonObject {

@@ -10,7 +10,7 @@ import { type ModelStage, PROVIDER_KEY, startModelStage } from './stage.ts';
 let stage: ModelStage;
 beforeAll(async () => {
   stage = await startModelStage();
-});
+}, 90_000);
 afterAll(async () => stage?.close());
 
 const completion = (usage: object | null = { prompt_tokens: 20, completion_tokens: 5, total_tokens: 25 }) => ({
@@ -253,6 +253,11 @@ describe('a budget', () => {
     await stage.openai(agent.token).chat.completions.create(open);
     // The upstream is named after OpenAI, whose newer models know no other member.
     expect(stage.provider.seen.at(-1)?.body).toMatchObject({ ...open, max_completion_tokens: 16_384 });
+
+    // A model whose answers are known to be short gets no more than those.
+    await stage.patchPolicy({ model: { prices: { 'test-old': { input: 1, output: 10, outputTokens: 4_096 } } } });
+    await stage.openai(agent.token).chat.completions.create({ ...open, model: 'test-old' });
+    expect(stage.provider.seen.at(-1)?.body.max_completion_tokens).toBe(4_096);
   });
 
   it('that pays for nothing refuses with 400 in the provider’s shape, and nothing is sent', async () => {
