@@ -199,6 +199,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     waiting: () => holds.waiting,
     journalDepth: () => journal.depth,
     snapshotAgeMs: () => snapshot.age(clock()),
+    ledger,
   });
   mcp = createMcp({
     gate,
