@@ -24,6 +24,7 @@ import {
   TASK_TYPES,
   VERDICTS,
 } from '../policies/model.ts';
+import type { Usage } from '../policies/prices.ts';
 
 /* ---------------------------------------------------------------- shared parts */
 
@@ -521,6 +522,20 @@ export const ToolCallSchema = z
     /** Milliseconds it was held. */
     heldFor: z.number().nullable(),
     cost: Usd.nullable(),
+    /** Of a model call: who was asked, what was used as far as the provider said it, and how that was priced. */
+    modelCall: z
+      .object({
+        provider: z.string(),
+        model: z.string(),
+        /** A part that the provider did not say is absent, which is not zero. Null = it said nothing. */
+        usage: Reading<Usage>().nullable(),
+        /** The cost is an estimate: the provider did not say all. */
+        isEstimated: z.boolean(),
+        /** The entry that gave the price. */
+        priceEntry: z.string().nullable(),
+      })
+      .nullable()
+      .optional(),
     approvalId: Id.nullable(),
     policyVersion: z.string().nullable(),
     /** One line for tables and feeds: the command, path, URL or the first arguments. Redacted, untrusted. */
@@ -1278,6 +1293,7 @@ export const RunCheckSchema = z
     sessionKey: Word(512).optional(),
     runId: Word(256).optional(),
     taskId: Word(128).optional(),
+    traceId: Word(128).optional(),
   })
   .strict();
 /** Body of POST /v1/spawns: a sub-agent began, or ended, in a session of its own. */
@@ -1288,6 +1304,8 @@ export const SpawnSchema = z
     sessionKey: Word(512).optional(),
     childSessionKey: Word(512).min(1),
     label: Word(120).optional(),
+    /** It goes on after its first run. */
+    lasting: z.boolean().optional(),
     state: z.enum(['began', 'ended']),
   })
   .strict();
@@ -1508,6 +1526,8 @@ export interface CallFacts {
   upstream?: string | null;
   /** Hash of the tool's definition at the time of the call, where one is pinned. */
   definition?: string | null;
+  /** The upstream and the model that a model call asks. */
+  model?: { provider: string; name: string } | null;
   /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
   ungated?: boolean;
   /** Addresses that hosts resolved to when it was made, where the proxy dials itself. */
@@ -1540,6 +1560,16 @@ export interface HoldRequest {
   insufficient: string | null;
 }
 
+/** How a model call came to its cost. */
+export interface ModelMeter {
+  /** What the provider said; a part that it did not say is absent, which is not zero. Null = it said nothing. */
+  usage: Usage | null;
+  /** The cost is not usage times price: not below what was delivered, not above what was reserved (SPEC 8.3). */
+  isEstimated: boolean;
+  /** The entry that gave the price: of the policy, or of the dated table. */
+  priceEntry: string;
+}
+
 /** Redacted arguments, capped; `truncated` says that the record keeps only a part. */
 export type JournalEvent =
   | {
@@ -1560,6 +1590,8 @@ export type JournalEvent =
       error: string | null;
       durationMs: number | null;
       cost: number;
+      /** Of a model call. */
+      meter?: ModelMeter | null | undefined;
       /** The caps that it was reserved under; absent in journals of before. */
       scopes?: readonly string[];
     }
@@ -1595,6 +1627,7 @@ export type JournalEvent =
       gatewayId: string | null;
       sessionKey: string;
       label: string | null;
+      lasting: boolean;
       taskId: string | null;
     }
   | { type: 'despawned'; at: number; parentId: string; sessionKey: string }

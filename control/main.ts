@@ -207,7 +207,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     gatewayPasses,
     upstreams,
     upstreamOAuth,
-    publicUrl: config.publicUrl,
+    publicUrl: config.publicUrl ?? null,
     operators,
     emergency,
     broadcast,

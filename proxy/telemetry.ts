@@ -10,8 +10,9 @@ export function createTelemetry(read: {
   openCalls: () => number;
   waiting: () => number;
   journalDepth: () => number;
+  reservations: () => number;
   snapshotAgeMs: () => number | null;
-  ledger: { readonly available: boolean; readonly open: number };
+  ledgerAvailable: () => boolean;
 }) {
   const registry = new Registry();
   const decisions = new Counter({
@@ -36,9 +37,9 @@ export function createTelemetry(read: {
   gauge('mc_proxy_open_calls', 'Calls that are running or held', read.openCalls);
   gauge('mc_proxy_waiting_polls', 'Callers that wait for a decision', read.waiting);
   gauge('mc_proxy_journal_depth', 'Journal events that control has not acknowledged', read.journalDepth);
-  gauge('mc_proxy_reservations', 'Reservations that are neither settled nor released nor past their time', () => read.ledger.open);
+  gauge('mc_proxy_reservations', 'Reservations that are neither settled nor past their time', read.reservations);
   gauge('mc_proxy_ledger_available', 'Whether the budget counters answer; 0 = priced, yellow and red calls are refused', () =>
-    read.ledger.available ? 1 : 0,
+    read.ledgerAvailable() ? 1 : 0,
   );
   gauge('mc_proxy_snapshot_age_seconds', 'Age of the picture that calls are judged by; -1 = none', () => {
     const age = read.snapshotAgeMs();

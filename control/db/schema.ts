@@ -13,6 +13,7 @@ import type {
   HoldRequest,
   KnownLabel,
   Message,
+  ModelMeter,
   Preview,
   Replay,
   Role,
@@ -293,6 +294,12 @@ export interface ToolCallsTable {
   summary: string;
   /** The proxy that recorded its intent. */
   proxy_id: string | null;
+  /** Of a model call: the upstream, the model, what the provider said, and how that was priced; null until it has ended. */
+  provider: string | null;
+  model: string | null;
+  usage: Jsonb<ModelMeter['usage']>;
+  cost_estimated: boolean | null;
+  price_entry: string | null;
 }
 
 export interface RunsTable {
@@ -471,8 +478,6 @@ export interface UpstreamToolsTable {
 
 export interface UpstreamOAuthTable {
   upstream_id: string;
-  /** Counts up with every change: what was asked for under an earlier one is not kept. */
-  version: number;
   /** Another one with every change of the settings: an authorization that was begun under other settings does not count. */
   settings_id: string;
   grant_type: UpstreamOAuth['grant'];
