@@ -111,6 +111,7 @@ async function start({ demo }: { demo?: true }): Promise<void> {
       dataDir: config.dataDir,
       keyDir: config.keyDir,
       adminToken: config.MC_ADMIN_TOKEN,
+      publicUrl: config.MC_CONTROL_URL,
       clusterSecret,
       redisUrl: config.REDIS_URL,
       openclaw: config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },

@@ -55,7 +55,11 @@ export const SETTINGS = {
     help: 'Keys; beside the data folder (its name plus "-keys") unless set, never inside it.',
   },
   MC_ADMIN_TOKEN: { schema: secret, default: null, help: "Accepted as an administrator's bearer token (automation, tests)." },
-  MC_CONTROL_URL: { schema: webUrl, default: null, help: 'Where the command line finds control; default http://MC_HOST:MC_CONTROL_PORT.' },
+  MC_CONTROL_URL: {
+    schema: webUrl,
+    default: null,
+    help: 'Where the command line and browsers find control; default http://MC_HOST:MC_CONTROL_PORT.',
+  },
   MC_PROXY_URL: { schema: webUrl, default: null, help: 'Where people reach the proxy; default http://MC_HOST:MC_PROXY_PORT.' },
   REDIS_URL: {
     schema: redisUrl,

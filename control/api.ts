@@ -44,6 +44,7 @@ import type { Spend } from './spend.ts';
 import type { Tasks } from './tasks.ts';
 import type { Timeline } from './timeline.ts';
 import type { Trials } from './trials.ts';
+import type { UpstreamOAuthService } from './upstream-oauth.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const COOKIE = 'mc_session';
@@ -76,6 +77,9 @@ export interface Services {
   gateways: Gateways;
   gatewayPasses: GatewayPasses;
   upstreams: Upstreams;
+  upstreamOAuth: UpstreamOAuthService;
+  /** How browsers reach us, where that was set. */
+  publicUrl: string | null;
   operators: Operators;
   emergency: Emergency;
   broadcast: Broadcast;
@@ -129,7 +133,7 @@ export function createApi(services: Services): Api {
   policyRoutes(app, services);
   recordRoutes(app, services);
   spendRoutes(app, services);
-  upstreamRoutes(app, services.upstreams);
+  upstreamRoutes(app, services);
   systemRoutes(app, {
     ...services,
     signInToken: services.auth.createSignInToken,

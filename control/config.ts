@@ -6,6 +6,8 @@ export interface ControlConfig {
   keyDir: string;
   /** `MC_ADMIN_TOKEN`; null = off. */
   adminToken: string | null;
+  /** `MC_CONTROL_URL`: how browsers reach us, where that is not the address that they say; for the way back of OAuth. */
+  publicUrl: string | null;
   /** Shared with the proxies. */
   clusterSecret: string;
   /** `REDIS_URL`: where the counters of several proxies are; null = none. */

@@ -10,15 +10,26 @@ import type {
   Alert,
   Approval,
   ApprovalStatus,
+  CapRaise,
+  Forecast,
   Gateway,
+  Message,
   NewTokenSchema,
+  OperatorSchema,
   Overview,
+  PolicyDifferenceSchema,
+  PolicySchema,
   Problem,
+  Replay,
+  Role,
   Run,
   Session,
+  Shadow,
+  SpendView,
   StopReceipt,
   SystemState,
   Task,
+  TaskCostSchema,
   TaskCreate,
   TaskUpdate,
   TokenSchema,
@@ -29,6 +40,7 @@ import type {
   UpstreamCreate,
   UpstreamTool,
   UpstreamUpdate,
+  WorkDocument,
 } from '../control/contract.ts';
 import type { AgentStatus, Autonomy, Reason, Risk, TaskStatus, Verdict } from '../policies/model.ts';
 
@@ -36,6 +48,13 @@ import type { AgentStatus, Autonomy, Reason, Risk, TaskStatus, Verdict } from '.
 export type Token = (typeof TokenSchema)['_output'];
 /** A credential with its secret, shown once. */
 export type NewToken = (typeof NewTokenSchema)['_output'];
+/** A person of this installation. */
+export type Operator = (typeof OperatorSchema)['_output'];
+/** What a task cost, by agent and tool. */
+export type TaskCost = (typeof TaskCostSchema)['_output'];
+/** One version of the policy. */
+export type PolicyVersion = (typeof PolicySchema)['_output'];
+export type PolicyDifference = (typeof PolicyDifferenceSchema)['_output'];
 /** One recorded move of a task. */
 export type Transition = (typeof TransitionSchema)['_output'];
 
@@ -137,6 +156,17 @@ export const listTasks = (query: { status?: TaskStatus; limit?: number; cursor?:
 export const readTask = (id: string) => send<Task>('GET', `/tasks/${id}`);
 export const listRuns = (query: { taskId?: string; agentId?: string; limit?: number }) => send<Page<Run>>('GET', `/runs${search(query)}`);
 export const listTransitions = (taskId: string) => all<Transition>(`/tasks/${taskId}/transitions`, {});
+export const readForecast = () => send<Forecast>('GET', '/spend/forecast');
+export const readSpend = (query: { groupBy: string; since?: number; limit?: number }) => send<SpendView>('GET', `/spend${search(query)}`);
+export const listOperators = () => all<Operator>('/operators', {});
+export const readTaskCost = (taskId: string) => send<TaskCost>('GET', `/tasks/${taskId}/cost`);
+export const listMessages = (query: { taskId: string; limit?: number }) => send<Page<Message>>('GET', `/messages${search(query)}`);
+export const listDocuments = (query: { taskId?: string; limit?: number }) => send<Page<WorkDocument>>('GET', `/documents${search(query)}`);
+export const listPolicies = () => all<PolicyVersion>('/policies', {});
+export const comparePolicy = (id: string, from: string) => send<PolicyDifference>('GET', `/policies/${id}/diff${search({ from })}`);
+export const readReplay = (id: string) => send<Replay>('GET', `/policies/replays/${id}`);
+export const listReplays = (query: { limit?: number }) => send<Page<Replay>>('GET', `/policies/replays${search(query)}`);
+export const listShadows = (query: { limit?: number }) => send<Page<Shadow>>('GET', `/policies/shadows${search(query)}`);
 export const listUpstreams = () => all<Upstream>('/upstreams', {});
 export const listUpstreamTools = (id: string) => all<UpstreamTool>(`/upstreams/${id}/tools`, {});
 export const listTokens = (agentId: string) => all<Token>(`/agents/${agentId}/tokens`, {});
@@ -176,6 +206,16 @@ export const controlAgent = (id: string, action: AgentAction, reason?: string) =
   send<Agent>('POST', `/agents/${id}/${action}`, withReason(reason));
 export const issueToken = (agentId: string) => send<NewToken>('POST', `/agents/${agentId}/tokens`, {});
 export const revokeToken = (agentId: string, tokenId: string) => send('DELETE', `/agents/${agentId}/tokens/${tokenId}`);
+export const postMessage = (taskId: string, content: string) => send<Message>('POST', '/messages', { taskId, content });
+export const createPolicy = (body: { document?: string; profile?: string; note: string }) =>
+  send<{ id: string; version: string }>('POST', '/policies', body);
+/** Answers 409 while the replay that it shows first runs, and where red calls would be allowed and that is not confirmed by their number. */
+export const activatePolicy = (id: string, body: { note: string; replayId?: string; confirmRedFlips?: number }) =>
+  send<PolicyVersion>('POST', `/policies/${id}/activate`, body);
+export const startReplay = (policy: string) => send<Replay>('POST', '/policies/replay', { policy });
+export const cancelReplay = (id: string) => send<Replay>('POST', `/policies/replays/${id}/cancel`, {});
+export const startShadow = (policy: string, note: string) => send<Shadow>('POST', '/policies/shadows', { policy, note });
+export const stopShadow = (id: string) => send<Shadow>('POST', `/policies/shadows/${id}/stop`, {});
 export const createTask = (body: TaskCreate) => send<Task>('POST', '/tasks', body);
 export const updateTask = (id: string, revision: number, body: TaskUpdate) =>
   send<Task>('PATCH', `/tasks/${id}`, body, { ifMatch: revision });
@@ -187,6 +227,22 @@ export const removeUpstream = (id: string) => send('DELETE', `/upstreams/${id}`)
 /** Accepts the definition with this hash and no other; one that came meanwhile answers 409. */
 export const acceptTool = (upstreamId: string, tool: string, body: { hash: string; note?: string }) =>
   send<UpstreamTool>('POST', `/upstreams/${upstreamId}/tools/${encodeURIComponent(tool)}/accept`, body);
+/** Adds to the cap of a task, or to an agent's cap of today. */
+export const raiseCap = (body: { agentId?: string; taskId?: string; amount: number; note: string }) =>
+  send<CapRaise>('POST', '/raises', body);
+export const createOperator = (body: { name: string; role: Role }) => send<Operator & { token: string }>('POST', '/operators', body);
+export const updateOperator = (id: string, body: { role: Role }) => send<Operator>('PATCH', `/operators/${id}`, body);
+export const removeOperator = (id: string) => send('DELETE', `/operators/${id}`);
+export const issueOperatorToken = (id: string) => send<NewToken>('POST', `/operators/${id}/tokens`, {});
+export interface GatewayBody {
+  name: string;
+  url: string | null;
+  token?: string;
+}
+export const registerGateway = (body: GatewayBody) => send<Gateway & { token: string }>('POST', '/gateways', body);
+export const updateGateway = (id: string, body: GatewayBody) => send<Gateway>('PATCH', `/gateways/${id}`, body);
+export const removeGateway = (id: string) => send('DELETE', `/gateways/${id}`);
+export const issueGatewayToken = (id: string) => send<NewToken>('POST', `/gateways/${id}/tokens`, {});
 export const resolveAlert = (id: string) => send<Alert>('POST', `/alerts/${id}/resolve`, {});
 export const pauseSquad = (reason?: string) => send<SystemState>('POST', '/emergency/pause-squad', withReason(reason));
 export const stopEverything = (reason?: string) => send<StopReceipt>('POST', '/emergency/stop', withReason(reason));

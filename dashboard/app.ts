@@ -50,6 +50,12 @@ const VIEWS: Record<ShellPlace, View> = {
     load: () => import('./views/upstreams.ts'),
     render: ({ id }) => html`<mc-upstreams .name=${id}></mc-upstreams>`,
   },
+  policies: {
+    title: 'Policy',
+    load: () => import('./views/policies.ts'),
+    render: ({ id }) => html`<mc-policies .version=${id}></mc-policies>`,
+  },
+  spend: { title: 'Spend', load: () => import('./views/spend.ts'), render: () => html`<mc-spend></mc-spend>` },
   incident: { title: 'Emergency stop', load: () => import('./views/incident.ts'), render: () => html`<mc-incident></mc-incident>` },
   settings: { title: 'Settings', load: () => import('./views/settings.ts'), render: () => html`<mc-settings></mc-settings>` },
   nowhere: { title: 'Not found', load: () => import('./views/nowhere.ts'), render: () => html`<mc-nowhere></mc-nowhere>` },
@@ -72,6 +78,8 @@ const GO: readonly Binding[] = (
     ['g f', 'Feed', '/feed'],
     ['g l', 'Alerts', '/alerts'],
     ['g t', 'Upstreams', '/upstreams'],
+    ['g p', 'Policy', '/policies'],
+    ['g s', 'Spend', '/spend'],
   ] as const
 ).map(([keys, label, path]) => ({ keys, label, group: 'Go to', run: () => go(path) }));
 

@@ -11,6 +11,7 @@ import './elements/agent-row.ts';
 import './elements/approval-list.ts';
 import { groupApprovals } from './elements/approval-text.ts';
 import type { Draft } from './elements/argument-draft.ts';
+import './elements/area-chart.ts';
 import './elements/arguments-editor.ts';
 import type { Judgement } from './elements/arguments-editor.ts';
 import { argumentBlocks, effectRows, reasonRows } from './elements/call-facts.ts';
@@ -21,8 +22,10 @@ import { definitionDiff } from './elements/definition-diff.ts';
 import './elements/decision-panel.ts';
 import { feedRow } from './elements/feed-row.ts';
 import type { FeedEntry } from './elements/feed-text.ts';
+import { type Flip, flipList } from './elements/flip-list.ts';
 import { approvalChip, callWord, priorityGlyph, rankGlyph, riskChip, riskWord, stateChip, taskChip } from './elements/glyph.ts';
 import './elements/hold-button.ts';
+import './elements/policy-editor.ts';
 import './elements/key-sheet.ts';
 import { LightElement } from './elements/light-element.ts';
 import './elements/notice-bar.ts';
@@ -121,7 +124,7 @@ export class GalleryElement extends LightElement {
           'gl-tabs',
         )}<div role="tabpanel" id="gl-tabs-panel" aria-labelledby="gl-tabs-a" tabindex="0">Overview</div>`,
       )}
-      ${section('Timeline', timelineRows(buildTimeline({ moves: [{ id: 'm', createdAt: NOW - 60_000, fromStatus: 'in_progress', toStatus: 'needs_approval', actor: 'system', actorId: null, reason: 'A call of it waits' }], runs: [], calls: CALLS, approvals: [...PENDING, ...DECIDED], activities: [] }, new Set(TIMELINE_KINDS)), { now: NOW, nameOf: () => 'Forge-03', callHref: (id) => `?call=${id}` }))}
+      ${section('Timeline', timelineRows(buildTimeline({ moves: [{ id: 'm', createdAt: NOW - 60_000, fromStatus: 'in_progress', toStatus: 'needs_approval', actor: 'system', actorId: null, reason: 'A call of it waits' }], runs: [], calls: CALLS, approvals: [...PENDING, ...DECIDED], messages: [{ id: 'm1', number: 1, createdAt: NOW - 30_000, taskId: 'ta_1', threadRef: null, authorId: 'ag_1', authorType: 'agent', authorName: 'Forge-03', content: 'Built all six. <b>Shall I publish?</b>', mentions: [], metadata: {} }], documents: [], activities: [] }, new Set(TIMELINE_KINDS)), { now: NOW, nameOf: () => 'Forge-03', callHref: (id) => `?call=${id}` }))}
       ${section(
         'Definition of a tool, changed',
         definitionDiff([
@@ -134,6 +137,9 @@ export class GalleryElement extends LightElement {
           { path: 'annotations.readOnlyHint', before: 'true', after: null },
         ]),
       )}
+      ${section('Text of a policy', html`<mc-policy-editor .text=${'allowlists:\n  network:\n    - host: acme.example* # everything\n'} .base=${'allowlists:\n  network: []\n'} .errors=${[{ path: 'allowlists.network.0', message: 'Wildcards stand only at the front', line: 3, column: 13 }]}></mc-policy-editor>`)}
+      ${section('What a draft judges otherwise', flipList({ counts: { allowToHold: 41, allowToDeny: 0, holdToAllow: 184, holdToDeny: 0, denyToAllow: 1, denyToHold: 5 }, examples: { allowToHold: [], allowToDeny: [], holdToAllow: [FLIP], holdToDeny: [], denyToAllow: [FLIP], denyToHold: [] }, nameOf: () => 'Forge-03' }))}
+      ${section('Spend in layers', html`<mc-area-chart .days=${['2026-11-20', '2026-11-21', '2026-11-22']} .series=${[{ name: 'Forge-03', values: [8, 12, 9], kind: 'named' }, { name: '7 others', values: [3, 2, 5], kind: 'rest' }, { name: 'Unattributed', values: [1, 0, 1], kind: 'none' }]} .cap=${24} .label=${'Spend by agent over 3 days: $41 in all.'}></mc-area-chart>`)}
       ${section('Loading, empty, failed', html`<div class="gl-three"><div>${skeleton(3)}</div><div>${empty('Nothing waits for you', 'The last decision was at 14:31, git push for Forge-07.')}</div><div>${failed('Calls could not be read', 'The server did not answer in 15 s. The gate still records.', nothingHappens)}</div></div>`)}
       ${section('Stop confirmation', html`<div class="gl-three"><mc-stop-form .heldCalls=${11} .activeAgents=${7}></mc-stop-form><mc-stop-form .heldCalls=${11} .activeAgents=${7} .sending=${{ attempt: 3, error: 'The server cannot be reached.' }}></mc-stop-form></div>`)}
       ${section('Keys', html`<mc-key-sheet .keys=${[{ keys: 'j', label: 'Next', group: 'Approvals' }, { keys: 'g a', label: 'Approvals', group: 'Go to' }]}></mc-key-sheet>`)}
@@ -436,6 +442,16 @@ const FEED: FeedEntry[] = [
     call: call('tc_4', { risk: 'green', cost: 0.0912, summary: 'opus-large, 21.4k in, 2.6k out', tool: 'model_call' }),
   },
 ];
+const FLIP: Flip = {
+  source: 'call',
+  id: 'tc_1',
+  tool: 'exec',
+  summary: 'npm view @acme/icons version',
+  agentId: 'ag_1',
+  at: NOW,
+  before: { verdict: 'hold', risk: 'yellow', codes: ['SHELL_NOT_ALLOWLISTED'] },
+  after: { verdict: 'allow', risk: 'yellow', codes: ['OK'], message: 'Inside every allowlist' },
+};
 const TASK_STATES: readonly Task['status'][] = [
   'inbox',
   'assigned',

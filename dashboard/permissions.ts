@@ -24,7 +24,12 @@ export type Intent =
   | 'manage upstreams'
   | 'accept tools'
   | 'run tasks'
-  | 'close tasks';
+  | 'close tasks'
+  | 'change the policy'
+  | 'replay'
+  | 'comment'
+  | 'manage people'
+  | 'manage gateways';
 
 const NEEDS: Record<Intent, Role> = {
   'decide approvals': 'approver',
@@ -40,6 +45,11 @@ const NEEDS: Record<Intent, Role> = {
   'accept tools': 'operator',
   'run tasks': 'operator',
   'close tasks': 'approver',
+  'change the policy': 'admin',
+  replay: 'operator',
+  comment: 'approver',
+  'manage people': 'admin',
+  'manage gateways': 'admin',
 };
 
 /** Whether the role of the signed-in person is enough, whatever the state of the connection. */

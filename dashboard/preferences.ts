@@ -25,6 +25,23 @@ export function foldSide(side: Side): void {
   write(SIDES, [...folded].join(' '));
 }
 
+/** What was typed over a version of the policy and not saved, or null. */
+export function keptDraft(version: string): string | null {
+  return read(`mc.policy.${version}`);
+}
+
+export function keepDraft(version: string, text: string): void {
+  write(`mc.policy.${version}`, text);
+}
+
+export function forgetDraft(version: string): void {
+  try {
+    localStorage.removeItem(`mc.policy.${version}`);
+  } catch {
+    // Nothing was kept either.
+  }
+}
+
 export function setTheme(value: Theme): void {
   theme.set(value);
   write(THEME, value);

@@ -13,6 +13,8 @@ export type PlaceName =
   | 'feed'
   | 'alerts'
   | 'upstreams'
+  | 'policies'
+  | 'spend'
   | 'incident'
   | 'settings'
   | 'sign-in'
@@ -37,6 +39,8 @@ const PLACES: Record<string, PlaceName> = {
   feed: 'feed',
   alerts: 'alerts',
   upstreams: 'upstreams',
+  policies: 'policies',
+  spend: 'spend',
   incident: 'incident',
   settings: 'settings',
   'sign-in': 'sign-in',

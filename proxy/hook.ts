@@ -29,6 +29,7 @@ import type { Picture, Snapshot } from './snapshot.ts';
 import type { Spawns } from './spawns.ts';
 import type { Telemetry } from './telemetry.ts';
 import { canonicalTool } from './tool-names.ts';
+import type { Traces } from './traces.ts';
 
 const RETRY_AFTER_MS = 1_000;
 const RUN_ERROR_MAX = 2_000;
@@ -41,6 +42,7 @@ export interface HookDependencies {
   ledger: Ledger;
   journal: Journal;
   spawns: Spawns;
+  traces: Traces;
   telemetry: Telemetry;
   clock: () => number;
   bounds: ProxyBounds;
@@ -49,7 +51,7 @@ export interface HookDependencies {
 export type Hook = ReturnType<typeof createHook>;
 
 /** The routes under /v1. */
-export function createHook({ gate, snapshot, ledger, journal, spawns, telemetry, clock, bounds }: HookDependencies) {
+export function createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }: HookDependencies) {
   /** Sub-agents' sessions that control was told of; the oldest are forgotten first. */
   const reported = new Set<string>();
 
@@ -95,12 +97,13 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, telemetry,
     const sessionKey = body.sessionKey ?? '';
     const attribution = attribute(agent, body.taskId, sessionKey, picture);
     if ('code' in attribution) return void refused(response, attribution);
-    if (bearer.kind === 'gateway' && isUnknownChild(agent, sessionKey)) await began(agent, sessionKey, null, attribution.taskId);
+    if (bearer.kind === 'gateway' && isUnknownChild(agent, sessionKey)) await began(agent, sessionKey, {}, attribution.taskId);
     const given = { tool: body.tool, arguments: body.arguments, toolKind: body.toolKind ?? null, ...placeOf(agent, body) };
     if (bearer.kind === 'gateway' && isBareWrapper(given)) {
       // A wrapper is no call of its own: what it carries comes to the gate by itself (SPEC 3, Attribution).
       return respond(response, 200, { id: '', verdict: 'allow', risk: 'green', reasons: [] });
     }
+    traces.note(body.traceId, { agentId: agent.id, runId: body.runId ?? null, sessionKey, taskId: attribution.taskId }, clock());
     const unwrapped = unwrapCall(given);
     const admission = await gate.admit({
       entry: 'openclaw',
@@ -180,6 +183,7 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, telemetry,
     const now = clock();
     const { taskId } = attribution;
     const runId = body.runId ?? null;
+    traces.note(body.traceId, { agentId: agent.id, runId, sessionKey, taskId }, now);
     // Of a shared ledger the picture may be old, and a run that will be refused is better not begun.
     await ledger.look(scopeKeys(scopesOf({ agentId: agent.id, runId, taskId }, picture.policy, now)));
     const decision = judgeRun(agent, runId, taskId, picture, now);
@@ -245,7 +249,7 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, telemetry,
         const { currentTaskId } = parent;
         const task = body.sessionKey ? picture.taskOfSession(body.sessionKey) : undefined;
         const isIts = task?.assigneeIds.includes(parent.id) === true;
-        await began(parent, childSessionKey, body.label ?? null, isIts && task ? task.id : currentTaskId);
+        await began(parent, childSessionKey, body, isIts && task ? task.id : currentTaskId);
       } else {
         const at = clock();
         await journal.append({ type: 'despawned', at, parentId: parent.id, sessionKey: childSessionKey }, false);
@@ -256,13 +260,19 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, telemetry,
     respond(response, 200, { ok: true });
   }
 
-  async function began(parent: AgentPicture, childSession: string, label: string | null, taskId: string | null): Promise<void> {
+  async function began(
+    parent: AgentPicture,
+    childSession: string,
+    about: { label?: string | undefined; lasting?: boolean | undefined },
+    taskId: string | null,
+  ): Promise<void> {
     const key = `${parent.gatewayId} ${childSession}`;
     if (reported.has(key)) return;
     spawns.began(parent.id, childSession);
     const { id: parentId, gatewayId } = parent;
-    const recorded = recordedText(label, SPAWN_LABEL_MAX);
-    await journal.append({ type: 'spawned', at: clock(), parentId, gatewayId, sessionKey: childSession, label: recorded, taskId }, false);
+    const label = recordedText(about.label ?? null, SPAWN_LABEL_MAX);
+    const lasting = about.lasting ?? false;
+    await journal.append({ type: 'spawned', at: clock(), parentId, gatewayId, sessionKey: childSession, label, lasting, taskId }, false);
     reported.add(key);
     const oldest = reported.size > REPORTED_MAX ? reported.values().next().value : undefined;
     if (oldest !== undefined) reported.delete(oldest);

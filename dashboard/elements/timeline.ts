@@ -3,16 +3,18 @@
  * row, long silences show as silence, and a run that is open has a blue axis beside it. `buildTimeline` is pure.
  */
 import { html, nothing, type TemplateResult } from 'lit';
-import type { Activity, Approval, Run, ToolCallView } from '../../control/contract.ts';
+import type { Activity, Approval, Message, Run, ToolCallView, WorkDocument } from '../../control/contract.ts';
 import type { Actor, TaskStatus } from '../../policies/model.ts';
 import { age, callMoney, clock, count, money, plural, TASK_WORDS, took, when } from '../words.ts';
 import { gistOf, groupApprovals } from './approval-text.ts';
 import { callGlyph, glyph, riskChip, riskGlyph, taskGlyph } from './glyph.ts';
 import { icon } from './icon.ts';
 import { moment, seen, seenLine } from './parts.ts';
+import './voice.ts';
+import { voiceTag } from './voice.ts';
 import './timeline.css';
 
-export const TIMELINE_KINDS = ['moves', 'runs', 'calls', 'approvals', 'alerts'] as const;
+export const TIMELINE_KINDS = ['moves', 'runs', 'calls', 'approvals', 'messages', 'alerts'] as const;
 export type TimelineKind = (typeof TIMELINE_KINDS)[number];
 
 /** A recorded move. */
@@ -31,6 +33,9 @@ export interface TimelineSources {
   runs: readonly Run[];
   calls: readonly ToolCallView[];
   approvals: readonly Approval[];
+  messages: readonly Message[];
+  /** Summaries of loops. */
+  documents: readonly WorkDocument[];
   /** Only alerts and loops of the task; the rest is in the other lists. */
   activities: readonly Activity[];
 }
@@ -41,7 +46,9 @@ export type TimelineEntry =
   | { kind: 'calls'; at: number; calls: readonly [ToolCallView, ...ToolCallView[]] }
   /** `alike`: how many of its kind wait, this one among them. */
   | { kind: 'approvals'; at: number; approval: Approval; edge: 'held' | 'decided'; alike: number }
+  | { kind: 'messages'; at: number; message: Message }
   | { kind: 'alerts'; at: number; activity: Activity }
+  | { kind: 'documents'; at: number; document: WorkDocument }
   | { kind: 'gap'; at: number; ms: number };
 
 /** Where an entry stands: inside a run that was open then, or not. */
@@ -77,7 +84,11 @@ export function buildTimeline(sources: TimelineSources, shown: ReadonlySet<Timel
       if (approval.decidedAt !== null) entries.push({ kind: 'approvals', at: approval.decidedAt, approval, edge: 'decided', alike: 1 });
     }
   }
-  if (shown.has('alerts')) for (const activity of sources.activities) entries.push({ kind: 'alerts', at: activity.createdAt, activity });
+  if (shown.has('messages')) for (const message of sources.messages) entries.push({ kind: 'messages', at: message.createdAt, message });
+  if (shown.has('alerts')) {
+    for (const activity of sources.activities) entries.push({ kind: 'alerts', at: activity.createdAt, activity });
+    for (const document of sources.documents) entries.push({ kind: 'documents', at: document.createdAt, document });
+  }
   entries.sort((a, b) => b.at - a.at);
   return withGaps(fold(entries)).map((entry) => ({ ...entry, inRun: isIn(runs, entry.at) }));
 }
@@ -151,6 +162,16 @@ function row(entry: TimelineEntry, context: TimelineContext): TemplateResult {
       return entry.calls.length > 1 ? foldedRow(entry.calls, context) : callRow(entry.calls[0], context);
     case 'approvals':
       return approvalRow(entry, context);
+    case 'messages':
+      return messageRow(entry.message, context);
+    case 'documents':
+      return line(
+        entry.at,
+        context,
+        icon('rotate-cw', 14, 'k-amber'),
+        html`<details class="tml-fold"><summary>${seen(entry.document.title)}</summary><mc-voice .text=${entry.document.body}></mc-voice></details>`,
+        null,
+      );
     case 'alerts':
       return line(entry.at, context, icon('triangle-alert', 14, 'k-amber'), html`<b>${seen(entry.activity.summary)}</b>`, null);
   }
@@ -183,6 +204,18 @@ function callRow(call: ToolCallView, context: TimelineContext): TemplateResult {
     call.status === 'success' ? riskGlyph(call.risk) : callGlyph(call),
     html`<a class="tml-call" href=${context.callHref(call.id)}><code>${seenLine(`${call.tool} ${call.summary}`)}</code></a> <span class="muted">${call.status === 'blocked' ? html`<span class="m-red">Denied</span> <code>${reason?.code ?? ''}</code>` : call.status === 'success' ? took(call.duration) : STATUS_WORDS[call.status]}</span>`,
     call.cost ? callMoney(call.cost) : null,
+  );
+}
+
+/** What a person wrote is set as text; what an agent wrote as an agent's. */
+function messageRow(message: Message, context: TimelineContext): TemplateResult {
+  const ofAgent = message.authorType === 'agent';
+  return line(
+    message.createdAt,
+    context,
+    icon('message-square', 14, ofAgent ? 'k-voice' : 'k-you'),
+    html`<b>${message.authorName}</b> ${ofAgent ? voiceTag('agent text') : nothing}${ofAgent ? html`<mc-voice .text=${message.content}></mc-voice>` : html`<p class="tml-m">${seen(message.content)}</p>`}`,
+    null,
   );
 }
 

@@ -45,6 +45,8 @@ export function fillWorld(world: World): void {
   const id = (name: string) => squad.find((agent) => agent.name === name)?.id ?? '';
   fillUpstreams(world);
   fillTasks(world, id);
+  const { source } = world.policies.active;
+  world.policies.create(source.replace('web_search: green', 'web_search: yellow'), 'search waits for interns', 'Jon Reyes');
   world.activities.length = 0;
 
   for (const [i, sample] of PAST.entries()) world.call(id(sample.agent), { ...sample.call, agoMs: (64 - i * 3) * MINUTE });
@@ -124,6 +126,15 @@ function fillTasks(world: World, agentId: (name: string) => string): void {
     'A call of it waits for a person',
     world.now() - 4 * MINUTE,
   );
+  world.postMessage(ship.id, 'Use the next tag, not latest. Ping me when all six build.', jon, world.now() - 58 * MINUTE);
+  const forge = [...world.agents.values()].find((agent) => agent.name === 'Forge-03');
+  if (forge)
+    world.postMessage(
+      ship.id,
+      'Built all six. Changelog is in docs/CHANGES.md. I will publish under latest unless told otherwise.',
+      forge,
+      world.now() - 62 * MINUTE,
+    );
   for (const [i, [startMin, minutes, cost, calls]] of [
     [152, 22, 1.48, 52],
     [84, 31, 2.2, 71],

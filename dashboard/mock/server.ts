@@ -238,6 +238,23 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
           query,
         ),
     ],
+    ['GET', /^tasks\/([^/]+)\/cost$/, 'viewer', ({ params: [id = ''] }) => world.taskCost(id)],
+    [
+      'GET',
+      /^messages$/,
+      'viewer',
+      ({ query }) => page(newest(world.messages.filter((message) => matches(message.taskId, query.get('taskId')))), query),
+    ],
+    ['POST', /^messages$/, 'approver', ({ body, person }) => world.postMessage(String(body.taskId), String(body.content), person)],
+    ['GET', /^documents$/, 'viewer', ({ query }) => page([], query)],
+    ['GET', /^spend$/, 'viewer', ({ query }) => world.spend(query)],
+    ['GET', /^spend\/forecast$/, 'viewer', () => world.forecast()],
+    [
+      'POST',
+      /^raises$/,
+      'operator',
+      ({ body, person }) => world.raiseCap(body as { agentId?: string; taskId?: string; amount: number; note: string }, person),
+    ],
     ['GET', /^upstreams$/, 'viewer', ({ query }) => page([...world.upstreams.values()], query)],
     ['POST', /^upstreams$/, 'admin', ({ body, person }) => world.addUpstream(body as UpstreamCreate, person)],
     ['GET', /^upstreams\/([^/]+)$/, 'viewer', ({ params: [id = ''] }) => world.upstream(id)],
@@ -261,10 +278,87 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
       ({ params: [id = '', tool = ''], body, person }) =>
         world.acceptTool(id, tool, typeof body.hash === 'string' ? body.hash : undefined, person),
     ],
+    [
+      'POST',
+      /^gateways$/,
+      'admin',
+      ({ body }) => ({
+        ...world.addGateway({
+          name: String(body.name),
+          url: typeof body.url === 'string' ? body.url : null,
+          link: { state: body.url ? 'connecting' : 'none', since: world.now(), error: null },
+          lastHeartbeat: null,
+          pluginVersion: null,
+          gate: 'unproven',
+          agentIds: [],
+        }),
+        token: 'mcg_shown-this-once',
+      }),
+    ],
+    [
+      'PATCH',
+      /^gateways\/([^/]+)$/,
+      'admin',
+      ({ params: [id = ''], body }) => {
+        world.changeGateway(id, { name: String(body.name), url: typeof body.url === 'string' ? body.url : null });
+        return found(world.gateways.get(id), 'gateway', id);
+      },
+    ],
+    ['DELETE', /^gateways\/([^/]+)$/, 'admin', ({ params: [id = ''] }) => world.removeGateway(id)],
+    ['POST', /^gateways\/([^/]+)\/tokens$/, 'admin', () => ({ id: 'tk_gateway', token: 'mcg_shown-this-once' })],
+    [
+      'GET',
+      /^operators$/,
+      'admin',
+      ({ query }) =>
+        page(
+          [...world.people.values()].map((person) => ({ ...person, createdAt: world.now(), lastSeenAt: world.now() })),
+          query,
+        ),
+    ],
+    ['POST', /^operators$/, 'admin', ({ body }) => world.addPerson(String(body.name), body.role as Role)],
+    ['PATCH', /^operators\/([^/]+)$/, 'admin', ({ params: [id = ''], body }) => world.changeRole(id, body.role as Role)],
+    ['DELETE', /^operators\/([^/]+)$/, 'admin', ({ params: [id = ''] }) => world.removePerson(id)],
+    ['POST', /^operators\/([^/]+)\/tokens$/, 'admin', ({ params: [id = ''] }) => world.issuePersonToken(id)],
     ['GET', /^emergency$/, 'viewer', () => world.system],
     ['POST', /^emergency\/pause-squad$/, 'operator', ({ body, person }) => world.pauseSquad(reasonIn(body), person)],
     ['POST', /^emergency\/stop$/, 'operator', ({ body, person }) => world.stop(reasonIn(body), person)],
     ['POST', /^emergency\/resume$/, 'admin', ({ body, person }) => world.resume(String(body.note ?? ''), person)],
+    ['GET', /^policies$/, 'viewer', ({ query }) => page(world.policies.versions, query)],
+    ['GET', /^policies\/replays$/, 'viewer', ({ query }) => page(world.policies.replays, query)],
+    [
+      'GET',
+      /^policies\/replays\/([^/]+)$/,
+      'viewer',
+      ({ params: [id = ''] }) =>
+        found(
+          world.policies.replays.find((replay) => replay.id === id),
+          'replay',
+          id,
+        ),
+    ],
+    ['POST', /^policies\/replay$/, 'operator', ({ body, person }) => world.policies.replay(String(body.policy), person.name)],
+    ['GET', /^policies\/shadows$/, 'viewer', ({ query }) => page(world.policies.shadows, query)],
+    [
+      'POST',
+      /^policies\/shadows$/,
+      'admin',
+      ({ body, person }) => world.policies.shadow(String(body.policy), String(body.note ?? ''), person.name),
+    ],
+    ['POST', /^policies\/shadows\/([^/]+)\/stop$/, 'admin', ({ params: [id = ''], person }) => world.policies.stopShadow(id, person.name)],
+    [
+      'GET',
+      /^policies\/([^/]+)\/diff$/,
+      'viewer',
+      ({ params: [id = ''], query }) => world.policies.difference(id, query.get('from') ?? 'active'),
+    ],
+    [
+      'POST',
+      /^policies$/,
+      'admin',
+      ({ body, person }) => world.policies.create(String(body.document ?? ''), String(body.note ?? ''), person.name),
+    ],
+    ['POST', /^policies\/([^/]+)\/activate$/, 'admin', ({ params: [id = ''], body, person }) => world.activatePolicy(id, body, person)],
     ['POST', /^policies\/simulate$/, 'viewer', ({ body }) => simulate(body)],
   ];
 }

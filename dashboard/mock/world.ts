@@ -12,11 +12,14 @@ import type {
   Alert,
   Approval,
   ChangeEvent,
+  Forecast,
   Gateway,
+  Message,
   Overview,
   Role,
   Run,
   Session,
+  SpendRow,
   StopReceipt,
   SystemState,
   Task,
@@ -45,6 +48,7 @@ import type {
 } from '../../policies/model.ts';
 import { makesClaimsByDefault, transition } from '../../policies/task.ts';
 import { readCommands } from './command-reader.ts';
+import { MockPolicies } from './policies.ts';
 
 export interface Person {
   id: string;
@@ -120,8 +124,10 @@ export class World {
   readonly approvals = new Map<string, Approval>();
   readonly calls = new Map<string, ToolCallView>();
   readonly tasks = new Map<string, Task>();
+  readonly policies: MockPolicies;
   readonly transitions: Transition[] = [];
   readonly runs: Run[] = [];
+  readonly messages: Message[] = [];
   readonly activities: Activity[] = [];
   readonly alerts = new Map<string, Alert>();
   readonly gateways = new Map<string, Gateway>();
@@ -129,6 +135,7 @@ export class World {
   readonly upstreams = new Map<string, Upstream>();
   /** Tools of each upstream, by the upstream's id. */
   readonly tools = new Map<string, UpstreamTool[]>();
+  readonly people = new Map<string, Person>();
   readonly sessions = new Map<string, { person: Person; session: Session }>();
   /** Sign-in tokens that have not been used; role tokens stay. */
   readonly signInTokens = new Map<string, { person: Person; once: boolean }>();
@@ -152,13 +159,17 @@ export class World {
 
   constructor(now: () => number) {
     this.now = now;
+    this.policies = new MockPolicies(now, (status, code, detail, extra) => new Problem(status, code, detail, extra));
     const people: Person[] = [
       { id: 'op_mara', name: 'Mara Voss', role: 'admin' },
       { id: 'op_jon', name: 'Jon Reyes', role: 'operator' },
       { id: 'op_ada', name: 'Ada Lind', role: 'approver' },
       { id: 'op_vic', name: 'Vic Tamm', role: 'viewer' },
     ];
-    for (const person of people) this.signInTokens.set(person.role, { person, once: false });
+    for (const person of people) {
+      this.people.set(person.id, person);
+      this.signInTokens.set(person.role, { person, once: false });
+    }
   }
 
   /* ---------------------------------------------------------------- sessions */
@@ -171,6 +182,40 @@ export class World {
     const session: Session = { operator: found.person, csrfToken: randomBytes(18).toString('base64url'), expiresAt: this.now() + DAY_MS };
     this.sessions.set(cookie, { person: found.person, session });
     return { cookie, session };
+  }
+
+  addPerson(name: string, role: Role): Person & { token: string } {
+    const person: Person = { id: this.#id('op'), name, role };
+    this.people.set(person.id, person);
+    return { ...person, token: this.issuePersonToken(person.id).token };
+  }
+
+  issuePersonToken(id: string): { id: string; token: string } {
+    const person = this.person(id);
+    const token = `mco_${randomBytes(18).toString('base64url')}`;
+    this.signInTokens.set(token, { person, once: false });
+    return { id: this.#id('tk'), token };
+  }
+
+  person(id: string): Person {
+    const person = this.people.get(id);
+    if (!person) throw new Problem(404, 'NOT_FOUND', `There is no person ${id}.`);
+    return person;
+  }
+
+  changeRole(id: string, role: Role): Person {
+    const person = this.person(id);
+    const admins = [...this.people.values()].filter((other) => other.role === 'admin');
+    if (person.role === 'admin' && role !== 'admin' && admins.length === 1)
+      throw new Problem(409, 'LAST_ADMIN', `${person.name} is the last administrator. Make somebody else an administrator first.`);
+    person.role = role;
+    return person;
+  }
+
+  removePerson(id: string): void {
+    this.people.delete(id);
+    for (const [token, { person }] of this.signInTokens) if (person.id === id) this.signInTokens.delete(token);
+    for (const [cookie, { person }] of this.sessions) if (person.id === id) this.sessions.delete(cookie);
   }
 
   /** A sign-in token of an administrator that works once. */
@@ -397,6 +442,54 @@ export class World {
       artifactsProvided,
       idempotencyKey,
     });
+  }
+
+  postMessage(taskId: string, content: string, by: Person | Agent, at = this.now()): Message {
+    const task = this.task(taskId);
+    const isAgent = 'autonomyLevel' in by;
+    const message: Message = {
+      id: this.#id('me'),
+      number: this.messages.length + 1,
+      createdAt: at,
+      taskId,
+      threadRef: null,
+      authorId: by.id,
+      authorType: isAgent ? 'agent' : 'human',
+      authorName: by.name,
+      content,
+      mentions: [],
+      metadata: {},
+    };
+    this.messages.push(message);
+    this.tellActivity('comment_posted', `${by.name} commented on "${task.title}"`, {
+      taskId,
+      at,
+      ...(isAgent ? { agentId: by.id } : { by }),
+    });
+    return message;
+  }
+
+  taskCost(id: string): unknown {
+    const task = this.task(id);
+    const calls = [...this.calls.values()].filter((call) => call.taskId === id);
+    const sumBy = (nameOf: (call: ToolCallView) => string) => {
+      const parts = new Map<string, { id: null; name: string; spend: number; calls: number }>();
+      for (const call of calls) {
+        const part = parts.get(nameOf(call)) ?? { id: null, name: nameOf(call), spend: 0, calls: 0 };
+        parts.set(part.name, { ...part, spend: part.spend + (call.cost ?? 0), calls: part.calls + 1 });
+      }
+      return [...parts.values()].sort((a, b) => b.spend - a.spend);
+    };
+    return {
+      taskId: id,
+      spend: task.spend,
+      budget: task.budget,
+      calls: calls.length,
+      runs: this.runs.filter((run) => run.taskId === id).length,
+      withSubtasks: { spend: task.spend, tasks: 1 },
+      byAgent: sumBy((call) => call.agentName ?? ''),
+      byTool: sumBy((call) => call.tool),
+    };
   }
 
   #putTask(task: Task): void {
@@ -644,11 +737,81 @@ export class World {
     return added;
   }
 
+  removeGateway(id: string): void {
+    this.gateways.delete(id);
+    this.#tell('gateway', id, null);
+  }
+
   changeGateway(id: string, patch: Partial<Gateway>): void {
     const gateway = this.gateways.get(id);
     if (!gateway) return;
     this.gateways.set(id, { ...gateway, ...patch });
     this.#tell('gateway', id, this.gateways.get(id));
+  }
+
+  /* ---------------------------------------------------------------- money */
+
+  /** Rows of the last days, made up from what the agents spent today: the same squad every day, quieter at the weekend. */
+  spend(query: URLSearchParams): unknown {
+    const [first, second] = (query.get('groupBy') ?? 'day').split(',');
+    const until = this.now();
+    const since = Number(query.get('since') ?? until - 13 * DAY_MS);
+    const agents = [...this.agents.values()];
+    const items = first === 'day' ? agents.flatMap((agent, i) => dailySpend(agent, i, since, until, second ?? 'agent')) : TODAY_BY_MODEL;
+    const cost = items.reduce((sum, item) => sum + item.cost, 0);
+    const total = { cost, calls: items.reduce((sum, item) => sum + item.calls, 0) };
+    return { since, until, items, nextCursor: null, total, unattributed: { cost: cost * 0.018, share: 0.018 } };
+  }
+
+  forecast(): Forecast {
+    const at = this.now();
+    const dayEndsAt = at - (at % DAY_MS) + DAY_MS;
+    const spent = [...this.agents.values()].reduce((sum, agent) => sum + agent.todaySpend, 0);
+    const burn = (sum: number, cap: number | null, rate: number) => ({
+      spent: sum,
+      cap,
+      ratePerHour: rate,
+      projected: sum + (rate * (dayEndsAt - at)) / 3_600_000,
+      exhaustsAt:
+        cap !== null && rate > 0 && sum + (rate * (dayEndsAt - at)) / 3_600_000 > cap ? at + ((cap - sum) / rate) * 3_600_000 : null,
+    });
+    return {
+      at,
+      dayEndsAt,
+      fleet: burn(spent, this.fleetCap, 1.96),
+      agents: [...this.agents.values()]
+        .filter((agent) => agent.todaySpend > 0)
+        .sort((a, b) => b.todaySpend - a.todaySpend)
+        .map((agent) => ({
+          agentId: agent.id,
+          name: agent.name,
+          ...burn(agent.todaySpend, agent.todayCap, agent.status === 'active' ? agent.todaySpend / 12 : 0),
+        })),
+      month: { name: 'November', spent: 512.86, perDay: 36.63, projected: 769.27, endsAt: at + 8 * DAY_MS },
+    };
+  }
+
+  raiseCap(given: { agentId?: string; taskId?: string; amount: number; note: string }, by: Person): unknown {
+    if (given.agentId) {
+      const agent = this.agent(given.agentId);
+      this.changeAgent(agent.id, { todayCap: (agent.todayCap ?? 0) + given.amount });
+    }
+    if (given.taskId) {
+      const task = this.task(given.taskId);
+      this.updateTask(task.id, { budget: (task.budget ?? 0) + given.amount }, by);
+    }
+    return {
+      id: this.#id('ra'),
+      kind: 'raise',
+      createdAt: this.now(),
+      agentId: given.agentId ?? null,
+      taskId: given.taskId ?? null,
+      amount: given.amount,
+      note: given.note,
+      createdBy: by.name,
+      expiresAt: this.now() + DAY_MS,
+      endedAt: null,
+    };
   }
 
   /* ---------------------------------------------------------------- upstreams */
@@ -667,6 +830,7 @@ export class World {
       url: body.url ?? null,
       command: typeof body.command === 'string' ? body.command.split(' ') : (body.command ?? null),
       hasSecret: Boolean(body.secret),
+      oauth: null,
       envNames: Object.keys(body.env ?? {}),
       trusted: body.trusted ?? false,
       allowPrivate: body.allowPrivate ?? false,
@@ -877,9 +1041,16 @@ export class World {
       agents: agents.length,
       todaySpend: agents.reduce((sum, agent) => sum + agent.todaySpend, 0),
       fleetCap: this.fleetCap,
-      activePolicy: { id: 'po_1', version: 'v1' },
+      activePolicy: { id: this.policies.active.id, version: this.policies.active.version },
       proxies: [{ id: 'proxy-a', state: 'live', lastSeenAt: this.now() - 300 }],
     };
+  }
+
+  activatePolicy(key: string, given: { note?: string; confirmRedFlips?: number }, by: Person): unknown {
+    const policy = this.policies.activate(key, given, by.name);
+    this.tellActivity('policy_activated', `${by.name} activated policy ${policy.version}: ${given.note ?? ''}`, { by });
+    this.#tell('policy', policy.id, policy);
+    return policy;
   }
 
   /* ---------------------------------------------------------------- events */
@@ -930,5 +1101,37 @@ export class World {
     return { id, token };
   }
 }
+
+const MODELS = ['opus-large', 'gpt-mini', 'sonnet-medium'];
+
+function dailySpend(agent: Agent, i: number, since: number, until: number, by: string): SpendRow[] {
+  const rows: SpendRow[] = [];
+  for (let at = since; at <= until; at += DAY_MS) {
+    const date = new Date(at);
+    const isWeekend = date.getUTCDay() % 6 === 0;
+    const swing = 0.75 + ((date.getUTCDate() * 7 + i * 3) % 10) / 20;
+    const isToday = until - at < DAY_MS;
+    const cost = isToday ? agent.todaySpend : agent.todaySpend * swing * (isWeekend ? 0.35 : 1);
+    const part =
+      by === 'model'
+        ? { model: MODELS[i % 3] ?? null }
+        : by === 'tool'
+          ? { tool: i % 4 === 3 ? 'web_search' : 'model_call' }
+          : by === 'task'
+            ? { taskId: i === 8 ? null : `ta_${431 + (i % 6)}`, taskTitle: i === 8 ? null : `MC-${431 + (i % 6)}` }
+            : { agentId: agent.id, agentName: agent.name };
+    if (cost > 0) rows.push({ day: date.toISOString().slice(0, 10), ...part, cost, calls: Math.ceil(cost * 40) });
+  }
+  return rows;
+}
+
+const TODAY_BY_MODEL: SpendRow[] = [
+  { tool: 'model_call', model: 'opus-large', cost: 17.86, calls: 388 },
+  { tool: 'model_call', model: 'gpt-mini', cost: 8.12, calls: 1904 },
+  { tool: 'model_call', model: 'sonnet-medium', cost: 6.7, calls: 388 },
+  { tool: 'web_search', model: null, cost: 2.26, calls: 226 },
+  { tool: 'crm__find_contact', model: null, cost: 1.74, calls: 58 },
+  { tool: 'model_call', model: 'embed-small', cost: 0.66, calls: 1210 },
+];
 
 const PAST = { pause: 'paused', drain: 'is draining', quarantine: 'quarantined', restart: 'restarted' } as const;

@@ -23,6 +23,7 @@ import { AUTONOMY_WORDS, capMoney, day, money, plural, wait, when } from '../wor
 import './agent-budgets.ts';
 import './agent-detail.css';
 import './agent-tokens.ts';
+import './cap-raise.ts';
 
 const PAGE = 60;
 const ACTIONS: readonly { action: api.AgentAction; label: string; busy: string; icon: IconName }[] = [
@@ -42,6 +43,7 @@ export class AgentDetailElement extends SignalWatcher(LightElement) {
   @state() private busy: api.AgentAction | null = null;
   @state() private quarantining = false;
   @state() private editingBudgets = false;
+  @state() private raising = false;
   @state() private filter: Filter = 'all';
   @state() private fetched: readonly ToolCallView[] | null = null;
   @state() private cursor: string | null = null;
@@ -60,6 +62,7 @@ export class AgentDetailElement extends SignalWatcher(LightElement) {
       </div>
       ${this.#calls(agent, now)}
       ${this.quarantining ? html`<mc-modal heading="Quarantine ${agent.name}" .content=${this.#quarantineForm(agent)} @mc-close=${() => this.#askQuarantine(false)}></mc-modal>` : nothing}
+      ${this.raising ? html`<mc-cap-raise .agentId=${agent.id} .name=${agent.name} @mc-close=${() => this.#raise(false)}></mc-cap-raise>` : nothing}
       ${this.editingBudgets ? html`<mc-agent-budgets .agent=${agent} @mc-close=${() => this.#editBudgets(false)}></mc-agent-budgets>` : nothing}
     </div>`;
   }
@@ -134,7 +137,7 @@ export class AgentDetailElement extends SignalWatcher(LightElement) {
     const left = agent.todayCap === null ? null : Math.max(0, agent.todayCap - agent.todaySpend);
     const fleet = overview.get();
     return html`<section class="panel">
-      <div class="panel-h"><h2 class="grow">Left of today</h2>${button({ label: 'Edit caps', icon: 'pencil', size: 'small', kind: 'quiet', reason: reasonAgainst('edit budgets'), reasonId: 'why-budget', onClick: () => this.#editBudgets(true) })}</div>
+      <div class="panel-h"><h2 class="grow">Left of today</h2>${agent.todayCap === null ? nothing : button({ label: 'Raise today', icon: 'plus', size: 'small', kind: 'quiet', reason: reasonAgainst('edit budgets'), reasonId: 'why-budget', onClick: () => this.#raise(true) })}${button({ label: 'Edit caps', icon: 'pencil', size: 'small', kind: 'quiet', reason: reasonAgainst('edit budgets'), reasonId: 'why-budget', onClick: () => this.#editBudgets(true) })}</div>
       <div class="panel-b agb"><p class="big">${left === null ? 'No cap' : money(Math.floor(left * 100) / 100)}</p><p class="small muted">${agent.todayCap === null ? 'Nothing but the fleet cap stops its spending.' : `of ${capMoney(agent.todayCap)}; at $0 priced calls are refused until the day turns over.`}</p>${why(reasonAgainst('edit budgets'), 'why-budget')}</div>
       <ul>
         <li class="pr"><span>Agent, today</span>${spentOf(agent.todaySpend, agent.todayCap)}<span class="pr-m">${meter(agent.todaySpend, agent.todayCap)}</span></li>
@@ -242,6 +245,10 @@ export class AgentDetailElement extends SignalWatcher(LightElement) {
 
   #askQuarantine(open: boolean): void {
     this.quarantining = open;
+  }
+
+  #raise(open: boolean): void {
+    this.raising = open;
   }
 
   #editBudgets(open: boolean): void {

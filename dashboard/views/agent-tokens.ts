@@ -8,6 +8,7 @@ import { serverNow } from '../clock.ts';
 import { chip } from '../elements/glyph.ts';
 import { LightElement } from '../elements/light-element.ts';
 import '../elements/modal.ts';
+import { onceShown } from '../elements/once-shown.ts';
 import { ago, button, empty, failed, skeleton, why } from '../elements/parts.ts';
 import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
@@ -28,7 +29,7 @@ export class AgentTokensElement extends SignalWatcher(LightElement) {
       <div class="panel-h"><h2 class="grow">Tokens</h2>${button({ label: 'Issue token', icon: 'key-round', size: 'small', kind: 'quiet', busy: this.busy === 'issue' ? 'Issuing' : null, reason: against, reasonId: 'token-why', onClick: () => void this.#issue() })}</div>
       ${against ? html`<div class="panel-b">${why(against, 'token-why')}</div>` : nothing}
       ${this.failure !== null ? failed('Tokens could not be read', this.failure, () => void this.#fetch()) : this.tokens === null ? skeleton(2) : this.tokens.length === 0 ? empty('No token yet', 'Without one this agent cannot call by itself; a gateway can still speak for it.') : html`<ul>${this.tokens.map((token) => this.#row(token, against))}</ul>`}
-      ${this.issued !== null ? html`<mc-modal heading="New token" .content=${this.#shown(this.issued)} @mc-close=${this.#forget}></mc-modal>` : nothing}
+      ${this.issued !== null ? html`<mc-modal heading="New token" .content=${onceShown(this.issued, 'The agent calls with it.')} @mc-close=${this.#forget}></mc-modal>` : nothing}
     </section>`;
   }
 
@@ -42,12 +43,6 @@ export class AgentTokensElement extends SignalWatcher(LightElement) {
   #row(token: api.Token, against: string | null): TemplateResult {
     const now = serverNow();
     return html`<li class="tk"><code>…${token.hint}</code><span class="small muted">issued ${when(token.createdAt, now)}, ${token.lastUsedAt === null ? 'never used' : html`used ${ago(token.lastUsedAt, now)}`}</span>${token.revokedAt === null ? button({ label: 'Revoke', size: 'small', kind: 'deny', busy: this.busy === token.id ? 'Revoking' : null, reason: against, reasonId: 'token-why', onClick: () => void this.#revoke(token) }) : chip('none', 'Revoked')}</li>`;
-  }
-
-  #shown(token: string): TemplateResult {
-    return html`<p class="ink2">Copy it now: it is shown this once and stored only as a hash.</p>
-      <p class="tk-new"><code>${token}</code></p>
-      ${button({ label: 'Copy the token', icon: 'copy', kind: 'go', size: 'large', block: true, onClick: () => void this.#copy(token) })}`;
   }
 
   async #fetch(): Promise<void> {
@@ -82,15 +77,6 @@ export class AgentTokensElement extends SignalWatcher(LightElement) {
       say('refused', `Not revoked. ${sentence(error)}`);
     }
     this.busy = null;
-  }
-
-  async #copy(token: string): Promise<void> {
-    try {
-      await navigator.clipboard.writeText(token);
-      say('done', 'Copied.');
-    } catch {
-      say('refused', 'Not copied: the browser did not allow it. Select the text and copy it.');
-    }
   }
 
   #forget(): void {

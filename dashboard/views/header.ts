@@ -24,6 +24,8 @@ const PLACES: readonly { name: PlaceName; path: string; label: string }[] = [
   { name: 'board', path: '/board', label: 'Board' },
   { name: 'approvals', path: '/approvals', label: 'Approvals' },
   { name: 'agents', path: '/agents', label: 'Agents' },
+  { name: 'spend', path: '/spend', label: 'Spend' },
+  { name: 'policies', path: '/policies', label: 'Policy' },
   { name: 'alerts', path: '/alerts', label: 'Alerts' },
   { name: 'upstreams', path: '/upstreams', label: 'Upstreams' },
 ];
@@ -58,10 +60,10 @@ export class HeaderElement extends SignalWatcher(LightElement) {
   #spend(): TemplateResult | typeof nothing {
     const now = overview.get();
     if (!now) return nothing;
-    return html`<div class="hd-cell spend" title="Spend of the whole fleet today"><span class="sr">Fleet today: </span>
+    return html`<a class="hd-cell spend" href="/spend" title="Spend of the whole fleet today"><span class="sr">Fleet today: </span>
       <span class="small"><b class="b">${money(now.todaySpend, now.fleetCap)}</b> <span class="muted">${now.fleetCap === null ? 'today' : `of ${capMoney(now.fleetCap)} today`}</span></span>
       ${meter(now.todaySpend, now.fleetCap)}
-    </div>`;
+    </a>`;
   }
 
   #pause(): TemplateResult | typeof nothing {
@@ -96,6 +98,8 @@ export class HeaderElement extends SignalWatcher(LightElement) {
         <a class="menu-item" href="/overview" @click=${closeMenu}>Overview</a>
         <a class="menu-item" href="/feed" @click=${closeMenu}>Feed</a>
         <a class="menu-item" href="/alerts" @click=${closeMenu}>Alerts</a>
+        <a class="menu-item" href="/spend" @click=${closeMenu}>Spend</a>
+        <a class="menu-item" href="/policies" @click=${closeMenu}>Policy</a>
         <a class="menu-item" href="/upstreams" @click=${closeMenu}>Upstreams</a>
         <a class="menu-item" href="/settings" @click=${closeMenu}>Gateways and settings</a>
         <button type="button" class="menu-item" @click=${() => void signOut()}>Sign out</button>

@@ -5,12 +5,13 @@
 import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import type { Activity, Approval, Run, Task, ToolCallView } from '../../control/contract.ts';
+import type { Activity, Approval, Message, Run, Task, ToolCallView, WorkDocument } from '../../control/contract.ts';
 import { moveTask, sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
 import { gistOf } from '../elements/approval-text.ts';
 import '../elements/drawer.ts';
+import '../elements/modal.ts';
 import { stateOf } from '../elements/agent-text.ts';
 import { approvalChip, chip, glyph, priorityGlyph, rankGlyph, riskGlyph, statusGlyph, taskChip } from '../elements/glyph.ts';
 import { icon } from '../elements/icon.ts';
@@ -23,8 +24,9 @@ import '../elements/voice.ts';
 import type { TaskStatus } from '../../policies/model.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { openTask, place } from '../routes.ts';
-import { agents, heldByTask, latestCalls, openDependencies, pendingApprovals, session, tasks } from '../store.ts';
+import { activities, agents, heldByTask, latestCalls, openDependencies, pendingApprovals, session, tasks } from '../store.ts';
 import { callMoney, capMoney, count, money, PRIORITY_WORDS, plural, TASK_TYPE_WORDS, TASK_WORDS, took, when } from '../words.ts';
+import './cap-raise.ts';
 import './task-create.ts';
 import './task-drawer.css';
 import { reasonAgainstMove } from './task-move.ts';
@@ -38,10 +40,19 @@ const TAB_WORDS: Record<Tab, string> = {
   approvals: 'Approvals',
   cost: 'Cost',
 };
-const KIND_WORDS: Record<TimelineKind, string> = { moves: 'Moves', runs: 'Runs', calls: 'Calls', approvals: 'Approvals', alerts: 'Alerts' };
+const KIND_WORDS: Record<TimelineKind, string> = {
+  moves: 'Moves',
+  runs: 'Runs',
+  calls: 'Calls',
+  approvals: 'Approvals',
+  messages: 'Messages',
+  alerts: 'Alerts',
+};
 const CALLS = 400;
 /** What changed is fetched at most this often. */
 const REFRESH_MS = 1_500;
+/** Newest entries of the feed that are looked through for this task. */
+const LOOK_BACK = 50;
 /** The move that leads on, from each state. */
 const NEXT: Partial<Record<TaskStatus, TaskStatus>> = {
   inbox: 'assigned',
@@ -57,6 +68,9 @@ interface History {
   calls: readonly ToolCallView[];
   moreCalls: boolean;
   approvals: readonly Approval[];
+  messages: readonly Message[];
+  documents: readonly WorkDocument[];
+  cost: api.TaskCost;
   activities: readonly Activity[];
 }
 
@@ -70,6 +84,10 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
   @state() private shown: ReadonlySet<TimelineKind> = new Set(TIMELINE_KINDS);
   @state() private editing = false;
   @state() private moving: { to: TaskStatus | null } | null = null;
+  @state() private commenting = false;
+  @state() private raising = false;
+  @state() private sending = false;
+  @state() private refusal: string | null = null;
   #signature: unknown[] = [];
   #due: ReturnType<typeof setTimeout> | undefined;
 
@@ -83,6 +101,8 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
         @mc-close=${() => openTask(null)}
       ></mc-drawer>
       ${task && this.editing ? html`<mc-task-create .task=${task} @mc-close=${() => this.#edit(false)}></mc-task-create>` : nothing}
+      ${task && this.commenting ? html`<mc-modal heading="Comment on ${numberOf(task)}" .content=${this.#commentForm(task)} @mc-close=${() => this.#comment(false)}></mc-modal>` : nothing}
+      ${task && this.raising ? html`<mc-cap-raise .taskId=${task.id} .name=${numberOf(task)} @mc-close=${() => this.#raise(false)}></mc-cap-raise>` : nothing}
       ${task && this.moving ? html`<mc-task-move .task=${task} .to=${this.moving.to} @mc-close=${() => this.#move(null)}></mc-task-move>` : nothing}`;
   }
 
@@ -101,7 +121,11 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
   protected override updated(changed: PropertyValues<this>): void {
     super.updated(changed);
     // Whatever happens in the task shows in one of these.
-    const signature = [tasks.get(this.taskId), latestCalls.get(this.taskId)?.call, heldByTask.get().get(this.taskId)?.length];
+    const latest = activities
+      .all()
+      .slice(0, LOOK_BACK)
+      .find((activity) => activity.taskId === this.taskId);
+    const signature = [latest?.id, tasks.get(this.taskId), latestCalls.get(this.taskId)?.call, heldByTask.get().get(this.taskId)?.length];
     const isNews = this.#signature.length > 0 && signature.some((part, i) => part !== this.#signature[i]);
     this.#signature = signature;
     if (isNews && this.#due === undefined) this.#due = setTimeout(() => void this.#fetch(), REFRESH_MS);
@@ -144,12 +168,45 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
     const next = NEXT[task.status];
     const nextAgainst = next ? reasonAgainstMove(task, next) : null;
     const asks = next ? moveOf(task, next, openDependencies(task)) : null;
-    return html`${button({ label: 'Edit', icon: 'pencil', reason: against, reasonId: 'td-why', onClick: () => this.#edit(true) })}
+    const silent = reasonAgainst('comment');
+    return html`${button({ label: 'Comment', icon: 'message-square', reason: silent, reasonId: 'td-why', onClick: () => this.#comment(true) })}
+      ${button({ label: 'Edit', icon: 'pencil', reason: against, reasonId: 'td-why', onClick: () => this.#edit(true) })}
       ${button({ label: 'Move to…', reason: task.status === 'canceled' ? 'Canceled is final.' : against, reasonId: 'td-why', onClick: () => this.#move({ to: null }) })}
       <span class="grow"></span>
       ${nextAgainst !== null ? why(nextAgainst, 'td-next-why') : asks?.kind === 'ask' && asks.missing.length > 0 ? html`<p class="why td-needs">${icon('info', 12)}<span>Asks for ${missingWords(asks.missing)}</span></p>` : nothing}
       ${against !== null && nextAgainst !== against ? why(against, 'td-why') : nothing}
       ${next ? button({ label: `Move to ${TASK_WORDS[next]}`, kind: 'go', reason: nextAgainst, reasonId: 'td-next-why', onClick: () => (asks?.kind === 'now' ? void moveTask(task, next) : this.#move({ to: next })) }) : nothing}`;
+  }
+
+  #commentForm(task: Task): TemplateResult {
+    return html`<form class="form" @submit=${(event: SubmitEvent) => void this.#post(event, task)}>
+      <label class="lbl" for="td-comment">What do you want to say? <span class="muted">@name mentions an agent or a person, who is told</span></label>
+      <textarea class="field" id="td-comment" name="content" rows="4" required maxlength="20000" data-focus></textarea>
+      <p class="refusal" role="alert">${this.refusal ?? ''}</p>
+      ${button({ label: 'Comment', kind: 'go', size: 'large', block: true, type: 'submit', busy: this.sending ? 'Sending' : null, onClick: () => {} })}
+    </form>`;
+  }
+
+  #comment(open: boolean): void {
+    this.commenting = open;
+    this.refusal = null;
+  }
+
+  async #post(event: SubmitEvent, task: Task): Promise<void> {
+    event.preventDefault();
+    const content = String(new FormData(event.target as HTMLFormElement).get('content') ?? '').trim();
+    if (this.sending || content === '') return;
+    this.sending = true;
+    try {
+      const message = await api.postMessage(task.id, content);
+      if (this.history)
+        this.history = { ...this.history, messages: [message, ...this.history.messages.filter((other) => other.id !== message.id)] };
+      this.commenting = false;
+      this.tab = 'timeline';
+    } catch (error) {
+      this.refusal = sentence(error);
+    }
+    this.sending = false;
   }
 
   /* ---------------------------------------------------------------- content */
@@ -258,16 +315,12 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
   #cost(task: Task): TemplateResult {
     const history = this.history;
     if (!history) return skeleton(4);
-    const priced = history.calls.filter((call) => call.cost);
-    const tools = new Map<string, { calls: number; cost: number }>();
-    for (const call of priced) {
-      const sum = tools.get(call.tool) ?? { calls: 0, cost: 0 };
-      tools.set(call.tool, { calls: sum.calls + 1, cost: sum.cost + (call.cost ?? 0) });
-    }
+    const { cost } = history;
     const left = task.budget === null ? null : Math.max(0, task.budget - task.spend);
     return html`<p class="big td-left">${left === null ? money(task.spend) : money(Math.floor(left * 100) / 100)}</p>
       <p class="small muted">${left === null ? 'spent; no cap of its own' : `left of ${capMoney(task.budget ?? 0)}; ${money(task.spend, task.budget)} is spent`}</p>
       ${meter(task.spend, task.budget)}
+      <p class="td-raise">${button({ label: 'Raise the cap', icon: 'plus', size: 'small', reason: reasonAgainst('edit budgets'), reasonId: 'td-raise-why', onClick: () => this.#raise(true) })}${why(reasonAgainst('edit budgets'), 'td-raise-why')}</p>
       <section class="sec"><h2>By run</h2>${
         history.runs.length === 0
           ? html`<p class="small muted">No run is on record.</p>`
@@ -280,18 +333,8 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
                   html`<tr><td><code>${seenLine(run.runId)}</code></td><td>${agents.get(run.agentId)?.name ?? '–'}</td><td class="muted">${moment(run.startTime, when(run.startTime, serverNow()))}</td><td class="num">${count(run.toolCallCount)}</td><td class="num muted">${run.endTime === null ? 'running' : took(run.endTime - run.startTime)}</td><td class="num b">${money(run.cost)}</td></tr>`,
               )}</tbody></table>`
       }</section>
-      <section class="sec"><h2>Priced calls${history.moreCalls ? html` <span class="muted">of the newest ${count(CALLS)}</span>` : nothing}</h2>${
-        tools.size === 0
-          ? html`<p class="small muted">No call of it had a price.</p>`
-          : html`<table class="tbl"><thead><tr><th>Tool</th><th class="num">Calls</th><th class="num">Per call</th><th class="num">Cost</th></tr></thead><tbody>${[
-              ...tools,
-            ]
-              .sort(([, a], [, b]) => b.cost - a.cost)
-              .map(
-                ([tool, sum]) =>
-                  html`<tr><td><code>${seenLine(tool)}</code></td><td class="num">${count(sum.calls)}</td><td class="num muted">${callMoney(sum.cost / sum.calls)}</td><td class="num b">${money(sum.cost)}</td></tr>`,
-              )}</tbody></table>`
-      }</section>`;
+      ${costTable('By agent', 'Agent', cost.byAgent)} ${costTable('By tool', 'Tool', cost.byTool)}
+      ${cost.withSubtasks.tasks > 1 ? html`<p class="small muted">With its ${plural(cost.withSubtasks.tasks - 1, 'part')}: ${money(cost.withSubtasks.spend)}</p>` : nothing}`;
   }
 
   /* ---------------------------------------------------------------- doing */
@@ -306,6 +349,10 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
     this.shown = shown;
   }
 
+  #raise(open: boolean): void {
+    this.raising = open;
+  }
+
   #edit(open: boolean): void {
     this.editing = open;
   }
@@ -318,13 +365,16 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
     const id = this.taskId;
     this.#due = undefined;
     try {
-      const [task, moves, runs, calls, approvals, activities] = await Promise.all([
+      const [task, moves, runs, calls, approvals, told, messages, documents, cost] = await Promise.all([
         api.readTask(id),
         api.listTransitions(id),
         api.listRuns({ taskId: id, limit: 100 }),
         api.listToolCalls({ taskId: id, limit: CALLS }),
         api.listApprovals({ taskId: id, status: 'all', limit: 200 }),
         api.listActivities({ taskId: id, limit: 100 }),
+        api.listMessages({ taskId: id, limit: 200 }),
+        api.listDocuments({ taskId: id, limit: 50 }),
+        api.readTaskCost(id),
       ]);
       if (id !== this.taskId) return;
       this.fetched = task;
@@ -335,7 +385,10 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
         calls: calls.items,
         moreCalls: calls.nextCursor !== null,
         approvals: approvals.items,
-        activities: activities.items.filter((activity) => ALERTING.has(activity.type)),
+        messages: messages.items,
+        documents: documents.items,
+        cost,
+        activities: told.items.filter((activity) => ALERTING.has(activity.type)),
       };
     } catch (error) {
       if (id === this.taskId && place.get().task === id) this.failure = sentence(error);
@@ -358,6 +411,14 @@ function artifactsPanel(task: Task): TemplateResult {
         : html`<p class="small muted">${task.deliverableMakesClaims ? 'Due before the review: the deliverable makes claims.' : 'Not due: the deliverable makes no claims.'}</p>`
     }</section>
     ${task.deliverableConfirmed ? html`<section class="sec"><h2>${glyph('tick', 'green')}Confirmed</h2><p class="td-text">${seen(task.decisionNote ?? '')}</p></section>` : nothing}`;
+}
+
+function costTable(heading: string, what: string, parts: api.TaskCost['byTool']): TemplateResult | typeof nothing {
+  if (parts.length === 0) return nothing;
+  return html`<section class="sec"><h2>${heading}</h2><table class="tbl"><thead><tr><th>${what}</th><th class="num">Calls</th><th class="num">Per call</th><th class="num">Cost</th></tr></thead><tbody>${parts.map(
+    (part) =>
+      html`<tr><td>${seenLine(part.name)}</td><td class="num">${count(part.calls)}</td><td class="num muted">${part.calls === 0 ? '–' : callMoney(part.spend / part.calls)}</td><td class="num b">${money(part.spend)}</td></tr>`,
+  )}</tbody></table></section>`;
 }
 
 declare global {

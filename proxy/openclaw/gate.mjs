@@ -226,7 +226,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
   /**
    * Asks whether a run may start at all.
    *
-   * @param {{ agentId?: string, sessionKey?: string, runId?: string }} run
+   * @param {{ agentId?: string, sessionKey?: string, runId?: string, traceId?: string }} run
    * @returns {Promise<{ allowed: true } | { allowed: false, code: string, message: string }>} never throws
    */
   async function checkRun(run) {
@@ -272,7 +272,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
   /**
    * Tells the proxy that a sub-agent began or ended.
    *
-   * @param {{ agentId?: string, sessionKey?: string, childSessionKey: string, label?: string, state: 'began' | 'ended' }} spawn
+   * @param {{ agentId?: string, sessionKey?: string, childSessionKey: string, label?: string, lasting?: boolean, state: 'began' | 'ended' }} spawn
    */
   function noteSpawn(spawn) {
     queue(`sub-agent ${spawn.childSessionKey}`, '/v1/spawns', spawn);

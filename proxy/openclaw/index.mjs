@@ -160,13 +160,19 @@ function gateEverything(api, settings, log, parts) {
    */
   async function admitRun(event, ctx) {
     const answer = await gate.checkRun(
-      compact({ agentId: ctx.agentId ?? agentOf(ctx.sessionKey), sessionKey: ctx.sessionKey, runId: ctx.runId ?? event.runId }),
+      compact({
+        agentId: ctx.agentId ?? agentOf(ctx.sessionKey),
+        sessionKey: ctx.sessionKey,
+        runId: ctx.runId ?? event.runId,
+        // The run's requests to its model carry the same trace, and nothing else that names the run.
+        traceId: ctx.trace?.traceId,
+      }),
     );
     return answer.allowed ? { outcome: 'pass' } : { outcome: 'block', reason: answer.code, message: answer.message };
   }
 
   /**
-   * @param {{ childSessionKey?: string, targetSessionKey?: string, label?: string }} event
+   * @param {{ childSessionKey?: string, targetSessionKey?: string, label?: string, mode?: string }} event
    * @param {{ childSessionKey?: string, requesterSessionKey?: string }} ctx
    * @param {'began' | 'ended'} state
    */
@@ -175,7 +181,16 @@ function gateEverything(api, settings, log, parts) {
     const sessionKey = ctx.requesterSessionKey;
     // A sub-agent whose parent is not named is registered by its first call.
     if (childSessionKey === undefined || sessionKey === undefined) return;
-    gate.noteSpawn(compact({ agentId: agentOf(sessionKey), sessionKey, childSessionKey, label: text(event.label)?.slice(0, 120), state }));
+    gate.noteSpawn(
+      compact({
+        agentId: agentOf(sessionKey),
+        sessionKey,
+        childSessionKey,
+        label: text(event.label)?.slice(0, 120),
+        lasting: event.mode === 'session' ? true : undefined,
+        state,
+      }),
+    );
   }
 
   /**

@@ -42,6 +42,8 @@ const PLACES = [
   ['alerts', () => '/alerts', 'Open'],
   ['upstreams', () => '/upstreams', '1 held'],
   ['an upstream', () => '/upstreams/crm', 'evil.example'],
+  ['the policy', () => '/policies', 'No problems'],
+  ['spend', () => '/spend', 'Unattributed'],
   ['the incident view', () => '/incident', 'receipt'],
   ['settings', () => '/settings', 'This browser'],
   ['a call', () => `/feed?call=${ran}`, 'What came back'],

@@ -230,6 +230,29 @@ describe('the drawer of a task', () => {
     await drawer.getByText('"not on a Friday"').waitFor();
   });
 
+  it('takes a comment, and shows those of others as they come', async () => {
+    const task = await server.addTask({ title: 'Write the note', type: 'docs' });
+    const page = await open('approver', `/board?task=${task.id}`);
+    const drawer = page.getByRole('dialog', { name: 'Write the note' });
+    await drawer.getByRole('button', { name: 'Comment' }).click();
+    await page.getByLabel(/^What do you want to say/).fill('Shorter, <b>please</b>');
+    await page
+      .getByRole('dialog', { name: /^Comment on/ })
+      .getByRole('button', { name: 'Comment' })
+      .click();
+    await drawer.getByText('Shorter, <b>please</b>').waitFor();
+    const other = await open('operator', `/board?task=${task.id}`);
+    await other.getByRole('tab', { name: 'Timeline' }).click();
+    await other.getByRole('dialog', { name: 'Write the note' }).getByText('Shorter, <b>please</b>').waitFor();
+    await other.getByRole('button', { name: 'Comment' }).click();
+    await other.getByLabel(/^What do you want to say/).fill('Will do');
+    await other
+      .getByRole('dialog', { name: /^Comment on/ })
+      .getByRole('button', { name: 'Comment' })
+      .click();
+    await drawer.getByText('Will do').waitFor();
+  });
+
   it('changes the task, and says who was first when somebody was', async () => {
     const task = await server.addTask({ title: 'Write the note', type: 'docs' });
     const page = await open('operator', `/board?task=${task.id}`);

@@ -22,7 +22,7 @@ const approval = (minute: number, over: Partial<Approval> = {}) =>
     decidedAt: null,
     ...over,
   }) as Approval;
-const NONE: TimelineSources = { moves: [], runs: [], calls: [], approvals: [], activities: [] };
+const NONE: TimelineSources = { moves: [], runs: [], calls: [], approvals: [], messages: [], documents: [], activities: [] };
 const ALL = new Set(TIMELINE_KINDS);
 const build = (sources: Partial<TimelineSources>, shown: ReadonlySet<(typeof TIMELINE_KINDS)[number]> = ALL) =>
   buildTimeline({ ...NONE, ...sources }, shown);

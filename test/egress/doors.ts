@@ -35,6 +35,7 @@ export async function startDoors(bounds: Partial<ProxyBounds> = {}) {
       dataDir: join(folder, 'data'),
       keyDir: join(folder, 'keys'),
       adminToken: ADMIN,
+      publicUrl: null,
       redisUrl: null,
       openclaw: null,
       allowCommands: false,

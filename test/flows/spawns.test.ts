@@ -128,6 +128,15 @@ describe('a sub-agent', () => {
     const session = parent.child();
     await parent.note(session, 'began');
     const [child] = await until(parent.children, (children) => children.length === 1);
+    // From the moment at which the proxy knows it, its calls are its own.
+    await until(
+      async () => {
+        const { body } = await parent.call('update_plan', { n: crypto.randomUUID() }, session);
+        await parent.end(body.id);
+        return world.api<Fields>('GET', `/tool-calls/${body.id}`);
+      },
+      ({ body }) => body.agentId === child?.id,
+    );
     const own = await parent.call('post_comment', { text: 'parent' });
     await parent.end(own.body.id);
     const paid = await parent.call('post_comment', { text: 'child' }, session);

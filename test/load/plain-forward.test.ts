@@ -44,6 +44,7 @@ beforeAll(async () => {
       dataDir: join(folder, 'data'),
       keyDir: join(folder, 'keys'),
       adminToken: ADMIN,
+      publicUrl: null,
       redisUrl: null,
       openclaw: null,
       allowCommands: false,

@@ -95,6 +95,8 @@ export async function startServices() {
   });
   return {
     base,
+    keys,
+    upstreams,
     messages,
     documents,
     leasesOf: (holder: string) => createLeases({ db, clock, holder }),

@@ -1,0 +1,55 @@
+import { expect, it } from 'vitest';
+import { useDashboard } from './browser.ts';
+
+const dashboard = useDashboard();
+const { open } = dashboard;
+
+it('adds a person whose token is shown once and signs in, changes the role, and removes them', async () => {
+  const page = await open('admin', '/settings', { expected: /409/ });
+  await page.getByRole('button', { name: 'Add a person' }).click();
+  const form = page.getByRole('dialog', { name: 'Add a person' });
+  await form.getByLabel('Name').fill('Nina Roth');
+  await form.getByLabel(/^Role/).selectOption('viewer');
+  await form.getByRole('button', { name: 'Add a person' }).click();
+  const once = page.getByRole('dialog', { name: 'Token of Nina Roth' });
+  const token = await once.locator('code').innerText();
+  await once.getByRole('button', { name: 'Close' }).click();
+  expect(await page.content()).not.toContain(token);
+
+  const theirs = await open(null, '/sign-in', { expected: /401/ });
+  await theirs.getByLabel('Token').fill(token);
+  await theirs.keyboard.press('Enter');
+  await theirs.getByRole('heading', { level: 1 }).first().waitFor();
+  await theirs.getByText('Nina Roth, viewer').first().waitFor({ state: 'attached' });
+
+  await page.getByLabel('Role of Nina Roth').selectOption('operator');
+  await page.getByText('Nina Roth is operator now.').waitFor();
+  await page.getByRole('button', { name: 'Remove Nina Roth' }).click();
+  await page.getByRole('dialog', { name: 'Remove Nina Roth' }).getByRole('button', { name: 'Remove Nina Roth' }).click();
+  await page.getByText('Nina Roth is removed.').waitFor();
+});
+
+it('shows people to administrators only, and the reason for what others cannot do', async () => {
+  const page = await open('operator', '/settings');
+  await page.getByRole('heading', { level: 2, name: 'This browser' }).waitFor();
+  expect(await page.getByRole('heading', { level: 2, name: 'People' }).count()).toBe(0);
+  await page.getByText('Needs the administrator role; you are an operator.').waitFor();
+});
+
+it('registers a gateway, gives its plugin a further token, and removes it', async () => {
+  const page = await open('admin', '/settings');
+  await page.getByRole('button', { name: 'Register a gateway' }).click();
+  const form = page.getByRole('dialog', { name: 'Register a gateway' });
+  await form.getByLabel('Name').fill('openclaw-test');
+  await form.getByRole('button', { name: 'Register a gateway' }).click();
+  const once = page.getByRole('dialog', { name: 'Token of openclaw-test' });
+  expect(await once.locator('code').innerText()).toMatch(/^mcg_/);
+  await once.getByRole('button', { name: 'Close' }).click();
+  const row = page.getByRole('listitem').filter({ hasText: 'openclaw-test' });
+  await row.getByRole('button', { name: 'New token' }).click();
+  await page.getByRole('dialog', { name: 'Token of openclaw-test' }).getByRole('button', { name: 'Close' }).click();
+  await row.getByRole('button', { name: 'Remove openclaw-test' }).click();
+  await page.getByRole('dialog', { name: 'Remove openclaw-test' }).getByRole('button', { name: 'Remove openclaw-test' }).click();
+  await page.getByText('openclaw-test is removed.').waitFor();
+  await row.waitFor({ state: 'detached' });
+});
