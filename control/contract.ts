@@ -1411,10 +1411,15 @@ export interface ToolListing {
   first: boolean;
   last: boolean;
 }
-/**
- * What a cookie of the gateway pass-through opens: answer of POST /internal/v1/gateway-passes/check {hash}, and part of that of …/redeem
- * {ticket}. Null = nothing.
- */
+/** Answer of POST /internal/v1/gateway-passes/redeem {ticket}; null = it opens nothing. */
+export interface RedeemedTicket {
+  /** Secret of the cookie. */
+  secret: string;
+  /** People reach the proxy by https: the cookie is for that alone. */
+  isSecure: boolean;
+  pass: GatewayPass;
+}
+/** What a cookie of the gateway pass-through opens: answer of POST /internal/v1/gateway-passes/check {hash}. Null = nothing. */
 export interface GatewayPass {
   operator: { id: string; name: string };
   gateway: { id: string; name: string; url: string; token: string | null };
