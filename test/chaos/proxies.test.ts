@@ -41,6 +41,7 @@ beforeAll(async () => {
       clusterSecret: SECRET,
       redisUrl: redis.url,
       openclaw: null,
+      publicUrl: null,
       allowCommands: false,
       keepDays: 0,
       dashboardDir: folder,
