@@ -24,6 +24,7 @@ import {
   TASK_TYPES,
   VERDICTS,
 } from '../policies/model.ts';
+import type { Usage } from '../policies/prices.ts';
 
 /* ---------------------------------------------------------------- shared parts */
 
@@ -556,6 +557,20 @@ export const ToolCallSchema = z
     /** Milliseconds it was held. */
     heldFor: z.number().nullable(),
     cost: Usd.nullable(),
+    /** Of a model call: who was asked, what was used as far as the provider said it, and how that was priced. */
+    modelCall: z
+      .object({
+        provider: z.string(),
+        model: z.string(),
+        /** A part that the provider did not say is absent, which is not zero. Null = it said nothing. */
+        usage: Reading<Usage>().nullable(),
+        /** The cost is an estimate: the provider did not say all. */
+        isEstimated: z.boolean(),
+        /** The entry that gave the price. */
+        priceEntry: z.string().nullable(),
+      })
+      .nullable()
+      .optional(),
     approvalId: Id.nullable(),
     policyVersion: z.string().nullable(),
     /** One line for tables and feeds: the command, path, URL or the first arguments. Redacted, untrusted. */
@@ -1313,6 +1328,7 @@ export const RunCheckSchema = z
     sessionKey: Word(512).optional(),
     runId: Word(256).optional(),
     taskId: Word(128).optional(),
+    traceId: Word(128).optional(),
   })
   .strict();
 /** Body of POST /v1/spawns: a sub-agent began, or ended, in a session of its own. */
@@ -1545,6 +1561,8 @@ export interface CallFacts {
   upstream?: string | null;
   /** Hash of the tool's definition at the time of the call, where one is pinned. */
   definition?: string | null;
+  /** The upstream and the model that a model call asks. */
+  model?: { provider: string; name: string } | null;
   /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
   ungated?: boolean;
   /** Addresses that hosts resolved to when it was made, where the proxy dials itself. */
@@ -1577,6 +1595,16 @@ export interface HoldRequest {
   insufficient: string | null;
 }
 
+/** How a model call came to its cost. */
+export interface ModelMeter {
+  /** What the provider said; a part that it did not say is absent, which is not zero. Null = it said nothing. */
+  usage: Usage | null;
+  /** The cost is not usage times price: not below what was delivered, not above what was reserved (SPEC 8.3). */
+  isEstimated: boolean;
+  /** The entry that gave the price: of the policy, or of the dated table. */
+  priceEntry: string;
+}
+
 /** Redacted arguments, capped; `truncated` says that the record keeps only a part. */
 export type JournalEvent =
   | {
@@ -1597,6 +1625,8 @@ export type JournalEvent =
       error: string | null;
       durationMs: number | null;
       cost: number;
+      /** Of a model call. */
+      meter?: ModelMeter | null | undefined;
       /** The caps that it was reserved under; absent in journals of before. */
       scopes?: readonly string[];
     }

@@ -14,20 +14,21 @@
  * - What fails, refuses; what was reserved for it is released.
  */
 import { randomUUID } from 'node:crypto';
-import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts } from '../control/contract.ts';
+import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts, ModelMeter } from '../control/contract.ts';
 import {
   type Decision,
   decide,
   type Facts,
   type JsonObject,
   labelsOf,
+  type Micros,
   type Reason,
   type ReasonCode,
   type Risk,
   recordJudgement,
   redactText,
 } from '../policies/index.ts';
-import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
+import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
 import { rootOf } from './identity.ts';
@@ -66,6 +67,13 @@ export interface CallRequest {
   definition: string | null;
   /** The agent's gate should have asked about this call and did not. */
   ungated: boolean;
+  /** Of a model call: the upstream and the model that it asks. */
+  model?: { provider: string; name: string };
+  /**
+   * Of a call whose price no list has: the upper bound of its cost, asked anew at each judgement; null = it has none.
+   * @param left what is left of the tightest cap that binds it; null = none does.
+   */
+  estimate?: (left: Micros | null) => Micros | null;
   /** Addresses that hosts resolved to, where the entry point has asked. */
   dns?: CallFacts['dns'];
 }
@@ -91,6 +99,8 @@ export interface Outcome {
   durationMs: number;
   /** What it cost, micro-dollars; null = nobody said, and the estimate stands. */
   costMicros: number | null;
+  /** Of a model call: how it came to its cost. */
+  meter?: ModelMeter;
 }
 
 interface Collaborators {
@@ -150,6 +160,7 @@ export class Gatekeeper {
     rates.count(request.agent.id, request.tool, at);
     const call: CallFacts = { id, ...prints, ...describe(request), mappedTool: request.tool, at };
     const record = register.add(call, request.arguments);
+    record.estimate = request.estimate ?? null;
     return this.#once(record, () => this.#judge(record, call, request.arguments, picture, null));
   }
 
@@ -220,8 +231,10 @@ export class Gatekeeper {
   }
 
   /** What an outcome says about the next call of its kind. */
-  #learn({ agentId, sessionKey, tool }: CallFacts, { status, error, output }: Outcome): void {
+  #learn({ entry, agentId, sessionKey, tool }: CallFacts, { status, error, output }: Outcome): void {
     const { retries, clock } = this.#with;
+    // A provider that fails is tried again by the client, by itself: an outage must not silence every agent as a loop.
+    if (entry === 'model') return;
     if (status === 'success') retries.succeeded(agentId, sessionKey, tool);
     if (status === 'failed') retries.failed(agentId, sessionKey, tool, error ?? output, clock());
   }
@@ -234,8 +247,9 @@ export class Gatekeeper {
     const cost = outcome.costMicros ?? record.estimatedMicros;
     const output = recordedText(outcome.output, limits.outputMaxChars);
     const error = recordedText(outcome.error, limits.outputMaxChars);
-    const { status, durationMs } = outcome;
-    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost, scopes }, false);
+    const { status, durationMs, meter } = outcome;
+    const ended = { type: 'completed' as const, at: clock(), id, status, output, error, durationMs, cost, scopes, meter };
+    const recording = journal.append(ended, false);
     // Of two outcomes of one call the second finds this one under way.
     record.settling = recording.catch(() => {});
     try {
@@ -265,6 +279,21 @@ export class Gatekeeper {
     await journal.append({ type: 'withdrawn', at: clock(), id: record.id, reason }, false);
   }
 
+  /** A running call that still has something to show for itself keeps what is reserved for it. */
+  renew(record: CallRecord): void {
+    if (record.state === 'running') this.#with.ledger.renew(record.id);
+  }
+
+  /** What is left of the tightest cap of a running call, besides what is reserved for it; null = no cap binds it. */
+  left(record: CallRecord): Micros | null {
+    const { snapshot, ledger, clock } = this.#with;
+    const picture = snapshot.current(clock());
+    const agent = picture?.agent(record.agentId);
+    if (!picture || !agent || record.call === null) return 0;
+    const caps = bindingCapsOf(agent, record.call, scopesOf(record.call, picture.policy, record.call.at), picture);
+    return leftOf(caps, (scope) => ledger.spent(scope));
+  }
+
   /** When each agent's last call was admitted, for the receipt of a stop. */
   lastAdmitted(): ReadonlyMap<string, number> {
     return this.#lastAdmittedAt;
@@ -282,7 +311,7 @@ export class Gatekeeper {
     const effective = hold?.editedArguments ?? args;
     let hasLooked = false;
     for (let race = 0; race < RACES_MAX; race++) {
-      const judgement = await this.#decide(call, effective, picture, hold);
+      const judgement = await this.#decide(record, call, effective, picture, hold);
       if (judgement === null)
         return this.#deny(record, call, effective, [reasonOf('AGENT_STOPPED', 'This agent is no longer registered.')]);
       const { decision, judged, caps, facts } = judgement;
@@ -341,19 +370,21 @@ export class Gatekeeper {
   }
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
-  async #decide(call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
+  async #decide({ estimate }: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
     const { ledger, register, rates, labels, retries, clock } = this.#with;
     const agent = picture.agent(call.agentId);
     if (!agent) return null;
     const now = clock();
     const scopes = scopesOf(call, picture.policy, now);
     const caps = bindingCapsOf(agent, call, scopes, picture);
+    const spent = (scope: string) => ledger.spent(scope);
     const sources = {
       agent,
       call,
+      estimatedCost: estimate === null ? undefined : estimate(leftOf(caps, spent)),
       arguments: args,
       scopes,
-      spent: (scope: string) => ledger.spent(scope),
+      spent,
       picture,
       hold,
       concurrent: register.running(call.agentId),
@@ -635,7 +666,7 @@ function isKnownTo({ gatewayId }: AgentPicture, picture: Picture): (session: str
   return (session) => gatewayId !== null && picture.childOf(gatewayId, session) !== undefined;
 }
 
-function describe({ agent, arguments: _, ...request }: CallRequest) {
+function describe({ agent, arguments: _args, estimate: _estimate, ...request }: CallRequest) {
   return { ...request, agentId: agent.id };
 }
 

@@ -539,7 +539,9 @@ const NOTHING = { httpStatus: null, bytesUp: 0, bytesDown: 0 } as const;
 function outcomeOf({ status, httpStatus, bytesUp, bytesDown, error, isUnsent }: Ended, target: Target, durationMs: number): Outcome {
   const answer = httpStatus === null ? '' : `, HTTP ${httpStatus}`;
   const output = isUnsent ? null : `${shown(target)}${answer}: ${bytesUp} bytes up, ${bytesDown} bytes down`;
-  return { status, output, error, durationMs, costMicros: isUnsent ? 0 : null };
+  // Another host that cannot be reached is another error to the loop detector; a cut says why and no more.
+  const described = error === null || status === 'unknown' ? error : `${shown(target)}: ${error}`;
+  return { status, output, error: described, durationMs, costMicros: isUnsent ? 0 : null };
 }
 
 function shown({ method, url }: Target): string {

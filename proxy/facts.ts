@@ -6,6 +6,7 @@ import {
   type Facts,
   type JsonObject,
   type McpAnnotations,
+  type Micros,
   type Policy,
   type RunLabel,
   type ToolCall,
@@ -100,9 +101,22 @@ function leftOfDay({ spent, cap, raised }: DayFact): number {
   return cap === null ? Number.POSITIVE_INFINITY : cap + raised - spent;
 }
 
+/** What is left of the tightest cap; null = none binds. Never negative. */
+export function leftOf(caps: readonly BindingCap[], spent: (scope: string) => number): Micros | null {
+  let left: Micros | null = null;
+  for (const { scope, capMicros } of caps) {
+    if (capMicros === null) continue;
+    const own = Math.max(0, capMicros - spent(scope));
+    if (left === null || own < left) left = own;
+  }
+  return left;
+}
+
 export interface FactSources {
   agent: AgentPicture;
   call: Pick<CallFacts, 'taskId'> & Partial<CallFacts>;
+  /** Upper bound of the cost of a call whose price no list has; null = it has none; absent = the lists say. */
+  estimatedCost?: Micros | null | undefined;
   arguments: JsonObject;
   scopes: Scopes;
   spent: (scope: string) => number;
@@ -152,7 +166,7 @@ export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSo
     caps: { ...ownCaps(agent, task, scopes), ...(parentDay && { agentDay: parentDay.cap }) },
     ...raisedFact(parentDay ? parentDay.raised : agent.raises?.[scopes.agentDay], task?.raised),
     run: { labels: rest.labels },
-    estimatedCost: priceOf(call, picture),
+    estimatedCost: rest.estimatedCost === undefined ? priceOf(call, picture) : rest.estimatedCost,
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
     mcp: mcpFact(call, picture),
     ...routeFact(call, rest.arguments, picture),

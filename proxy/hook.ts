@@ -29,6 +29,7 @@ import type { Picture, Snapshot } from './snapshot.ts';
 import type { Spawns } from './spawns.ts';
 import type { Telemetry } from './telemetry.ts';
 import { canonicalTool } from './tool-names.ts';
+import type { Traces } from './traces.ts';
 
 const RETRY_AFTER_MS = 1_000;
 const RUN_ERROR_MAX = 2_000;
@@ -41,6 +42,7 @@ export interface HookDependencies {
   ledger: Ledger;
   journal: Journal;
   spawns: Spawns;
+  traces: Traces;
   telemetry: Telemetry;
   clock: () => number;
   bounds: ProxyBounds;
@@ -49,7 +51,7 @@ export interface HookDependencies {
 export type Hook = ReturnType<typeof createHook>;
 
 /** The routes under /v1. */
-export function createHook({ gate, snapshot, ledger, journal, spawns, telemetry, clock, bounds }: HookDependencies) {
+export function createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }: HookDependencies) {
   /** Sub-agents' sessions that control was told of; the oldest are forgotten first. */
   const reported = new Set<string>();
 
@@ -101,6 +103,7 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, telemetry,
       // A wrapper is no call of its own: what it carries comes to the gate by itself (SPEC 3, Attribution).
       return respond(response, 200, { id: '', verdict: 'allow', risk: 'green', reasons: [] });
     }
+    traces.note(body.traceId, { agentId: agent.id, runId: body.runId ?? null, sessionKey, taskId: attribution.taskId }, clock());
     const unwrapped = unwrapCall(given);
     const admission = await gate.admit({
       entry: 'openclaw',
@@ -180,6 +183,7 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, telemetry,
     const now = clock();
     const { taskId } = attribution;
     const runId = body.runId ?? null;
+    traces.note(body.traceId, { agentId: agent.id, runId, sessionKey, taskId }, now);
     // Of a shared ledger the picture may be old, and a run that will be refused is better not begun.
     await ledger.look(scopeKeys(scopesOf({ agentId: agent.id, runId, taskId }, picture.policy, now)));
     const decision = judgeRun(agent, runId, taskId, picture, now);

@@ -24,6 +24,7 @@ import { Labels } from './labels.ts';
 import { LocalLedger } from './ledger-local.ts';
 import { RedisLedger } from './ledger-redis.ts';
 import { createMcp, type Mcp } from './mcp.ts';
+import { createModelEntry, type ModelEntry } from './model.ts';
 import { Openings } from './openings.ts';
 import { ownServer } from './own-server.ts';
 import { Rates } from './rates.ts';
@@ -34,6 +35,7 @@ import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
 import { Spawns } from './spawns.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
+import { Traces } from './traces.ts';
 import { Uplink } from './uplink.ts';
 
 /** What an entry point needs of a running proxy; for those that listen beside it. */
@@ -59,7 +61,9 @@ const RESERVATION_TTL_MS = 600_000;
 /** A start waits this long for shared counters; without them it goes on and refuses what needs them. */
 const LEDGER_WAIT_MS = 5_000;
 /** Calls of these we send on ourselves; the outcome of the others is reported to us. */
-const FORWARDED: ReadonlySet<KnownCall['entry']> = new Set(['mcp', 'mission-control', 'http', 'egress']);
+const FORWARDED: ReadonlySet<KnownCall['entry']> = new Set(['mcp', 'mission-control', 'http', 'egress', 'model']);
+/** Of a model call that nobody will hear of again: what was reserved for it is its cost. */
+const LOST = { usage: null, isEstimated: true, priceEntry: 'the reservation' };
 /** What may end calls that are under way. */
 const REVIEWED: ReadonlySet<StreamMessage['type']> = new Set(['picture', 'system', 'agents', 'upstreams']);
 
@@ -112,6 +116,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   });
 
   let mcp: Mcp | null = null;
+  let model: ModelEntry | null = null;
   let http: HttpTools | null = null;
   let egress: Egress | null = null;
   let announcedStop: string | null = null;
@@ -123,6 +128,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       mcp?.review();
       http?.review();
       egress?.review();
+      model?.review();
     }
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
@@ -191,13 +197,15 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     const record =
       FORWARDED.has(call.entry) && call.state === 'running' && call.proxyId === journal.proxyId ? register.byId(call.id) : undefined;
     if (!record) continue;
-    await gate.complete(record, { status: 'unknown', output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null });
+    const outcome = { status: 'unknown' as const, output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null };
+    await gate.complete(record, { ...outcome, ...(call.entry === 'model' && { meter: LOST }) });
   }
 
   const telemetry = createTelemetry({
     openCalls: () => register.open,
     waiting: () => holds.waiting,
     journalDepth: () => journal.depth,
+    reservations: () => ledger.open,
     snapshotAgeMs: () => snapshot.age(clock()),
   });
   mcp = createMcp({
@@ -215,6 +223,9 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const entry = mcp;
   http = createHttpTools({ gate, snapshot, uplink, telemetry, clock, bounds, log });
   const httpTools = http;
+  const traces = new Traces();
+  model = createModelEntry({ gate, snapshot, journal, traces, uplink, telemetry, clock, bounds, log });
+  const models = model;
   if (config.egressPort !== undefined) egress = createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
   const egressProxy = egress;
   const gateway = createGatewayDoor({ uplink, journal, clock, hostNames: config.hostNames, log });
@@ -222,7 +233,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     mcp: entry,
     http: httpTools,
     gateway,
-    hook: createHook({ gate, snapshot, ledger, journal, spawns, telemetry, clock, bounds }),
+    model: models,
+    hook: createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,
     metrics: async (authorization) => (isMetricsToken(config.metricsToken, authorization) ? telemetry.page() : null),
@@ -232,6 +244,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   await listen(server, config.port, config.host, 'MC_PROXY_PORT');
   if (egressProxy !== null) await listen(egressProxy.server, config.egressPort ?? 0, config.host, 'MC_EGRESS_PORT');
   const sweepTimer = setInterval(() => {
+    models.renew();
     const policy = snapshot.current(clock())?.policy;
     ledger.sweep(policy ? dayOf(clock(), policy.document.budgets.timezone) : null);
   }, SWEEP_MS);
@@ -255,6 +268,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await closed;
       await gateway.recorded();
       await httpTools.close();
+      await models.close();
       await egressProxy?.close();
       await ledger.close();
       await journal.close(DRAIN_MS);

@@ -6,12 +6,14 @@ import type { GatewayDoor } from './gateway.ts';
 import type { Hook } from './hook.ts';
 import type { HttpTools } from './http.ts';
 import type { Mcp } from './mcp.ts';
+import type { ModelEntry } from './model.ts';
 import { answerBrokenRequest, problem } from './respond.ts';
 
 export interface ListenerDependencies {
   hook: Hook;
   mcp: Mcp;
   http: Pick<HttpTools, 'handle'>;
+  model: Pick<ModelEntry, 'handle'>;
   gateway: Pick<GatewayDoor, 'handle' | 'takesUpgrade' | 'upgrade'>;
   /** Null while the proxy can judge; otherwise why it cannot. */
   notReady: () => string | null;
@@ -22,7 +24,7 @@ export interface ListenerDependencies {
 }
 
 /** Creates the listener; the caller decides where it listens. */
-export function createListener({ hook, mcp, http, gateway, notReady, metrics, onError, bounds }: ListenerDependencies): Server {
+export function createListener({ hook, mcp, http, model, gateway, notReady, metrics, onError, bounds }: ListenerDependencies): Server {
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = request.url ?? '/';
     const mark = url.indexOf('?');
@@ -38,6 +40,7 @@ export function createListener({ hook, mcp, http, gateway, notReady, metrics, on
     if (await hook.handle(request, response, path, query)) return;
     if (await mcp.handle(request, response, path)) return;
     if (await http.handle(request, response, path)) return;
+    if (await model.handle(request, response, path)) return;
     if (await gateway.handle(request, response, path)) return;
     problem(response, 404, 'NOT_FOUND', `There is no ${request.method} ${path.slice(0, 200)} here.`);
   }

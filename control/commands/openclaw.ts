@@ -49,18 +49,22 @@ async function connect(settings: ResolvedSettings, configFile: string, stateDir:
   const text = await readConfig(configFile);
   const record = await readRecord(stateDir);
   const host = settings.MC_HOST.includes(':') ? `[${settings.MC_HOST}]` : settings.MC_HOST;
-  const upstreams = [OWN_SERVER, ...(await mcpUpstreams(client))];
+  const { items } = await client.get<{ items: Upstream[] }>('/upstreams?limit=500');
+  const upstreams = [OWN_SERVER, ...items.filter(({ kind }) => kind === 'mcp').map(({ name }) => name)];
+  const models = items.flatMap(({ kind, name, url }) => (kind === 'model' && url !== null ? [{ name, url }] : []));
   const planOptions = {
     proxyUrl: `http://${host}:${settings.MC_PROXY_PORT}`,
     stateDir,
     home: homedir(),
     upstreams,
+    models,
     ...(process.env.OPENCLAW_WORKSPACE_DIR && { defaultWorkspace: process.env.OPENCLAW_WORKSPACE_DIR }),
   };
   const draft = planConnect(text, planOptions, record ?? undefined);
   show(draft.diff, draft.warnings);
   console.log(`Agents found: ${draft.agents.map((agent) => `${agent.id} (${agent.workspace})`).join(', ') || 'none'}`);
   console.log(`MCP servers through Mission Control: ${upstreams.join(', ')}`);
+  console.log(`Models through Mission Control: ${[...new Set(draft.models.map((entry) => entry.upstream))].join(', ') || 'none'}`);
   if (!options.yes && !(await confirm('Write this and register the agents?'))) {
     console.log('Nothing was changed.');
     return false;
@@ -69,7 +73,7 @@ async function connect(settings: ResolvedSettings, configFile: string, stateDir:
   const agents = new Map<string, Agent>();
   for (const found of draft.agents) agents.set(found.id, await registerAgent(client, gateway.id, options, found));
   // The tokens come last of all: a plan that is turned down must not leave any behind.
-  const tokens = await tokensFor(client, agents, draft.mcp, connectedTokens(text));
+  const tokens = await tokensFor(client, agents, [...draft.mcp, ...draft.models], connectedTokens(text));
   const agentTokens = new Map([...tokens].map(([id, { token }]) => [id, token]));
   const issued = [gateway.issued, ...[...tokens.values()].map((token) => token.issued)];
   const plan = planConnect(text, { ...planOptions, agentTokens, issued }, record ?? undefined);
@@ -174,12 +178,7 @@ async function registerAgent(client: ApiClient, gatewayId: string, { name, auton
   return created;
 }
 
-async function mcpUpstreams(client: ApiClient): Promise<string[]> {
-  const { items } = await client.get<{ items: Upstream[] }>('/upstreams?limit=500');
-  return items.filter(({ kind }) => kind === 'mcp').map(({ name }) => name);
-}
-
-/** One token per agent for all its MCP entries: the one that stands in the configuration, while it is good, else a new one. */
+/** One token per agent for all its entries: the one that stands in the configuration, while it is good, else a new one. */
 async function tokensFor(
   client: ApiClient,
   agents: ReadonlyMap<string, Agent>,

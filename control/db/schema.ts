@@ -13,6 +13,7 @@ import type {
   HoldRequest,
   KnownLabel,
   Message,
+  ModelMeter,
   Preview,
   Replay,
   Role,
@@ -293,6 +294,12 @@ export interface ToolCallsTable {
   summary: string;
   /** The proxy that recorded its intent. */
   proxy_id: string | null;
+  /** Of a model call: the upstream, the model, what the provider said, and how that was priced; null until it has ended. */
+  provider: string | null;
+  model: string | null;
+  usage: Jsonb<ModelMeter['usage']>;
+  cost_estimated: boolean | null;
+  price_entry: string | null;
 }
 
 export interface RunsTable {

@@ -226,7 +226,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
   /**
    * Asks whether a run may start at all.
    *
-   * @param {{ agentId?: string, sessionKey?: string, runId?: string }} run
+   * @param {{ agentId?: string, sessionKey?: string, runId?: string, traceId?: string }} run
    * @returns {Promise<{ allowed: true } | { allowed: false, code: string, message: string }>} never throws
    */
   async function checkRun(run) {

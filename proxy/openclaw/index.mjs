@@ -160,7 +160,13 @@ function gateEverything(api, settings, log, parts) {
    */
   async function admitRun(event, ctx) {
     const answer = await gate.checkRun(
-      compact({ agentId: ctx.agentId ?? agentOf(ctx.sessionKey), sessionKey: ctx.sessionKey, runId: ctx.runId ?? event.runId }),
+      compact({
+        agentId: ctx.agentId ?? agentOf(ctx.sessionKey),
+        sessionKey: ctx.sessionKey,
+        runId: ctx.runId ?? event.runId,
+        // The run's requests to its model carry the same trace, and nothing else that names the run.
+        traceId: ctx.trace?.traceId,
+      }),
     );
     return answer.allowed ? { outcome: 'pass' } : { outcome: 'block', reason: answer.code, message: answer.message };
   }

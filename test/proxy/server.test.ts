@@ -33,6 +33,7 @@ async function listen(notReady: () => string | null = () => null) {
     mcp,
     http: { handle: async () => false },
     gateway: NO_GATEWAY,
+    model: { handle: async () => false },
     notReady,
     metrics,
     onError: (error) => errors.push(error),
