@@ -8,8 +8,10 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { apiClient } from './control/commands/client.ts';
+import { runDemo } from './control/commands/demo.ts';
 import { doctor } from './control/commands/doctor.ts';
 import { connectOpenClaw } from './control/commands/openclaw.ts';
+import { addPolicyCommands } from './control/commands/policy.ts';
 import { startControl } from './control/main.ts';
 import { DEFAULT_BOUNDS } from './proxy/config.ts';
 import { startProxy } from './proxy/main.ts';
@@ -25,7 +27,11 @@ const program = new Command('mission-control')
   .showHelpAfterError()
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
-program.command('start').description('Run control, dashboard and proxy in this process').action(start);
+program
+  .command('start')
+  .description('Run control, dashboard and proxy in this process')
+  .option('--demo', 'with sample agents that work on sample tasks, in a data folder without other agents')
+  .action(start);
 
 program
   .command('sign-in')
@@ -80,6 +86,8 @@ program
     process.exitCode = (await connectOpenClaw(settings(), options)) ? 0 : 1;
   });
 
+addPolicyCommands(program, settings);
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -92,7 +100,7 @@ interface StopSummary {
   proxies: { acknowledgedAt: number | null }[];
 }
 
-async function start(): Promise<void> {
+async function start({ demo }: { demo?: true }): Promise<void> {
   const config = settings();
   const log = pino({ level: config.MC_LOG_LEVEL, base: null }, pino.destination({ dest: 2, sync: false }));
   const clusterSecret = randomBytes(32).toString('base64url');
@@ -103,10 +111,12 @@ async function start(): Promise<void> {
       dataDir: config.dataDir,
       keyDir: config.keyDir,
       adminToken: config.MC_ADMIN_TOKEN,
+      publicUrl: config.MC_CONTROL_URL,
       clusterSecret,
       redisUrl: config.REDIS_URL,
       openclaw: config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
       allowCommands: config.MC_STDIO === 'on',
+      proxyUrl: config.proxyUrl,
       keepDays: config.MC_KEEP_DAYS,
       dashboardDir: join(here, 'dashboard', 'dist'),
       version,
@@ -134,10 +144,16 @@ async function start(): Promise<void> {
     `\nMission Control ${version} is ready.\n\n  Dashboard  ${control.url}\n  Gate       ${proxy.url}\n  Egress     ${proxy.egressUrl}\n\n  Sign in (once, within a day):\n  ${await control.signInLink()}\n`,
   );
 
+  const playing = new AbortController();
+  if (demo) {
+    runDemo({ client: apiClient(config), gateUrl: proxy.url, log }, playing.signal).catch((error) => console.error(message(error)));
+  }
+
   let stopping = false;
   const stop = async (signal: string) => {
     if (stopping) return;
     stopping = true;
+    playing.abort();
     log.info({ signal }, 'stopping: finishing what is under way');
     await proxy.close();
     await control.close();

@@ -55,7 +55,12 @@ export const SETTINGS = {
     help: 'Keys; beside the data folder (its name plus "-keys") unless set, never inside it.',
   },
   MC_ADMIN_TOKEN: { schema: secret, default: null, help: "Accepted as an administrator's bearer token (automation, tests)." },
-  MC_CONTROL_URL: { schema: webUrl, default: null, help: 'Where the command line finds control; default http://MC_HOST:MC_CONTROL_PORT.' },
+  MC_CONTROL_URL: {
+    schema: webUrl,
+    default: null,
+    help: 'Where the command line and browsers find control; default http://MC_HOST:MC_CONTROL_PORT.',
+  },
+  MC_PROXY_URL: { schema: webUrl, default: null, help: 'Where people reach the proxy; default http://MC_HOST:MC_PROXY_PORT.' },
   REDIS_URL: {
     schema: redisUrl,
     default: null,
@@ -88,6 +93,7 @@ export interface ResolvedSettings extends Settings {
   readonly dataDir: string;
   readonly keyDir: string;
   readonly controlUrl: string;
+  readonly proxyUrl: string;
 }
 
 /**
@@ -121,7 +127,8 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   if (mistakes.length > 0) throw new SettingsError(mistakes.join('\n'));
   const host = values.MC_HOST.includes(':') ? `[${values.MC_HOST}]` : values.MC_HOST;
   const controlUrl = values.MC_CONTROL_URL ?? `http://${host}:${values.MC_CONTROL_PORT}`;
-  return Object.freeze({ ...values, dataDir, keyDir, controlUrl });
+  const proxyUrl = (values.MC_PROXY_URL ?? `http://${host}:${values.MC_PROXY_PORT}`).replace(/\/$/, '');
+  return Object.freeze({ ...values, dataDir, keyDir, controlUrl, proxyUrl });
 }
 
 function readFile(path: string, mistakes: string[]): Partial<Record<string, unknown>> {

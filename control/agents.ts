@@ -4,13 +4,14 @@
  * whoever asked for it.
  */
 import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
 import { type JsonObject, microsFromUsd, usdFromMicros } from '../policies/index.ts';
 import type { Alerts } from './alerts.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { type Auth, issueCredential } from './auth.ts';
 import { raisedUnder } from './caps.ts';
 import { recordChanges, touch } from './changes.ts';
-import type { ActivityType, Agent, AgentCreate, AgentUpdate, RosterEntry } from './contract.ts';
+import type { ActivityType, Agent, AgentCreate, AgentUpdate, JournalEvent, RosterEntry } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { AgentsTable } from './db/schema.ts';
 import { decodeCursor, encodeCursor } from './paging.ts';
@@ -38,6 +39,9 @@ interface Dependencies {
   /** Aborts live runs in OpenClaw, session by session. */
   abortRuns: (gatewayId: string, sessionKeys: readonly string[]) => Promise<unknown>;
 }
+
+/** A sub-agent that yielded goes on within this time after its run. */
+const FINISHED_MS = 30_000;
 
 export function createAgents({ db, clock, auth, tasks, activePolicy, published, alerts, withdrawHeld, abortRuns }: Dependencies) {
   /** By name. */
@@ -225,6 +229,166 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
   /** The agent finishes its current task; calls outside it are refused. */
   async function drain(actor: Actor, id: string, reason: string | null): Promise<Agent> {
     return change(actor, id, 'drained', reason, 'agent_drained', 'finishes its task and then pauses');
+  }
+
+  /**
+   * A sub-agent began: it is registered under its parent, with the parent's level and place, until its time, its parent or its task ends
+   * (SPEC 7). Beyond the limits, where two proxies let one through each, it is stopped at once.
+   * @returns its id, or null where it is known already or its parent is gone.
+   */
+  async function spawned(
+    tx: Tx,
+    { parentId, gatewayId, sessionKey, label, lasting, taskId, at }: Extract<JournalEvent, { type: 'spawned' }>,
+  ) {
+    const parent = (await tx
+      .selectFrom('agents')
+      .selectAll()
+      .where('id', '=', parentId)
+      .where('removed_at', 'is', null)
+      .forUpdate()
+      .executeTakeFirst()) as AgentRow | undefined;
+    if (!parent) return null;
+    const known = await tx
+      .selectFrom('agents')
+      .select('id')
+      .where('gateway_id', 'is not distinct from', gatewayId)
+      .where('session_key', '=', sessionKey)
+      .where('parent_id', 'is not', null)
+      .executeTakeFirst();
+    if (known) return null;
+    const { spawnLimits } = activePolicy().policy.document;
+    const { children, active } = await countActive(tx, parentId);
+    const id = randomUUID();
+    const name = `${parent.name}/${(label ?? 'sub').replaceAll(/\s+/g, '-').slice(0, 40)}-${id.slice(0, 8)}`;
+    const actor: Actor = { type: 'agent', id: parentId, name: parent.name };
+    await createIn(tx, actor, id, {
+      name,
+      parentId,
+      sessionKey,
+      autonomyLevel: parent.autonomy,
+      gate: parent.gate,
+      gatewayId,
+      workspace: parent.workspace,
+      modelConfig: parent.model_config,
+      toolPermissions: parent.tool_permissions,
+      currentTaskId: taskId,
+      metadata: { ...(parent.metadata.mcpAliases !== undefined && { mcpAliases: parent.metadata.mcpAliases }), taskId, lasting },
+    });
+    await tx
+      .updateTable('agents')
+      .set({ retire_at: at + spawnLimits.ttl, last_heartbeat: at })
+      .where('id', '=', id)
+      .execute();
+    await recordChanges(tx, [
+      {
+        at,
+        actor,
+        action: 'agent.spawned',
+        topic: 'agent',
+        id,
+        details: { parentId, sessionKey, taskId },
+        activity: { type: 'agent_spawned', agentId: id, taskId, summary: `${parent.name} started ${name}` },
+        touches: [['agent', parentId]],
+      },
+    ]);
+    const beyond = parent.depth >= spawnLimits.maxDepth || children >= spawnLimits.maxPerParent || active >= spawnLimits.maxActive;
+    if (beyond) await end(tx, SYSTEM, await liveRow(tx, id), 'it was started beyond the limits');
+    return id;
+  }
+
+  async function countActive(tx: Tx, parentId: string): Promise<{ children: number; active: number }> {
+    const row = await tx
+      .selectFrom('agents')
+      .select((eb) => [
+        eb.fn.countAll<number>().filterWhere('parent_id', '=', parentId).as('children'),
+        eb.fn.countAll<number>().filterWhere('status', '=', 'active').as('active'),
+      ])
+      .where('removed_at', 'is', null)
+      .where('status', '<>', 'stopped')
+      .executeTakeFirstOrThrow();
+    return { children: Number(row.children), active: Number(row.active) };
+  }
+
+  /** A sub-agent has finished. */
+  async function despawned(tx: Tx, { parentId, sessionKey }: Extract<JournalEvent, { type: 'despawned' }>): Promise<void> {
+    const row = (await tx
+      .selectFrom('agents')
+      .selectAll()
+      .where('parent_id', '=', parentId)
+      .where('session_key', '=', sessionKey)
+      .where('removed_at', 'is', null)
+      .where('status', '<>', 'stopped')
+      .forUpdate()
+      .executeTakeFirst()) as AgentRow | undefined;
+    if (row) await end(tx, SYSTEM, row, 'it has finished');
+  }
+
+  async function end(tx: Tx, actor: Actor, row: AgentRow, reason: string): Promise<void> {
+    await applyStatus(tx, actor, row, 'stopped', reason, 'agent_stopped', 'was retired');
+  }
+
+  /**
+   * Ends sub-agents whose time is over, whose parent is stopped, or whose parent's task is closed (SPEC 7); and those that were started
+   * for one run, once it is over and nothing that they started themselves goes on.
+   */
+  async function retire(): Promise<void> {
+    const now = clock();
+    const { rows } = await sql<{ id: string; why: string }>`
+      select child.id, case
+        when parent.removed_at is not null or parent.status in ('stopped', 'quarantined') then 'its parent was stopped'
+        when tasks.id is not null then 'the task of its parent is closed'
+        when child.retire_at <= ${now}::bigint then 'its time is over' else 'it has finished' end as why
+      from agents child join agents parent on parent.id = child.parent_id
+        left join tasks on tasks.id = child.metadata ->> 'taskId' and (tasks.status in ('done', 'canceled') or tasks.removed_at is not null)
+      where child.removed_at is null and child.status <> 'stopped' and child.retire_at is not null and (child.retire_at <= ${now}::bigint
+        or parent.removed_at is not null or parent.status in ('stopped', 'quarantined') or tasks.id is not null
+        or (child.metadata ->> 'lasting' = 'false'
+          and (select max(ended_at) from runs where agent_id = child.id) <= ${now - FINISHED_MS}::bigint
+          and not exists (select 1 from runs where agent_id = child.id and status = 'running')
+          and not exists (select 1 from agents own where own.parent_id = child.id and own.status <> 'stopped' and own.removed_at is null)))
+    `.execute(db);
+    for (const { id, why } of rows) {
+      await db.transaction().execute(async (tx) => {
+        const row = await liveRow(tx, id);
+        if (row.status !== 'stopped') await end(tx, SYSTEM, row, why);
+      });
+      abortSoon(id);
+    }
+    if (rows.length > 0) published();
+  }
+
+  /** Agents whose calls fail in a row: an alert for each, and by policy a pause; a success ends the alert (SPEC 7). */
+  async function watchErrors(): Promise<void> {
+    const { limits, failModes } = activePolicy().policy.document;
+    const paused = await db.transaction().execute(async (tx) => {
+      const failing = (await tx
+        .selectFrom('agents')
+        .selectAll()
+        .where('removed_at', 'is', null)
+        .where('status', 'in', ['active', 'drained'])
+        .where('error_streak', '>=', limits.errorStreak)
+        .orderBy('id')
+        .forUpdate()
+        .execute()) as AgentRow[];
+      for (const row of failing) {
+        const message = `${row.name}: ${row.error_streak} calls in a row have failed.`;
+        await alerts.raise(tx, { type: 'agent_error_streak', severity: 'high', agentId: row.id, message });
+        if (failModes.errorStreak === 'pause')
+          await applyStatus(tx, SYSTEM, row, 'paused', `${row.error_streak} calls in a row have failed`, 'agent_paused', 'was paused');
+      }
+      const healed = await tx
+        .selectFrom('alerts')
+        .innerJoin('agents', 'agents.id', 'alerts.agent_id')
+        .select('agents.id')
+        .where('alerts.type', '=', 'agent_error_streak')
+        .where('alerts.resolved_at', 'is', null)
+        .where('agents.error_streak', '=', 0)
+        .execute();
+      for (const { id } of healed) await alerts.clear(tx, 'agent_error_streak', id, 'its calls succeed again');
+      return failModes.errorStreak === 'pause' ? failing : [];
+    });
+    for (const { id } of paused) abortSoon(id);
+    published();
   }
 
   /** Pauses those that were to finish their task first and have none any more. */
@@ -541,6 +705,10 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     pause,
     drain,
     settleDrained,
+    spawned,
+    despawned,
+    retire,
+    watchErrors,
     quarantine,
     restart,
     pauseAll,

@@ -21,6 +21,7 @@ import type { Db } from './db/database.ts';
 import type { Documents } from './documents.ts';
 import type { Emergency } from './emergency.ts';
 import { eventStream } from './events.ts';
+import type { GatewayPasses } from './gateway-passes.ts';
 import type { Gateways } from './gateways.ts';
 import type { Keys } from './keys.ts';
 import type { Leases } from './leases.ts';
@@ -43,6 +44,7 @@ import type { Spend } from './spend.ts';
 import type { Tasks } from './tasks.ts';
 import type { Timeline } from './timeline.ts';
 import type { Trials } from './trials.ts';
+import type { UpstreamOAuthService } from './upstream-oauth.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const COOKIE = 'mc_session';
@@ -73,7 +75,11 @@ export interface Services {
   spend: Spend;
   caps: Caps;
   gateways: Gateways;
+  gatewayPasses: GatewayPasses;
   upstreams: Upstreams;
+  upstreamOAuth: UpstreamOAuthService;
+  /** How browsers reach us, where that was set. */
+  publicUrl: string | null;
   operators: Operators;
   emergency: Emergency;
   broadcast: Broadcast;
@@ -127,8 +133,12 @@ export function createApi(services: Services): Api {
   policyRoutes(app, services);
   recordRoutes(app, services);
   spendRoutes(app, services);
-  upstreamRoutes(app, services.upstreams);
-  systemRoutes(app, { ...services, signInToken: services.auth.createSignInToken });
+  upstreamRoutes(app, services);
+  systemRoutes(app, {
+    ...services,
+    signInToken: services.auth.createSignInToken,
+    sessionOf: (context) => getCookie(context, COOKIE) ?? null,
+  });
   return app;
 }
 

@@ -82,6 +82,15 @@ export function createCalls({ db }: { db: Db }) {
       duration: row.duration,
       heldFor: row.held_at === null ? null : Math.max(0, (row.started_at ?? row.ended_at ?? row.held_at) - row.held_at),
       cost: row.cost === null ? null : usdFromMicros(row.cost),
+      ...(row.provider !== null && {
+        modelCall: {
+          provider: row.provider,
+          model: row.model ?? '',
+          usage: row.usage,
+          isEstimated: row.cost_estimated === true,
+          priceEntry: row.price_entry,
+        },
+      }),
       approvalId: row.approval_id,
       policyVersion: row.policy_version,
       summary: row.summary,

@@ -6,6 +6,8 @@ export interface ControlConfig {
   keyDir: string;
   /** `MC_ADMIN_TOKEN`; null = off. */
   adminToken: string | null;
+  /** `MC_CONTROL_URL`: how browsers reach us, where that is not the address that they say; for the way back of OAuth. */
+  publicUrl?: string | null;
   /** Shared with the proxies. */
   clusterSecret: string;
   /** `REDIS_URL`: where the counters of several proxies are; null = none. */
@@ -14,6 +16,8 @@ export interface ControlConfig {
   openclaw: { url: string; token: string | null } | null;
   /** `MC_STDIO`: whether upstreams may be commands. */
   allowCommands: boolean;
+  /** Where people reach the proxy; http://127.0.0.1:3100 unless set. */
+  proxyUrl?: string;
   /** `MC_KEEP_DAYS`: how long the contents of calls and the feed are kept; 0 = for ever. */
   keepDays: number;
   dashboardDir: string;

@@ -24,6 +24,7 @@ import {
   TASK_TYPES,
   VERDICTS,
 } from '../policies/model.ts';
+import type { Usage } from '../policies/prices.ts';
 
 /* ---------------------------------------------------------------- shared parts */
 
@@ -190,6 +191,9 @@ export const GatewayCreateSchema = z
   .strict()
   .meta({ id: 'GatewayCreate', description: "url and token are the gateway's own WebSocket address and operator token." });
 
+export const GatewayTicketSchema = z
+  .object({ url: z.string(), expiresAt: EpochMs })
+  .meta({ id: 'GatewayTicket', description: 'Open the address in a browser, once, before it expires.' });
 /** An agent that an OpenClaw gateway has. */
 export const RosterEntrySchema = z
   .object({
@@ -330,9 +334,19 @@ export const MessageSchema = z
   .meta({ id: 'Message' });
 export type Message = z.infer<typeof MessageSchema>;
 export const MessageCreateSchema = z
-  .object({ taskId: Id, content: Text(20_000).min(1), mentions: z.array(Id).max(50).optional(), metadata: JsonRecord.optional() })
+  .object({
+    taskId: Id,
+    content: Text(20_000).min(1),
+    mentions: z.array(Id).max(50).optional(),
+    metadata: JsonRecord.optional(),
+    idempotencyKey: Text(200).min(1).optional(),
+  })
   .strict()
-  .meta({ id: 'MessageCreate', description: '"@name" in the content mentions an agent or a person; mentions adds ids.' });
+  .meta({
+    id: 'MessageCreate',
+    description:
+      '"@name" in the content mentions an agent or a person; mentions adds ids. The same idempotencyKey of the same author is one message.',
+  });
 export type MessageCreate = z.infer<typeof MessageCreateSchema>;
 
 const DOCUMENT_KINDS = ['loop_summary', 'standup'] as const;
@@ -508,6 +522,20 @@ export const ToolCallSchema = z
     /** Milliseconds it was held. */
     heldFor: z.number().nullable(),
     cost: Usd.nullable(),
+    /** Of a model call: who was asked, what was used as far as the provider said it, and how that was priced. */
+    modelCall: z
+      .object({
+        provider: z.string(),
+        model: z.string(),
+        /** A part that the provider did not say is absent, which is not zero. Null = it said nothing. */
+        usage: Reading<Usage>().nullable(),
+        /** The cost is an estimate: the provider did not say all. */
+        isEstimated: z.boolean(),
+        /** The entry that gave the price. */
+        priceEntry: z.string().nullable(),
+      })
+      .nullable()
+      .optional(),
     approvalId: Id.nullable(),
     policyVersion: z.string().nullable(),
     /** One line for tables and feeds: the command, path, URL or the first arguments. Redacted, untrusted. */
@@ -544,6 +572,7 @@ export const ACTIVITY_TYPES = [
   'agent_quarantined',
   'agent_restarted',
   'agent_stopped',
+  'agent_spawned',
   'budget_exceeded',
   'cap_raised',
   'loop_detected',
@@ -605,6 +634,7 @@ export const ALERT_TYPES = [
   'ledger_drift',
   'agent_silent',
   'task_stuck',
+  'authorization_needed',
 ] as const;
 export type AlertType = (typeof ALERT_TYPES)[number];
 export const AlertSchema = z
@@ -971,6 +1001,57 @@ export const DEFAULT_UPSTREAM_LIMITS: z.infer<typeof UpstreamLimits> = {
   timeoutMs: 300_000,
   sessions: 256,
 };
+const OAUTH_GRANTS = ['authorization_code', 'client_credentials'] as const;
+/** How Mission Control gets its own token from an upstream that asks for OAuth. */
+export const UpstreamOAuthSchema = z
+  .object({
+    grant: z.enum(OAUTH_GRANTS),
+    /** Null where Mission Control registers itself (RFC 7591). */
+    clientId: z.string().nullable(),
+    hasClientSecret: z.boolean(),
+    scope: z.string().nullable(),
+    /** The only authorization server that is taken; null = the one that the upstream names. */
+    issuer: z.string().nullable(),
+    /** `needed`: there is no token that the upstream takes. With authorization_code a person has to authorise it. */
+    state: z.enum(['needed', 'authorized']),
+    authorizedAt: EpochMs.nullable(),
+    authorizedBy: z.string().nullable(),
+    expiresAt: EpochMs.nullable(),
+    lastError: z.string().nullable(),
+    lastErrorAt: EpochMs.nullable(),
+  })
+  .meta({ id: 'UpstreamOAuth' });
+export type UpstreamOAuth = z.infer<typeof UpstreamOAuthSchema>;
+const UpstreamOAuthSettings = z
+  .object({
+    grant: z.enum(OAUTH_GRANTS),
+    clientId: Text(2048).min(1),
+    clientSecret: Text(8192).min(1),
+    scope: z
+      .string()
+      .max(4096)
+      .regex(/^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/, 'must be scopes, parted by single spaces'),
+    issuer: z.url({ protocol: /^https?$/, error: 'must be a URL that begins with https://' }).max(2048),
+  })
+  .partial()
+  .required({ grant: true })
+  .strict()
+  .refine(({ grant, clientId, clientSecret }) => grant === 'authorization_code' || (clientId !== undefined && clientSecret !== undefined), {
+    message: 'client_credentials needs clientId and clientSecret',
+  })
+  .refine(({ clientId, clientSecret }) => clientId !== undefined || clientSecret === undefined, {
+    message: 'clientSecret needs its clientId',
+  });
+export type UpstreamOAuthSettings = z.infer<typeof UpstreamOAuthSettings>;
+export const UpstreamAuthorizationSchema = z
+  .object({
+    /** Open this in a browser that is signed in here as the same operator; null where no person is needed and it is done. */
+    url: z.string().nullable(),
+    /** Until then. */
+    expiresAt: EpochMs.nullable(),
+  })
+  .meta({ id: 'UpstreamAuthorization' });
+export type UpstreamAuthorization = z.infer<typeof UpstreamAuthorizationSchema>;
 export const UpstreamSchema = z
   .object({
     id: Id,
@@ -984,6 +1065,8 @@ export const UpstreamSchema = z
     command: z.array(z.string()).nullable(),
     /** Whether a secret is kept; it is never shown. */
     hasSecret: z.boolean(),
+    /** Null where it takes a fixed secret, or none. */
+    oauth: UpstreamOAuthSchema.nullable(),
     /** Names of the environment variables that its command gets. */
     envNames: z.array(z.string()),
     trusted: z.boolean(),
@@ -1013,6 +1096,8 @@ const UpstreamFields = {
   /** The program and its arguments; text is split at spaces, quotes hold together. */
   command: z.union([Text(8192).min(1), z.array(Text(8192)).min(1).max(256)]),
   secret: Text(8192).min(1).nullable(),
+  /** In place of a secret: Mission Control gets its own token (OAuth 2.1). Given again, it replaces the whole; null removes it. */
+  oauth: UpstreamOAuthSettings.nullable(),
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable'), Text(32_768)),
   trusted: z.boolean(),
   allowPrivate: z.boolean(),
@@ -1023,7 +1108,8 @@ const UpstreamFields = {
 };
 export const UpstreamCreateSchema = z.object(UpstreamFields).partial().required({ name: true, kind: true }).strict().meta({
   id: 'UpstreamCreate',
-  description: 'Give url or command. secret is sent to a url as its bearer token. A private or loopback url needs allowPrivate.',
+  description:
+    'Give url or command. secret is sent to a url as its bearer token, or as the header that it names ("X-Api-Key: …"). A private or loopback url needs allowPrivate.',
 });
 export type UpstreamCreate = z.infer<typeof UpstreamCreateSchema>;
 export const UpstreamUpdateSchema = z
@@ -1207,8 +1293,23 @@ export const RunCheckSchema = z
     sessionKey: Word(512).optional(),
     runId: Word(256).optional(),
     taskId: Word(128).optional(),
+    traceId: Word(128).optional(),
   })
   .strict();
+/** Body of POST /v1/spawns: a sub-agent began, or ended, in a session of its own. */
+export const SpawnSchema = z
+  .object({
+    /** Who started it: the agent, and the session in which it did. */
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    childSessionKey: Word(512).min(1),
+    label: Word(120).optional(),
+    /** It goes on after its first run. */
+    lasting: z.boolean().optional(),
+    state: z.enum(['began', 'ended']),
+  })
+  .strict();
+
 /** Body of POST /v1/runs/end: a run is over. */
 export const RunEndSchema = z
   .object({
@@ -1245,6 +1346,9 @@ export interface AgentPicture {
   status: (typeof AGENT_STATUSES)[number];
   depth: number;
   children: number;
+  /** Of a sub-agent: who started it, and its session in OpenClaw, by which its calls are known. */
+  parentId?: string | null;
+  childSession?: string | null;
   currentTaskId: string | null;
   toolPermissions: readonly string[] | null;
   workspace: string | null;
@@ -1307,10 +1411,21 @@ export interface ToolListing {
   first: boolean;
   last: boolean;
 }
+/**
+ * What a cookie of the gateway pass-through opens: answer of POST /internal/v1/gateway-passes/check {hash}, and part of that of …/redeem
+ * {ticket}. Null = nothing.
+ */
+export interface GatewayPass {
+  operator: { id: string; name: string };
+  gateway: { id: string; name: string; url: string; token: string | null };
+  expiresAt: number;
+}
 /** Body of POST /internal/v1/upstreams/{id}/health. */
 export interface UpstreamHealth {
   ok: boolean;
   error: string | null;
+  /** It answered, and does not take our credential (HTTP 401). */
+  unauthorized?: true;
 }
 export interface TaskPicture {
   id: string;
@@ -1411,6 +1526,8 @@ export interface CallFacts {
   upstream?: string | null;
   /** Hash of the tool's definition at the time of the call, where one is pinned. */
   definition?: string | null;
+  /** The upstream and the model that a model call asks. */
+  model?: { provider: string; name: string } | null;
   /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
   ungated?: boolean;
   /** Addresses that hosts resolved to when it was made, where the proxy dials itself. */
@@ -1443,6 +1560,16 @@ export interface HoldRequest {
   insufficient: string | null;
 }
 
+/** How a model call came to its cost. */
+export interface ModelMeter {
+  /** What the provider said; a part that it did not say is absent, which is not zero. Null = it said nothing. */
+  usage: Usage | null;
+  /** The cost is not usage times price: not below what was delivered, not above what was reserved (SPEC 8.3). */
+  isEstimated: boolean;
+  /** The entry that gave the price: of the policy, or of the dated table. */
+  priceEntry: string;
+}
+
 /** Redacted arguments, capped; `truncated` says that the record keeps only a part. */
 export type JournalEvent =
   | {
@@ -1463,6 +1590,8 @@ export type JournalEvent =
       error: string | null;
       durationMs: number | null;
       cost: number;
+      /** Of a model call. */
+      meter?: ModelMeter | null | undefined;
       /** The caps that it was reserved under; absent in journals of before. */
       scopes?: readonly string[];
     }
@@ -1491,6 +1620,17 @@ export type JournalEvent =
     }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  | {
+      type: 'spawned';
+      at: number;
+      parentId: string;
+      gatewayId: string | null;
+      sessionKey: string;
+      label: string | null;
+      lasting: boolean;
+      taskId: string | null;
+    }
+  | { type: 'despawned'; at: number; parentId: string; sessionKey: string }
   | { type: 'run_end'; at: number; runId: string; agentId: string; status: 'success' | 'failed'; message: string | null }
   | {
       type: 'run';

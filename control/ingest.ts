@@ -88,6 +88,16 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
         case 'ungated':
           ungated.set(event.agentId, event);
           break;
+        case 'spawned': {
+          const id = await agents.spawned(tx, event);
+          mark('agent', event.parentId, event.at);
+          if (id !== null) mark('agent', id, event.at);
+          break;
+        }
+        case 'despawned':
+          await agents.despawned(tx, event);
+          mark('agent', event.parentId, event.at);
+          break;
         case 'run_end': {
           const id = await endRun(tx, event);
           if (id !== null) mark('run', id, event.at);
@@ -222,6 +232,8 @@ function rowOf({ type, at, call, judged, input, summary, approvalId }: CallEvent
     facts: judged.facts,
     summary,
     proxy_id: type === 'intent' ? proxyId : null,
+    provider: call.model?.provider ?? null,
+    model: call.model?.name ?? null,
   };
 }
 
@@ -231,12 +243,14 @@ async function endCalls(tx: Tx, events: readonly EndEvent[]): Promise<EndedRow[]
   const result = await sql<EndedRow>`
     update tool_calls set status = ended.status, verdict = coalesce(ended.verdict, tool_calls.verdict),
       reasons = coalesce(ended.reasons, tool_calls.reasons), output = ended.output, error = ended.error, duration = ended.duration,
-      cost = ended.cost, ended_at = ended.ended_at
+      cost = ended.cost, ended_at = ended.ended_at, usage = ended.usage, cost_estimated = ended.cost_estimated,
+      price_entry = ended.price_entry
     from jsonb_to_recordset(${json(events.map(endOf))}) as ended(id text, status text, verdict text, reasons jsonb, output text, error text,
-      duration double precision, cost bigint, ended_at bigint, scopes jsonb)
+      duration double precision, cost bigint, ended_at bigint, scopes jsonb, usage jsonb, cost_estimated boolean, price_entry text)
     where tool_calls.id = ended.id and tool_calls.status in ('running', 'needs_approval')
     returning tool_calls.id, tool_calls.agent_id, tool_calls.task_id, tool_calls.run_id, tool_calls.approval_id, tool_calls.status,
-      tool_calls.cost, tool_calls.started_at, tool_calls.ended_at, tool_calls.entry, tool_calls.tool, tool_calls.proxy_id, ended.scopes
+      tool_calls.cost, tool_calls.started_at, tool_calls.ended_at, tool_calls.entry, tool_calls.tool, tool_calls.provider,
+      tool_calls.model, tool_calls.proxy_id, ended.scopes
   `.execute(tx);
   return result.rows;
 }
@@ -245,8 +259,9 @@ function endOf(event: EndEvent) {
   const nothing = { verdict: null, reasons: null, output: null, error: null, duration: null, cost: null };
   switch (event.type) {
     case 'completed': {
-      const { id, status, output, error, durationMs, cost, at, scopes = null } = event;
-      return { ...nothing, id, status, output, error, duration: durationMs, cost, ended_at: at, scopes };
+      const { id, status, output, error, durationMs, cost, at, scopes = null, meter } = event;
+      const metered = meter && { usage: meter.usage, cost_estimated: meter.isEstimated, price_entry: meter.priceEntry };
+      return { ...nothing, id, status, output, error, duration: durationMs, cost, ended_at: at, scopes, ...metered };
     }
     case 'withdrawn':
       return { ...nothing, id: event.id, status: 'withdrawn', error: event.reason, ended_at: event.at };
@@ -282,7 +297,8 @@ async function countRuns(tx: Tx, events: readonly CallEvent[]): Promise<void> {
     agents.set(call.agentId, Math.max(at, agents.get(call.agentId) ?? 0));
     if (call.runId === null) continue;
     const key = `${call.agentId} ${call.runId}`;
-    const started = (runs.get(key)?.started ?? 0) + (type === 'intent' ? 1 : 0);
+    // A turn of the model is no use of a tool.
+    const started = (runs.get(key)?.started ?? 0) + (type === 'intent' && call.entry !== 'model' ? 1 : 0);
     runs.set(key, { call, at, started });
   }
   for (const [id, at] of agents) {
@@ -420,6 +436,10 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       return [
         entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run'),
       ];
+    // Recorded with the agent that they make or end.
+    case 'spawned':
+    case 'despawned':
+      return [];
     case 'run_end':
       return [entry(event.at, event.agentId, 'run.ended', event.runId, { status: event.status, message: event.message }, 'run')];
     case 'ungated':

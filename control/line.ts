@@ -29,6 +29,7 @@ import type {
 import { type Counters, CountersUnavailable } from './counters.ts';
 import type { Db } from './db/database.ts';
 import type { Emergency } from './emergency.ts';
+import type { GatewayPasses } from './gateway-passes.ts';
 import type { Ingest } from './ingest.ts';
 import type { Keys } from './keys.ts';
 import type { Policies } from './policies.ts';
@@ -59,6 +60,7 @@ interface Dependencies {
   policies: Policies;
   shadows: Shadows;
   upstreams: Upstreams;
+  gatewayPasses: GatewayPasses;
   spend: Spend;
   /** Null where the one proxy keeps them. */
   counters: Counters | null;
@@ -86,6 +88,7 @@ export function createLine({
   policies,
   shadows,
   upstreams,
+  gatewayPasses,
   spend,
   counters,
   log,
@@ -413,6 +416,14 @@ export function createLine({
       await upstreams.found(context.req.param('id'), await context.req.json<UpstreamHealth>());
       return context.json({});
     });
+    app.post('/gateway-passes/redeem', async (context) => {
+      const { ticket } = await context.req.json<{ ticket: string }>();
+      return context.json(await gatewayPasses.redeem(ticket));
+    });
+    app.post('/gateway-passes/check', async (context) => {
+      const { hash: cookieHash } = await context.req.json<{ hash: string }>();
+      return context.json(await gatewayPasses.check(cookieHash));
+    });
     app.post('/shadows/:id/:processId', async (context) => {
       const isRunning = await shadows.report(
         context.req.param('id'),
@@ -482,6 +493,8 @@ async function agentPictures(db: Db, ids: readonly string[] | null): Promise<Age
     autonomy: row.autonomy,
     status: row.status,
     depth: row.depth,
+    parentId: row.parent_id,
+    childSession: row.parent_id === null ? null : row.session_key,
     children: childrenOf.get(row.id) ?? 0,
     currentTaskId: row.current_task_id,
     toolPermissions: row.tool_permissions as string[] | null,

@@ -30,6 +30,7 @@ import { openDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
 import { createEmergency } from './emergency.ts';
+import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createIngest } from './ingest.ts';
 import { openKeys } from './keys.ts';
@@ -37,6 +38,7 @@ import { createLeases } from './leases.ts';
 import { createLine } from './line.ts';
 import { openListener } from './listener.ts';
 import { createMessages } from './messages.ts';
+import { serveOAuthReturn } from './oauth-return.ts';
 import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
@@ -45,6 +47,7 @@ import { createSpend } from './spend.ts';
 import { createTasks } from './tasks.ts';
 import { createTimeline } from './timeline.ts';
 import { createTrials } from './trials.ts';
+import { createUpstreamOAuth } from './upstream-oauth.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
 import { dispatcher } from './workers/dispatcher.ts';
@@ -56,6 +59,7 @@ import { reconciler } from './workers/reconciler.ts';
 import { retention } from './workers/retention.ts';
 import { rosterWatch } from './workers/roster.ts';
 import { dailyStandup } from './workers/standup.ts';
+import { tokenRefresher } from './workers/token-refresher.ts';
 
 export interface Control {
   /** Base URL of API and dashboard. */
@@ -103,6 +107,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const deliveries = createDeliveries({ db, clock });
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
+  const gatewayPasses = createGatewayPasses({ ...base, keys, proxyUrl: config.proxyUrl ?? 'http://127.0.0.1:3100' });
+  const upstreamOAuth = createUpstreamOAuth({ ...base, keys, alerts });
   const spend = createSpend({ db, clock, activePolicy });
   const counters =
     config.redisUrl === null
@@ -125,6 +131,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     policies,
     shadows,
     upstreams,
+    gatewayPasses,
     spend,
     counters,
     log,
@@ -197,7 +204,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     spend,
     caps,
     gateways,
+    gatewayPasses,
     upstreams,
+    upstreamOAuth,
+    publicUrl: config.publicUrl ?? null,
     operators,
     emergency,
     broadcast,
@@ -227,6 +237,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   internal.all('/mission-control', (context) => ownServer.serve(context.req.raw, context.req.header('x-mc-agent') ?? ''));
   app.route('/internal/v1', internal);
   app.route('/api', api);
+  serveOAuthReturn(app);
   serveReference(app);
   // What the API and the lines do not know is not a page of the dashboard.
   for (const path of ['/api/*', '/internal/*']) app.all(path, answerNotFound);
@@ -242,7 +253,9 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       approvalProcessor({ approvals, agents, gateways }),
       dispatcher({ deliveries, gateways }),
       loopDetector({ ...base, tasks, alerts, activePolicy }),
+      tokenRefresher({ upstreamOAuth }),
       heartbeatMonitor({ ...base, alerts }),
+      { name: 'retirement', everyMs: 5_000, tick: agents.retire },
       reconciler({ ...base, tasks, agents, alerts }),
       rosterWatch({ ...base, agents, gateways }),
       dailyStandup({ ...base, activePolicy }),

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { redact, redactText } from '../policies/index.ts';
+import { type JsonObject, redact, redactText } from '../policies/index.ts';
 import type { Actor } from './audit.ts';
 import { mentionFor } from './briefs.ts';
 import { recordChanges } from './changes.ts';
@@ -78,6 +78,17 @@ export function createMessages({ db, clock, published }: { db: Db; clock: () => 
           'You have no part in this task: you neither work on it nor review it, and nobody named you.',
         );
     }
+    if (input.idempotencyKey !== undefined) {
+      // The task's row is locked: two with the same key cannot pass here at once.
+      const first = await tx
+        .selectFrom('messages')
+        .selectAll()
+        .where('task_id', '=', task.id)
+        .where('author_id', 'is not distinct from', actor.id)
+        .where(sql<boolean>`metadata ->> 'idempotencyKey' = ${input.idempotencyKey}`)
+        .executeTakeFirst();
+      if (first) return first as MessageRow;
+    }
     const content = redactText(input.content).text;
     const mentions = await mentioned(tx, content, input.mentions ?? []);
     const row = (await tx
@@ -92,7 +103,10 @@ export function createMessages({ db, clock, published }: { db: Db; clock: () => 
         author_name: actor.name,
         content,
         mentions: json(mentions.map(({ id }) => id)),
-        metadata: json(redact((input.metadata ?? {}) as never).value),
+        metadata: json({
+          ...(redact((input.metadata ?? {}) as JsonObject).value as JsonObject),
+          ...(input.idempotencyKey !== undefined && { idempotencyKey: input.idempotencyKey }),
+        }),
       })
       .returningAll()
       .executeTakeFirstOrThrow()) as MessageRow;

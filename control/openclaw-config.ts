@@ -12,6 +12,7 @@ import { createTwoFilesPatch } from 'diff';
 import JSON5 from 'json5';
 import { z } from 'zod';
 import { type Json5Path, type Json5Value, removeIn, setIn } from './json5-text.ts';
+import { connectModels, type ModelEntry, type ModelUpstream, modelTokens } from './openclaw-models.ts';
 
 /** The id of our plugin in OpenClaw's configuration. */
 const PLUGIN_ID = 'mission-control';
@@ -24,6 +25,8 @@ const DEFAULT_INLINE_MS = 240_000;
 const MAX_INLINE_MS = 300_000;
 
 export interface ConnectOptions {
+  /** Tokens that control has issued for this connection. */
+  issued?: readonly IssuedToken[];
   /** Base URL of the Mission Control proxy as OpenClaw's machine reaches it. */
   proxyUrl: string;
   /** OpenClaw's state folder (`OPENCLAW_STATE_DIR`, by default the folder of the configuration file). Absolute. */
@@ -36,7 +39,9 @@ export interface ConnectOptions {
   defaultWorkspace?: string;
   /** Names of the MCP servers that are reached through Mission Control. */
   upstreams?: readonly string[];
-  /** The agent token that an agent's MCP entries carry, by OpenClaw's agent id; absent ones stand as a placeholder, for showing only. */
+  /** The providers of models that are reached through Mission Control. */
+  models?: readonly ModelUpstream[];
+  /** The agent token that an agent's entries carry, by OpenClaw's agent id; absent ones stand as a placeholder, for showing only. */
   agentTokens?: ReadonlyMap<string, string>;
 }
 
@@ -62,6 +67,7 @@ export interface ConnectPlan {
   diff: string;
   agents: FoundAgent[];
   mcp: McpEntry[];
+  models: ModelEntry[];
   /** How control reaches the gateway of this configuration; token is null where the file does not hold it in clear. */
   gateway: { url: string; token: string | null };
   warnings: string[];
@@ -93,7 +99,10 @@ const RecordSchema = z.object({
   changes: z.array(Change),
   /** Containers that did not exist before, outermost first. */
   created: z.array(z.array(z.string())),
+  /** Tokens that were issued for it, so that undoing it can revoke them. Ids only. */
+  issued: z.array(z.object({ of: z.enum(['agents', 'gateways']), ownerId: z.string(), tokenId: z.string() })).default([]),
 });
+export type IssuedToken = z.infer<typeof RecordSchema>['issued'][number];
 /** What has to be known to take a connection back. Holds the former configuration: keep it as private as that. */
 export type ConnectRecord = z.infer<typeof RecordSchema>;
 
@@ -135,17 +144,33 @@ export function planConnect(configText: string | null, options: ConnectOptions, 
   const agents = findAgents(draft.data, options, warnings);
   const mcp = entriesFor(agents, options.upstreams ?? [], Object.keys(asObject(draft.at(['mcp', 'servers']))));
   connectMcp(draft, mcp, options, warnings);
+  const { proxyUrl, models: upstreams = [], agentTokens } = options;
+  if (upstreams.length > 0) refuseIncludes(draft.data, ['models'], ['models', 'providers'], ['agents'], ['agents', 'entries']);
+  const tokenOf = (id: string) => agentTokens?.get(id) ?? '(its token)';
+  const models = connectModels(
+    draft,
+    agents.map(({ id }) => id),
+    { proxyUrl, upstreams, tokenOf },
+    warnings,
+  );
   const text = draft.text;
   return {
     text,
     mcp,
+    models,
     changed: text !== configText,
     diff: diffOf(configText ?? '', text),
     agents,
     gateway: findGateway(draft.data),
     warnings,
-    record: { version: 1, before, written: text, changes: draft.changes, created: draft.created },
+    record: { version: 1, before, written: text, changes: draft.changes, created: draft.created, issued: allIssued(record, options) },
   };
+}
+
+/** Of this connection and those before it, that an agent which is gone meanwhile leaves no token behind. */
+function allIssued(record: ConnectRecord | undefined, { issued = [] }: ConnectOptions): IssuedToken[] {
+  const earlier = record?.issued ?? [];
+  return [...earlier.filter(({ tokenId }) => !issued.some((token) => token.tokenId === tokenId)), ...issued];
 }
 
 /**
@@ -416,11 +441,12 @@ function connectMcp(draft: Draft, entries: readonly McpEntry[], { proxyUrl, agen
   }
 }
 
-/** Agent tokens that an earlier connection wrote, by the name of their MCP entry. */
+/** Agent tokens that an earlier connection wrote, by the name of their entry. */
 export function connectedTokens(configText: string | null): Map<string, string> {
-  const tokens = new Map<string, string>();
-  if (configText === null) return tokens;
-  const servers = asObject(asObject(asObject(parseConfig(configText)).mcp).servers);
+  if (configText === null) return new Map();
+  const config = parseConfig(configText);
+  const tokens = modelTokens(config);
+  const servers = asObject(asObject(asObject(config).mcp).servers);
   for (const [entry, server] of Object.entries(servers)) {
     const token = /^Bearer (mca_\S+)$/.exec(text(asObject(asObject(server).headers).Authorization) ?? '')?.[1];
     if (token !== undefined) tokens.set(entry, token);

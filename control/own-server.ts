@@ -40,7 +40,7 @@ const Evidence = z.array(z.string().max(4096)).max(200).describe('Links or refer
 const Plan = z.string().min(1).max(100_000);
 const Deliverable = z.string().min(1).max(200_000).describe('The result in Markdown, or a link to it');
 const SelfReview = z.string().min(1).max(100_000).describe('What you checked, and what a reviewer should look at');
-const Key = z.string().min(1).max(200).optional().describe('The same key is the same move, made once');
+const Key = z.string().min(1).max(200).optional().describe('The same key is the same act, done once');
 
 export function createOwnServer({ tasks, messages, approvals, agents, timeline, activePolicy, caughtUp, version, log }: Dependencies) {
   const handler = createMcpHandler(
@@ -172,9 +172,9 @@ export function createOwnServer({ tasks, messages, approvals, agents, timeline, 
       {
         description: 'Writes a comment on a task. "@name" in it reaches that agent or person.',
         annotations: writes,
-        inputSchema: z.object({ taskId: TaskId, content: z.string().min(1).max(20_000) }),
+        inputSchema: z.object({ taskId: TaskId, content: z.string().min(1).max(20_000), idempotencyKey: Key }),
       },
-      ({ taskId, content }) => answer(() => messages.post(actor, { taskId, content })),
+      (input) => answer(() => messages.post(actor, input)),
     );
     server.registerTool(
       'mention',

@@ -21,6 +21,9 @@ export interface EndedCall {
   run_id: string | null;
   entry: CallFacts['entry'];
   tool: string;
+  /** Of a model call. */
+  provider: string | null;
+  model: string | null;
   proxy_id: string | null;
   cost: number | null;
   started_at: number | null;
@@ -49,8 +52,8 @@ export function createSpend({ db, clock, activePolicy }: { db: Db; clock: () => 
       run_id: row.run_id,
       entry: row.entry,
       tool: row.tool,
-      provider: null,
-      model: null,
+      provider: row.provider,
+      model: row.model,
       cost: row.cost,
       proxy_id: row.proxy_id ?? '',
       scopes: row.scopes,

@@ -219,23 +219,27 @@ export function createTrials({ db, clock, policies, log }: Dependencies) {
     }
   }
 
-  /** The calls of a window, newest first, each as one JSON text: the database makes it, the judging thread reads it. */
+  /**
+   * The calls of a window, newest first, each as one JSON text: the database makes it, the judging thread reads it. Asked for by nothing but
+   * the place in the index: with the window beside it, a database without statistics sorts all that is left for every page.
+   */
   async function* pages({ since, until, total }: { since: number; until: number; total: number }): AsyncGenerator<string[]> {
-    let before: { at: number; id: string } | null = null;
+    let before = { at: until + 1, id: '' };
     for (let left = total; left > 0; ) {
-      const page = before;
-      const rows: { id: string; at: number; line: string }[] = await inWindow(since, until)
-        .$if(page !== null, (query) => query.where(sql<boolean>`(created_at, id) < (${page?.at ?? 0}::bigint, ${page?.id ?? ''}::text)`))
+      const rows = await db
+        .selectFrom('tool_calls')
         .select(['id', 'created_at as at', LINE.as('line')])
+        .where(sql<boolean>`(created_at, id) < (${before.at}::bigint, ${before.id}::text)`)
         .orderBy('created_at', 'desc')
         .orderBy('id', 'desc')
         .limit(Math.min(PAGE, left))
         .execute();
+      const lines = rows.filter(({ at }) => at >= since).map(({ line }) => line);
+      if (lines.length > 0) yield lines;
       const last = rows.at(-1);
-      if (last === undefined) return;
+      if (last === undefined || lines.length < rows.length) return;
       before = last;
       left -= rows.length;
-      yield rows.map(({ line }) => line);
     }
   }
 

@@ -34,6 +34,7 @@ import { type Db, json, type Tx } from './db/database.ts';
 import type { UpstreamsTable, UpstreamToolsTable } from './db/schema.ts';
 import type { Keys } from './keys.ts';
 import { notFound, Refusal } from './problem.ts';
+import { accessTokenOf, authorizationSubject, createCredentials, oauthView } from './upstream-credentials.ts';
 
 export type Upstreams = ReturnType<typeof createUpstreams>;
 
@@ -69,6 +70,8 @@ interface Dependencies {
 }
 
 export function createUpstreams({ db, clock, keys, alerts, allowCommands, published }: Dependencies) {
+  const credentials = createCredentials(keys);
+
   /** Registers an upstream. @throws Refusal where its address, command or name cannot be taken. */
   async function create(actor: Actor, input: UpstreamCreate): Promise<Upstream> {
     const now = clock();
@@ -77,6 +80,7 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
     if (RESERVED.has(input.name)) throw new Refusal(409, 'NAME_TAKEN', `"${input.name}" is Mission Control's own server.`);
     if (input.name.includes('__')) throw new Refusal(400, 'BAD_NAME', 'The name of an upstream has no "__": it parts it from its tools.');
     checkPlace(place, input.allowPrivate ?? false);
+    if (input.oauth) checkOAuth(input.kind, place.url, input.secret ?? null);
     await db.transaction().execute(async (tx) => {
       const taken = await tx
         .selectFrom('upstreams')
@@ -112,12 +116,14 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
           removed_at: null,
         })
         .execute();
+      if (input.oauth) await credentials.set(tx, id, input.oauth, now);
       await recordChanges(tx, [
         change(now, actor, 'added', id, `${actor.name} added the upstream ${input.name} (${place.url ?? place.command?.[0] ?? ''})`, {
           name: input.name,
           url: place.url,
           command: place.command,
           trusted: input.trusted ?? false,
+          oauth: input.oauth?.grant ?? null,
         }),
       ]);
     });
@@ -142,8 +148,13 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
       const isMoved = sourceOf(place) !== sourceOf(row);
       if (isMoved && known.secret !== null && input.secret === undefined)
         throw new Refusal(422, 'SECRET_NEEDED', 'This leads to another host: give its secret again, or null to go without.');
+      const oauth = await credentials.find(tx, id);
+      if (isMoved && oauth !== null && input.oauth === undefined)
+        throw new Refusal(422, 'SECRET_NEEDED', 'This leads to another host: give its "oauth" again, or null to go without.');
+      if (input.oauth ?? (input.oauth === undefined && oauth)) checkOAuth(row.kind, place.url, input.secret ?? null);
+      if (input.oauth !== undefined) await credentials.set(tx, id, input.oauth, now);
       const sealed: Sealed = {
-        secret: input.secret === undefined ? known.secret : input.secret,
+        secret: input.oauth ? null : input.secret === undefined ? known.secret : input.secret,
         env: input.env ?? (isMoved ? {} : known.env),
       };
       await tx
@@ -169,7 +180,7 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
         change(now, actor, 'updated', id, `${actor.name} changed the upstream ${row.name}`, {
           url: place.url,
           command: place.command,
-          secretChanged: input.secret !== undefined,
+          secretChanged: input.secret !== undefined || input.oauth !== undefined,
           moved: isMoved,
           trusted: input.trusted ?? row.trusted,
           allowPrivate: input.allowPrivate ?? row.allow_private,
@@ -195,6 +206,8 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
     await db.transaction().execute(async (tx) => {
       const row = await liveRow(tx, id);
       await tx.updateTable('upstreams').set({ removed_at: now, sealed: null }).where('id', '=', id).execute();
+      await credentials.set(tx, id, null, now);
+      await alerts.clear(tx, 'authorization_needed', authorizationSubject(id), 'the upstream was removed');
       await recordChanges(tx, [change(now, actor, 'removed', id, `${actor.name} removed the upstream ${row.name}`, { name: row.name })]);
     });
     published();
@@ -390,7 +403,7 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
   }
 
   /** How a proxy found an upstream; a success is written now and then only. */
-  async function found(id: string, { ok, error }: UpstreamHealth): Promise<void> {
+  async function found(id: string, { ok, error, unauthorized }: UpstreamHealth): Promise<void> {
     const now = clock();
     const row = await db.selectFrom('upstreams').selectAll().where('id', '=', id).where('removed_at', 'is', null).executeTakeFirst();
     if (!row) return;
@@ -405,9 +418,21 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
         )
         .where('id', '=', id)
         .execute();
+      if (ok) await alerts.clear(tx, 'authorization_needed', authorizationSubject(id), 'the server takes our credential again');
+      // Without OAuth it is the fixed secret, or that there is none.
+      else if (unauthorized && (await credentials.refused(tx, id, now)) !== false) await alertAboutAuthorization(tx, row.name, id);
       await touch(tx, [{ topic: 'upstream', entity_id: id, at: now }]);
     });
     published();
+  }
+
+  async function alertAboutAuthorization(tx: Tx, name: string, id: string): Promise<void> {
+    await alerts.raise(tx, {
+      type: 'authorization_needed',
+      severity: 'high',
+      subject: authorizationSubject(id),
+      message: `${name} asks for authorization (HTTP 401): its tools cannot be reached until an administrator gives it.`,
+    });
   }
 
   async function list(): Promise<Upstream[]> {
@@ -465,10 +490,15 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
       )
       .groupBy(['upstream_id', 'state'])
       .execute();
+    const oauth = await credentials.ofAll(
+      db,
+      rows.map((row) => row.id),
+    );
     const count = (id: string, ...states: string[]) =>
       counts.filter((row) => row.upstream_id === id && states.includes(row.state)).reduce((sum, row) => sum + Number(row.count), 0);
     return rows.map((row) => {
       const { secret, env } = open(row);
+      const stored = oauth.get(row.id);
       return {
         id: row.id,
         createdAt: row.created_at,
@@ -479,6 +509,7 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
         url: row.url,
         command: row.command,
         hasSecret: secret !== null,
+        oauth: stored ? oauthView(stored) : null,
         envNames: Object.keys(env).sort(),
         trusted: row.trusted,
         allowPrivate: row.allow_private,
@@ -498,6 +529,10 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
     let query = db.selectFrom('upstreams').selectAll().where('removed_at', 'is', null);
     if (ids) query = query.where('id', 'in', [...ids]);
     const rows = (await query.execute()) as Row[];
+    const oauth = await credentials.ofAll(
+      db,
+      rows.map((row) => row.id),
+    );
     return Promise.all(
       rows.map(async (row) => {
         const { secret, env } = open(row);
@@ -519,7 +554,7 @@ export function createUpstreams({ db, clock, keys, alerts, allowCommands, publis
           url: row.url,
           command: allowCommands ? row.command : null,
           env,
-          secret,
+          secret: secret ?? accessTokenOf(oauth.get(row.id)),
           trusted: row.trusted,
           allowPrivate: row.allow_private,
           shared: row.shared,
@@ -586,6 +621,11 @@ function checkPlace({ url }: { url: string | null }, allowPrivate: boolean): voi
     isIP(host) !== 0 ? isSpecialAddress(host) : /(^|\.)(localhost|local|internal|localdomain)$/i.test(host) || !host.includes('.');
   if (isPrivate && !allowPrivate)
     throw new Refusal(422, 'PRIVATE_UPSTREAM', `${hostname} is a private address. Say "allowPrivate": true if that is meant.`);
+}
+
+function checkOAuth(kind: Upstream['kind'], url: string | null, secret: string | null): void {
+  if (kind !== 'mcp' || url === null) throw new Refusal(400, 'BAD_REQUEST', 'Only an MCP server with a "url" can have "oauth".');
+  if (secret !== null) throw new Refusal(400, 'BAD_REQUEST', 'Give either "secret" or "oauth".');
 }
 
 /** Text of a command into words: spaces part, quotes hold together, nothing is expanded. */

@@ -199,6 +199,7 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   ledger_drift: 'Counters differ from the record',
   agent_silent: 'Agent silent',
   task_stuck: 'Task stuck',
+  authorization_needed: 'Authorization needed',
 };
 export const ROLE_WORDS: Record<Role, string> = {
   viewer: 'viewer',

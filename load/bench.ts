@@ -23,16 +23,29 @@ import {
   MCP_CALL,
   MCP_PROXY,
   type Measurement,
+  MODEL_BARE,
+  MODEL_CALL,
+  MODEL_NGINX,
+  MODEL_STREAM,
   NGINX,
+  PORTKEY,
   type Report,
   renderReport,
+  STREAM_BARE,
+  STREAM_NGINX,
   SUPERGATEWAY,
 } from './report.ts';
 import { findRival, type Rival } from './rivals.ts';
-import { COMMENT_TEXT, EXEC, gateScript, type McpSession, mcpScript, postScript, READ, singleScript } from './scripts.ts';
+import { COMMENT_TEXT, chatScript, EXEC, gateScript, type McpSession, mcpScript, postScript, READ, singleScript } from './scripts.ts';
 
 const { values: options } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, profile: { type: 'boolean', default: false }, rounds: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    /** Kinds of calls, with commas between; all unless given. */
+    only: { type: 'string' },
+  },
 });
 const PLAN = options.quick
   ? { rounds: 3, warmUp: block(1_000, 6_000), block: block(1_000, 3_000), pacedMs: 1_500, profile: block(3_000, 10_000) }
@@ -40,6 +53,8 @@ const PLAN = options.quick
 const ROUNDS = options.rounds === undefined ? PLAN.rounds : Number(options.rounds);
 const CONNECTIONS = 32;
 const PACED_PER_SECOND = 400;
+/** A stream is a hundred writes. */
+const STREAMS_PER_SECOND = 40;
 const AGENTS = 8;
 /** Control may have this long to take in what a block left in the journal. */
 const SETTLE_MAX_MS = 120_000;
@@ -90,12 +105,22 @@ async function bench(): Promise<Report> {
   if (CORES < 2) throw new Error('the bench needs two cores: one for the proxy, one for the load');
   pinSelf(LOAD_CORE);
   const cache = join(import.meta.dirname, '..', 'node_modules', '.cache', 'mission-control-bench');
-  const found = { nginx: findNginx(cache), 'mcp-proxy': findRival('mcp-proxy', cache), supergateway: findRival('supergateway', cache) };
+  const found = {
+    nginx: findNginx(cache),
+    'mcp-proxy': findRival('mcp-proxy', cache),
+    supergateway: findRival('supergateway', cache),
+    '@portkey-ai/gateway': findRival('@portkey-ai/gateway', cache),
+  };
   for (const rival of Object.values(found)) if ('missing' in rival) say(rival.missing);
   const pathOf = (name: keyof typeof found) => ('path' in found[name] ? found[name].path : null);
 
   say('starting upstream, rivals, control and proxy');
-  const world = await startWorld({ nginx: pathOf('nginx'), 'mcp-proxy': pathOf('mcp-proxy'), supergateway: pathOf('supergateway') });
+  const world = await startWorld({
+    nginx: pathOf('nginx'),
+    'mcp-proxy': pathOf('mcp-proxy'),
+    supergateway: pathOf('supergateway'),
+    '@portkey-ai/gateway': pathOf('@portkey-ai/gateway'),
+  });
   const { targets, proxy, control } = world;
   const idleResidentBytes = proxy.residentBytes();
   await checkAnswers(world);
@@ -126,7 +151,13 @@ async function bench(): Promise<Report> {
   for (let round = 0; round < 2; round++) {
     const order = targets.map((target, i) => ({ target, measurement: measurements[i] }));
     for (const { target, measurement } of round % 2 === 0 ? order : order.reverse()) {
-      const { latenciesMicros } = await runOpen(target.port, target.script, PACED_PER_SECOND, CONNECTIONS, PLAN.pacedMs);
+      const { latenciesMicros } = await runOpen(
+        target.port,
+        target.script,
+        target.kind === 'stream' ? STREAMS_PER_SECOND : PACED_PER_SECOND,
+        CONNECTIONS,
+        PLAN.pacedMs,
+      );
       await settle(proxy);
       measurement?.paced.push({ p50: percentile(latenciesMicros, 0.5), p99: percentile(latenciesMicros, 0.99) });
     }
@@ -149,6 +180,7 @@ async function bench(): Promise<Report> {
     blockMs: PLAN.block.minMs,
     connections: CONNECTIONS,
     pacedPerSecond: PACED_PER_SECOND,
+    streamsPerSecond: STREAMS_PER_SECOND,
     isControlApart: CONTROL_CORE !== LOAD_CORE,
     residentBytes: { idle: idleResidentBytes, after: proxy.residentBytes() },
     measurements,
@@ -168,7 +200,7 @@ interface World {
 async function startWorld(rivals: Record<Rival | 'nginx', string | null>): Promise<World> {
   const port = await freePorts([
     ...(['upstream', 'nginx', 'bare', 'tuned', 'control', 'gate', 'forward', 'ungoverned'] as const),
-    ...(['mcp', 'mcpBare', 'mcpProxy', 'supergateway'] as const),
+    ...(['mcp', 'mcpBare', 'mcpProxy', 'supergateway', 'portkey'] as const),
   ]);
   const node = process.execPath;
   const here = import.meta.dirname;
@@ -199,6 +231,8 @@ async function startWorld(rivals: Record<Rival | 'nginx', string | null>): Promi
   });
   const mcpProxy = rivals['mcp-proxy'] === null ? null : await startMcpProxy(rivals['mcp-proxy'], port.mcpProxy);
   const supergateway = rivals.supergateway === null ? null : await startSupergateway(rivals.supergateway, port.supergateway);
+
+  const portkey = rivals['@portkey-ai/gateway'] === null ? null : await startPortkey(rivals['@portkey-ai/gateway'], port.portkey);
 
   const adminToken = randomBytes(24).toString('base64url');
   const shared = { DATA_DIR: folder, CLUSTER_SECRET: randomBytes(32).toString('base64url') };
@@ -244,6 +278,7 @@ async function startWorld(rivals: Record<Rival | 'nginx', string | null>): Promi
     const created = await api('POST', '/upstreams', { ...where, kind: 'mcp', allowPrivate: true, trusted: true, shared: true });
     if (created.status !== 201) throw new Error(`no upstream could be registered: ${JSON.stringify(created)}`);
   }
+  await registerModels(api, port.upstream);
   const mcp = async (at: number, path: string, as: readonly (string | null)[]): Promise<Script> =>
     mcpScript(await Promise.all(as.map((each) => openSession(at, path, each))));
   const nobody = tokens.map(() => null);
@@ -264,8 +299,10 @@ async function startWorld(rivals: Record<Rival | 'nginx', string | null>): Promi
     supergateway && overMcp(SUPERGATEWAY, port.supergateway, await mcp(port.supergateway, '/mcp', nobody), supergateway),
     overMcp(MCP_CALL, port.gate, await mcp(port.gate, '/mcp/bench', tokens), proxy, true),
     overMcp('governed tools/call, stdio server', port.gate, await mcp(port.gate, '/mcp/bench-stdio', tokens), proxy, true),
+    ...models({ port, nginx, bare, portkey, proxy, tokens }),
   ];
-  const targets = all.filter((target) => target !== null);
+  const wanted = options.only?.split(',');
+  const targets = all.filter((target) => target !== null).filter(({ kind }) => wanted === undefined || wanted.includes(kind));
   return { targets, proxy, control, api, ports: { gate: port.gate, forward: port.forward, upstream: port.upstream }, tokens };
 }
 
@@ -275,6 +312,70 @@ function http(name: string, port: number, script: Script, process: MeasuredProce
 
 function overMcp(name: string, port: number, script: Script, process: MeasuredProcess | null, isGoverned = false): Target {
   return { name, kind: 'mcp', port, script, process, isGoverned };
+}
+
+/** Both kinds of chat completions: through nobody, through each rival, and governed. Portkey answers streams of a custom host with 500. */
+function models({ port, nginx, bare, portkey, proxy, tokens }: ModelTargets): (Target | null)[] {
+  const kinds = [
+    { kind: 'model', prefix: '', names: ['direct, chat completion', MODEL_NGINX, MODEL_BARE, PORTKEY, MODEL_CALL] },
+    { kind: 'stream', prefix: '/stream', names: ['direct, stream', STREAM_NGINX, STREAM_BARE, null, MODEL_STREAM] },
+  ] as const;
+  return kinds.flatMap(({ kind, prefix, names }) => {
+    const [direct, byNginx, byBare, byPortkey, governed] = names;
+    const target = (name: string, at: number, script: Script, process: MeasuredProcess | null, isGoverned = false): Target => ({
+      name,
+      kind,
+      port: at,
+      script,
+      process,
+      isGoverned,
+    });
+    const isStream = kind === 'stream';
+    const plain = chatScript([null], `${prefix}/v1/chat/completions`, isStream);
+    const host = `x-portkey-provider: openai\r\nx-portkey-custom-host: http://127.0.0.1:${port.upstream}${prefix}/v1\r\n`;
+    return [
+      target(direct, port.upstream, plain, null),
+      nginx && target(byNginx, port.nginx, plain, nginx),
+      target(byBare, port.bare, plain, bare),
+      portkey && byPortkey && target(byPortkey, port.portkey, chatScript(['sk-bench'], '/v1/chat/completions', isStream, host), portkey),
+      target(
+        governed,
+        port.gate,
+        chatScript(tokens, `/model/bench${isStream ? '-stream' : ''}-model/v1/chat/completions`, isStream),
+        proxy,
+        true,
+      ),
+    ];
+  });
+}
+
+interface ModelTargets {
+  port: Record<'upstream' | 'nginx' | 'bare' | 'portkey' | 'gate', number>;
+  nginx: MeasuredProcess | null;
+  bare: MeasuredProcess;
+  portkey: MeasuredProcess | null;
+  proxy: MeasuredProcess;
+  tokens: string[];
+}
+
+/** Two providers, and a price so small that no cap is reached in a run; each call is priced, so its intent is on the disk first. */
+async function registerModels(api: World['api'], upstreamPort: number): Promise<void> {
+  for (const [name, path] of [
+    ['bench-model', '/v1'],
+    ['bench-stream-model', '/stream/v1'],
+  ]) {
+    const url = `http://127.0.0.1:${upstreamPort}${path}`;
+    const created = await api('POST', '/upstreams', { name, kind: 'model', url, secret: 'sk-bench', allowPrivate: true });
+    if (created.status !== 201) throw new Error(`no provider could be registered: ${JSON.stringify(created)}`);
+  }
+  const prices = { 'bench-model': { input: 0.0001, output: 0.0001, contextTokens: 100_000 } };
+  const policy = await api('POST', '/policies', { patch: { model: { prices } }, note: 'a price for the bench' });
+  const active = await api('POST', `/policies/${policy.body.id}/activate`, { note: 'a price for the bench' });
+  if (active.status !== 200) throw new Error(`no price could be set: ${JSON.stringify([policy, active])}`);
+}
+
+async function startPortkey(path: string, port: number): Promise<MeasuredProcess> {
+  return startRival(['--import', LOOPBACK_ONLY, path, `--port=${port}`, '--headless'], port);
 }
 
 async function startMcpProxy(path: string, port: number): Promise<MeasuredProcess> {
@@ -341,7 +442,7 @@ async function checkAnswers({ targets, ports, tokens, api }: World): Promise<voi
   }
 
   // The script itself looks at each answer of these.
-  for (const { port, script } of targets.filter(({ kind }) => kind === 'mcp')) await callOnce(port, script);
+  for (const { port, script } of targets.filter(({ kind }) => kind !== 'http')) await callOnce(port, script);
 
   const refusals: [string, number, Script, number][] = [
     ['a wrong token', ports.forward, singleScript('POST', '/comments', 'mca_wrong', {}), 401],

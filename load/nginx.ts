@@ -52,6 +52,12 @@ http {
       proxy_http_version 1.1;
       proxy_set_header Connection "";
     }
+    location /stream/ {
+      proxy_pass http://stub;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_buffering off;
+    }
   }
 }
 `,

@@ -2,7 +2,7 @@
 import type { ProfileLine } from './profile.ts';
 
 /** Calls of one kind are compared with one another: each kind has its own upstream, and its own rivals. */
-export type Kind = 'http' | 'mcp';
+export type Kind = 'http' | 'mcp' | 'model' | 'stream';
 
 export interface Measurement {
   name: string;
@@ -25,6 +25,7 @@ export interface Report {
   blockMs: number;
   connections: number;
   pacedPerSecond: number;
+  streamsPerSecond: number;
   isControlApart: boolean;
   /** Memory of the proxy's process before the first call and after the last. */
   residentBytes: { idle: number; after: number };
@@ -42,9 +43,18 @@ export const MCP_PROXY = 'mcp-proxy';
 export const SUPERGATEWAY = 'supergateway';
 export const FORWARD = 'governed HTTP forward';
 export const MCP_CALL = 'governed tools/call';
+export const MODEL_NGINX = 'nginx, chat completion';
+export const MODEL_BARE = 'bare node:http proxy, chat completion';
+export const PORTKEY = 'Portkey';
+export const MODEL_CALL = 'governed chat completion';
+export const STREAM_NGINX = 'nginx, stream';
+export const STREAM_BARE = 'bare node:http proxy, stream';
+export const MODEL_STREAM = 'governed stream';
 const KINDS: Record<Kind, { title: string; rivals: string[] }> = {
   http: { title: 'HTTP and the gate', rivals: [NGINX, BARE] },
   mcp: { title: 'MCP: tools/call', rivals: [MCP_BARE, MCP_PROXY, SUPERGATEWAY] },
+  model: { title: 'Models: chat completions in one piece', rivals: [MODEL_NGINX, MODEL_BARE, PORTKEY] },
+  stream: { title: 'Models: streams of a hundred chunks', rivals: [STREAM_NGINX, STREAM_BARE] },
 };
 /** SPEC 12, "overhead": what may at most cost how many times as much as what. */
 const TARGETS: { name: string; rival: string; most: number; text: string }[] = [
@@ -52,6 +62,10 @@ const TARGETS: { name: string; rival: string; most: number; text: string }[] = [
   { name: FORWARD, rival: NGINX, most: 4.5, text: '4.5' },
   { name: MCP_CALL, rival: MCP_BARE, most: 0.5, text: '0.5' },
   { name: MCP_CALL, rival: MCP_PROXY, most: 1 / 8, text: '1/8' },
+  { name: MODEL_CALL, rival: MODEL_BARE, most: 0.5, text: '0.5' },
+  { name: MODEL_CALL, rival: MODEL_NGINX, most: 4.5, text: '4.5' },
+  { name: MODEL_CALL, rival: PORTKEY, most: 1 / 12, text: '1/12' },
+  { name: MODEL_STREAM, rival: STREAM_NGINX, most: 2.5, text: '2.5' },
 ];
 
 export function renderReport(report: Report): string {
@@ -92,7 +106,8 @@ function named(rivals: Record<string, string>): string {
 }
 
 function costs({ measurements }: Report): string {
-  return (Object.keys(KINDS) as Kind[]).map((kind) => costsOf(kind, measurements)).join('\n\n');
+  const kinds = (Object.keys(KINDS) as Kind[]).filter((kind) => measurements.some((each) => each.kind === kind));
+  return kinds.map((kind) => costsOf(kind, measurements)).join('\n\n');
 }
 
 function costsOf(kind: Kind, all: readonly Measurement[]): string {
@@ -127,7 +142,8 @@ function promises({ measurements, pacedPerSecond }: Report): string {
   const rows: string[][] = [];
   for (const { name, rival, most, text } of TARGETS) {
     const ours = measurements.find((each) => each.name === name);
-    const measured = ours ? ratioOf(ours, measurements, rival) : null;
+    if (!ours) continue;
+    const measured = ratioOf(ours, measurements, rival);
     const verdict = measured === null ? '' : met(measured <= most);
     rows.push([`CPU of a ${name} against ${rival}`, `≤ ${text}`, decimal(measured), verdict]);
   }
@@ -146,7 +162,7 @@ function promises({ measurements, pacedPerSecond }: Report): string {
   return `### Promises\n\n${table(['promise', 'target', 'measured', ''], rows)}`;
 }
 
-function latencies({ measurements, pacedPerSecond, connections }: Report): string {
+function latencies({ measurements, pacedPerSecond, streamsPerSecond, connections }: Report): string {
   const rows = measurements.map(({ name, rounds, paced }) => [
     name,
     milliseconds(median(paced.map((each) => each.p50))),
@@ -155,7 +171,7 @@ function latencies({ measurements, pacedPerSecond, connections }: Report): strin
     milliseconds(median(rounds.map((each) => each.p99))),
   ]);
   const headings = ['', `p50 at ${pacedPerSecond}/s`, `p99 at ${pacedPerSecond}/s`, `p50 at full load`, 'p99 at full load'];
-  return `### Latency\n\nOf a whole call; one at the gate is two requests, the second after the answer to the first. Full load is ${connections} calls at once.\n\n${table(headings, rows)}`;
+  return `### Latency\n\nOf a whole call; one at the gate is two requests, the second after the answer to the first. Full load is ${connections} calls at once; streams come at ${streamsPerSecond}/s.\n\n${table(headings, rows)}`;
 }
 
 function profile({ name, lines, otherThreads }: Report['profiles'][number]): string {

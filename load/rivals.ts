@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const VERSIONS = { 'mcp-proxy': '6.7.19', supergateway: '4.0.0' };
+const VERSIONS = { 'mcp-proxy': '6.7.19', supergateway: '4.0.0', '@portkey-ai/gateway': '1.15.2' };
 export type Rival = keyof typeof VERSIONS;
 
 /** Installs a rival where it is not there yet. @returns the path of its program and its version, or the reason why there is none. */

@@ -71,6 +71,31 @@ export function gateScript({ tool, arguments: args, output }: GateCall, tokens: 
   };
 }
 
+const CHAT = {
+  model: 'bench-model',
+  max_tokens: 200,
+  messages: [
+    { role: 'system', content: 'You write short, exact sentences for people who have little time.' },
+    { role: 'user', content: COMMENT.slice(0, 300) },
+  ],
+};
+
+/** A chat completion: in one piece, or as a stream of a hundred chunks. @param more further header lines, each with its end. */
+export function chatScript(tokens: readonly (string | null)[], path: string, isStream: boolean, more = ''): Script {
+  const body = JSON.stringify(isStream ? { ...CHAT, stream: true, stream_options: { include_usage: true } } : CHAT);
+  const requests = tokens.map((token) => message('POST', path, token, body, more));
+  return {
+    begin: (n) => requests[n % requests.length] ?? '',
+    next: ({ status, body: answer }) => {
+      const isWhole = isStream
+        ? answer.includes('"completion_tokens":99') && answer.includes('[DONE]')
+        : answer.includes('"completion_tokens":3');
+      if (status !== 200 || !isWhole) throw new Error(`answered ${status}: ${answer.slice(0, 300)}`);
+      return null;
+    },
+  };
+}
+
 /** A session at an MCP server, as its client keeps it. */
 export interface McpSession {
   path: string;

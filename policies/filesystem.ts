@@ -518,8 +518,16 @@ function namesIntersect(a: NamePattern, b: NamePattern): boolean {
 const STAR = '**';
 const ONE = '??';
 
-function flatten(pattern: NamePattern): string[] {
-  return pattern.flatMap((token) => (token.kind === 'text' ? [...token.text.toLowerCase()] : [token.kind === 'star' ? STAR : ONE]));
+/** The patterns of secret names are compared with every glob of every command: each is taken apart once. */
+const flattened = new WeakMap<NamePattern, readonly string[]>();
+
+function flatten(pattern: NamePattern): readonly string[] {
+  let units = flattened.get(pattern);
+  if (units === undefined) {
+    units = pattern.flatMap((token) => (token.kind === 'text' ? [...token.text.toLowerCase()] : [token.kind === 'star' ? STAR : ONE]));
+    flattened.set(pattern, units);
+  }
+  return units;
 }
 
 function segmentAims(segment: NamePattern): boolean {

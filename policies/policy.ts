@@ -83,6 +83,26 @@ const networkEntry = z.union([
   }),
 ]);
 
+/** A price of a model that an operator sets: USD per million tokens, except where the name says otherwise. */
+const price = z.number().min(0).max(1_000_000);
+const modelPrice = z.strictObject({
+  input: price,
+  output: price,
+  cacheRead: price.optional(),
+  cacheWrite: price.optional(),
+  /** Cache writes that are kept for an hour. */
+  cacheWriteLong: price.optional(),
+  inputAudio: price.optional(),
+  outputAudio: price.optional(),
+  /** USD per search that the provider runs. */
+  webSearch: price.optional(),
+  fileSearch: price.optional(),
+  /** USD per request, besides its tokens. */
+  request: price.optional(),
+  /** Tokens that one request can hold at most. */
+  contextTokens: z.int().min(1).max(1_000_000_000).optional(),
+});
+
 /** The schema of a policy document (SPEC 4): strict, with the defaults of the sections that may be left out. */
 export const policyDocumentSchema = z.strictObject({
   autonomyRules: byLevel(autonomyRule),
@@ -143,6 +163,7 @@ export const policyDocumentSchema = z.strictObject({
       snapshotMaxAgeMs: within(LIMITS.snapshotMaxAgeMs).default(30_000),
       reservationTtlMs: within(LIMITS.reservationTtlMs).default(600_000),
       maxConcurrentPerAgent: z.int().min(1).max(100_000).default(256),
+      errorStreak: z.int().min(1).max(100_000).default(10),
     })
     .prefault({}),
   sequence: z
@@ -160,6 +181,12 @@ export const policyDocumentSchema = z.strictObject({
       refuseAs: z.enum(['error', 'completion']).default('error'),
       onDisconnect: z.enum(['abort', 'drain']).default('abort'),
       unknownPrice: z.enum(['refuse', 'worst']).default('refuse'),
+      /** Other paths of a provider than those that are metered: passed on, or refused. */
+      otherPaths: z.enum(['relay', 'refuse']).default('refuse'),
+      /** Output tokens that a request without a limit of its own is taken to ask for. */
+      defaultOutputTokens: z.int().min(1).max(10_000_000).default(16_384),
+      /** Prices by "model", "upstream/model" or a glob; they go before the price table. */
+      prices: byName(modelPrice).default({}),
     })
     .prefault({}),
   failModes: z
@@ -168,6 +195,7 @@ export const policyDocumentSchema = z.strictObject({
       journal: z.literal('refuse', { error: 'must be "refuse": nothing runs unrecorded' }).default('refuse'),
       snapshot: z.literal('refuse', { error: 'must be "refuse": a stale picture judges nothing' }).default('refuse'),
       gate: z.enum(['intern', 'refuse']).default('intern'),
+      errorStreak: z.enum(['alert', 'pause']).default('alert'),
     })
     .prefault({}),
 });

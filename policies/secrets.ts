@@ -2,6 +2,7 @@
  * Credentials: finds them in text and in JSON and puts `[REDACTED:kind]` in their place (SPEC 10, POLICY_READING
  * "Redaction"). Guarantees: linear time without a size limit; only the credential itself is replaced; text without one
  * comes back as the same value, byte for byte. Everything that is stored, logged, shown or sent to chat passes here.
+ * A text with more credentials than anybody looks through is replaced as a whole: it costs time to take each of them out, and a call waits.
  */
 
 import type { Json, JsonObject } from './model.ts';
@@ -18,14 +19,14 @@ export interface SecretFinding {
  */
 export function redactText(text: string, known: readonly string[] = []): { text: string; found: SecretFinding[] } {
   const found: SecretFinding[] = [];
-  const result = redactString(text, { known: prepareKnown(known), found }, '', 0);
+  const result = redactString(text, { known: prepareKnown(known), found, budget: newBudget(), isNested: false }, '', 0);
   return { text: result, found };
 }
 
 /** Redacts a JSON value: strings as text, values by the names of their keys, keys themselves. Unchanged parts are shared. */
 export function redact<T extends Json>(value: T, known: readonly string[] = []): { value: Json; found: SecretFinding[] } {
   const found: SecretFinding[] = [];
-  const result = redactValue(value, { known: prepareKnown(known), found }, '', 0);
+  const result = redactValue(value, { known: prepareKnown(known), found, budget: newBudget(), isNested: false }, '', 0);
   return { value: result, found };
 }
 
@@ -37,6 +38,46 @@ export function findSecrets(value: Json, known: readonly string[] = []): SecretF
 interface Run {
   readonly known: readonly string[];
   readonly found: SecretFinding[];
+  readonly budget: Budget;
+  /** Whether the value is JSON that stands in a text, which can be replaced as a whole. */
+  readonly isNested: boolean;
+}
+
+/** What is done one by one in a value as a whole. */
+interface Budget {
+  /** How many more credentials are taken out. */
+  left: number;
+  /** How many more texts of the JSON in texts are looked at; of texts that are alike only the first counts. */
+  looks: number;
+  /** Short texts in which nothing was found. */
+  readonly clean: Set<string>;
+}
+
+const newBudget = (): Budget => ({ left: FOUND_MAX, looks: LOOKS_MAX, clean: new Set() });
+
+const LOOKS_MAX = 10_000;
+const SHORT_CHARS = 64;
+
+/** Credentials of one value that are taken out one by one. Each takes about 1.5 µs, and a call waits for them. */
+const FOUND_MAX = 2_000;
+
+/** Thrown where a text has too many credentials, and caught where the text as a whole is replaced. */
+const CROWDED = new Error('too many credentials');
+
+/** What the detectors find in a text, as many as the budget of its value allows. */
+class Spans {
+  readonly all: Span[] = [];
+  readonly #budget: Budget;
+
+  constructor(budget: Budget) {
+    this.#budget = budget;
+  }
+
+  /** @throws CROWDED */
+  push(span: Span): void {
+    if (--this.#budget.left < 0) throw CROWDED;
+    this.all.push(span);
+  }
 }
 
 /** Deeper structure than this is replaced as a whole: nothing sensible is that deep, and the stack is finite. */
@@ -186,6 +227,7 @@ function redactHolder(object: JsonObject, kind: string, run: Run, path: string, 
 
 /** A value whose name says what it is. The scheme of an authorization header stays readable. */
 function redactNamed(value: string, kind: string, run: Run, path: string): string {
+  if (--run.budget.left < 0 && run.isNested) throw CROWDED;
   const scheme = kind === 'authorization' ? /^(?:Bearer|Basic|Token|Digest|ApiKey|Negotiate|AWS4-HMAC-SHA256)\s+/i.exec(value) : null;
   return `${scheme?.[0] ?? ''}${replaced(kind, run, path)}`;
 }
@@ -448,38 +490,54 @@ function redactString(text: string, run: Run, path: string, depth: number): stri
   const hinted = TEXT_HINT.test(result.toLowerCase());
   const long = LONG_RUN.test(result);
   if (!hinted && !long && !COLON_FIELDS.test(result)) return result;
-  const nested = hinted || long ? redactNestedJson(result, run, path, depth) : null;
-  if (nested !== null) return nested;
-  const spans: Span[] = [];
-  if (long) findVendorTokens(result, spans);
-  if (hinted) {
-    findPemBlocks(result, spans);
-    findUrlSecrets(result, spans);
-    findNamedValues(result, spans);
-    findNamedPairs(result, spans);
-    findSchemes(result, spans);
-    findCommandFlags(result, spans);
+  const isShort = run.isNested && result.length <= SHORT_CHARS;
+  if (isShort && run.budget.clean.has(result)) return result;
+  if (run.isNested && --run.budget.looks < 0) throw CROWDED;
+  try {
+    const nested = hinted || long ? redactNestedJson(result, run, path, depth) : null;
+    const redacted = nested ?? redactPlainText(result, hinted, long, run, path);
+    if (isShort && redacted === result) run.budget.clean.add(result);
+    return redacted;
+  } catch (error) {
+    if (error !== CROWDED || run.isNested) throw error;
+    return replaced('too-many-credentials', run, path);
   }
-  findColonFields(result, spans);
-  return spans.length === 0 ? result : replaceSpans(result, spans, run, path);
 }
 
-/** A text that is JSON as a whole is redacted as a value; it is written anew only where something was found. */
+/** @throws CROWDED */
+function redactPlainText(text: string, hinted: boolean, long: boolean, run: Run, path: string): string {
+  const spans = new Spans(run.budget);
+  if (long) findVendorTokens(text, spans);
+  if (hinted) {
+    findPemBlocks(text, spans);
+    findUrlSecrets(text, spans);
+    findNamedValues(text, spans);
+    findNamedPairs(text, spans);
+    findSchemes(text, spans);
+    findCommandFlags(text, spans);
+  }
+  findColonFields(text, spans);
+  return spans.all.length === 0 ? text : replaceSpans(text, spans.all, run, path);
+}
+
+/** A text that is JSON as a whole is redacted as a value; it is written anew only where something was found. @throws CROWDED */
 function redactNestedJson(text: string, run: Run, path: string, depth: number): string | null {
   const first = text.trimStart()[0];
   if ((first !== '{' && first !== '[') || depth > MAX_DEPTH - MAX_NESTED_JSON) return null;
   const last = text.trimEnd().at(-1);
   if (last !== '}' && last !== ']') return null;
+  // Reading it takes time too, which is not there any more.
+  if (run.budget.left < 0 || run.budget.looks < 0) throw CROWDED;
   let value: Json;
   try {
     value = JSON.parse(text);
   } catch {
     return null;
   }
-  const inner: Run = { known: run.known, found: [] };
+  const inner: Run = { known: run.known, found: [], budget: run.budget, isNested: true };
   const result = redactValue(value, inner, path, depth + Math.ceil(MAX_DEPTH / MAX_NESTED_JSON));
   if (result === value) return text;
-  run.found.push(...inner.found);
+  for (const finding of inner.found) run.found.push(finding);
   return /\n[ \t]+["[{]/.test(text.slice(0, 2000)) ? JSON.stringify(result, null, indentOf(text)) : JSON.stringify(result);
 }
 
@@ -661,7 +719,7 @@ function markStarts(): Uint8Array {
 }
 
 /** One pass over the text; only where two characters can begin a format is more looked at. */
-function findVendorTokens(text: string, spans: Span[]): void {
+function findVendorTokens(text: string, spans: Spans): void {
   let taken = 0;
   const last = text.length - 10;
   for (let at = 0; at < last; at++) {
@@ -688,7 +746,7 @@ function startsWord(text: string, at: number): boolean {
 }
 
 /** The end of the token that starts at `at`, or 0. What is looked at before a token is accepted has a fixed length. */
-function matchVendor(text: string, at: number, start: number, spans: Span[]): number {
+function matchVendor(text: string, at: number, start: number, spans: Spans): number {
   for (const { kind, prefix, body, rest, after } of BY_START.get(start) ?? []) {
     if (!text.startsWith(prefix, at)) continue;
     if (after !== 'anything' && (!startsWord(text, at) || (after === 'name' && /[_-]/.test(text[at - 1] ?? '')))) continue;
@@ -710,8 +768,10 @@ function matchVendor(text: string, at: number, start: number, spans: Span[]): nu
 const JWT_PART = /[\w-]*/y;
 
 /** `eyJ….eyJ….…`; encrypted ones have five parts. It starts where a run of its characters starts, so each run is read once. */
-function matchJwt(text: string, at: number, spans: Span[]): number {
+function matchJwt(text: string, at: number, spans: Spans): number {
   if (!text.startsWith('eyJ', at) || !startsWord(text, at) || /[_-]/.test(text[at - 1] ?? '')) return 0;
+  JWT_PART.lastIndex = at;
+  if ((JWT_PART.exec(text)?.[0].length ?? 0) < 10) return 0;
   const lengths: number[] = [];
   let end = at;
   for (; lengths.length < 5; end++) {
@@ -744,7 +804,7 @@ function isKeyBody(body: string): boolean {
 const PEM_BEGIN = /-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d:/g;
 const PEM_BODY = /(?:[A-Za-z0-9+/=\s:,.-]|\\[rn])*/y;
 
-function findPemBlocks(text: string, spans: Span[]): void {
+function findPemBlocks(text: string, spans: Spans): void {
   if (!text.includes('PRIVATE KEY') && !text.includes('PuTTY')) return;
   PEM_BEGIN.lastIndex = 0;
   for (let match = PEM_BEGIN.exec(text); match !== null; match = PEM_BEGIN.exec(text)) {
@@ -770,7 +830,7 @@ function pemEnd(text: string, from: number): number {
 
 const MAX_USERINFO = 2048;
 
-function findUrlSecrets(text: string, spans: Span[]): void {
+function findUrlSecrets(text: string, spans: Spans): void {
   for (let at = text.indexOf('://'); at >= 0; at = text.indexOf('://', at + 3)) findUserInfo(text, at, spans);
   findQuerySecrets(text, spans);
   const hook =
@@ -783,7 +843,7 @@ function findUrlSecrets(text: string, spans: Span[]): void {
   }
 }
 
-function findUserInfo(text: string, separator: number, spans: Span[]): void {
+function findUserInfo(text: string, separator: number, spans: Spans): void {
   const start = separator + 3;
   let lastAt = -1;
   let hostEnd = -1;
@@ -832,7 +892,7 @@ const QUERY_PAIR = /[?&#]([A-Za-z][\w.-]{0,60})=([^&#\s"'<>\\`;]{1,})/g;
 const QUERY_NAMES =
   /^(?:.*[_-])?(?:token|access_?token|refresh_?token|id_?token|api_?key|apikey|secret|client_?secret|password|passwd|pwd|sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature|auth|ticket|assertion|samlresponse|otp|hmac|jwt|session|sessionid|session_id|sid|credential|magic|invite_token)$/i;
 
-function findQuerySecrets(text: string, spans: Span[]): void {
+function findQuerySecrets(text: string, spans: Spans): void {
   if (!text.includes('=')) return;
   QUERY_PAIR.lastIndex = 0;
   for (let match = QUERY_PAIR.exec(text); match !== null; match = QUERY_PAIR.exec(text)) {
@@ -869,7 +929,7 @@ function isNameUnit(code: number): boolean {
 }
 
 /** Finds `name = value`, `name: value`, `"name": "value"`, `--name value`, `<name>value</name>` for names of credentials. */
-function findNamedValues(text: string, spans: Span[]): void {
+function findNamedValues(text: string, spans: Spans): void {
   NAME_WORD.lastIndex = 0;
   let done = 0;
   for (let match = NAME_WORD.exec(text); match !== null; match = NAME_WORD.exec(text)) {
@@ -940,7 +1000,7 @@ function readSentence(text: string, end: number, kind: string): Span | null {
 const NAMED_PAIR = /\b(?:name|key):[ \t]{0,4}["']?([\w.-]{2,96})["']?[ \t]{0,4}\r?\n[ \t-]{1,80}value:[ \t]{0,4}["']?([^\s"']{3,2000})/g;
 
 /** `- name: DB_PASSWORD` and, on the next line, `value: x`. */
-function findNamedPairs(text: string, spans: Span[]): void {
+function findNamedPairs(text: string, spans: Spans): void {
   if (!text.includes('value:')) return;
   NAMED_PAIR.lastIndex = 0;
   for (let match = NAMED_PAIR.exec(text); match !== null; match = NAMED_PAIR.exec(text)) {
@@ -1151,7 +1211,7 @@ function readElement(text: string, start: number, end: number, name: string, kin
 
 const SCHEME = /\b(Bearer|Basic)[ \t]{1,4}([A-Za-z0-9._~+/=-]{8,})/gi;
 
-function findSchemes(text: string, spans: Span[]): void {
+function findSchemes(text: string, spans: Spans): void {
   if (!/bearer|basic/i.test(text)) return;
   SCHEME.lastIndex = 0;
   for (let match = SCHEME.exec(text); match !== null; match = SCHEME.exec(text)) {
@@ -1179,25 +1239,31 @@ function isBasicCredential(text: string): boolean {
 
 /**
  * Flags whose meaning depends on the program: the flag with its value in the last group, and the program that must stand
- * before it in the same command. The flag is looked for first, so that the text is read once.
+ * before it in the same command. Where the first expression finds nothing, no such program is named anywhere. The flag is looked for before
+ * the program, so that the text is read once.
  */
-const COMMAND_FLAGS: readonly (readonly [RegExp, RegExp])[] = [
-  [/\s(?:-u|--user|-U|--proxy-user)[ =]?["']?[^\s:"'@/]{1,100}:([^\s"']{2,200})/g, /\b(?:curl|wget|http|https|xh)\b/],
-  [/\s-p([^\s"'-][^\s"']{1,200})/g, /\b(?:mysql\w{0,12}|mariadb[\w-]{0,12}|7za?)\b/],
-  [/\s-p[ ]{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\b(?:sshpass|docker login|podman login|mongo\w{0,12}|az login|helm registry login)\b/],
-  [/\bsshpass\s{1,4}-p["']?([^\s"'][^\s"']{1,200})/g, /(?:)/],
-  [/\s-a\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\bredis-cli\b/],
-  [/\s-[wP]\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\b(?:ldap\w{3,9}|zip|unzip)\b/],
-  [/\bpass:([^\s"']{3,200})/g, /\bopenssl\b/],
-  [/\s-[A-Za-z]{0,5}b[A-Za-z]{0,5}\s{1,4}[^\s|;]{1,200}\s{1,4}[^\s|;]{1,100}\s{1,4}["']?([^\s"'|;]{2,200})/g, /\bhtpasswd\b/],
-  [/\bpassword\s{1,9}([^\s"']{2,300})/g, /\b(?:login\s{1,9}\S{1,253}\s{1,9}$)/],
+const COMMAND_FLAGS: readonly (readonly [RegExp, RegExp, RegExp])[] = [
+  [/curl|wget|http|xh /, /\s(?:-u|--user|-U|--proxy-user)[ =]?["']?[^\s:"'@/]{1,100}:([^\s"']{2,200})/g, /\b(?:curl|wget|http|https|xh)\b/],
+  [/mysql|mariadb|7z/, /\s-p([^\s"'-][^\s"']{1,200})/g, /\b(?:mysql\w{0,12}|mariadb[\w-]{0,12}|7za?)\b/],
+  [
+    /sshpass|login|mongo/,
+    /\s-p[ ]{1,4}["']?([^\s"'-][^\s"']{1,200})/g,
+    /\b(?:sshpass|docker login|podman login|mongo\w{0,12}|az login|helm registry login)\b/,
+  ],
+  [/sshpass/, /\bsshpass\s{1,4}-p["']?([^\s"'][^\s"']{1,200})/g, /(?:)/],
+  [/redis-cli/, /\s-a\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\bredis-cli\b/],
+  [/ldap|zip/, /\s-[wP]\s{1,4}["']?([^\s"'-][^\s"']{1,200})/g, /\b(?:ldap\w{3,9}|zip|unzip)\b/],
+  [/openssl/, /\bpass:([^\s"']{3,200})/g, /\bopenssl\b/],
+  [/htpasswd/, /\s-[A-Za-z]{0,5}b[A-Za-z]{0,5}\s{1,4}[^\s|;]{1,200}\s{1,4}[^\s|;]{1,100}\s{1,4}["']?([^\s"'|;]{2,200})/g, /\bhtpasswd\b/],
+  [/login/, /\bpassword\s{1,9}([^\s"']{2,300})/g, /\b(?:login\s{1,9}\S{1,253}\s{1,9}$)/],
 ];
 
 const MAX_COMMAND_REACH = 300;
 
-function findCommandFlags(text: string, spans: Span[]): void {
+function findCommandFlags(text: string, spans: Spans): void {
   if (!/curl|wget|http|xh |htpasswd|mysql|mariadb|7z|sshpass|login|mongo|redis-cli|ldap|zip|openssl/.test(text)) return;
-  for (const [flag, program] of COMMAND_FLAGS) {
+  for (const [hint, flag, program] of COMMAND_FLAGS) {
+    if (!hint.test(text)) continue;
     flag.lastIndex = 0;
     for (let match = flag.exec(text); match !== null; match = flag.exec(text)) {
       const value = match[1] ?? '';
@@ -1212,7 +1278,7 @@ function findCommandFlags(text: string, spans: Span[]): void {
 }
 
 /** `.pgpass` lines: host:port:database:user:password; and bot tokens of Telegram. */
-function findColonFields(text: string, spans: Span[]): void {
+function findColonFields(text: string, spans: Spans): void {
   if (!text.includes(':')) return;
   if (COLON_FIELDS.test(text)) {
     const line = /^[^\s:/#]{1,253}:(?:\d{4,5}|\*):(?!\d+:)[^\s:/]{1,64}:[^\s:/]{1,64}:([^\s]{2,256})$/gm;

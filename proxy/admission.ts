@@ -14,22 +14,24 @@
  * - What fails, refuses; what was reserved for it is released.
  */
 import { randomUUID } from 'node:crypto';
-import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts } from '../control/contract.ts';
+import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts, ModelMeter } from '../control/contract.ts';
 import {
   type Decision,
   decide,
   type Facts,
   type JsonObject,
   labelsOf,
+  type Micros,
   type Reason,
   type ReasonCode,
   type Risk,
   recordJudgement,
   redactText,
 } from '../policies/index.ts';
-import { bindingCapsOf, factsOf, scopesOf, toolCallOf } from './facts.ts';
+import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
+import { rootOf } from './identity.ts';
 import type { Joins } from './joins.ts';
 import type { Journal } from './journal.ts';
 import type { Labels } from './labels.ts';
@@ -42,6 +44,7 @@ import type { CallRecord, Register } from './register.ts';
 import type { Retries } from './retries.ts';
 import type { Shadow } from './shadow.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
+import type { Spawns } from './spawns.ts';
 
 /** A call as an entry point hands it in: parsed, and with its identity settled. */
 export interface CallRequest {
@@ -64,6 +67,13 @@ export interface CallRequest {
   definition: string | null;
   /** The agent's gate should have asked about this call and did not. */
   ungated: boolean;
+  /** Of a model call: the upstream and the model that it asks. */
+  model?: { provider: string; name: string };
+  /**
+   * Of a call whose price no list has: the upper bound of its cost, asked anew at each judgement; null = it has none.
+   * @param left what is left of the tightest cap that binds it; null = none does.
+   */
+  estimate?: (left: Micros | null) => Micros | null;
   /** Addresses that hosts resolved to, where the entry point has asked. */
   dns?: CallFacts['dns'];
 }
@@ -89,6 +99,8 @@ export interface Outcome {
   durationMs: number;
   /** What it cost, micro-dollars; null = nobody said, and the estimate stands. */
   costMicros: number | null;
+  /** Of a model call: how it came to its cost. */
+  meter?: ModelMeter;
 }
 
 interface Collaborators {
@@ -103,6 +115,7 @@ interface Collaborators {
   joins: Joins;
   shadow: Shadow;
   openings: Openings;
+  spawns: Spawns;
   /** Epoch milliseconds. */
   clock: () => number;
   limits: { inputMaxChars: number; outputMaxChars: number };
@@ -147,6 +160,7 @@ export class Gatekeeper {
     rates.count(request.agent.id, request.tool, at);
     const call: CallFacts = { id, ...prints, ...describe(request), mappedTool: request.tool, at };
     const record = register.add(call, request.arguments);
+    record.estimate = request.estimate ?? null;
     return this.#once(record, () => this.#judge(record, call, request.arguments, picture, null));
   }
 
@@ -217,8 +231,10 @@ export class Gatekeeper {
   }
 
   /** What an outcome says about the next call of its kind. */
-  #learn({ agentId, sessionKey, tool }: CallFacts, { status, error, output }: Outcome): void {
+  #learn({ entry, agentId, sessionKey, tool }: CallFacts, { status, error, output }: Outcome): void {
     const { retries, clock } = this.#with;
+    // A provider that fails is tried again by the client, by itself: an outage must not silence every agent as a loop.
+    if (entry === 'model') return;
     if (status === 'success') retries.succeeded(agentId, sessionKey, tool);
     if (status === 'failed') retries.failed(agentId, sessionKey, tool, error ?? output, clock());
   }
@@ -231,8 +247,9 @@ export class Gatekeeper {
     const cost = outcome.costMicros ?? record.estimatedMicros;
     const output = recordedText(outcome.output, limits.outputMaxChars);
     const error = recordedText(outcome.error, limits.outputMaxChars);
-    const { status, durationMs } = outcome;
-    const recording = journal.append({ type: 'completed', at: clock(), id, status, output, error, durationMs, cost, scopes }, false);
+    const { status, durationMs, meter } = outcome;
+    const ended = { type: 'completed' as const, at: clock(), id, status, output, error, durationMs, cost, scopes, meter };
+    const recording = journal.append(ended, false);
     // Of two outcomes of one call the second finds this one under way.
     record.settling = recording.catch(() => {});
     try {
@@ -241,6 +258,7 @@ export class Gatekeeper {
       record.settling = null;
     }
     register.move(record, 'ended');
+    if (status === 'failed') this.#with.spawns.release(id);
     openings.close(id);
     ledger.settle(id, cost, scopes);
     return true;
@@ -261,6 +279,21 @@ export class Gatekeeper {
     await journal.append({ type: 'withdrawn', at: clock(), id: record.id, reason }, false);
   }
 
+  /** A running call that still has something to show for itself keeps what is reserved for it. */
+  renew(record: CallRecord): void {
+    if (record.state === 'running') this.#with.ledger.renew(record.id);
+  }
+
+  /** What is left of the tightest cap of a running call, besides what is reserved for it; null = no cap binds it. */
+  left(record: CallRecord): Micros | null {
+    const { snapshot, ledger, clock } = this.#with;
+    const picture = snapshot.current(clock());
+    const agent = picture?.agent(record.agentId);
+    if (!picture || !agent || record.call === null) return 0;
+    const caps = bindingCapsOf(agent, record.call, scopesOf(record.call, picture.policy, record.call.at), picture);
+    return leftOf(caps, (scope) => ledger.spent(scope));
+  }
+
   /** When each agent's last call was admitted, for the receipt of a stop. */
   lastAdmitted(): ReadonlyMap<string, number> {
     return this.#lastAdmittedAt;
@@ -278,7 +311,7 @@ export class Gatekeeper {
     const effective = hold?.editedArguments ?? args;
     let hasLooked = false;
     for (let race = 0; race < RACES_MAX; race++) {
-      const judgement = await this.#decide(call, effective, picture, hold);
+      const judgement = await this.#decide(record, call, effective, picture, hold);
       if (judgement === null)
         return this.#deny(record, call, effective, [reasonOf('AGENT_STOPPED', 'This agent is no longer registered.')]);
       const { decision, judged, caps, facts } = judgement;
@@ -298,18 +331,36 @@ export class Gatekeeper {
       if (decision.verdict === 'hold') return this.#hold(record, judgedCall, args, judged, decision, hold);
       // Each of these two looks and takes in one step: what others take meanwhile is seen by the next judgement.
       if (!register.claim(record, picture.policy.maxConcurrentPerAgent)) continue;
+      if (judgedCall.mappedTool === 'sessions_spawn' && !this.#claimSpawn(record, picture)) {
+        register.leave(record);
+        continue;
+      }
       const reserved = await ledger.reserve(record.id, caps, decision.estimatedCost, hold?.allowance ?? 0);
       if (reserved === 'reserved') {
         const admission = await this.#run(record, judgedCall, effective, judged, decision, hold);
-        if (admission.verdict !== 'allow') ledger.release(record.id);
+        if (admission.verdict !== 'allow') {
+          ledger.release(record.id);
+          this.#with.spawns.release(record.id);
+        }
         register.leave(record);
         return admission;
       }
       // Another call took the rest of a cap meanwhile: judge again with what is left now.
       register.leave(record);
+      this.#with.spawns.release(record.id);
       if (reserved === 'unavailable') return this.#withoutLedger(record, hold);
     }
     return this.#giveUp(record, 'LEDGER_UNAVAILABLE', `The budget is contended right now. ${AWAY}`);
+  }
+
+  /** The place of a sub-agent that is about to be started; others may have taken the last one since the judgement. */
+  #claimSpawn(record: CallRecord, picture: Picture): boolean {
+    const { spawns, clock } = this.#with;
+    const agent = picture.agent(record.agentId);
+    if (!agent) return false;
+    const { maxPerParent, maxActive } = picture.policy.document.spawnLimits;
+    const room = { parent: maxPerParent - agent.children, active: maxActive - picture.system.activeAgents };
+    return spawns.claim(record.id, agent.id, room, isKnownTo(agent, picture), clock());
   }
 
   /** The counters cannot be reached: nothing is held or run that may cost or harm; what waits for a person goes on waiting (SPEC 5). */
@@ -319,24 +370,27 @@ export class Gatekeeper {
   }
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
-  async #decide(call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
+  async #decide({ estimate }: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
     const { ledger, register, rates, labels, retries, clock } = this.#with;
     const agent = picture.agent(call.agentId);
     if (!agent) return null;
     const now = clock();
     const scopes = scopesOf(call, picture.policy, now);
     const caps = bindingCapsOf(agent, call, scopes, picture);
+    const spent = (scope: string) => ledger.spent(scope);
     const sources = {
       agent,
       call,
+      estimatedCost: estimate === null ? undefined : estimate(leftOf(caps, spent)),
       arguments: args,
       scopes,
-      spent: (scope: string) => ledger.spent(scope),
+      spent,
       picture,
       hold,
       concurrent: register.running(call.agentId),
       callsLastMinute: rates.lastMinute(call.agentId, call.tool, now),
       labels: labels.of(call, now),
+      spawning: this.#with.spawns.count(agent.id, isKnownTo(agent, picture), now),
       sameErrorRetries: retries.count(call.agentId, call.sessionKey, call.tool, now, picture.policy.document.loopDetection.retryWindowMs),
       now,
     };
@@ -460,13 +514,20 @@ export class Gatekeeper {
     }
     register.move(record, 'running');
     if (judged.labels) labels.add(call, judged.labels, clock());
-    if (call.entry === 'openclaw' && call.upstream && this.#isProven(call)) joins.offer(call.agentId, call.tool, args, call.id, clock());
+    if (call.entry === 'openclaw' && call.upstream && this.#isProven(call))
+      joins.offer(this.#joinedAs(call.agentId), call.tool, args, call.id, clock());
     if (call.entry === 'openclaw') {
       const gatewayId = call.gatewayId ?? this.#with.snapshot.current(clock())?.agent(call.agentId)?.gatewayId ?? null;
       openings.open({ callId: call.id, agentId: call.agentId, gatewayId }, classification.hosts);
     }
     this.#lastAdmittedAt.set(call.agentId, clock());
     return allowed(record);
+  }
+
+  /** A sub-agent calls MCP servers by the entries of the agent at the top of its line. */
+  #joinedAs(agentId: string): string {
+    const picture = this.#with.snapshot.current(this.#with.clock());
+    return picture === null ? agentId : rootOf(agentId, picture);
   }
 
   /**
@@ -601,7 +662,11 @@ function isSpared({ risk, estimatedCost }: Decision, { policy }: Picture): boole
   return risk === 'green' && estimatedCost === 0 && policy.document.failModes.ledger === 'green_unpriced';
 }
 
-function describe({ agent, arguments: _, ...request }: CallRequest) {
+function isKnownTo({ gatewayId }: AgentPicture, picture: Picture): (session: string) => boolean {
+  return (session) => gatewayId !== null && picture.childOf(gatewayId, session) !== undefined;
+}
+
+function describe({ agent, arguments: _args, estimate: _estimate, ...request }: CallRequest) {
   return { ...request, agentId: agent.id };
 }
 

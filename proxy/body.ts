@@ -1,6 +1,7 @@
 /** Reading request bodies: bounded in size, time (by the server) and depth, parsed once. What is not as agreed is a BadRequest. */
 import type { IncomingMessage } from 'node:http';
 import { isBoundedJson } from '../policies/index.ts';
+import { parseText } from './json-members.ts';
 
 /** A request that cannot be read; becomes a problem document with this status. */
 export class BadRequest extends Error {
@@ -29,7 +30,7 @@ export async function readJson(request: IncomingMessage, maxBytes: number): Prom
 export function parseJson(bytes: Buffer): unknown {
   let value: unknown;
   try {
-    value = JSON.parse(decoder.decode(bytes));
+    value = parseText(decoder.decode(bytes));
   } catch {
     throw new BadRequest(400, 'BAD_JSON', 'The body is not valid JSON in UTF-8.');
   }

@@ -21,6 +21,10 @@ export interface ProxyConfig {
 export interface ProxyBounds {
   /** Largest request body, bytes. */
   bodyMaxBytes: number;
+  /** Largest body of a request to a model, bytes: images travel in it. */
+  modelBodyMaxBytes: number;
+  /** A stream that its client left is read on for so long, where the policy wants its exact usage. */
+  modelDrainMaxMs: number;
   /** A client has this long to send its headers and body. */
   requestTimeoutMs: number;
   headersTimeoutMs: number;
@@ -62,6 +66,8 @@ export interface ProxyBounds {
 
 export const DEFAULT_BOUNDS: ProxyBounds = {
   bodyMaxBytes: 4 * 1024 * 1024,
+  modelBodyMaxBytes: 32 * 1024 * 1024,
+  modelDrainMaxMs: 120_000,
   requestTimeoutMs: 30_000,
   headersTimeoutMs: 10_000,
   connectionsMax: 4_096,

@@ -123,24 +123,28 @@ export function createEgress(dependencies: EgressDependencies) {
 
   /** Bytes both ways until both sides have ended, or somebody cuts it. */
   function pump(client: Socket, upstream: Socket, head: Buffer, cleared: Cleared): void {
-    let why: string | null = null;
     let closed = 0;
+    let isOver = false;
     const connection: Open = { agentId: cleared.agentId, callId: cleared.callId, cut: (reason) => cut(reason) };
     open.add(connection);
-    const cut = (reason: string) => {
-      why ??= reason;
-      // A reset: neither side may take what it has for the whole.
-      client.resetAndDestroy();
-      upstream.resetAndDestroy();
-    };
-    const total = setTimeout(() => cut('it was open for as long as a tunnel may be'), bounds.egressTotalMs);
-    total.unref();
-    const over = () => {
-      if (++closed < 2) return;
+    const finish = (why: string | null) => {
+      if (isOver) return;
+      isOver = true;
       clearTimeout(total);
       open.delete(connection);
       const bytes = { bytesUp: upstream.bytesWritten, bytesDown: upstream.bytesRead };
       cleared.end({ status: why === null ? 'success' : 'unknown', httpStatus: null, ...bytes, error: why });
+    };
+    const cut = (why: string) => {
+      // A reset: neither side may take what it has for the whole.
+      client.resetAndDestroy();
+      upstream.resetAndDestroy();
+      finish(why);
+    };
+    const total = setTimeout(() => cut('it was open for as long as a tunnel may be'), bounds.egressTotalMs);
+    total.unref();
+    const over = () => {
+      if (++closed === 2) finish(null);
     };
     upstream.on('error', (error) => cut(wordsOf(error)));
     // What one side had sent before it closed still goes to the other one.
@@ -159,9 +163,9 @@ export function createEgress(dependencies: EgressDependencies) {
     // Also where one side does not take what the other sends: then nothing moves on this socket either.
     upstream.setTimeout(bounds.egressIdleMs, () => cut('nothing went through it'));
     client.setTimeout(0);
-    if (client.destroyed || whyNot(cleared.agentId) !== null) {
-      cut(whyNot(cleared.agentId) ?? 'the client left');
-      if (client.closed) over();
+    const stopped = whyNot(cleared.agentId);
+    if (client.destroyed || stopped !== null) {
+      cut(stopped ?? 'the client left');
       return;
     }
     client.write('HTTP/1.1 200 Connection Established\r\n\r\n');
@@ -520,7 +524,11 @@ export function createEgress(dependencies: EgressDependencies) {
     for (const connection of [...open]) connection.cut('Mission Control ended');
     server.closeAllConnections();
     await closed;
-    while (ending.size > 0) await Promise.all(ending);
+    while (open.size > 0 || ending.size > 0) {
+      await Promise.all(ending);
+      // An exchange that was cut says how it ended in one of the next turns.
+      await new Promise(setImmediate);
+    }
   }
 
   return { server, review, close, open: () => open.size };
@@ -531,7 +539,9 @@ const NOTHING = { httpStatus: null, bytesUp: 0, bytesDown: 0 } as const;
 function outcomeOf({ status, httpStatus, bytesUp, bytesDown, error, isUnsent }: Ended, target: Target, durationMs: number): Outcome {
   const answer = httpStatus === null ? '' : `, HTTP ${httpStatus}`;
   const output = isUnsent ? null : `${shown(target)}${answer}: ${bytesUp} bytes up, ${bytesDown} bytes down`;
-  return { status, output, error, durationMs, costMicros: isUnsent ? 0 : null };
+  // Another host that cannot be reached is another error to the loop detector; a cut says why and no more.
+  const described = error === null || status === 'unknown' ? error : `${shown(target)}: ${error}`;
+  return { status, output, error: described, durationMs, costMicros: isUnsent ? 0 : null };
 }
 
 function shown({ method, url }: Target): string {

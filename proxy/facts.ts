@@ -6,6 +6,7 @@ import {
   type Facts,
   type JsonObject,
   type McpAnnotations,
+  type Micros,
   type Policy,
   type RunLabel,
   type ToolCall,
@@ -46,6 +47,10 @@ export function bindingCapsOf(agent: AgentPicture, call: { taskId: string | null
   ];
   if (scopes.task !== null) caps.push({ scope: scopes.task, capMicros: raisedBy(task?.budget ?? usual.task, task?.raised) });
   if (scopes.run !== null) caps.push({ scope: scopes.run, capMicros: agent.perRunCap ?? usual.run });
+  for (const parent of parentsOf(agent, picture)) {
+    const { scope, cap, raised } = dayCapOf(parent, scopes, picture);
+    caps.push({ scope, capMicros: raisedBy(cap, raised) });
+  }
   return caps;
 }
 
@@ -53,9 +58,65 @@ function raisedBy(cap: number | null, micros = 0): number | null {
   return cap === null ? null : cap + micros;
 }
 
+/** Those that started a sub-agent, nearest first: its spend binds their caps too (SPEC 7). */
+function parentsOf(agent: AgentPicture, picture: Picture): AgentPicture[] {
+  const parents: AgentPicture[] = [];
+  let id = agent.parentId ?? null;
+  while (id !== null && parents.length < 16) {
+    const parent = picture.agent(id);
+    if (!parent) break;
+    parents.push(parent);
+    id = parent.parentId ?? null;
+  }
+  return parents;
+}
+
+/** The day's cap of another agent than the one that calls: as it is written, and by how much it is raised. */
+function dayCapOf(agent: AgentPicture, { fleetDay }: Scopes, picture: Picture): { scope: string; cap: number | null; raised: number } {
+  const scope = `agent-day:${agent.id}:${fleetDay.slice('fleet-day:'.length)}`;
+  const cap = agent.dailyCap ?? picture.policy.capsFor(agent.autonomy, null).agentDay;
+  return { scope, cap, raised: agent.raises?.[scope] ?? 0 };
+}
+
+/** Where a parent has less left for the day than the sub-agent itself, that is what the call is judged by. */
+function dayFact(agent: AgentPicture, scopes: Scopes, spent: (scope: string) => number, picture: Picture) {
+  const cap = agent.dailyCap ?? picture.policy.capsFor(agent.autonomy, null).agentDay;
+  const own: DayFact = { spent: spent(scopes.agentDay), cap, raised: agent.raises?.[scopes.agentDay] ?? 0 };
+  let tightest: DayFact | null = null;
+  for (const parent of parentsOf(agent, picture)) {
+    const { scope, ...fact } = dayCapOf(parent, scopes, picture);
+    const day = { spent: spent(scope), ...fact };
+    if (leftOfDay(day) < leftOfDay(tightest ?? own)) tightest = day;
+  }
+  return tightest;
+}
+
+interface DayFact {
+  spent: number;
+  cap: number | null;
+  raised: number;
+}
+
+function leftOfDay({ spent, cap, raised }: DayFact): number {
+  return cap === null ? Number.POSITIVE_INFINITY : cap + raised - spent;
+}
+
+/** What is left of the tightest cap; null = none binds. Never negative. */
+export function leftOf(caps: readonly BindingCap[], spent: (scope: string) => number): Micros | null {
+  let left: Micros | null = null;
+  for (const { scope, capMicros } of caps) {
+    if (capMicros === null) continue;
+    const own = Math.max(0, capMicros - spent(scope));
+    if (left === null || own < left) left = own;
+  }
+  return left;
+}
+
 export interface FactSources {
   agent: AgentPicture;
   call: Pick<CallFacts, 'taskId'> & Partial<CallFacts>;
+  /** Upper bound of the cost of a call whose price no list has; null = it has none; absent = the lists say. */
+  estimatedCost?: Micros | null | undefined;
   arguments: JsonObject;
   scopes: Scopes;
   spent: (scope: string) => number;
@@ -67,6 +128,8 @@ export interface FactSources {
   /** What its run and session have touched so far. */
   labels: readonly RunLabel[];
   sameErrorRetries: number;
+  /** Spawns that are under way: of this agent, and in all. */
+  spawning?: { own: number; all: number };
   symlinks: Readonly<Record<string, string>>;
   now: number;
 }
@@ -75,6 +138,7 @@ export interface FactSources {
 export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSources): Facts {
   const task = call.taskId === null ? undefined : picture.task(call.taskId);
   const spentOf = (scope: string | null) => (scope === null ? 0 : spent(scope));
+  const parentDay = agent.parentId ? dayFact(agent, scopes, spent, picture) : null;
   return {
     agent: {
       id: agent.id,
@@ -82,7 +146,7 @@ export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSo
       autonomy: call.ungated === true ? 'intern' : agent.autonomy,
       status: agent.status,
       depth: agent.depth,
-      children: agent.children,
+      children: agent.children + (rest.spawning?.own ?? 0),
       currentTaskId: agent.currentTaskId,
       toolPermissions: agent.toolPermissions,
     },
@@ -91,13 +155,18 @@ export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSo
       estop: picture.system.estop,
       // An agent that was restarted by itself is out of the squad's pause (SPEC 8.3).
       squadPaused: picture.system.squadPaused && agent.status === 'paused',
-      activeAgents: picture.system.activeAgents,
+      activeAgents: picture.system.activeAgents + (rest.spawning?.all ?? 0),
     },
-    spend: { run: spentOf(scopes.run), task: spentOf(scopes.task), agentDay: spent(scopes.agentDay), fleetDay: spent(scopes.fleetDay) },
-    caps: ownCaps(agent, task, scopes),
-    ...raisedFact(agent.raises?.[scopes.agentDay], task?.raised),
+    spend: {
+      run: spentOf(scopes.run),
+      task: spentOf(scopes.task),
+      agentDay: parentDay?.spent ?? spent(scopes.agentDay),
+      fleetDay: spent(scopes.fleetDay),
+    },
+    caps: { ...ownCaps(agent, task, scopes), ...(parentDay && { agentDay: parentDay.cap }) },
+    ...raisedFact(parentDay ? parentDay.raised : agent.raises?.[scopes.agentDay], task?.raised),
     run: { labels: rest.labels },
-    estimatedCost: priceOf(call, picture),
+    estimatedCost: rest.estimatedCost === undefined ? priceOf(call, picture) : rest.estimatedCost,
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
     mcp: mcpFact(call, picture),
     ...routeFact(call, rest.arguments, picture),

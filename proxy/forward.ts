@@ -68,6 +68,8 @@ export interface Outgoing {
   rawHeaders: readonly string[];
   /** The judged bytes; a stream only where nothing in the body is judged. */
   body: Buffer | Readable | null;
+  /** Put on this request besides those of the target; what the caller sent under these names must be among the removed ones. */
+  setHeaders?: readonly string[];
 }
 
 export type FailureKind =
@@ -106,6 +108,8 @@ export interface Relayed {
   outcome: 'relayed';
   status: number;
   bytes: number;
+  /** Set where the client has a whole answer, but it was ended here and not by the upstream. */
+  isCut?: true;
 }
 
 export interface Collected {
@@ -122,7 +126,26 @@ export interface Tap {
   chunk: (bytes: Buffer) => void;
 }
 
+/** Changes the answer as it goes by. What it throws ends the exchange as broken. */
+export interface Filter {
+  /** The headers that go on in place of these; without their length where the body may change. */
+  head: (status: number, headers: string[]) => string[];
+  /** What goes on of this. */
+  chunk: (bytes: Buffer) => Buffer;
+  /** What goes on after the upstream's end. */
+  end: () => Buffer;
+  /** True once the client has all that it gets: then the upstream is cut. */
+  readonly isDone: boolean;
+  /** The last that goes on where the answer is ended from outside; null where it cannot be ended properly. Asked once the head is out. */
+  last: () => Buffer | null;
+}
+
 export interface RelayOptions {
+  filter?: Filter;
+  /** Ends the answer properly, by what the filter says is its last; before there is a head, like `signal`. */
+  endSignal?: AbortSignal;
+  /** Where the client leaves, the answer is read on for so long, for whoever looks at it; the result then is still that it left. */
+  drainMaxMs?: number;
   /** Cuts the exchange (a stop, a quarantine). */
   signal?: AbortSignal;
   tap?: Tap;
@@ -222,9 +245,10 @@ export class Forwarder {
     await this.#pool.destroy();
   }
 
-  #optionsOf({ method, path, rawHeaders, body }: Outgoing): Dispatcher.DispatchOptions {
+  #optionsOf({ method, path, rawHeaders, body, setHeaders }: Outgoing): Dispatcher.DispatchOptions {
     const headers = endToEnd(rawHeaders, this.#dropped);
     for (const item of this.#set) headers.push(item);
+    if (setHeaders !== undefined) for (const item of setHeaders) headers.push(item);
     if (body === null || Buffer.isBuffer(body)) return { method, path, headers, body };
     const length = headerOf(rawHeaders, 'content-length');
     if (length !== undefined) headers.push('content-length', length);
@@ -397,6 +421,10 @@ abstract class Exchange implements Dispatcher.DispatchHandler {
 class Relay extends Exchange {
   readonly #response: ServerResponse;
   readonly #tap: Tap | undefined;
+  readonly #filter: Filter | undefined;
+  readonly #endSignal: AbortSignal | undefined;
+  readonly #drainMaxMs: number;
+  #drain: NodeJS.Timeout | null = null;
   readonly #stallMs: number;
   readonly #resolve: (result: Relayed | ForwardFailure) => void;
   #length: number | null = null;
@@ -405,11 +433,12 @@ class Relay extends Exchange {
   #stall: NodeJS.Timeout | null = null;
   readonly #onClose = () => this.#clientLeft();
   readonly #onDrain = () => this.#clientTookIt();
+  readonly #onEndSignal = () => this.#endEarly();
 
   constructor(
     request: Dispatcher.DispatchOptions,
     response: ServerResponse,
-    { signal, tap, maxBytes = Number.POSITIVE_INFINITY }: RelayOptions,
+    { signal, tap, filter, endSignal, drainMaxMs = 0, maxBytes = Number.POSITIVE_INFINITY }: RelayOptions,
     dropped: ReadonlySet<string>,
     stallMs: number,
     resolve: (result: Relayed | ForwardFailure) => void,
@@ -417,6 +446,9 @@ class Relay extends Exchange {
     super(request, maxBytes, signal, dropped);
     this.#response = response;
     this.#tap = tap;
+    this.#filter = filter;
+    this.#endSignal = endSignal;
+    this.#drainMaxMs = drainMaxMs;
     this.#stallMs = stallMs;
     this.#resolve = resolve;
     // Nothing is forwarded without a live caller, also where it left while the call was judged.
@@ -425,13 +457,18 @@ class Relay extends Exchange {
     } else {
       response.on('close', this.#onClose);
       this.watchSignal();
+      if (endSignal?.aborted) this.#endEarly();
+      else endSignal?.addEventListener('abort', this.#onEndSignal);
     }
   }
 
-  protected head(status: number, headers: string[], length: number | null, statusMessage: string): void {
+  protected head(status: number, given: string[], announced: number | null, statusMessage: string): void {
     const response = this.#response;
+    this.#tap?.head(status, given);
+    const headers = this.#filter?.head(status, given) ?? given;
+    if (this.#drain !== null) return;
+    const length = announced !== null && announced > 0 && headerOf(headers, 'content-length') === undefined ? null : announced;
     this.#length = length;
-    this.#tap?.head(status, headers);
     const isChunked = length === null && response.useChunkedEncodingByDefault;
     const kept = status === 204 || !isChunked ? withoutFraming(headers, status) : headers;
     if (REASON_PHRASE.test(statusMessage)) response.writeHead(status, statusMessage, kept);
@@ -440,11 +477,17 @@ class Relay extends Exchange {
     if (length !== 0) process.nextTick(flushHead, response);
   }
 
-  protected data(chunk: Buffer): void {
-    this.#tap?.chunk(chunk);
+  protected data(given: Buffer): void {
+    this.#tap?.chunk(given);
+    const chunk = this.#filter?.chunk(given) ?? given;
+    if (this.#drain !== null) return;
     // Between its destruction and its 'close' a response throws at whoever writes.
     if (this.#response.destroyed) {
       this.#clientLeft();
+      return;
+    }
+    if (this.#filter?.isDone === true) {
+      this.#finish(chunk);
       return;
     }
     if (this.#length !== null && this.bytes === this.#length) {
@@ -452,14 +495,21 @@ class Relay extends Exchange {
       this.#response.end(chunk);
       return;
     }
-    if (this.#response.write(chunk)) return;
+    if (chunk.length === 0 || this.#response.write(chunk)) return;
     this.controller?.pause();
     this.#awaitClient();
   }
 
   protected end(rawTrailers: readonly string[]): void {
     const response = this.#response;
+    const last = this.#isEnded ? undefined : this.#filter?.end();
+    if (this.#drain !== null) {
+      this.#release();
+      this.#resolve(this.describeFailure('client_gone', 'the client left; the answer was read to its end', true));
+      return;
+    }
     if (!this.#isEnded) {
+      if (last !== undefined && last.length > 0) response.write(last);
       if (rawTrailers.length > 0 && response.chunkedEncoding) response.addTrailers(pairsOf(endToEnd(rawTrailers, DROPPED_FROM_TRAILERS)));
       response.end();
     }
@@ -467,6 +517,25 @@ class Relay extends Exchange {
     if (response.writableLength > 0 && !response.writableFinished) this.#awaitClient();
     else this.#release();
     this.#resolve({ outcome: 'relayed', status: this.status ?? 0, bytes: this.bytes });
+  }
+
+  /** The answer is whole for the client; what the upstream still says is nobody's. */
+  #finish(last: Buffer): void {
+    this.conclude();
+    this.#response.end(last);
+    this.#isEnded = true;
+    if (this.#response.writableLength > 0 && !this.#response.writableFinished) this.#awaitClient();
+    else this.#release();
+    this.#resolve({ outcome: 'relayed', status: this.status ?? 0, bytes: this.bytes, isCut: true });
+    this.controller?.abort(new Error('the answer was ended before its end'));
+  }
+
+  #endEarly(): void {
+    if (this.isOver) return;
+    const isUnderWay = this.#drain === null && this.#response.headersSent && !this.#response.destroyed && this.#length === null;
+    const last = isUnderWay ? (this.#filter?.last() ?? null) : null;
+    if (last === null) this.fail('cut', 'cut by the caller');
+    else this.#finish(last);
   }
 
   protected inform(status: number, headers: readonly string[]): void {
@@ -486,6 +555,12 @@ class Relay extends Exchange {
 
   #clientLeft(): void {
     this.#release();
+    // Only what was sent can still say anything.
+    if (this.#drainMaxMs > 0 && !this.isOver && this.controller !== null) {
+      this.#drain = setTimeout(() => this.fail('client_gone', 'the client left, and the answer took too long'), this.#drainMaxMs);
+      this.controller.resume();
+      return;
+    }
     this.fail('client_gone', 'the client left');
   }
 
@@ -512,7 +587,9 @@ class Relay extends Exchange {
 
   #release(): void {
     if (this.#stall !== null) clearTimeout(this.#stall);
+    if (this.#drain !== null) clearTimeout(this.#drain);
     this.#stall = null;
+    this.#endSignal?.removeEventListener('abort', this.#onEndSignal);
     this.#response.off('close', this.#onClose);
     if (this.#isWatching) this.#response.off('drain', this.#onDrain).off('finish', this.#onDrain);
     this.#isWatching = false;

@@ -12,6 +12,7 @@ import {
   type RunCheckAnswer,
   RunCheckSchema,
   RunEndSchema,
+  SpawnSchema,
 } from '../control/contract.ts';
 import { decide, isBareWrapper, microsFromUsd, unwrapCall } from '../policies/index.ts';
 import type { Admission, Gatekeeper } from './admission.ts';
@@ -25,17 +26,23 @@ import { recordedText } from './record.ts';
 import type { CallRecord } from './register.ts';
 import { problem, refusalText, respond } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
+import type { Spawns } from './spawns.ts';
 import type { Telemetry } from './telemetry.ts';
 import { canonicalTool } from './tool-names.ts';
+import type { Traces } from './traces.ts';
 
 const RETRY_AFTER_MS = 1_000;
 const RUN_ERROR_MAX = 2_000;
+const SPAWN_LABEL_MAX = 120;
+const REPORTED_MAX = 10_000;
 
 export interface HookDependencies {
   gate: Gatekeeper;
   snapshot: Snapshot;
   ledger: Ledger;
   journal: Journal;
+  spawns: Spawns;
+  traces: Traces;
   telemetry: Telemetry;
   clock: () => number;
   bounds: ProxyBounds;
@@ -44,12 +51,16 @@ export interface HookDependencies {
 export type Hook = ReturnType<typeof createHook>;
 
 /** The routes under /v1. */
-export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, bounds }: HookDependencies) {
+export function createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }: HookDependencies) {
+  /** Sub-agents' sessions that control was told of; the oldest are forgotten first. */
+  const reported = new Set<string>();
+
   /** @returns false where the path is none of ours. */
   async function handle(request: IncomingMessage, response: ServerResponse, path: string, query: URLSearchParams): Promise<boolean> {
-    const match = /^\/v1\/(?:(tool-calls)(?:\/([\w-]{1,64})(?:\/(outcome|cancel))?)?|(runs\/check)|(runs\/end)|(heartbeats))$/.exec(path);
+    const match =
+      /^\/v1\/(?:(tool-calls)(?:\/([\w-]{1,64})(?:\/(outcome|cancel))?)?|(runs\/check)|(runs\/end)|(spawns)|(heartbeats))$/.exec(path);
     if (!match) return false;
-    const [, calls, id, action, runs, runEnd] = match;
+    const [, calls, id, action, runs, runEnd, spawn] = match;
     const expected = calls && id !== undefined && action === undefined ? 'GET' : 'POST';
     if (request.method !== expected) {
       response.setHeader('allow', expected);
@@ -73,6 +84,7 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
     else if (calls && id !== undefined) await followUp(request, response, bearer, id, action, query);
     else if (runs) await checkRun(request, response, bearer, picture);
     else if (runEnd) await endRun(request, response, bearer, picture);
+    else if (spawn) await noteSpawn(request, response, bearer, picture);
     else await heartbeat(request, response, bearer, picture);
     return true;
   }
@@ -80,16 +92,18 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
   /** POST /v1/tool-calls */
   async function judge(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
     const body = parse(GateCallSchema, await readJson(request, bounds.bodyMaxBytes));
-    const agent = identify(bearer, body.agentId, picture);
+    const agent = identify(bearer, body.agentId, picture, body.sessionKey);
     if ('code' in agent) return void refused(response, agent);
     const sessionKey = body.sessionKey ?? '';
     const attribution = attribute(agent, body.taskId, sessionKey, picture);
     if ('code' in attribution) return void refused(response, attribution);
+    if (bearer.kind === 'gateway' && isUnknownChild(agent, sessionKey)) await began(agent, sessionKey, {}, attribution.taskId);
     const given = { tool: body.tool, arguments: body.arguments, toolKind: body.toolKind ?? null, ...placeOf(agent, body) };
     if (bearer.kind === 'gateway' && isBareWrapper(given)) {
       // A wrapper is no call of its own: what it carries comes to the gate by itself (SPEC 3, Attribution).
       return respond(response, 200, { id: '', verdict: 'allow', risk: 'green', reasons: [] });
     }
+    traces.note(body.traceId, { agentId: agent.id, runId: body.runId ?? null, sessionKey, taskId: attribution.taskId }, clock());
     const unwrapped = unwrapCall(given);
     const admission = await gate.admit({
       entry: 'openclaw',
@@ -161,7 +175,7 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
   /** POST /v1/runs/check: may a run start? The same judgement as for a call that costs the least there is. */
   async function checkRun(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
     const body = parse(RunCheckSchema, await readJson(request, bounds.bodyMaxBytes));
-    const agent = identify(bearer, body.agentId, picture);
+    const agent = identify(bearer, body.agentId, picture, body.sessionKey);
     if ('code' in agent) return void refused(response, agent);
     const sessionKey = body.sessionKey ?? '';
     const attribution = attribute(agent, body.taskId, sessionKey, picture);
@@ -169,6 +183,7 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
     const now = clock();
     const { taskId } = attribution;
     const runId = body.runId ?? null;
+    traces.note(body.traceId, { agentId: agent.id, runId, sessionKey, taskId }, now);
     // Of a shared ledger the picture may be old, and a run that will be refused is better not begun.
     await ledger.look(scopeKeys(scopesOf({ agentId: agent.id, runId, taskId }, picture.policy, now)));
     const decision = judgeRun(agent, runId, taskId, picture, now);
@@ -209,7 +224,7 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
   /** POST /v1/runs/end: what came of a run. Said again, it changes nothing. */
   async function endRun(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
     const body = parse(RunEndSchema, await readJson(request, bounds.bodyMaxBytes));
-    const agent = identify(bearer, body.agentId, picture);
+    const agent = identify(bearer, body.agentId, picture, body.sessionKey);
     if ('code' in agent) return void refused(response, agent);
     const { runId, status } = body;
     const message = recordedText(body.error ?? null, RUN_ERROR_MAX);
@@ -219,6 +234,48 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
       return problem(response, 503, 'JOURNAL_UNAVAILABLE', 'The end of the run could not be recorded. Send it again shortly.');
     }
     respond(response, 200, { ok: true });
+  }
+
+  /** POST /v1/spawns: a sub-agent began or ended. Counts with a gateway token only: who starts agents by other means has no session to name. */
+  async function noteSpawn(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
+    const body = parse(SpawnSchema, await readJson(request, bounds.bodyMaxBytes));
+    if (bearer.kind !== 'gateway')
+      return problem(response, 403, 'GATEWAY_TOKEN_REQUIRED', 'Sub-agents live in a gateway; report them with its gateway token.');
+    const parent = identify(bearer, body.agentId, picture, body.sessionKey);
+    if ('code' in parent) return void refused(response, parent);
+    const { childSessionKey } = body;
+    try {
+      if (body.state === 'began') {
+        const { currentTaskId } = parent;
+        const task = body.sessionKey ? picture.taskOfSession(body.sessionKey) : undefined;
+        const isIts = task?.assigneeIds.includes(parent.id) === true;
+        await began(parent, childSessionKey, body, isIts && task ? task.id : currentTaskId);
+      } else {
+        const at = clock();
+        await journal.append({ type: 'despawned', at, parentId: parent.id, sessionKey: childSessionKey }, false);
+      }
+    } catch {
+      return problem(response, 503, 'JOURNAL_UNAVAILABLE', 'It could not be recorded. Send it again shortly.');
+    }
+    respond(response, 200, { ok: true });
+  }
+
+  async function began(
+    parent: AgentPicture,
+    childSession: string,
+    about: { label?: string | undefined; lasting?: boolean | undefined },
+    taskId: string | null,
+  ): Promise<void> {
+    const key = `${parent.gatewayId} ${childSession}`;
+    if (reported.has(key)) return;
+    spawns.began(parent.id, childSession);
+    const { id: parentId, gatewayId } = parent;
+    const label = recordedText(about.label ?? null, SPAWN_LABEL_MAX);
+    const lasting = about.lasting ?? false;
+    await journal.append({ type: 'spawned', at: clock(), parentId, gatewayId, sessionKey: childSession, label, lasting, taskId }, false);
+    reported.add(key);
+    const oldest = reported.size > REPORTED_MAX ? reported.values().next().value : undefined;
+    if (oldest !== undefined) reported.delete(oldest);
   }
 
   /** POST /v1/heartbeats: counts with a gateway token only (SPEC 10). */
@@ -246,6 +303,11 @@ export function createHook({ gate, snapshot, ledger, journal, telemetry, clock, 
   }
 
   return { handle };
+}
+
+/** A session that OpenClaw made for a sub-agent, and no sub-agent of ours: its start was not reported, and this call is the first sign. */
+function isUnknownChild(agent: AgentPicture, sessionKey: string): boolean {
+  return agent.childSession !== sessionKey && /^agent:[^:]+:subagent:[^:]+$/.test(sessionKey);
 }
 
 /** The workspace comes from the registration; a call may narrow it to a folder inside, never widen it (SPEC 3, Identity). */

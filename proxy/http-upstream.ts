@@ -8,6 +8,7 @@ import { isSpecialAddress } from '../policies/index.ts';
 import { publicLookup } from './addresses.ts';
 import { Circuit } from './circuit.ts';
 import { DEFAULT_FORWARD_BOUNDS, Forwarder, type ForwardFailure, type Outgoing, type Relayed, type RelayOptions } from './forward.ts';
+import { secretHeader } from './upstream-secret.ts';
 
 /** The upstream said that our own credential is wrong: nothing for the agent, which would take it for its own. */
 class CredentialRefused extends Error {}
@@ -35,7 +36,7 @@ export class HttpUpstream {
     this.#forwarder = new Forwarder(
       {
         origin: this.base.origin,
-        setHeaders: secret === null ? [] : ['authorization', `Bearer ${secret}`],
+        setHeaders: secret === null ? [] : secretHeader(secret),
         removeHeaders: [],
         removeAnswerHeaders: NOT_FOR_AGENTS,
         connect: { timeout: CONNECT_MS, ...(!allowPrivate && { lookup: publicLookup }) },

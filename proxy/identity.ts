@@ -29,8 +29,11 @@ export function authenticate(authorization: string | undefined, picture: Picture
   return { status: 401, code: 'UNAUTHENTICATED', detail: 'This token opens nothing here: it is wrong or was revoked.' };
 }
 
-/** The agent that a request speaks for. @param named `agentId` of the body: OpenClaw's name of the agent, or our id. */
-export function identify(bearer: Bearer, named: string | undefined, picture: Picture): AgentPicture | IdentityRefusal {
+/** The agent that a request speaks for. @param sessionKey tells sub-agents apart. @param named `agentId` of the body: OpenClaw's name of the agent, or our id. */
+export function identify(bearer: Bearer, named: string | undefined, picture: Picture, sessionKey?: string): AgentPicture | IdentityRefusal {
+  // A sub-agent has no name in OpenClaw: its session says who it is.
+  const child = bearer.kind === 'gateway' && sessionKey ? picture.childOf(bearer.gateway.id, sessionKey) : undefined;
+  if (child) return child;
   if (bearer.kind === 'agent') {
     const { agent } = bearer;
     if (named === undefined || named === agent.id || named === agent.externalId || named === agent.name) return agent;
@@ -45,6 +48,18 @@ export function identify(bearer: Bearer, named: string | undefined, picture: Pic
     code: 'UNKNOWN_AGENT',
     detail: `The gateway ${bearer.gateway.name} has no agent "${named.slice(0, 100)}" in Mission Control. Register it: npm run -s mc -- openclaw connect`,
   };
+}
+
+/** The agent at the top of a sub-agent's line: the one whose credential and MCP entries it uses. */
+export function rootOf(agentId: string, picture: Picture): string {
+  let id = agentId;
+  // Bounded by the depth that a policy can allow; a circle in what control sends must not hang a proxy.
+  for (let level = 0; level < 16; level++) {
+    const { parentId } = picture.agent(id) ?? {};
+    if (!parentId) break;
+    id = parentId;
+  }
+  return id;
 }
 
 /** True where the bearer may see or settle this agent's calls. */

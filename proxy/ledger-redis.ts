@@ -498,7 +498,6 @@ export class RedisLedger implements Ledger {
     const { available } = this;
     if (available === this.#wasAvailable) return;
     this.#wasAvailable = available;
-    if (available) this.#spareLeft = this.#options.spareCalls;
     this.#options.onChange(available, available ? 'the counters answer' : this.#why);
   }
 
@@ -653,7 +652,11 @@ export class RedisLedger implements Ledger {
     try {
       const answer = await Promise.race([this.#evaluate(script, argument), late]);
       // What was confirmed is that Redis was there when the question left.
-      if (answer !== null) this.#confirmedAt = Math.max(this.#confirmedAt, begunAt);
+      if (answer !== null) {
+        this.#confirmedAt = Math.max(this.#confirmedAt, begunAt);
+        this.#spareLeft = this.#options.spareCalls;
+        this.#announce();
+      }
       return answer as T | null;
     } catch {
       return null;

@@ -7,13 +7,14 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import { type KnownCall, OWN_SERVER, type StreamMessage, type UpstreamPicture } from '../control/contract.ts';
+import type { KnownCall, StreamMessage } from '../control/contract.ts';
 import { dayOf } from '../policies/index.ts';
 import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
 import type { ProxyConfig } from './config.ts';
 import { createEgress, type Egress } from './egress.ts';
 import { scopeKeys, scopesOf } from './facts.ts';
+import { createGatewayDoor } from './gateway.ts';
 import { Holds } from './holds.ts';
 import { createHook } from './hook.ts';
 import { createHttpTools, type HttpTools } from './http.ts';
@@ -23,14 +24,18 @@ import { Labels } from './labels.ts';
 import { LocalLedger } from './ledger-local.ts';
 import { RedisLedger } from './ledger-redis.ts';
 import { createMcp, type Mcp } from './mcp.ts';
+import { createModelEntry, type ModelEntry } from './model.ts';
 import { Openings } from './openings.ts';
+import { ownServer } from './own-server.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { Retries } from './retries.ts';
 import { createListener } from './server.ts';
 import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
+import { Spawns } from './spawns.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
+import { Traces } from './traces.ts';
 import { Uplink } from './uplink.ts';
 
 /** What an entry point needs of a running proxy; for those that listen beside it. */
@@ -56,7 +61,9 @@ const RESERVATION_TTL_MS = 600_000;
 /** A start waits this long for shared counters; without them it goes on and refuses what needs them. */
 const LEDGER_WAIT_MS = 5_000;
 /** Calls of these we send on ourselves; the outcome of the others is reported to us. */
-const FORWARDED: ReadonlySet<KnownCall['entry']> = new Set(['mcp', 'mission-control', 'http', 'egress']);
+const FORWARDED: ReadonlySet<KnownCall['entry']> = new Set(['mcp', 'mission-control', 'http', 'egress', 'model']);
+/** Of a model call that nobody will hear of again: what was reserved for it is its cost. */
+const LOST = { usage: null, isEstimated: true, priceEntry: 'the reservation' };
 /** What may end calls that are under way. */
 const REVIEWED: ReadonlySet<StreamMessage['type']> = new Set(['picture', 'system', 'agents', 'upstreams']);
 
@@ -84,6 +91,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     onError: (error) => log.warn({ err: error }, 'a draft that runs as a shadow has trouble; no call is concerned'),
   });
   const openings = new Openings();
+  const spawns = new Spawns();
   const gate = new Gatekeeper({
     snapshot,
     ledger,
@@ -93,6 +101,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     rates,
     joins,
     openings,
+    spawns,
     labels,
     retries,
     shadow,
@@ -107,6 +116,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   });
 
   let mcp: Mcp | null = null;
+  let model: ModelEntry | null = null;
   let http: HttpTools | null = null;
   let egress: Egress | null = null;
   let announcedStop: string | null = null;
@@ -118,6 +128,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       mcp?.review();
       http?.review();
       egress?.review();
+      model?.review();
     }
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
@@ -186,13 +197,15 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     const record =
       FORWARDED.has(call.entry) && call.state === 'running' && call.proxyId === journal.proxyId ? register.byId(call.id) : undefined;
     if (!record) continue;
-    await gate.complete(record, { status: 'unknown', output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null });
+    const outcome = { status: 'unknown' as const, output: null, error: 'the proxy was restarted', durationMs: 0, costMicros: null };
+    await gate.complete(record, { ...outcome, ...(call.entry === 'model' && { meter: LOST }) });
   }
 
   const telemetry = createTelemetry({
     openCalls: () => register.open,
     waiting: () => holds.waiting,
     journalDepth: () => journal.depth,
+    reservations: () => ledger.open,
     snapshotAgeMs: () => snapshot.age(clock()),
   });
   mcp = createMcp({
@@ -210,12 +223,18 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const entry = mcp;
   http = createHttpTools({ gate, snapshot, uplink, telemetry, clock, bounds, log });
   const httpTools = http;
+  const traces = new Traces();
+  model = createModelEntry({ gate, snapshot, journal, traces, uplink, telemetry, clock, bounds, log });
+  const models = model;
   if (config.egressPort !== undefined) egress = createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
   const egressProxy = egress;
+  const gateway = createGatewayDoor({ uplink, journal, clock, hostNames: config.hostNames, log });
   const server = createListener({
     mcp: entry,
     http: httpTools,
-    hook: createHook({ gate, snapshot, ledger, journal, telemetry, clock, bounds }),
+    gateway,
+    model: models,
+    hook: createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,
     metrics: async (authorization) => (isMetricsToken(config.metricsToken, authorization) ? telemetry.page() : null),
@@ -225,6 +244,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   await listen(server, config.port, config.host, 'MC_PROXY_PORT');
   if (egressProxy !== null) await listen(egressProxy.server, config.egressPort ?? 0, config.host, 'MC_EGRESS_PORT');
   const sweepTimer = setInterval(() => {
+    models.renew();
     const policy = snapshot.current(clock())?.policy;
     ledger.sweep(policy ? dayOf(clock(), policy.document.budgets.timezone) : null);
   }, SWEEP_MS);
@@ -244,8 +264,11 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
       shadow.close();
       await entry.close();
+      gateway.close();
       await closed;
+      await gateway.recorded();
       await httpTools.close();
+      await models.close();
       await egressProxy?.close();
       await ledger.close();
       await journal.close(DRAIN_MS);
@@ -262,28 +285,6 @@ function listen(server: Server, port: number, host: string, setting: string): Pr
     );
     server.listen(port, host, resolve);
   });
-}
-
-/** Mission Control's own MCP server, at control. Its tools are ours: there is nothing to pin. */
-function ownServer(controlUrl: string, secret: string): UpstreamPicture {
-  return {
-    id: OWN_SERVER,
-    name: OWN_SERVER,
-    kind: 'mcp',
-    url: new URL('/internal/v1/mission-control', controlUrl).href,
-    command: null,
-    env: {},
-    secret,
-    trusted: true,
-    allowPrivate: true,
-    shared: true,
-    price: null,
-    limits: { concurrency: 128, responseMaxBytes: 8 * 1024 * 1024, timeoutMs: 30_000, sessions: 256 },
-    revision: 1,
-    pinned: false,
-    tools: {},
-    routes: [],
-  };
 }
 
 function isMetricsToken(token: string | null, authorization: string | undefined): boolean {

@@ -3,9 +3,9 @@
  * may not choose (another's session, another's task, a host name that is not ours) ends here.
  */
 import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
 import { type AgentPicture, OWN_SERVER, type UpstreamPicture } from '../control/contract.ts';
 import type { CallRequest } from './admission.ts';
+import { foreignHost } from './host-names.ts';
 import { attribute } from './identity.ts';
 import { type Era, RPC } from './mcp-message.ts';
 import type { McpServers } from './mcp-servers.ts';
@@ -49,21 +49,6 @@ interface Dependencies {
 }
 
 export function createContexts({ sealer, servers, hostNames }: Dependencies) {
-  /** A page of another site may reach us by a name that it controls (DNS rebinding); nobody else does by a name that we do not know. */
-  function foreignHost(request: IncomingMessage): string | null {
-    const host = hostOf(`http://${request.headers.host ?? ''}`);
-    if (host === null || !(isIP(host) !== 0 || isOwnName(host)))
-      return `This host name is not one of Mission Control's. Name it in MC_HOST_NAMES if it is.`;
-    const { origin } = request.headers;
-    if (origin === undefined) return null;
-    const from = hostOf(origin);
-    return from !== null && (isOwnName(from) || from === host) ? null : 'This request comes from a page of another site.';
-  }
-
-  function isOwnName(host: string): boolean {
-    return host === 'localhost' || host === '127.0.0.1' || host === '::1' || hostNames.includes(host);
-  }
-
   /** @returns the refusal where the session or the task is not this agent's. */
   function contextOf(
     request: IncomingMessage,
@@ -113,14 +98,10 @@ export function createContexts({ sealer, servers, hostNames }: Dependencies) {
     };
   }
 
-  return { foreignHost, contextOf };
+  return { foreignHost: (request: IncomingMessage) => foreignHost(request, hostNames), contextOf };
 }
 
 /** What an agent is told of a server that cannot be reached. */
 export function unavailableText({ upstream }: Context, why: string): string {
   return `The MCP server "${upstream.name}" is not available: ${why}.`;
-}
-
-function hostOf(url: string): string | null {
-  return URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : null;
 }

@@ -4,6 +4,7 @@
  * what the server understands must be the same.
  */
 import { isBoundedJson, type Json, type JsonObject } from '../policies/index.ts';
+import { parseText } from './json-members.ts';
 import { ambiguityOf } from './json-text.ts';
 
 export type RpcId = string | number;
@@ -132,7 +133,7 @@ export function readClientMessage(bytes: Buffer): Message {
   let value: unknown;
   try {
     text = decoder.decode(bytes);
-    value = JSON.parse(text);
+    value = parseText(text);
   } catch {
     throw new BadMessage(RPC.parse, 'The body is not JSON in UTF-8.');
   }

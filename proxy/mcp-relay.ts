@@ -30,7 +30,7 @@ import {
 import type { OpenRequest, OpenRequests } from './mcp-requests.ts';
 import type { StateSealer } from './mcp-state.ts';
 import { newsOf, shownTools } from './mcp-tools.ts';
-import { collect } from './mcp-upstream.ts';
+import { collect, UNAUTHORIZED } from './mcp-upstream.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { Uplink } from './uplink.ts';
 
@@ -147,10 +147,7 @@ export function createRelay({ snapshot, uplink, clock, bounds, sealer, requests,
       settle(request, { status: 'failed', error: `HTTP ${status}` });
       return client.finish(errorMessage(message.id, RPC.unavailable, 'This server speaks the revisions that begin with initialize.'), 400);
     }
-    throw new UpstreamFailure(
-      status === 401 || status === 403 ? `it refused our credential (HTTP ${status})` : `HTTP ${status}`,
-      status >= 500,
-    );
+    throw new UpstreamFailure(refusalOf(status), status >= 500);
   }
 
   /**
@@ -311,7 +308,7 @@ export function createRelay({ snapshot, uplink, clock, bounds, sealer, requests,
       const error = given?.kind === 'response' && given.error !== undefined ? text : null;
       if (error !== null && answer.status < 500)
         client.message(error, answer.status === 401 || answer.status === 403 ? 502 : answer.status);
-      else client.finish(errorMessage(null, RPC.unavailable, unavailableText(context, `HTTP ${answer.status}`)), 502);
+      else client.finish(errorMessage(null, RPC.unavailable, unavailableText(context, refusalOf(answer.status))), 502);
     } catch (error) {
       client.finish(errorMessage(null, RPC.unavailable, unavailableText(context, wordsOf(error))), 502);
     }
@@ -348,7 +345,7 @@ export function createRelay({ snapshot, uplink, clock, bounds, sealer, requests,
     if (answer.status === 405) response.setHeader('allow', 'POST');
     const given = readServerMessage(text);
     const error =
-      given?.kind === 'response' && given.error !== undefined ? given.error : { code: RPC.unavailable, message: `HTTP ${answer.status}` };
+      given?.kind === 'response' && given.error !== undefined ? given.error : { code: RPC.unavailable, message: refusalOf(answer.status) };
     const status = answer.status === 401 || answer.status === 403 || answer.status >= 500 ? 502 : answer.status;
     client.finish({ jsonrpc: '2.0', id: null, error }, status);
     return null;
@@ -368,6 +365,12 @@ export function createRelay({ snapshot, uplink, clock, bounds, sealer, requests,
   }
 
   return { forward, reply, passOn, open, listen };
+}
+
+/** What an HTTP error of a server is called to a client; what it says of our credential stays here. */
+function refusalOf(status: number): string {
+  if (status === 401) return UNAUTHORIZED;
+  return status === 403 ? 'it refused our credential (HTTP 403)' : `HTTP ${status}`;
 }
 
 function wordsOf(error: unknown): string {

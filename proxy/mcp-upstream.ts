@@ -13,19 +13,24 @@ import { Bridge } from './mcp-bridge.ts';
 import { type Exchange, type UpstreamAnswer, UpstreamFailure } from './mcp-exchange.ts';
 import { openSseChannel, startsSse } from './mcp-sse.ts';
 import { startCommand } from './mcp-stdio.ts';
+import { secretHeader } from './upstream-secret.ts';
 
 const CONNECT_MS = 10_000;
+/** What callers and people are told of a server that answers 401. */
+export const UNAUTHORIZED = 'it asks for authorization (HTTP 401), which an administrator gives in Mission Control';
 
 export interface UpstreamEvents {
   /** How the server was found; for the registry. */
   found: (ok: boolean, error: string | null) => void;
+  /** It answers, and does not take our credential: a person or control has to see to that. */
+  unauthorized: (error: string) => void;
   log: (fields: object, message: string) => void;
   clock: () => number;
 }
 
 /** One upstream at one revision; another revision is another of these. */
 export class McpUpstream {
-  readonly picture: UpstreamPicture;
+  #picture: UpstreamPicture;
   readonly #events: UpstreamEvents;
   readonly #agent: Agent | null;
   #bridge: Bridge | null = null;
@@ -34,7 +39,7 @@ export class McpUpstream {
   #running = 0;
 
   constructor(picture: UpstreamPicture, events: UpstreamEvents) {
-    this.picture = picture;
+    this.#picture = picture;
     this.#events = events;
     this.#circuit = new Circuit(events.clock, events.found);
     this.#agent = picture.url === null ? null : agentFor(picture);
@@ -47,6 +52,15 @@ export class McpUpstream {
         );
       });
     }
+  }
+
+  get picture(): UpstreamPicture {
+    return this.#picture;
+  }
+
+  /** The same upstream at the same revision with, perhaps, a newer token: sessions and connections go on. */
+  renew(picture: UpstreamPicture): void {
+    this.#picture = picture;
   }
 
   /** Sends a request on. The answer's body must be read or discarded. @throws UpstreamFailure */
@@ -66,7 +80,8 @@ export class McpUpstream {
     try {
       const answer = this.#bridge ? await this.#bridge.send(exchange) : await this.#ask(exchange);
       // A bridge says by itself when its server is well: that it took a message proves nothing.
-      if (this.#bridge === null && answer.status >= 500) this.#circuit.failed(`HTTP ${answer.status}`);
+      if (answer.status === 401) this.#events.unauthorized(UNAUTHORIZED);
+      else if (this.#bridge === null && answer.status >= 500) this.#circuit.failed(`HTTP ${answer.status}`);
       else if (this.#bridge === null) this.#circuit.succeeded();
       return {
         ...answer,
@@ -155,7 +170,7 @@ export class McpUpstream {
       headers: {
         ...(options.headers as Record<string, string>),
         via: '1.1 mission-control',
-        ...(secret !== null && { authorization: `Bearer ${secret}` }),
+        ...(secret !== null && Object.fromEntries([secretHeader(secret)])),
       },
     });
   }

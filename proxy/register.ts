@@ -4,7 +4,7 @@
  * oldest ended calls go first, then the oldest held ones nobody waits for (control has those in full).
  */
 import type { CallFacts, GateReason, HeldCall, JudgedFacts, KnownCall } from '../control/contract.ts';
-import type { JsonObject, Risk, Verdict } from '../policies/index.ts';
+import type { JsonObject, Micros, Risk, Verdict } from '../policies/index.ts';
 
 export interface CallRecord {
   readonly id: string;
@@ -20,6 +20,8 @@ export interface CallRecord {
   /** End of the inline wait of a held call, epoch milliseconds. */
   waitingUntil: number;
   estimatedMicros: number;
+  /** Upper bound of its cost, where no list has its price (a model call). */
+  estimate: ((left: Micros | null) => Micros | null) | null;
   /** Keys of the caps that bind it. */
   scopes: readonly string[];
   /** The call and the caller's own arguments; null where only control has them. */
@@ -70,6 +72,7 @@ export class Register {
         approval: known.approval,
         waitingUntil: known.waitingUntil ?? 0,
         estimatedMicros: known.estimatedCost,
+        estimate: null,
         scopes: scopesOf(known),
         call: null,
         arguments: null,
@@ -96,6 +99,7 @@ export class Register {
       approval: null,
       waitingUntil: 0,
       estimatedMicros: 0,
+      estimate: null,
       scopes: [],
       call,
       arguments: args,
@@ -187,6 +191,7 @@ export class Register {
     record.call = null;
     record.arguments = null;
     record.judged = null;
+    record.estimate = null;
     record.scopes = NONE;
     // A call that ran is answered for as a duplicate, without the reasons why it was let through.
     if (record.verdict !== 'deny') record.reasons = NONE;

@@ -2,15 +2,19 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { BadRequest } from './body.ts';
 import type { ProxyBounds } from './config.ts';
+import type { GatewayDoor } from './gateway.ts';
 import type { Hook } from './hook.ts';
 import type { HttpTools } from './http.ts';
 import type { Mcp } from './mcp.ts';
+import type { ModelEntry } from './model.ts';
 import { answerBrokenRequest, problem } from './respond.ts';
 
 export interface ListenerDependencies {
   hook: Hook;
   mcp: Mcp;
   http: Pick<HttpTools, 'handle'>;
+  model: Pick<ModelEntry, 'handle'>;
+  gateway: Pick<GatewayDoor, 'handle' | 'takesUpgrade' | 'upgrade'>;
   /** Null while the proxy can judge; otherwise why it cannot. */
   notReady: () => string | null;
   /** Text of /metrics, or null where this credential may not read it. */
@@ -20,7 +24,7 @@ export interface ListenerDependencies {
 }
 
 /** Creates the listener; the caller decides where it listens. */
-export function createListener({ hook, mcp, http, notReady, metrics, onError, bounds }: ListenerDependencies): Server {
+export function createListener({ hook, mcp, http, model, gateway, notReady, metrics, onError, bounds }: ListenerDependencies): Server {
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = request.url ?? '/';
     const mark = url.indexOf('?');
@@ -36,6 +40,8 @@ export function createListener({ hook, mcp, http, notReady, metrics, onError, bo
     if (await hook.handle(request, response, path, query)) return;
     if (await mcp.handle(request, response, path)) return;
     if (await http.handle(request, response, path)) return;
+    if (await model.handle(request, response, path)) return;
+    if (await gateway.handle(request, response, path)) return;
     problem(response, 404, 'NOT_FOUND', `There is no ${request.method} ${path.slice(0, 200)} here.`);
   }
 
@@ -46,6 +52,8 @@ export function createListener({ hook, mcp, http, notReady, metrics, onError, bo
       keepAliveTimeout: 65_000,
       maxHeaderSize: 16 * 1024,
       connectionsCheckingInterval: 1_000,
+      // Everywhere else an offer to change the protocol is not taken up, and the request is served as it is.
+      shouldUpgradeCallback: gateway.takesUpgrade,
     },
     (request, response) => {
       handle(request, response).catch((error) => {
@@ -61,6 +69,7 @@ export function createListener({ hook, mcp, http, notReady, metrics, onError, bo
     },
   );
   server.maxConnections = bounds.connectionsMax;
+  server.on('upgrade', gateway.upgrade);
   server.on('clientError', answerBrokenRequest);
   server.on('checkExpectation', (_, response) => {
     response.setHeader('connection', 'close');

@@ -25,6 +25,8 @@ export interface Picture {
   agentOfGateway: (gatewayId: string, nameOrId: string) => AgentPicture | undefined;
   /** The agent of a gateway that has only one; of several nobody can say which is meant. */
   soleAgentOfGateway: (gatewayId: string) => AgentPicture | undefined;
+  /** A sub-agent by its session. */
+  childOf: (gatewayId: string, sessionKey: string) => AgentPicture | undefined;
   task: (id: string) => TaskPicture | undefined;
   taskOfSession: (sessionKey: string) => TaskPicture | undefined;
   /** By the name in its path. */
@@ -47,6 +49,7 @@ export class Snapshot {
   readonly #gatewayByToken = new Map<string, GatewayPicture>();
   readonly #agentByExternal = new Map<string, AgentPicture>();
   readonly #taskBySession = new Map<string, TaskPicture>();
+  readonly #childBySession = new Map<string, AgentPicture>();
   readonly #upstreams = new Map<string, UpstreamPicture>();
   readonly #upstreamByName = new Map<string, UpstreamPicture>();
   #confirmedAt: number | null = null;
@@ -66,6 +69,7 @@ export class Snapshot {
       const [first, second] = [...this.#agents.values()].filter((agent) => agent.gatewayId === gatewayId);
       return second === undefined ? first : undefined;
     },
+    childOf: (gatewayId, sessionKey) => this.#childBySession.get(externalKey(gatewayId, sessionKey)),
     task: (id) => this.#tasks.get(id),
     taskOfSession: (sessionKey) => this.#taskBySession.get(sessionKey),
     upstream: (name) => this.#upstreamByName.get(name),
@@ -107,6 +111,7 @@ export class Snapshot {
         this.#gatewayByToken.clear();
         this.#agentByExternal.clear();
         this.#taskBySession.clear();
+        this.#childBySession.clear();
         this.#upstreams.clear();
         this.#upstreamByName.clear();
         this.#system = message.system;
@@ -166,6 +171,7 @@ export class Snapshot {
     this.#agents.set(agent.id, agent);
     for (const hash of agent.tokenHashes) this.#agentByToken.set(hash, agent);
     if (agent.gatewayId && agent.externalId) this.#agentByExternal.set(externalKey(agent.gatewayId, agent.externalId), agent);
+    if (agent.gatewayId && agent.childSession) this.#childBySession.set(externalKey(agent.gatewayId, agent.childSession), agent);
   }
 
   #removeAgent(id: string): void {
@@ -174,6 +180,7 @@ export class Snapshot {
     this.#agents.delete(id);
     for (const hash of agent.tokenHashes) this.#agentByToken.delete(hash);
     if (agent.gatewayId && agent.externalId) this.#agentByExternal.delete(externalKey(agent.gatewayId, agent.externalId));
+    if (agent.gatewayId && agent.childSession) this.#childBySession.delete(externalKey(agent.gatewayId, agent.childSession));
   }
 
   #addGateway(gateway: GatewayPicture): void {

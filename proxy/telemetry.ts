@@ -10,6 +10,7 @@ export function createTelemetry(read: {
   openCalls: () => number;
   waiting: () => number;
   journalDepth: () => number;
+  reservations: () => number;
   snapshotAgeMs: () => number | null;
 }) {
   const registry = new Registry();
@@ -35,6 +36,7 @@ export function createTelemetry(read: {
   gauge('mc_proxy_open_calls', 'Calls that are running or held', read.openCalls);
   gauge('mc_proxy_waiting_polls', 'Callers that wait for a decision', read.waiting);
   gauge('mc_proxy_journal_depth', 'Journal events that control has not acknowledged', read.journalDepth);
+  gauge('mc_proxy_reservations', 'Reservations that are neither settled nor past their time', read.reservations);
   gauge('mc_proxy_snapshot_age_seconds', 'Age of the picture that calls are judged by; -1 = none', () => {
     const age = read.snapshotAgeMs();
     return age === null ? -1 : age / 1000;

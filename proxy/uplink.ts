@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
 import type {
+  GatewayPass,
   HeldCall,
   HelloAnswer,
   HoldRequest,
@@ -77,6 +78,16 @@ export class Uplink {
   /** Reports what a server lists; answered when its tools are judged by the pins that this leaves. */
   sawTools(upstreamId: string, listing: ToolListing): Promise<unknown> {
     return this.#post(`/upstreams/${encodeURIComponent(upstreamId)}/tools`, listing);
+  }
+
+  /** Exchanges a ticket of the gateway pass-through, once; null where it opens nothing. */
+  redeemTicket(ticket: string): Promise<{ secret: string; pass: GatewayPass } | null> {
+    return this.#post('/gateway-passes/redeem', { ticket });
+  }
+
+  /** What a cookie of the gateway pass-through opens now; null = nothing. */
+  checkPass(hash: string): Promise<GatewayPass | null> {
+    return this.#post('/gateway-passes/check', { hash });
   }
 
   foundUpstream(upstreamId: string, health: UpstreamHealth): Promise<unknown> {

@@ -38,7 +38,9 @@ const RULES: Rule[] = [
     says: 'policies is pure: it imports only itself and the parsers it is made of',
     crosses: ({ from, to, isPackage }) =>
       inRoom(from, 'policies') &&
-      (isPackage ? !isOneOf(to, 'zod', 'yaml', 'unbash', 'ipaddr.js', '@marcbachmann/cel-js') : !inRoom(to, 'policies')),
+      (isPackage
+        ? !isOneOf(to, 'zod', 'yaml', 'unbash', 'ipaddr.js', '@marcbachmann/cel-js', '@pydantic/genai-prices')
+        : !inRoom(to, 'policies')),
     example: ['policies/decide.ts', "import { readFileSync } from 'node:fs';"],
   },
   {

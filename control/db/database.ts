@@ -12,6 +12,9 @@ import { up as upstreams } from './migrations/002-upstreams.ts';
 import { up as policyOperations } from './migrations/003-policy-operations.ts';
 import { up as ledger } from './migrations/004-ledger.ts';
 import { up as work } from './migrations/005-work.ts';
+import { up as modelCalls } from './migrations/006-model-calls.ts';
+import { up as gatewayPasses } from './migrations/007-gateway-passes.ts';
+import { up as upstreamOAuth } from './migrations/008-upstream-oauth.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 
@@ -22,8 +25,11 @@ const MIGRATIONS: Record<string, Migration> = {
   '001-foundation': { up: foundation },
   '002-upstreams': { up: upstreams },
   '003-policy-operations': { up: policyOperations },
-  '005-work': { up: work },
   '004-ledger': { up: ledger },
+  '005-work': { up: work },
+  '006-model-calls': { up: modelCalls },
+  '007-gateway-passes': { up: gatewayPasses },
+  '008-upstream-oauth': { up: upstreamOAuth },
 };
 
 /**

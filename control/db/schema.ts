@@ -13,6 +13,7 @@ import type {
   HoldRequest,
   KnownLabel,
   Message,
+  ModelMeter,
   Preview,
   Replay,
   Role,
@@ -23,6 +24,7 @@ import type {
   ToolCallView,
   ToolDefinition,
   Upstream,
+  UpstreamOAuth,
   UpstreamTool,
   WorkDocument,
 } from '../contract.ts';
@@ -36,6 +38,7 @@ export interface Database {
   sign_in_links: { hash: string; operator_id: string; expires_at: number; used_at: number | null };
   sessions: { hash: string; operator_id: string; csrf_token: string; created_at: number; expires_at: number };
   gateways: GatewaysTable;
+  gateway_passes: GatewayPassesTable;
   agents: AgentsTable;
   tasks: TasksTable;
   task_transitions: TransitionsTable;
@@ -59,6 +62,8 @@ export interface Database {
   idempotency: IdempotencyTable;
   upstreams: UpstreamsTable;
   upstream_tools: UpstreamToolsTable;
+  upstream_oauth: UpstreamOAuthTable;
+  upstream_authorizations: UpstreamAuthorizationsTable;
   messages: MessagesTable;
   documents: DocumentsTable;
   deliveries: DeliveriesTable;
@@ -91,6 +96,17 @@ export interface CredentialsTable {
   revoked_at: number | null;
 }
 
+/** A ticket for the pass-through, and the cookie that it was exchanged for. */
+export interface GatewayPassesTable {
+  ticket_hash: string;
+  operator_id: string;
+  gateway_id: string;
+  session_hash: string | null;
+  created_at: number;
+  ticket_expires_at: number;
+  cookie_hash: string | null;
+  expires_at: number | null;
+}
 export interface GatewaysTable {
   id: string;
   name: string;
@@ -278,6 +294,12 @@ export interface ToolCallsTable {
   summary: string;
   /** The proxy that recorded its intent. */
   proxy_id: string | null;
+  /** Of a model call: the upstream, the model, what the provider said, and how that was priced; null until it has ended. */
+  provider: string | null;
+  model: string | null;
+  usage: Jsonb<ModelMeter['usage']>;
+  cost_estimated: boolean | null;
+  price_entry: string | null;
 }
 
 export interface RunsTable {
@@ -452,6 +474,42 @@ export interface UpstreamToolsTable {
   changed_at: number | null;
   accepted_at: number | null;
   accepted_by: string | null;
+}
+
+export interface UpstreamOAuthTable {
+  upstream_id: string;
+  /** Another one with every change of the settings: an authorization that was begun under other settings does not count. */
+  settings_id: string;
+  grant_type: UpstreamOAuth['grant'];
+  client_id: string | null;
+  scope: string | null;
+  issuer: string | null;
+  /** JSON of control/upstream-credentials.ts, encrypted: client secret, registration, connection with its tokens. */
+  sealed: string | null;
+  state: UpstreamOAuth['state'];
+  authorized_at: number | null;
+  authorized_by: string | null;
+  /** When the access token came. */
+  token_at: number | null;
+  /** When the access token ends; null = unknown or there is none. */
+  expires_at: number | null;
+  /** When the next token is asked for; null = when the server no longer takes this one. */
+  refresh_at: number | null;
+  /** Attempts to get the next one that have failed in a row. */
+  attempts: number;
+  error: string | null;
+  error_at: number | null;
+}
+
+/** An authorization that somebody has begun and not ended. */
+export interface UpstreamAuthorizationsTable {
+  state_hash: string;
+  upstream_id: string;
+  operator_id: string;
+  created_at: number;
+  expires_at: number;
+  /** JSON: PKCE verifier and what was found out about the server, encrypted. */
+  sealed: string;
 }
 
 export interface MessagesTable {

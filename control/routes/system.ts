@@ -1,8 +1,10 @@
+import type { Context } from 'hono';
 import { z } from 'zod';
 import {
   ControlActionSchema,
   GatewayCreateSchema,
   GatewaySchema,
+  GatewayTicketSchema,
   GatewayUpdateSchema,
   listOf,
   NewTokenSchema,
@@ -17,10 +19,11 @@ import {
   TokenSchema,
 } from '../contract.ts';
 import type { Emergency } from '../emergency.ts';
+import type { GatewayPasses } from '../gateway-passes.ts';
 import type { Gateways } from '../gateways.ts';
 import type { Operators } from '../operators.ts';
 import { pageOf } from '../paging.ts';
-import { type Api, ID, PAGE, route } from './route.ts';
+import { type Api, type ApiEnv, ID, PAGE, route } from './route.ts';
 
 /** The emergency stop, gateways, operators, and the overview for the dashboard's header. */
 export function systemRoutes(
@@ -28,15 +31,20 @@ export function systemRoutes(
   {
     emergency,
     gateways,
+    gatewayPasses,
     operators,
     overview,
     signInToken,
+    sessionOf,
   }: {
     emergency: Emergency;
     gateways: Gateways;
+    gatewayPasses: GatewayPasses;
     operators: Operators;
     overview: () => Promise<Overview>;
     signInToken: (operatorId: string) => Promise<string>;
+    /** Secret of the session that a request came with, if it came with one and not with a token. */
+    sessionOf: (context: Context<ApiEnv>) => string | null;
   },
 ): void {
   route(
@@ -199,6 +207,22 @@ export function systemRoutes(
       response: GatewaySchema,
     },
     ({ actor, params, body }) => gateways.update(actor, params.id, body),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/gateways/{id}/passes',
+      tag: 'gateways',
+      summary: "Issue a ticket to the gateway's own pages, through the proxy",
+      access: { role: 'admin' },
+      params: ID,
+      body: z.strictObject({}),
+      response: GatewayTicketSchema,
+      status: 201,
+    },
+    ({ actor, params, context }) =>
+      gatewayPasses.issue(actor, params.id, context.req.header('authorization') === undefined ? sessionOf(context) : null),
   );
   route(
     app,

@@ -125,7 +125,7 @@ export function loopDetector({ db, clock, tasks, alerts, activePolicy, published
       select c.task_id, c.task_id || ' ' || c.agent_id || ' ' || c.session_key || ' ' || c.tool as row_key, c.status,
         left(c.error, 2000) as error, left(c.output, 2000) as output
       from tool_calls c join open_tasks t on t.id = c.task_id
-      where c.status in ('success', 'failed') and c.ended_at > greatest(${now - RETRY_WINDOW_MS}::bigint, t.since)
+      where c.entry <> 'model' and c.status in ('success', 'failed') and c.ended_at > greatest(${now - RETRY_WINDOW_MS}::bigint, t.since)
       order by row_key, c.ended_at, c.id limit ${READ_MAX}
     `.execute(db);
     for (const [, row] of grouped(

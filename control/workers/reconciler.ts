@@ -1,6 +1,6 @@
 /**
  * Sets right what nobody else would notice (SPEC 7): tasks that no living agent works on, tasks on which nothing happens any more, runs
- * that ended without a word, agents that have drained. An agent whose run ended with its task still open is reminded a few times; after
+ * that ended without a word, agents that have drained or whose calls only fail. An agent whose run ended with its task still open is reminded a few times; after
  * that a person is told. Every pass starts from the rows, so that doing one twice changes nothing.
  */
 import { sql } from 'kysely';
@@ -47,6 +47,7 @@ export function reconciler({ db, clock, tasks, agents, alerts, published }: Depe
   async function tick(): Promise<void> {
     await closeSilentRuns();
     await agents.settleDrained();
+    await agents.watchErrors();
     await blockOrphans();
     await moveQuietTasks();
     await clearFlags();

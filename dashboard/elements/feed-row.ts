@@ -72,6 +72,7 @@ const MARKS: Record<Activity['type'], TemplateResult> = {
   agent_quarantined: statusGlyph('quarantined'),
   agent_restarted: statusGlyph('active'),
   agent_stopped: statusGlyph('stopped'),
+  agent_spawned: line('bot'),
   budget_exceeded: line('circle-dollar-sign', 'k-amber'),
   cap_raised: line('circle-dollar-sign', 'k-you'),
   loop_detected: line('rotate-cw', 'k-amber'),

@@ -856,6 +856,7 @@ export class World {
       url: body.url ?? null,
       command: typeof body.command === 'string' ? body.command.split(' ') : (body.command ?? null),
       hasSecret: Boolean(body.secret),
+      oauth: null,
       envNames: Object.keys(body.env ?? {}),
       trusted: body.trusted ?? false,
       allowPrivate: body.allowPrivate ?? false,

@@ -32,6 +32,7 @@ const ICONS: Record<Alert['type'], IconName> = {
   ledger_drift: 'triangle-alert',
   agent_silent: 'unplug',
   task_stuck: 'hourglass',
+  authorization_needed: 'key-round',
 };
 const SHOWN = 100;
 

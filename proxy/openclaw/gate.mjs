@@ -101,7 +101,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
   const outcomes = [];
   let delivering = /** @type {Promise<void> | null} */ (null);
 
-  return { ask, report, checkRun, endRun, heartbeat, settleOutcomes };
+  return { ask, report, checkRun, endRun, noteSpawn, heartbeat, settleOutcomes };
 
   /**
    * Asks for one call and waits until it may run, is refused, or the inline wait is over. Never throws. When the run is
@@ -226,7 +226,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
   /**
    * Asks whether a run may start at all.
    *
-   * @param {{ agentId?: string, sessionKey?: string, runId?: string }} run
+   * @param {{ agentId?: string, sessionKey?: string, runId?: string, traceId?: string }} run
    * @returns {Promise<{ allowed: true } | { allowed: false, code: string, message: string }>} never throws
    */
   async function checkRun(run) {
@@ -267,6 +267,15 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
    */
   function endRun(run) {
     queue(`run ${run.runId}`, '/v1/runs/end', run);
+  }
+
+  /**
+   * Tells the proxy that a sub-agent began or ended.
+   *
+   * @param {{ agentId?: string, sessionKey?: string, childSessionKey: string, label?: string, lasting?: boolean, state: 'began' | 'ended' }} spawn
+   */
+  function noteSpawn(spawn) {
+    queue(`sub-agent ${spawn.childSessionKey}`, '/v1/spawns', spawn);
   }
 
   /**

@@ -97,6 +97,8 @@ function gateEverything(api, settings, log, parts) {
     timeoutMs: HOOK_MARGIN_MS,
   });
   api.on('agent_end', (event, ctx) => endRun(event ?? {}, ctx ?? {}), { registrationId: 'run-end' });
+  api.on('subagent_spawned', (event, ctx) => noteSpawn(event ?? {}, ctx ?? {}, 'began'), { registrationId: 'spawned' });
+  api.on('subagent_ended', (event, ctx) => noteSpawn(event ?? {}, ctx ?? {}, 'ended'), { registrationId: 'despawned' });
   // Only now: a heartbeat says that the gate stands.
   if (api.registrationMode === undefined || api.registrationMode === 'full') beat(api, gate, log, parts);
 
@@ -158,9 +160,37 @@ function gateEverything(api, settings, log, parts) {
    */
   async function admitRun(event, ctx) {
     const answer = await gate.checkRun(
-      compact({ agentId: ctx.agentId ?? agentOf(ctx.sessionKey), sessionKey: ctx.sessionKey, runId: ctx.runId ?? event.runId }),
+      compact({
+        agentId: ctx.agentId ?? agentOf(ctx.sessionKey),
+        sessionKey: ctx.sessionKey,
+        runId: ctx.runId ?? event.runId,
+        // The run's requests to its model carry the same trace, and nothing else that names the run.
+        traceId: ctx.trace?.traceId,
+      }),
     );
     return answer.allowed ? { outcome: 'pass' } : { outcome: 'block', reason: answer.code, message: answer.message };
+  }
+
+  /**
+   * @param {{ childSessionKey?: string, targetSessionKey?: string, label?: string, mode?: string }} event
+   * @param {{ childSessionKey?: string, requesterSessionKey?: string }} ctx
+   * @param {'began' | 'ended'} state
+   */
+  function noteSpawn(event, ctx, state) {
+    const childSessionKey = event.childSessionKey ?? event.targetSessionKey ?? ctx.childSessionKey;
+    const sessionKey = ctx.requesterSessionKey;
+    // A sub-agent whose parent is not named is registered by its first call.
+    if (childSessionKey === undefined || sessionKey === undefined) return;
+    gate.noteSpawn(
+      compact({
+        agentId: agentOf(sessionKey),
+        sessionKey,
+        childSessionKey,
+        label: text(event.label)?.slice(0, 120),
+        lasting: event.mode === 'session' ? true : undefined,
+        state,
+      }),
+    );
   }
 
   /**

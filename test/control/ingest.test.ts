@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifyAudit } from '../../control/audit.ts';
-import type { HelloAnswer, JournalEntry, JournalEvent } from '../../control/contract.ts';
+import { createCalls } from '../../control/calls.ts';
+import type { CallFacts, HelloAnswer, JournalEntry, JournalEvent } from '../../control/contract.ts';
 import { ADMIN, CLUSTER_SECRET, factsOfCall, holdRequest, judged, type Services, startServices } from '../support/services.ts';
 
 let services: Services;
@@ -87,6 +88,27 @@ describe('a call’s record', () => {
     await services.approvals.open(holdRequest(factsOfCall({ id, agentId })));
     await services.ingest.ingest('judged', entries(1, [held(id), intent(id, { estimatedCost: 500 })]));
     expect(await rowOf(id)).toMatchObject({ status: 'running', verdict: 'allow', estimated_cost: 500, held_at: AT, started_at: AT });
+  });
+
+  it('of a model call says who was asked, what was used, and how that was priced', async () => {
+    const id = newId();
+    const model = { provider: 'openai', name: 'gpt-4o-mini' };
+    const call: CallFacts = { ...factsOfCall({ id, agentId, at: AT, taskId: null }), entry: 'model', tool: 'model_call', model };
+    const asked = { ...intent(id, { estimatedCost: 900 }), call } as JournalEvent;
+    const meter = { usage: { inputTokens: 20, outputTokens: 0 }, isEstimated: false, priceEntry: 'policy: gpt-*' };
+    const runs = () =>
+      services.db.selectFrom('runs').select(['cost', 'tool_call_count']).where('agent_id', '=', agentId).executeTakeFirst();
+    const before = await runs();
+    const ended = { ...completed(id, 70), meter } as JournalEvent;
+    await services.ingest.ingest('model', entries(1, [asked, ended]));
+    expect(await createCalls({ db: services.db }).find(id)).toMatchObject({
+      cost: 0.00007,
+      modelCall: { provider: 'openai', model: 'gpt-4o-mini', usage: meter.usage, isEstimated: false, priceEntry: 'policy: gpt-*' },
+    });
+    // A turn of the model costs the run, and is no use of a tool.
+    expect(await runs()).toEqual({ cost: (before?.cost ?? 0) + 70, tool_call_count: before?.tool_call_count });
+    const entry = await services.db.selectFrom('ledger_entries').selectAll().where('call_id', '=', id).executeTakeFirst();
+    expect(entry).toMatchObject({ entry: 'model', provider: 'openai', model: 'gpt-4o-mini', cost: 70 });
   });
 
   it('counts its cost on the day on which it began, which is the day it was reserved under', async () => {

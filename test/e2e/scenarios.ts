@@ -4,8 +4,9 @@ import path from 'node:path';
 import { launchBrowser } from '../setup/chromium.ts';
 import { until } from './child.ts';
 import type { Approval } from './mission-control.ts';
-import type { Call } from './scripted-model.ts';
+import { type Call, USAGE } from './scripted-model.ts';
 import type { Stage } from './stage.ts';
+import { WORK_SCENARIOS } from './work.ts';
 
 /** A promise of the product, shown on the real thing. Returns a few words with what was measured. */
 export interface Scenario {
@@ -36,7 +37,13 @@ export const SCENARIOS: readonly Scenario[] = [
   { id: 'h2', promise: 'a held call survives kill -9 of Mission Control and runs once', play: heldSurvivesKill },
   { id: 'k', promise: 'an MCP call through tool_call is judged, approved and counted once by both gates', play: mcpCountsOnce },
   { id: 'k2', promise: 'an MCP call that is approved late runs once, or never', play: lateMcpRunsOnce },
+  ...WORK_SCENARIOS,
   { id: 'i', promise: 'a missing plugin raises a critical alert within 30 s', play: missingPluginAlerts },
+  {
+    id: 'm',
+    promise: 'models go through Mission Control: an agent over its cap is told so, the other goes on, every cost is in the record',
+    play: modelsAreMetered,
+  },
   { id: 'j', promise: 'undo gives OpenClaw its configuration back, byte for byte', play: undoRestores },
 ];
 
@@ -193,6 +200,9 @@ async function subAgentIsJudged(stage: Stage): Promise<string> {
   await approve(stage, approval);
   await stage.told('child');
   assert.equal(await stage.file('child.txt'), 'child\n');
+  const team = await stage.missionControl.get<{ items: { id: string; parentId: string | null; depth: number }[] }>('/api/agents');
+  const child = team.items.find(({ parentId }) => parentId === main.id);
+  assert.deepEqual([child?.depth, approval.agentId], [1, child?.id], 'the sub-agent is an agent of its own, under its parent');
   await stage.missionControl.patch(`/api/agents/${main.id}`, { autonomyLevel: main.autonomyLevel });
   return `held in ${approval.sessionKey?.replace(/[0-9a-f-]{36}/, '…')}`;
 }
@@ -284,6 +294,92 @@ async function missingPluginAlerts(stage: Stage): Promise<string> {
   await stage.openclaw.start();
   await stage.gateIs('live', 60_000);
   return `critical ${Math.round(took / 100) / 10} s after the gateway was up`;
+}
+
+/** USD per million tokens. */
+const PRICE = { input: 3, output: 15 };
+
+async function modelsAreMetered(stage: Stage): Promise<string> {
+  const { missionControl, model, openclaw } = stage;
+  const upstream = { name: 'paper', kind: 'model', url: model.baseUrl, secret: 'sk-paper', allowPrivate: true };
+  await missionControl.post('/api/upstreams', upstream);
+  const policy = await missionControl.post<{ id: string }>('/api/policies', {
+    patch: { model: { prices: { scripted: { ...PRICE, contextTokens: 128_000 } } } },
+    note: 'a price for the scripted model',
+  });
+  await missionControl.post(`/api/policies/${policy.id}/activate`, { note: 'a price for the scripted model' });
+  const { items: agents } = await missionControl.get<{ items: { id: string; externalId: string | null }[] }>('/api/agents');
+  const idOf = (externalId: string) => agents.find((agent) => agent.externalId === externalId)?.id ?? '';
+  await missionControl.patch(`/api/agents/${idOf('main')}`, { budgets: { dailyCap: 50, perRunCap: 20 } });
+  await missionControl.patch(`/api/agents/${idOf('ops')}`, { budgets: { dailyCap: 0.0001 } });
+  const task = (agent: string, sessionKey: string) =>
+    missionControl.post('/api/tasks', { title: `Money of ${agent}`, type: 'ops', assigneeIds: [idOf(agent)], sessionKey, budget: 50 });
+  const [rich, poor] = ['agent:main:e2e-money', 'agent:ops:e2e-money'];
+  await task('main', rich);
+  await task('ops', poor);
+  await missionControl.command('openclaw', 'connect', '--config', openclaw.configFile, '--yes');
+
+  // OpenClaw takes a new configuration up by itself; from then on only our key reaches the provider.
+  await writeFile(path.join(openclaw.workspace, 'main', 'note.txt'), 'a note about money\n');
+  const steps = [[{ name: 'read', arguments: { path: 'note.txt' } }]];
+  model.script('money0', /#money0\b/, steps);
+  let takenUp = 0;
+  await until('OpenClaw to ask models through Mission Control', 60_000, async () => {
+    model.script('settle', /#settle\b/, []);
+    await stage.say('Please do #settle', rich);
+    takenUp = model.answered.findIndex(({ authorization }) => authorization === 'Bearer sk-paper');
+    if (takenUp < 0) await new Promise((resolve) => setTimeout(resolve, 2_000));
+    return takenUp >= 0;
+  });
+
+  for (const name of ['money1', 'money2']) model.script(name, new RegExp(`#${name}\\b`), steps);
+  model.script('poor', /#poor\b/, steps);
+  await stage.say('Please do #money1', rich);
+  await stage.told('money1');
+  await stage.say('Please do #poor', poor);
+  const refusal = await until('the refusal of the poor agent', 60_000, async () => {
+    const denied = (await modelCalls(stage)).find((call) => call.agentId === idOf('ops'));
+    return denied?.reasons[0]?.code;
+  });
+  assert.equal(refusal, 'BUDGET_DAILY');
+  await until('OpenClaw to say why', 30_000, async () => (await stage.log()).includes('BUDGET_DAILY'));
+  // The provider is not taken away from the other one.
+  await stage.say('Please do #money2', rich);
+  await stage.told('money2');
+  assert.deepEqual(model.results('poor'), []);
+
+  const served = model.answered.slice(takenUp);
+  assert.ok(
+    served.every(({ authorization }) => authorization === 'Bearer sk-paper'),
+    'only our key reached the provider',
+  );
+  const calls = await until('the record to be whole', 30_000, async () => {
+    const ended = (await modelCalls(stage)).filter(({ status }) => status === 'success');
+    return ended.length >= model.answered.length - takenUp ? ended : null;
+  });
+  const each = (USAGE.prompt_tokens * PRICE.input + USAGE.completion_tokens * PRICE.output) / 1e6;
+  assert.ok(
+    calls.every(({ cost }) => cost === each),
+    `every call costs ${each}: ${JSON.stringify(calls.map(({ cost }) => cost))}`,
+  );
+  assert.equal(calls.length, model.answered.length - takenUp);
+  const attributed = calls.filter(({ taskId }) => taskId !== null).length / calls.length;
+  assert.ok(attributed >= 0.95, `${attributed} of the cost belongs to a task`);
+  return `${calls.length} calls at ${each} USD, ${Math.round(attributed * 100)} % attributed, refused: ${refusal}`;
+}
+
+interface ModelCall {
+  agentId: string;
+  tool: string;
+  status: string;
+  taskId: string | null;
+  cost: number | null;
+  reasons: { code: string }[];
+}
+
+async function modelCalls(stage: Stage): Promise<ModelCall[]> {
+  const { items } = await stage.missionControl.get<{ items: ModelCall[] }>('/api/tool-calls?limit=200');
+  return items.filter(({ tool }) => tool === 'model_call');
 }
 
 async function undoRestores(stage: Stage): Promise<string> {

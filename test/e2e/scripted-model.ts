@@ -35,6 +35,9 @@ export interface Shown {
   text: string;
 }
 
+/** What it says of every answer. */
+export const USAGE = { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110 };
+
 const INTERNAL = 'BEGIN_OPENCLAW_INTERNAL_CONTEXT';
 
 /**
@@ -44,6 +47,8 @@ const INTERNAL = 'BEGIN_OPENCLAW_INTERNAL_CONTEXT';
  */
 export class ScriptedModel {
   readonly shown: Shown[] = [];
+  /** Requests that were answered, with the credential that came with each. */
+  readonly answered: { authorization: string }[] = [];
   readonly #scripts: Script[] = [];
   readonly #server: Server;
   #calls = 0;
@@ -85,7 +90,8 @@ export class ScriptedModel {
     if (request.method === 'GET') return send(response, { object: 'list', data: [{ id: 'scripted', object: 'model' }] });
     const body = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { messages: Message[]; stream?: boolean };
     const turn = await this.#turn(body.messages);
-    const usage = { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110 };
+    const usage = USAGE;
+    this.answered.push({ authorization: request.headers.authorization ?? '' });
     if (body.stream !== true) {
       const message = { role: 'assistant', content: turn.text, ...(turn.calls.length === 0 ? {} : { tool_calls: turn.calls }) };
       send(response, {

@@ -109,6 +109,12 @@ export class Stage {
     return readFile(path.join(this.openclaw.workspace, agent, name), 'utf8').catch(() => null);
   }
 
+  /** What OpenClaw has logged. */
+  async log(): Promise<string> {
+    const files = ['gateway.log', 'openclaw.out'].map((name) => readFile(path.join(this.root, name), 'utf8').catch(() => ''));
+    return (await Promise.all(files)).join('\n');
+  }
+
   async close(): Promise<void> {
     await this.#person?.close();
     await this.openclaw.stop();

@@ -184,7 +184,7 @@ describe('what a call cost', () => {
     expect(
       await until(
         () => spendOf(id),
-        (value) => value.todaySpend >= 1,
+        (value) => value.todaySpend >= 1 && value.totalSpend >= 1,
       ),
     ).toMatchObject({ todaySpend: 1, totalSpend: 1 });
     await world.kill();

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decide, usePolicy } from '../support/calls.ts';
 import { sendBytes } from '../support/wire.ts';
@@ -106,6 +108,42 @@ describe('a request to an HTTP tool', () => {
     expect(call).toMatchObject({ entry: 'http', tool: `${tool.name}__read_items`, risk: 'green', status: 'success' });
     expect(call?.input).toMatchObject({ method: 'GET', path: '/items/a%20b', query: { x: ['1', '2'] }, headers: { 'x-own': 'kept' } });
     expect(call?.output).toMatch(/^HTTP 200, \d+ bytes\n\{"method":"GET"/);
+  });
+
+  it.each([
+    ['X-Api-Key: the key', 'x-api-key', 'the key'],
+    ['Authorization: Basic dXNlcjpw', 'authorization', 'Basic dXNlcjpw'],
+    ['Host: evil.example', 'authorization', 'Bearer Host: evil.example'],
+  ])('shows the secret as the upstream wants it: %s', async (secret, name, value) => {
+    const agent = await newAgent(world);
+    const tool = await newTool({ secret });
+    const headers = { 'x-api-key': 'of the agent' };
+    expect((await ask(agent.token, `${tool.name}/items/1`, { headers })).status).toBe(200);
+    expect(lastSeen()?.headers).toMatchObject({ [name]: value, host: new URL(upstream.url).host });
+    expect(JSON.stringify(lastSeen()?.headers)).not.toContain('of the agent');
+  });
+
+  it('belongs to the task, run and session that it names, and to no task of another', async () => {
+    const agent = await newAgent(world);
+    const tool = await newTool();
+    const task = await world.api<{ id: string }>('POST', '/tasks', { title: 't', type: 'ops', assigneeIds: [agent.id] });
+    const headers = { 'x-mc-task': task.body.id, 'x-mc-run': 'run-7', 'x-mc-session': 'session-7' };
+    expect((await ask(agent.token, `${tool.name}/items/1`, { headers })).status).toBe(200);
+    const [call] = await callsOf(agent.id, oneEnded);
+    expect(call).toMatchObject({ taskId: task.body.id, runId: 'run-7', sessionKey: 'session-7' });
+    const other = await newAgent(world);
+    const foreign = await ask(other.token, `${tool.name}/items/1`, { headers });
+    expect([foreign.status, (await bodyOf(foreign)).code]).toEqual([403, 'FOREIGN_TASK']);
+  });
+
+  it('of an agent whose gate is silent is judged as an intern’s', async () => {
+    const gateway = await world.api<{ id: string }>('POST', '/gateways', { name: 'silent' });
+    const agent = await newAgent(world, { gatewayId: gateway.body.id, externalId: 'main', gate: 'openclaw' });
+    const tool = await newTool();
+    await usePolicy(world, { holds: { inlineMs: 0 } });
+    expect((await ask(agent.token, `${tool.name}/items/1`)).status).toBe(200);
+    const yellow = await bodyOf(await postJson(agent.token, `${tool.name}/items`, {}));
+    expect(yellow.reasons.map(({ code }) => code)).toEqual(['YELLOW_INTERN']);
   });
 
   it('sends the very bytes that were judged', async () => {
@@ -225,8 +263,9 @@ describe('a request to an HTTP tool', () => {
     const agent = await newAgent(world);
     const tool = await newTool();
     const before = upstream.seen.length;
-    const large = await ask(agent.token, `${tool.name}/items`, { method: 'POST', body: Buffer.alloc(4 * 1024 * 1024 + 1) });
-    expect(large.status).toBe(413);
+    const large = `POST /http/${tool.name}/items HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${agent.token}\r\ncontent-length: ${4 * 1024 * 1024 + 1}\r\n\r\n`;
+    const answer = await sendBytes(world.gateUrl, [large]);
+    expect([answer.statuses, answer.closed]).toEqual([[413], true]);
     const huge = await ask(agent.token, `${tool.name}/items/1`, { headers: { 'x-huge': 'h'.repeat(20_000) } });
     expect(huge.status).toBe(431);
     expect(upstream.seen.length).toBe(before);
@@ -327,7 +366,7 @@ describe('an answer', () => {
     const missing = await ask(agent.token, `${tool.name}/status/404`);
     expect([missing.status, await missing.text()]).toEqual([404, 'status 404']);
     const calls = await callsOf(agent.id, (items) => items.length === 4 && items.every((call) => call.status !== 'running'));
-    expect(calls.find((call) => call.error === 'HTTP 404')?.status).toBe('failed');
+    expect(calls.find((call) => call.error === 'GET /status/404: HTTP 404')?.status).toBe('failed');
     expect(JSON.stringify(calls)).not.toContain('upstream-secret-1');
   });
 
@@ -381,6 +420,37 @@ describe('an answer', () => {
     expect((await ask(agent.token, `${tool.name}/items/1`)).status).toBe(200);
   });
 
+  it('leaves nothing open, wherever in its way the caller goes: no call, no place, no reservation', async () => {
+    const agent = await newAgent(world);
+    const tool = await newTool({ limits: { concurrency: 1 }, priceUsd: 0.01 });
+    // Each in a session of its own: failing alike again and again in one would be a loop.
+    const bytesOf = (part: number) =>
+      Buffer.from(
+        `POST /http/${tool.name}/slow HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${agent.token}\r\nx-mc-session: s${part}\r\ncontent-length: 40\r\n\r\n${'x'.repeat(40)}`,
+      );
+    await usePolicy(world, { riskMap: { [`${tool.name}__POST`]: 'green' } });
+    const { hostname, port } = new URL(world.gateUrl);
+    // Cut at every part of the request, and then later and later while it is judged, recorded and sent.
+    for (let part = 0; part < 24; part++) {
+      const socket = connect(Number(port), hostname);
+      await once(socket, 'connect');
+      const bytes = bytesOf(part);
+      socket.write(bytes.subarray(0, Math.ceil((bytes.length * Math.min(part, 12)) / 12)));
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, part - 10) * 2));
+      socket.destroy();
+    }
+    const calls = await callsOf(agent.id, (items) => items.every((call) => call.status !== 'running'));
+    for (const call of calls)
+      expect([call.status, call.cost], call.error ?? '').toEqual(call.status === 'failed' ? ['failed', 0] : ['unknown', 0.01]);
+    // Its one place is free, and so is what was reserved.
+    expect((await ask(agent.token, `${tool.name}/items/1`)).status).toBe(200);
+    const spent = calls.reduce((sum, call) => sum + (call.cost ?? 0), 0.01);
+    await until(
+      () => world.api<{ todaySpend: number }>('GET', `/agents/${agent.id}`),
+      (answer) => Math.abs(answer.body.todaySpend - spent) < 1e-9,
+    );
+  });
+
   it('is cut when its agent is quarantined, and at the emergency stop', async () => {
     for (const stop of ['quarantine', 'emergency'] as const) {
       const agent = await newAgent(world);
@@ -417,6 +487,18 @@ describe('the bounds of a door', () => {
       (answer) => answer.body.health.state === 'down',
     );
     expect(health.body.health.lastError).toBe('HTTP 500');
+  });
+
+  it('a request that fails alike again and again is a loop; others that fail are not', async () => {
+    const agent = await newAgent(world);
+    const tool = await newTool({ routes: [{ method: 'GET', path: '/**', tool: 'get', risk: 'green' }] });
+    const codes = async (paths: string[]) => {
+      const statuses: number[] = [];
+      for (const path of paths) statuses.push((await ask(agent.token, `${tool.name}/${path}/status/404`)).status);
+      return statuses;
+    };
+    expect(await codes(['a', 'b', 'c', 'd', 'e', 'f'])).toEqual(Array(6).fill(404));
+    expect(await codes(Array(6).fill('same'))).toEqual([404, 404, 404, 404, 404, 403]);
   });
 
   it('calls per minute of an agent and a tool, and calls at once, are exact', async () => {

@@ -33,6 +33,7 @@ function report(measurements: Measurement[]): Report {
     blockMs: 1000,
     connections: 32,
     pacedPerSecond: 400,
+    streamsPerSecond: 40,
     isControlApart: false,
     residentBytes: { idle: 100_000_000, after: 200_000_000 },
     measurements,

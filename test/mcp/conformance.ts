@@ -60,7 +60,8 @@ function run(args: readonly string[], cwd: string): Promise<void> {
   });
 }
 
-function resultsIn(folder: string): ScenarioResult[] {
+/** What the suite has written into a folder, by scenario. */
+export function resultsIn(folder: string): ScenarioResult[] {
   const results: ScenarioResult[] = [];
   for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
     if (!entry.endsWith('checks.json')) continue;

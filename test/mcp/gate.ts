@@ -2,7 +2,7 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { usePolicy } from '../support/calls.ts';
-import type { Answer, World } from '../support/world.ts';
+import type { Answer, ReachableWorld, World } from '../support/world.ts';
 
 export interface UpstreamBody {
   id: string;
@@ -15,7 +15,7 @@ export interface UpstreamBody {
 }
 
 /** Registers an MCP server on loopback; trusted, so that its read-only tools are green. */
-export async function newUpstream(world: World, fields: Record<string, unknown>): Promise<UpstreamBody> {
+export async function newUpstream(world: ReachableWorld, fields: Record<string, unknown>): Promise<UpstreamBody> {
   const name = `up-${Math.random().toString(36).slice(2, 10)}`;
   const created = await world.api<UpstreamBody>('POST', '/upstreams', { name, kind: 'mcp', allowPrivate: true, trusted: true, ...fields });
   if (created.status !== 201) throw new Error(`upstream not created: ${JSON.stringify(created.body)}`);
@@ -40,7 +40,7 @@ export async function connect(
 }
 
 /** Puts risks of canonical tool names into the active policy. */
-export async function mapRisks(world: World, riskMap: Record<string, string>, more: Record<string, unknown> = {}): Promise<void> {
+export async function mapRisks(world: ReachableWorld, riskMap: Record<string, string>, more: Record<string, unknown> = {}): Promise<void> {
   await usePolicy(world, { riskMap, ...more });
 }
 

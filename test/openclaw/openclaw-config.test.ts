@@ -411,3 +411,89 @@ describe('MCP servers', () => {
     expect(means(planUndo(rewritten, plan.record).text)).toEqual(means(BY_HAND));
   });
 });
+
+describe('models', () => {
+  const TWO = `{
+  // mine
+  models: {
+    mode: 'replace',
+    providers: {
+      house: {
+        baseUrl: 'https://models.example/v1', apiKey: 'sk-house', api: 'openai-completions', timeoutSeconds: 90,
+        headers: { 'X-Team': 'blue', 'X-Api-Key': 'sk-house' },
+        models: [{ id: 'small', name: 'Small', cost: { input: 1, output: 2 }, contextWindow: 64000 }, { id: 'large', name: 'Large' }],
+      },
+      other: { baseUrl: 'https://elsewhere.example/v1', apiKey: 'sk-other', api: 'openai-completions', models: [] },
+    },
+  },
+  agents: {
+    defaults: { model: { primary: 'house/small', fallbacks: ['other/x', 'house/large'] }, models: { 'house/small': { alias: 's', params: { temperature: 0 } } }, modelPolicy: { allow: ['house/*'] } },
+    entries: { main: { workspace: '/w/main' }, ops: { workspace: '/w/ops', model: 'anthropic/claude-haiku-4-5' } },
+  },
+}
+`;
+  const options: ConnectOptions = {
+    ...OPTIONS,
+    models: [
+      { name: 'house', url: 'https://models.example' },
+      { name: 'anthropic', url: 'https://api.anthropic.com' },
+    ],
+    agentTokens: new Map([
+      ['main', 'mca_main'],
+      ['ops', 'mca_ops'],
+    ]),
+  };
+  interface Meant {
+    models: { providers: Record<string, { [key: string]: Json5Value }> };
+    agents: { defaults: { modelPolicy: { allow: string[] } }; entries: Record<string, { [key: string]: Json5Value }> };
+  }
+
+  test('have one provider entry per agent, with its token and our address, and no prices', () => {
+    const plan = planConnect(TWO, options);
+    const { models, agents } = means(plan.text) as unknown as Meant;
+    expect(models.providers['house-main']).toEqual({
+      baseUrl: 'http://127.0.0.1:3100/model/house/v1',
+      apiKey: 'mca_main',
+      api: 'openai-completions',
+      timeoutSeconds: 90,
+      headers: { 'X-Team': 'blue' },
+      models: [
+        { id: 'small', name: 'Small', contextWindow: 64_000 },
+        { id: 'large', name: 'Large' },
+      ],
+    });
+    expect(models.providers['anthropic-ops']).toEqual({
+      baseUrl: 'http://127.0.0.1:3100/model/anthropic',
+      apiKey: 'mca_ops',
+      api: 'anthropic-messages',
+      models: [{ id: 'claude-haiku-4-5', name: 'claude-haiku-4-5' }],
+      timeoutSeconds: 600,
+    });
+    expect(agents.entries.main?.model).toEqual({ primary: 'house-main/small', fallbacks: ['other/x', 'house-main/large'] });
+    expect(agents.entries.ops?.model).toBe('anthropic-ops/claude-haiku-4-5');
+    expect(agents.entries.main?.models).toEqual({ 'house-main/small': { params: { temperature: 0 } } });
+    expect(agents.defaults.modelPolicy.allow).toEqual(['house/*', 'house-main/*', 'anthropic-ops/*']);
+    expect(plan.models.map(({ entry }) => entry)).toEqual(['house-main', 'anthropic-ops']);
+    expect(plan.warnings.join(' ')).toMatch(/directly, past Mission Control: those of other\./);
+    expect(plan.diff).not.toContain('mca_');
+    expect(connectedTokens(plan.text).get('house-main')).toBe('mca_main');
+  });
+
+  test('leave the way back open, byte for byte, and after OpenClaw has rewritten the file', () => {
+    const plan = planConnect(TWO, options);
+    expect(planUndo(plan.text, plan.record).text).toBe(TWO);
+    expect(means(planUndo(JSON.stringify(means(plan.text), null, 2), plan.record).text)).toEqual(means(TWO));
+  });
+
+  test('are the same after a second connection', () => {
+    const first = planConnect(TWO, options);
+    const second = planConnect(first.text, options, first.record);
+    expect(means(second.text)).toEqual(means(first.text));
+    expect(planUndo(second.text, second.record).text).toBe(TWO);
+  });
+
+  test('of a provider that is not registered stay as they are', () => {
+    const plan = planConnect(TWO, { ...OPTIONS, models: [] });
+    expect(means(plan.text).models).toEqual(means(TWO).models);
+  });
+});

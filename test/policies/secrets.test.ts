@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import type { Json } from '../../policies/model.ts';
 import { findSecrets, redact, redactText } from '../../policies/secrets.ts';
 import rawCorpus from './corpora/redaction.json' with { type: 'json' };
+import { fastest } from './scene.ts';
 
 interface SecretCase {
   value: Json;
@@ -239,5 +240,30 @@ describe('any value', () => {
     const start = process.cpuUsage();
     redactText(text(1_000_000));
     expect(process.cpuUsage(start).user / 1000).toBeLessThan(700);
+  });
+
+  it.each([
+    ['parameters', `https://example.com/?${'token=abcd1234&'.repeat(60_000)}`],
+    ['flags', 'mysql -pabc '.repeat(80_000)],
+    ['members of JSON', JSON.stringify(Array.from({ length: 50_000 }, () => ({ password: 'hunter2x' })))],
+    ['different texts of JSON', JSON.stringify(Array.from({ length: 60_000 }, (_, i) => `token=ab${i}`))],
+  ])('with more %s than can be taken out in time is replaced as a whole', (_name, text) => {
+    expect(redactText(text)).toEqual({ text: '[REDACTED:too-many-credentials]', found: [{ kind: 'too-many-credentials', path: '' }] });
+    expect(redact({ a: text, b: 'plain' }).value).toEqual({ a: '[REDACTED:too-many-credentials]', b: 'plain' });
+    expect(fastest(() => redactText(text), 5)).toBeLessThan(100);
+  });
+
+  it('with many words that only sound like credentials stays as it is', () => {
+    const usage = JSON.stringify(Array.from({ length: 25_000 }, (_, i) => ({ prompt_tokens: i, completion_tokens: 7 })));
+    expect(redactText(usage).text).toBe(usage);
+    const lines = 'the token was counted, the key was turned, the password was not shown\n'.repeat(10_000);
+    expect(redactText(lines).text).toBe(lines);
+  });
+
+  it('finds a credential behind a thousand others', () => {
+    const text = `${'token=abcd1234efgh '.repeat(1_000)}ghp_8rT2kQv5Zx0LmN7bW3cYpD9sHfJ1aGe4uVtR`;
+    const { text: redacted, found } = redactText(text);
+    expect(found).toHaveLength(1_001);
+    expect(redacted).not.toMatch(/abcd1234efgh|ghp_8r/);
   });
 });

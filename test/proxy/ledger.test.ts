@@ -1,53 +1,21 @@
 /** One suite for both ledgers: what admission may count on, whatever keeps the counters. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Counters, openCounters } from '../../control/counters.ts';
 import type { BindingCap, Ledger } from '../../proxy/ledger.ts';
 import { LocalLedger } from '../../proxy/ledger-local.ts';
-import { RedisLedger } from '../../proxy/ledger-redis.ts';
-import { type RedisServer, startRedis } from '../support/redis.ts';
-import { type PlainRecord, plainRecord } from '../support/spend-record.ts';
+import { type SharedLedgers, sharedLedgers } from '../support/shared-ledger.ts';
 
 const TTL_MS = 60_000;
 const time = { now: 1_000_000 };
 const cap = (scope: string, capMicros: number | null): BindingCap => ({ scope, capMicros });
 
-let redis: RedisServer;
-let record: PlainRecord;
-let counters: Counters;
-const shared: RedisLedger[] = [];
+let shared: SharedLedgers;
 beforeAll(async () => {
-  redis = await startRedis();
-  record = plainRecord();
-  counters = await openCounters({ url: redis.url, record, onError: () => {} });
+  shared = await sharedLedgers();
 });
-afterAll(async () => {
-  for (const ledger of shared) await ledger.close();
-  await counters?.close();
-  await redis?.close();
-});
+afterAll(() => shared?.close());
 
-async function sharedLedger(proxyId = `p${shared.length}`): Promise<RedisLedger> {
-  const ledger = new RedisLedger({
-    clock: () => time.now,
-    ttlMs: () => TTL_MS,
-    url: redis.url,
-    spareCalls: 3,
-    onChange: () => {},
-    record: {
-      proxyId,
-      shipped: async () => {},
-      written: () => 0,
-      acknowledged: () => 0,
-      join: (outstanding) => counters.join({ proxyId, outstanding }),
-      seed: (request) => counters.seed(request),
-      bound: async (micros) => void record.bound.set(proxyId, micros),
-    },
-  });
-  shared.push(ledger);
-  await ledger.start(5_000);
-  return ledger;
-}
+const OPTIONS = { clock: () => time.now, ttlMs: TTL_MS };
 
 interface Kind {
   name: string;
@@ -71,29 +39,12 @@ const KINDS: Kind[] = [
   },
   {
     name: 'shared in Redis',
-    make: () => sharedLedger(),
+    make: () => shared.ledger(undefined, OPTIONS),
     rounds: 25,
     after: async (spent, restored) => {
       for (const [scope, micros] of Object.entries(spent))
-        record.calls.set(`before ${scope}`, { proxyId: 'before', scopes: [scope], micros });
-      const proxyId = `restarted-${shared.length}`;
-      const ledger = new RedisLedger({
-        clock: () => time.now,
-        ttlMs: () => TTL_MS,
-        url: redis.url,
-        spareCalls: 3,
-        onChange: () => {},
-        record: {
-          proxyId,
-          shipped: async () => {},
-          written: () => 0,
-          acknowledged: () => 0,
-          join: (outstanding) => counters.join({ proxyId, outstanding }),
-          seed: (request) => counters.seed(request),
-          bound: async (micros) => void record.bound.set(proxyId, micros),
-        },
-      });
-      shared.push(ledger);
+        shared.record.calls.set(`before ${scope}`, { proxyId: 'before', scopes: [scope], micros });
+      const ledger = await shared.ledger(undefined, { ...OPTIONS, start: false });
       for (const each of restored) ledger.restore(...each);
       await ledger.start(5_000);
       await ledger.look([...Object.keys(spent), ...restored.flatMap(([, scopes]) => scopes)]);

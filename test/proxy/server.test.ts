@@ -32,6 +32,8 @@ async function listen(notReady: () => string | null = () => null) {
     hook,
     mcp,
     http: { handle: async () => false },
+    gateway: NO_GATEWAY,
+    model: { handle: async () => false },
     notReady,
     metrics,
     onError: (error) => errors.push(error),
@@ -41,6 +43,7 @@ async function listen(notReady: () => string | null = () => null) {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, errors };
 }
+const NO_GATEWAY = { handle: async () => false, takesUpgrade: () => false, upgrade: () => {} };
 const json = { 'content-type': 'application/json' };
 
 describe('the listener', () => {

@@ -24,9 +24,10 @@ const ACCESS: Record<Role, string> = {
     POST /policies/replay  POST /policies/replays/{id}/cancel  POST /emergency/pause-squad  POST /emergency/stop  POST /upstreams/{id}/tools/{tool}/accept`,
   admin: `
     /agents/{id}/tokens  POST /agents/{id}/tokens  DELETE /agents/{id}/tokens/{tokenId}  POST /policies  POST /policies/{id}/activate
-    POST /policies/shadows  POST /policies/shadows/{id}/stop  POST /emergency/resume  POST /gateways  POST /gateways/{id}/import  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens
+    POST /policies/shadows  POST /policies/shadows/{id}/stop  POST /emergency/resume  POST /gateways  POST /gateways/{id}/import  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens  POST /gateways/{id}/passes
     DELETE /gateways/{id}/tokens/{tokenId}  /operators  POST /operators  PATCH /operators/{id}  DELETE /operators/{id}
-    POST /operators/{id}/tokens  DELETE /operators/{id}/tokens/{tokenId}  POST /upstreams  PATCH /upstreams/{id}  DELETE /upstreams/{id}`,
+    POST /operators/{id}/tokens  DELETE /operators/{id}/tokens/{tokenId}  POST /upstreams  PATCH /upstreams/{id}  DELETE /upstreams/{id}
+    POST /upstreams/{id}/authorize  /oauth/callback`,
 };
 interface Route {
   method: string;

@@ -1,5 +1,5 @@
 /** The gate in a few words, for one credential. */
-import type { Answer, World } from './world.ts';
+import type { Answer, ReachableWorld, World } from './world.ts';
 
 export interface GateBody {
   id: string;
@@ -49,7 +49,7 @@ export function decide(world: World, approvalId: string, verdict: 'approve' | 'd
 }
 
 /** Makes a patch of the active policy the active policy. */
-export async function usePolicy(world: World, patch: Fields): Promise<void> {
+export async function usePolicy(world: ReachableWorld, patch: Fields): Promise<void> {
   const made = await world.api<{ id: string }>('POST', '/policies', { patch, note: 'for a test' });
   if (made.status !== 201) throw new Error(`policy refused: ${JSON.stringify(made.body)}`);
   const active = await activatePolicy(world, made.body.id);
@@ -57,7 +57,7 @@ export async function usePolicy(world: World, patch: Fields): Promise<void> {
 }
 
 /** Activates a version; where red calls would be let run, that is confirmed with their number. */
-export async function activatePolicy(world: World, id: string, body: Fields = { note: 'for a test' }): Promise<Answer<Fields>> {
+export async function activatePolicy(world: ReachableWorld, id: string, body: Fields = { note: 'for a test' }): Promise<Answer<Fields>> {
   const path = `/policies/${id}/activate`;
   const answer = await world.api<Fields & { code?: string; redFlips?: { count: number } }>('POST', path, body);
   if (answer.body.code !== 'RED_FLIPS') return answer;

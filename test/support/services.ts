@@ -16,6 +16,7 @@ import { createCaps } from '../../control/caps.ts';
 import type { CallFacts, HoldRequest, JudgedFacts } from '../../control/contract.ts';
 import { openDatabase } from '../../control/db/database.ts';
 import { createDocuments } from '../../control/documents.ts';
+import { createGatewayPasses } from '../../control/gateway-passes.ts';
 import { createGateways } from '../../control/gateways.ts';
 import { createIngest } from '../../control/ingest.ts';
 import { openKeys } from '../../control/keys.ts';
@@ -68,6 +69,7 @@ export async function startServices() {
     abortRuns: async () => ({ aborted: 0, error: null }),
   });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
+  const gatewayPasses = createGatewayPasses({ ...base, keys, proxyUrl: 'http://127.0.0.1:3100' });
   const messages = createMessages(base);
   const documents = createDocuments({ db });
   const trials = createTrials({ db, clock, policies, log });
@@ -86,12 +88,15 @@ export async function startServices() {
     policies,
     shadows,
     upstreams,
+    gatewayPasses,
     spend,
     counters: null,
     log,
   });
   return {
     base,
+    keys,
+    upstreams,
     messages,
     documents,
     leasesOf: (holder: string) => createLeases({ db, clock, holder }),

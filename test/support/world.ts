@@ -44,6 +44,19 @@ export interface World {
   close: () => Promise<void>;
 }
 
+/** What can be asked of a world, whoever has started it. */
+export type ReachableWorld = Pick<World, 'controlUrl' | 'gateUrl' | 'api' | 'gate'>;
+
+/** A world that another process has started. */
+export function joinWorld(controlUrl: string, gateUrl: string): ReachableWorld {
+  return {
+    controlUrl,
+    gateUrl,
+    api: (method, path, body, token = ADMIN_TOKEN) => ask(`${controlUrl}/api${path}`, method, body, token),
+    gate: (method, path, body, token) => ask(`${gateUrl}${path}`, method, body, token),
+  };
+}
+
 /** Starts the product in folders of its own. @param env further settings. */
 export async function startWorld(env: Record<string, string> = {}): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'mc-test-'));
@@ -97,16 +110,13 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
   const controlUrl = `http://127.0.0.1:${controlPort}`;
   const gateUrl = `http://127.0.0.1:${proxyPort}`;
   return {
-    controlUrl,
-    gateUrl,
+    ...joinWorld(controlUrl, gateUrl),
     egressUrl: `http://127.0.0.1:${egressPort}`,
     dataDir,
     keyDir: `${dataDir}-keys`,
     signInLink: () => /http\S+#token=\S+/.exec(output)?.[0] ?? '',
     log: () => log,
     pid: () => child?.pid ?? 0,
-    api: (method, path, body, token = ADMIN_TOKEN) => ask(`${controlUrl}/api${path}`, method, body, token),
-    gate: (method, path, body, token) => ask(`${gateUrl}${path}`, method, body, token),
     kill: async () => void (await end('SIGKILL')),
     stop: () => end('SIGTERM'),
     start,
@@ -154,7 +164,10 @@ export async function until<T>(look: () => Promise<T> | T, isIt: (value: T) => b
 }
 
 /** Registers an agent and issues its token. */
-export async function newAgent(world: World, fields: Record<string, unknown> = {}): Promise<{ id: string; token: string; name: string }> {
+export async function newAgent(
+  world: ReachableWorld,
+  fields: Record<string, unknown> = {},
+): Promise<{ id: string; token: string; name: string }> {
   const name = `agent-${Math.random().toString(36).slice(2, 10)}`;
   const created = await world.api<{ id: string }>('POST', '/agents', {
     name,

@@ -379,7 +379,7 @@ export const DECISIONS: readonly DecisionCase[] = [
       codes: ['RED_ACTION'],
     }),
   ),
-  ...(['memory_search', 'memory_get', 'sessions_list', 'sessions_yield', 'update_plan'] as const).map(
+  ...(['memory_search', 'memory_get', 'sessions_list', 'sessions_yield', 'update_plan', 'wait'] as const).map(
     (tool): DecisionCase => ({ name: `${tool} is green`, given: { tool, arguments: {}, agent: intern }, verdict: 'allow', risk: 'green' }),
   ),
 

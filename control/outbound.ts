@@ -1,0 +1,96 @@
+/**
+ * HTTP requests to addresses that somebody else has named (a server's documents about whom to ask for a token). They go only where the
+ * upstream's own rules allow, follow no redirect by themselves, and are bounded in size and time.
+ */
+import type { LookupAddress } from 'node:dns';
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import { Agent } from 'undici';
+import { isSpecialAddress } from '../policies/index.ts';
+
+export interface Outbound {
+  /** Like `fetch`; fails with a TypeError where the address is not allowed or cannot be reached, as `fetch` does. */
+  fetch: (url: string | URL, init?: RequestInit) => Promise<Response>;
+  close: () => Promise<void>;
+}
+
+const REQUEST_MS = 10_000;
+const BODY_MAX_BYTES = 256 * 1024;
+const REQUESTS_MAX = 20;
+
+/**
+ * A way out for one errand. @param allowPrivate whether private addresses, and plain http, are meant (the upstream's own setting).
+ * @param errandMs how long everything together may take.
+ */
+export function openOutbound(allowPrivate: boolean, errandMs: number): Outbound {
+  const agent = new Agent({
+    pipelining: 1,
+    allowH2: false,
+    keepAliveTimeout: 1_000,
+    maxHeaderSize: 32 * 1024,
+    connect: { timeout: REQUEST_MS, ...(!allowPrivate && { lookup: publicAddresses }) },
+  });
+  const errand = AbortSignal.timeout(errandMs);
+  let requests = 0;
+  return {
+    async fetch(url, init = {}) {
+      const target = new URL(url);
+      const refusal = refusalOf(target, allowPrivate);
+      if (refusal !== null) throw new TypeError(refusal);
+      if (++requests > REQUESTS_MAX) throw new TypeError(`more than ${REQUESTS_MAX} requests were needed, which is too many`);
+      try {
+        const answer = await agent.request({
+          origin: target.origin,
+          path: target.pathname + target.search,
+          method: (init.method ?? 'GET') as 'GET' | 'POST',
+          headers: Object.fromEntries(new Headers(init.headers)),
+          body: init.body === undefined || init.body === null ? null : String(init.body),
+          headersTimeout: REQUEST_MS,
+          bodyTimeout: REQUEST_MS,
+          signal: AbortSignal.any([errand, AbortSignal.timeout(REQUEST_MS)]),
+        });
+        const headers = new Headers();
+        for (const [name, value] of Object.entries(answer.headers)) {
+          for (const one of [value ?? []].flat()) headers.append(name, one);
+        }
+        const body = await read(answer.body);
+        return new Response([204, 205, 304].includes(answer.statusCode) ? null : body, { status: answer.statusCode, headers });
+      } catch (error) {
+        if (error instanceof TypeError) throw error;
+        throw new TypeError(`${target.host} cannot be asked: ${error instanceof Error ? error.message : error}`, { cause: error });
+      }
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+function refusalOf(target: URL, allowPrivate: boolean): string | null {
+  if (target.username || target.password) return `${target.host} was named with a credential in its address`;
+  if (target.protocol !== 'https:' && !(allowPrivate && target.protocol === 'http:')) return `${target.origin} is not https`;
+  const host = target.hostname.replace(/^\[|\]$/g, '');
+  if (!allowPrivate && isIP(host) !== 0 && isSpecialAddress(host)) return `${host} is a private address`;
+  return null;
+}
+
+/** The address that was looked at is the address that is dialled (SPEC 4.6). */
+function publicAddresses(name: string, options: object, done: (error: Error | null, addresses: LookupAddress[]) => void): void {
+  lookup(name, { ...options, all: true }).then(
+    (addresses) => {
+      const special = addresses.find(({ address }) => isSpecialAddress(address));
+      if (special) done(new Error(`${name} leads to the private address ${special.address}`), []);
+      else done(null, addresses);
+    },
+    (error: Error) => done(error, []),
+  );
+}
+
+async function read(body: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > BODY_MAX_BYTES) throw new Error(`its answer is larger than ${BODY_MAX_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

@@ -1,0 +1,26 @@
+/** Mission Control's own MCP server as an upstream of the proxy: it stands at control and is always there. Its tools are ours, so there is nothing to pin. */
+import { OWN_SERVER, type UpstreamPicture } from '../control/contract.ts';
+
+const LIMITS = { concurrency: 128, responseMaxBytes: 8 * 1024 * 1024, timeoutMs: 30_000, sessions: 256 };
+
+/** @param secret the cluster secret, by which control knows that it is a proxy that says which agent asks. */
+export function ownServer(controlUrl: string, secret: string): UpstreamPicture {
+  return {
+    id: OWN_SERVER,
+    name: OWN_SERVER,
+    kind: 'mcp',
+    url: new URL('/internal/v1/mission-control', controlUrl).href,
+    command: null,
+    env: {},
+    secret,
+    trusted: true,
+    allowPrivate: true,
+    shared: true,
+    routes: [],
+    price: null,
+    limits: LIMITS,
+    revision: 1,
+    pinned: false,
+    tools: {},
+  };
+}
