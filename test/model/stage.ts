@@ -1,6 +1,7 @@
 /** The product with a scripted provider behind it, and agents that ask models through it. */
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
+import { usePolicy } from '../support/calls.ts';
 import { newAgent, startWorld, until, type World } from '../support/world.ts';
 import { type ScriptedProvider, startProvider } from './provider.ts';
 
@@ -53,9 +54,7 @@ export async function startModelStage(): Promise<ModelStage> {
     if (added.status !== 201) throw new Error(`upstream not added: ${JSON.stringify(added.body)}`);
   }
   async function patchPolicy(patch: object): Promise<void> {
-    const made = await world.api<{ id: string }>('POST', '/policies', { patch, note: 'test' });
-    const active = await world.api('POST', `/policies/${made.body.id}/activate`, { note: 'test' });
-    if (active.status !== 200) throw new Error(`policy not activated: ${JSON.stringify([made.body, active.body])}`);
+    await usePolicy(world, { ...patch });
   }
   await patchPolicy({ model: { prices: PRICES } });
   return {

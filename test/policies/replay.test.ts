@@ -90,6 +90,24 @@ describe('the same policy', () => {
     expect(tally).toMatchObject({ judged: records.length, same: records.length, unreadable: 0 });
   });
 
+  test('gives the decision of a rule, or of a risk, that came from what redaction took away', () => {
+    const ruled = policyWith({
+      rules: [
+        { when: `has(call.arguments.text) && call.arguments.text.contains("${SECRET}")`, effect: 'deny', message: 'Not this one.' },
+        { when: `call.tool == "read_db" && call.arguments.text.startsWith("${SECRET.slice(0, 8)}")`, effect: 'risk', risk: 'red' },
+      ],
+    });
+    const records = [
+      callOf('post_comment', { text: `x ${SECRET}` }),
+      callOf('read_db', { text: SECRET }),
+      callOf('exec', { command: `PGPASSWORD=${SECRET} psql -c "drop table ${SECRET}"` }),
+      callOf('exec', { command: `terraform destroy -var key=${SECRET}` }),
+    ].map((call) => recordOf(call, factsWith(), ruled));
+    expect(records[0]?.judgement?.codes).toContain('RULE');
+    expect(replayed(records, ruled, ruled).calls).toMatchObject({ judged: 4, same: 4 });
+    expect(replayed(records, DEFAULT_POLICY, ruled).calls.flips).toMatchObject({ denyToHold: 2 });
+  });
+
   test('gives the decision of an approved call, and of one whose arguments an approver edited', () => {
     const call = callOf('exec', { command: 'make docs' });
     const approved = recordOf(call, factsWith({ approval: approvalOf(call) }), DEFAULT_POLICY);
