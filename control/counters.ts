@@ -222,6 +222,9 @@ for scope, micros in pairs(a.truth) do
   if redis.call('HEXISTS', key, 'seeded') == 1 then
     add(key, 'spent', micros - num(redis.call('HGET', key, 'by:' .. a.proxy)))
     redis.call('HSET', key, 'by:' .. a.proxy, int(micros))
+  else
+    -- Forgotten since; brought in from the record when it is needed again.
+    redis.call('SREM', K .. 'of:' .. a.proxy, scope)
   end
 end
 redis.call('HDEL', K .. 'withheld', a.proxy)

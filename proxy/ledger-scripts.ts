@@ -15,6 +15,8 @@ const KEEP_LEASE_MS = 3_600_000;
 const LIVE_MS = 10_000;
 /** A scope nobody touches for this long is forgotten here, and brought back from the record when it is needed. */
 const KEEP_SCOPE_MS = 40 * 86_400_000;
+/** Runs are many and short. */
+const KEEP_RUN_MS = 2 * 86_400_000;
 
 const PRELUDE = `
 local K = '${LEDGER_KEYS}'
@@ -55,7 +57,7 @@ end
 local function touched(proxy, scopes)
   for _, scope in ipairs(scopes) do
     redis.call('SADD', K .. 'of:' .. proxy, scope)
-    redis.call('PEXPIRE', scopeKey(scope), ${KEEP_SCOPE_MS})
+    redis.call('PEXPIRE', scopeKey(scope), string.sub(scope, 1, 4) == 'run:' and ${KEEP_RUN_MS} or ${KEEP_SCOPE_MS})
   end
 end
 `;
