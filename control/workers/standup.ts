@@ -99,7 +99,7 @@ async function standupOf(db: Db, day: string, start: number, end: number): Promi
     .where('created_at', '>=', start)
     .where('created_at', '<', end)
     .orderBy('created_at')
-    .orderBy('id')
+    .orderBy('message')
     .limit(LISTED)
     .execute();
 
