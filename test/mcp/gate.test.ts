@@ -123,7 +123,7 @@ describe('an official client through the gate', () => {
     } finally {
       await own.close();
     }
-  });
+  }, 120_000);
 });
 
 describe('a held call', () => {
