@@ -20,6 +20,8 @@ export interface ControlConfig {
   proxyUrl?: string;
   /** `MC_KEEP_DAYS`: how long the contents of calls and the feed are kept; 0 = for ever. */
   keepDays: number;
+  /** `MC_SOULS_DIR`: a Git folder with agent templates. */
+  soulsDir?: string | null;
   dashboardDir: string;
   version: string;
 }

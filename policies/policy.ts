@@ -99,6 +99,8 @@ const modelPrice = z.strictObject({
   fileSearch: price.optional(),
   /** USD per request, besides its tokens. */
   request: price.optional(),
+  /** Tokens that one answer can have at most. */
+  outputTokens: z.int().min(1).max(10_000_000).optional(),
   /** Tokens that one request can hold at most. */
   contextTokens: z.int().min(1).max(1_000_000_000).optional(),
 });

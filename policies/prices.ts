@@ -63,6 +63,8 @@ export interface ModelPrices {
   entry: string;
   /** Tokens that one request can hold at most; null = not known. */
   contextTokens: number | null;
+  /** Tokens that one answer can have at most; null = not known. */
+  outputTokens: number | null;
   rates: Rates;
 }
 
@@ -196,7 +198,7 @@ type Overrides = PolicyDocument['model']['prices'];
 function policyEntry({ upstream, model }: PriceQuestion, prices: Overrides): ModelPrices | null {
   let best: { pattern: string; rank: number } | null = null;
   for (const pattern of Object.keys(prices)) {
-    const isNamed = matchesStars(pattern, `${upstream}/${model}`);
+    const isNamed = pattern.includes('/') && matchesStars(pattern, `${upstream}/${model}`);
     if (!isNamed && !matchesStars(pattern, model)) continue;
     const rank = (isNamed ? 2_000 : 0) + (pattern.includes('*') ? 0 : 1_000) + pattern.replaceAll('*', '').length;
     if (best === null || rank > best.rank) best = { pattern, rank };
@@ -211,6 +213,7 @@ function policyEntry({ upstream, model }: PriceQuestion, prices: Overrides): Mod
     source: 'policy',
     entry: best.pattern,
     contextTokens: entry.contextTokens ?? null,
+    outputTokens: entry.outputTokens ?? null,
     rates: {
       input,
       cacheRead: perMillion(entry.cacheRead, input),
@@ -258,7 +261,9 @@ function tableEntry(providerId: string, { model, at }: PriceQuestion): ModelPric
   if (!found) return null;
   const rates = ratesOf(found.model_price);
   const contextTokens = found.model.context_window ?? null;
-  return rates === null ? null : { source: 'table', entry: `${found.provider.id}/${found.model.id}`, contextTokens, rates };
+  return rates === null
+    ? null
+    : { source: 'table', entry: `${found.provider.id}/${found.model.id}`, contextTokens, outputTokens: null, rates };
 }
 
 /** The dearest of all entries for a model of this name, part by part. */
@@ -282,7 +287,13 @@ function worstPrices(provider: Provider | null): ModelPrices {
     ),
   );
   const rates = dearestRates(found.map((each) => ({ rates: each })));
-  const worst: ModelPrices = { source: 'worst', entry: `dearest of ${provider?.id ?? 'all providers'}`, contextTokens: null, rates };
+  const worst: ModelPrices = {
+    source: 'worst',
+    entry: `dearest of ${provider?.id ?? 'all providers'}`,
+    contextTokens: null,
+    outputTokens: null,
+    rates,
+  };
   worstMemo.set(key, worst);
   return worst;
 }

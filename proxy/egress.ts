@@ -297,6 +297,9 @@ export function createEgress(dependencies: EgressDependencies) {
   async function clearOpened({ callId, agentId, gatewayId }: Opening, target: Target, picture: Picture): Promise<Cleared | Refusal> {
     const stopped = whyNot(agentId);
     if (stopped !== null) return { status: 403, code: stopped, detail: 'The agent may not run anything now.' };
+    const beside = [...open].filter((connection) => connection.callId === callId).length;
+    if (beside >= picture.policy.maxConcurrentPerAgent)
+      return { status: 403, code: 'RATE_LIMIT', detail: `${beside} connections of this call are open, which is the limit.` };
     const addresses = await lookUp(target, picture);
     if ('status' in addresses) return addresses;
     const startedAt = clock();

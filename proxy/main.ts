@@ -207,6 +207,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     journalDepth: () => journal.depth,
     reservations: () => ledger.open,
     snapshotAgeMs: () => snapshot.age(clock()),
+    ledgerAvailable: () => ledger.available,
   });
   mcp = createMcp({
     gate,

@@ -14,25 +14,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AgentPicture, GateReason, UpstreamPicture } from '../control/contract.ts';
 import type { Json, JsonObject, Micros } from '../policies/index.ts';
-import {
-  affordableTokens,
-  costBoundOf,
-  limitMemberFor,
-  type ModelApi,
-  type ModelRequest,
-  readModelRequest,
-  upperCost,
-} from '../policies/model-request.ts';
-import { pricesOf, providerIdOf } from '../policies/prices.ts';
+import { affordableTokens, costBoundOf, type ModelApi, type ModelRequest, readModelRequest, upperCost } from '../policies/model-request.ts';
+import { pricesOf } from '../policies/prices.ts';
 import type { Admission, CallRequest, Gatekeeper } from './admission.ts';
 import { BadRequest, parseJson, readBytes } from './body.ts';
 import type { ProxyBounds } from './config.ts';
 import type { ForwardFailure, Relayed } from './forward.ts';
-import { attribute, authenticate, type IdentityRefusal } from './identity.ts';
+import { attribute, authenticate, type IdentityRefusal, rootOf } from './identity.ts';
 import type { Journal } from './journal.ts';
-import { membersOf, withMember } from './json-members.ts';
+import { membersOf } from './json-members.ts';
 import { answerCompletion, answerError, type Shape } from './model-answer.ts';
-import { type Answer, isLimitAdded, MeteredAnswer, type Metering, PlainAnswer, type Settlement } from './model-metering.ts';
+import { type Answer, MeteredAnswer, type Metering, PlainAnswer, type Settlement } from './model-metering.ts';
+import { outgoingText } from './model-outgoing.ts';
 import { ModelUpstream } from './model-upstream.ts';
 import type { CallRecord } from './register.ts';
 import { refusalText } from './respond.ts';
@@ -141,11 +134,11 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
     if (upstream?.kind !== 'model' || upstream.url === null)
       return answerError(response, shape, 404, 'NOT_FOUND', `There is no model provider "${name.slice(0, 64)}" here.`);
     if (!PLAIN_PATH.test(path)) return answerError(response, shape, 400, 'BAD_PATH', 'The path is not written plainly.');
-    const attribution = attributionOf(request, known.agent, picture);
-    if ('code' in attribution) return answerError(response, shape, 400, attribution.code, attribution.detail);
+    const attributed = attributionOf(request, known.agent, picture);
+    if ('code' in attributed) return answerError(response, shape, 400, attributed.code, attributed.detail);
     const mark = request.url?.indexOf('?') ?? -1;
     const query = mark < 0 ? '' : (request.url ?? '').slice(mark);
-    const caller: Caller = { ...known, upstream, picture, shape, path, query, attribution };
+    const caller: Caller = { ...known, ...attributed, upstream, picture, shape, path, query };
     if (request.method === 'POST' && METERED.test(path)) return ask(request, response, caller);
     return passOn(request, response, caller);
   }
@@ -167,18 +160,29 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
   }
 
   /** By header, else by what the gate heard of the same trace, else the agent's current task. */
-  function attributionOf(request: IncomingMessage, agent: AgentPicture, picture: Picture): Caller['attribution'] | IdentityRefusal {
+  function attributionOf(
+    request: IncomingMessage,
+    agent: AgentPicture,
+    picture: Picture,
+  ): Pick<Caller, 'agent' | 'attribution'> | IdentityRefusal {
     const header = (name: string) => {
       const value = request.headers[name];
       return typeof value === 'string' && value.length <= 512 ? value : undefined;
     };
     const traceId = /^00-([0-9a-f]{32})-/.exec(header('traceparent') ?? '')?.[1] ?? null;
-    const traced = traces.find(traceId, agent.id, clock());
+    const traced = ownTrace(traceId, agent, picture);
     const sessionKey = header('x-mc-session') ?? traced?.sessionKey ?? '';
     const attribution = attribute(agent, header('x-mc-task'), sessionKey, picture);
     if ('code' in attribution) return attribution;
     const taskId = header('x-mc-task') === undefined && traced !== null ? traced.taskId : attribution.taskId;
-    return { taskId, sessionKey, runId: header('x-mc-run') ?? traced?.runId ?? null, traceId };
+    const asking = traced === null ? agent : (picture.agent(traced.agentId) ?? agent);
+    return { agent: asking, attribution: { taskId, sessionKey, runId: header('x-mc-run') ?? traced?.runId ?? null, traceId } };
+  }
+
+  /** What the gate heard of a trace, where it is of this agent or of a sub-agent of its, which asks with the same entry. */
+  function ownTrace(traceId: string | null, agent: AgentPicture, picture: Picture) {
+    const traced = traces.find(traceId, clock());
+    return traced !== null && (traced.agentId === agent.id || rootOf(traced.agentId, picture) === agent.id) ? traced : null;
   }
 
   /* ------------------------------------------------------------ metered requests */
@@ -223,7 +227,8 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
     if (prices === null) return { why: `the price of ${model} at ${upstream.name} is not known` };
     const bound = costBoundOf(request, prices);
     if ('why' in bound) return bound;
-    const usual = Math.min(picture.policy.document.model.defaultOutputTokens, prices.contextTokens ?? Number.POSITIVE_INFINITY);
+    const most = prices.outputTokens ?? prices.contextTokens ?? Number.POSITIVE_INFINITY;
+    const usual = Math.min(picture.policy.document.model.defaultOutputTokens, most);
     return { request, prices, bound, granted: request.outputTokens ?? usual };
   }
 
@@ -234,22 +239,6 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
     const affordable = left === null ? wanted : Math.min(wanted, affordableTokens(bound, left));
     metering.granted = Math.max(affordable, Math.min(wanted, request.leastOutputTokens));
     return upperCost(bound, metering.granted);
-  }
-
-  /** The request as it goes out: the limit that was reserved, and the usage asked for. Otherwise the bytes that were judged. */
-  function outgoingText(text: string, body: JsonObject, { request, bound, granted }: Metering, upstream: UpstreamPicture): string {
-    const { api, model, limits, stream, includesUsage } = request;
-    let changed = text;
-    for (const { member, tokens } of limits) if (tokens > granted) changed = withMember(changed, member, String(granted));
-    if (isLimitAdded(request, bound)) {
-      const provider = providerIdOf(upstream.name, upstream.url);
-      changed = withMember(changed, limitMemberFor(api, model, provider === 'openai' || provider === 'azure'), String(granted));
-    }
-    if (stream && !includesUsage) {
-      const options = isObject(body.stream_options) ? body.stream_options : {};
-      changed = withMember(changed, 'stream_options', JSON.stringify({ ...options, include_usage: true }));
-    }
-    return changed;
   }
 
   function argumentsOf({ upstream }: Caller, api: ModelApi, body: JsonObject, metering: Metering | { why: string }): JsonObject {

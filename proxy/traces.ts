@@ -27,9 +27,9 @@ export class Traces {
     if (oldest !== undefined) this.#owners.delete(oldest);
   }
 
-  /** What is known of a trace of this agent; a trace of another agent is none of its. */
-  find(traceId: string | null, agentId: string, now: number): TraceOwner | null {
+  /** What the gate heard of a trace. Whether it is the caller's to name is for who asks to say. */
+  find(traceId: string | null, now: number): TraceOwner | null {
     const owner = traceId === null ? undefined : this.#owners.get(traceId);
-    return owner !== undefined && owner.agentId === agentId && now - owner.at < TRACE_MS ? owner : null;
+    return owner !== undefined && now - owner.at < TRACE_MS ? owner : null;
   }
 }

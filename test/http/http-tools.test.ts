@@ -297,7 +297,16 @@ describe('a held request', () => {
     expect([first.status, first.headers.get('content-type')]).toEqual([403, 'application/problem+json']);
     const held = await bodyOf(first);
     expect(held.code).toBe('APPROVAL_PENDING');
-    const again = await bodyOf(await postJson(agent.token, `${tool.name}/danger`, { n: 2 }));
+    const again = await bodyOf(
+      await postJson(
+        agent.token,
+        `${tool.name}/danger`,
+        { n: 2 },
+        { 'idempotency-key': 'another', 'x-stainless-retry-count': '1', accept: 'x/y' },
+      ),
+    );
+    const otherwise = await bodyOf(await postJson(agent.token, `${tool.name}/danger`, { n: 2 }, { 'x-tenant': 'another' }));
+    expect(otherwise.approvalId).not.toBe(held.approvalId);
     expect(again.approvalId).toBe(held.approvalId);
     await decide(world, held.approvalId, 'approve');
     const other = await bodyOf(await postJson(agent.token, `${tool.name}/danger`, { n: 3 }));

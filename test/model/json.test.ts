@@ -10,7 +10,7 @@ import { type ModelStage, PROVIDER_KEY, startModelStage } from './stage.ts';
 let stage: ModelStage;
 beforeAll(async () => {
   stage = await startModelStage();
-});
+}, 90_000);
 afterAll(async () => stage?.close());
 
 const completion = (usage: object | null = { prompt_tokens: 20, completion_tokens: 5, total_tokens: 25 }) => ({
@@ -253,6 +253,11 @@ describe('a budget', () => {
     await stage.openai(agent.token).chat.completions.create(open);
     // The upstream is named after OpenAI, whose newer models know no other member.
     expect(stage.provider.seen.at(-1)?.body).toMatchObject({ ...open, max_completion_tokens: 16_384 });
+
+    // A model whose answers are known to be short gets no more than those.
+    await stage.patchPolicy({ model: { prices: { 'test-old': { input: 1, output: 10, outputTokens: 4_096 } } } });
+    await stage.openai(agent.token).chat.completions.create({ ...open, model: 'test-old' });
+    expect(stage.provider.seen.at(-1)?.body.max_completion_tokens).toBe(4_096);
   });
 
   it('that pays for nothing refuses with 400 in the provider’s shape, and nothing is sent', async () => {
@@ -422,6 +427,14 @@ describe('a model call', () => {
     await stage.openai(agent.token, traced).chat.completions.create(ask());
     const [byTrace] = await stage.calls(agent.id, 2);
     expect(byTrace).toMatchObject({ taskId: task.body.id, runId: 'run-2', sessionKey: 's2' });
+
+    // A sub-agent asks with the entry of the agent that started it; its trace tells them apart.
+    const child = await stage.agent({ parentId: agent.id });
+    const childTrace = 'c'.repeat(32);
+    await stage.world.gate('POST', '/v1/runs/check', { runId: 'run-3', sessionKey: 's3', traceId: childTrace }, child.token);
+    await stage.openai(agent.token, { traceparent: `00-${childTrace}-${'b'.repeat(16)}-01` }).chat.completions.create(ask());
+    const [byChild] = await stage.calls(child.id, 1);
+    expect(byChild).toMatchObject({ runId: 'run-3', sessionKey: 's3' });
 
     // The trace of another agent is none of its own, and another's task is refused.
     await stage.openai(other.token, traced).chat.completions.create(ask());

@@ -15,7 +15,7 @@ beforeAll(async () => {
     limits: { maxConcurrentPerAgent: 4_000 },
   });
   agent = await stage.agent({ autonomyLevel: 'lead', budgets: { dailyCap: 1_000 } });
-});
+}, 90_000);
 afterAll(async () => stage?.close());
 
 const PATHS: Record<ModelApi, string> = {

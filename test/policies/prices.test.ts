@@ -1,7 +1,17 @@
+import { readFileSync } from 'node:fs';
 import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import { assert, constantFrom, integer, property, record } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { costOf, dearestInputCost, dearestOutputRate, type ModelPrices, pricesOf, roundUp, type Usage } from '../../policies/prices.ts';
+import {
+  costOf,
+  dearestInputCost,
+  dearestOutputRate,
+  type ModelPrices,
+  PRICE_TABLE,
+  pricesOf,
+  roundUp,
+  type Usage,
+} from '../../policies/prices.ts';
 import { policyWith } from './scene.ts';
 
 const AT = Date.UTC(2026, 10, 22, 12);
@@ -46,6 +56,7 @@ describe('the price of a model', () => {
     const policy = policyWith({
       model: {
         prices: {
+          '*': { input: 9, output: 9 },
           'gpt-*': { input: 1, output: 1 },
           'gpt-4o-mini': { input: 2, output: 2 },
           'cheap/*': { input: 3, output: 3 },
@@ -55,6 +66,9 @@ describe('the price of a model', () => {
     });
     const inputOf = (model: string, upstream: string) => costOf({ inputTokens: 1_000_000 }, priced(model, upstream, policy));
     expect(inputOf('gpt-9', 'openai')).toBe(1_000_000);
+    expect(inputOf('other', 'openai')).toBe(9_000_000);
+    // A model may have a "/" in its own name.
+    expect(inputOf('house/other', 'openai')).toBe(9_000_000);
     expect(inputOf('gpt-4o-mini', 'openai')).toBe(2_000_000);
     expect(inputOf('gpt-9', 'cheap')).toBe(3_000_000);
     const own = priced('gpt-4o-mini', 'cheap', policy);
@@ -66,6 +80,11 @@ describe('the price of a model', () => {
     const usage = { inputTokens: 1_000_000 };
     expect(costOf(usage, priced('o3', 'openai', shipped, Date.UTC(2025, 4, 1)))).toBe(10_000_000);
     expect(costOf(usage, priced('o3', 'openai', shipped, Date.UTC(2025, 6, 1)))).toBe(2_000_000);
+  });
+
+  it('is dated by the release of the table that is installed', () => {
+    const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: Record<string, string> };
+    expect(PRICE_TABLE).toBe(`genai-prices ${dependencies['@pydantic/genai-prices']}`);
   });
 
   it('a name without end or with a trap in it finds no price', () => {
