@@ -135,8 +135,11 @@ export class AppElement extends SignalWatcher(LightElement) {
   }
 
   #view(at: Place): TemplateResult {
-    if (at.name === 'sign-in' || at.name === 'landing' || (!loaded.get() && loadError.get() === null)) return skeleton(6);
-    if (!this.#fetched(at.name))
+    if (at.name === 'sign-in' || at.name === 'landing') return skeleton(6);
+    // The code of the view is fetched while the lists are being read, not after them.
+    const fetched = this.#fetched(at.name);
+    if (!loaded.get() && loadError.get() === null) return skeleton(6);
+    if (!fetched)
       return this.viewError
         ? html`<div class="empty" role="alert"><b class="m-red">This view could not be fetched</b><span>${this.viewError} Reload the page; it may have been updated.</span></div>`
         : skeleton(6);

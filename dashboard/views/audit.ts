@@ -81,16 +81,17 @@ export class AuditElement extends SignalWatcher(LightElement) {
   }
 
   #row(row: api.AuditRow, now: number): TemplateResult {
+    const about = aboutOf(row);
     return html`<li><details>
       <summary>
         <span class="au-at small muted">${moment(row.at, now - row.at < DAY_MS ? clock(row.at) : when(row.at, now))}</span>
         <code class="b">${row.action}</code>
         <span class="au-who">${this.#who(row)}</span>
-        <span class="au-about muted">${aboutOf(row)}</span>
+        <span class="au-about muted">${about.name}</span>
         <span class="tiny muted">${count(row.seq)}</span>
       </summary>
       <dl class="kv au-d">
-        <dt>About</dt><dd>${row.subjectType}${row.subjectId ? html` <code>${row.subjectId}</code>` : nothing}</dd>
+        <dt>About</dt><dd>${about.href === null ? row.subjectType : html`<a href=${about.href}>${about.name}</a>`}${row.subjectId ? html` <code>${row.subjectId}</code>` : nothing}</dd>
         <dt>By</dt><dd>${row.actorType}${row.actorId ? html` <code>${row.actorId}</code>` : nothing}</dd>
         <dt>Hash</dt><dd><code>${row.hash}</code></dd>
         <dt>Before it</dt><dd><code>${row.prevHash}</code></dd>
@@ -162,15 +163,15 @@ export class AuditElement extends SignalWatcher(LightElement) {
   }
 }
 
-/** What an entry is about, by its name where it is known. */
-function aboutOf({ subjectType, subjectId, details }: api.AuditRow): unknown {
+/** What an entry is about, by its name where it is known, and where that can be looked at. */
+function aboutOf({ subjectType, subjectId, details }: api.AuditRow): { name: unknown; href: string | null } {
   const task = subjectType === 'task' && subjectId ? tasks.get(subjectId) : undefined;
-  if (task) return html`<a href="?task=${task.id}">${numberOf(task)} ${seen(task.title)}</a>`;
+  if (task) return { name: seen(`${numberOf(task)} ${task.title}`), href: `?task=${task.id}` };
   const agent = subjectType === 'agent' && subjectId ? agents.get(subjectId) : undefined;
-  if (agent) return html`<a href="/agents/${agent.id}">${agent.name}</a>`;
-  if (subjectType === 'approval' && subjectId) return html`<a href="/approvals/${subjectId}">an approval</a>`;
+  if (agent) return { name: agent.name, href: `/agents/${agent.id}` };
+  if (subjectType === 'approval' && subjectId) return { name: 'an approval', href: `/approvals/${subjectId}` };
   const name = details.name ?? details.version ?? details.title;
-  return typeof name === 'string' ? html`${subjectType} ${seen(name)}` : subjectType;
+  return { name: typeof name === 'string' ? html`${subjectType} ${seen(name)}` : subjectType, href: null };
 }
 
 declare global {
