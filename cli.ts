@@ -118,6 +118,7 @@ async function start({ demo }: { demo?: true }): Promise<void> {
       allowCommands: config.MC_STDIO === 'on',
       proxyUrl: config.proxyUrl,
       keepDays: config.MC_KEEP_DAYS,
+      soulsDir: config.MC_SOULS_DIR,
       dashboardDir: join(here, 'dashboard', 'dist'),
       version,
     },

@@ -73,6 +73,7 @@ export const SETTINGS = {
     default: null,
     help: 'Further host names that agents reach the proxy by; others are refused on /mcp (DNS rebinding).',
   },
+  MC_SOULS_DIR: { schema: z.string().min(1), default: null, help: 'A folder in a Git repository with agent templates (*.yaml).' },
   MC_KEEP_DAYS: {
     schema: days,
     default: 90,

@@ -40,6 +40,9 @@ interface Dependencies {
   abortRuns: (gatewayId: string, sessionKeys: readonly string[]) => Promise<unknown>;
 }
 
+/** A sub-agent that yielded goes on within this time after its run. */
+const FINISHED_MS = 30_000;
+
 export function createAgents({ db, clock, auth, tasks, activePolicy, published, alerts, withdrawHeld, abortRuns }: Dependencies) {
   /** By name. */
   async function list(filter: {
@@ -233,7 +236,10 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
    * (SPEC 7). Beyond the limits, where two proxies let one through each, it is stopped at once.
    * @returns its id, or null where it is known already or its parent is gone.
    */
-  async function spawned(tx: Tx, { parentId, gatewayId, sessionKey, label, taskId, at }: Extract<JournalEvent, { type: 'spawned' }>) {
+  async function spawned(
+    tx: Tx,
+    { parentId, gatewayId, sessionKey, label, lasting, taskId, at }: Extract<JournalEvent, { type: 'spawned' }>,
+  ) {
     const parent = (await tx
       .selectFrom('agents')
       .selectAll()
@@ -266,7 +272,7 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
       modelConfig: parent.model_config,
       toolPermissions: parent.tool_permissions,
       currentTaskId: taskId,
-      metadata: { ...(parent.metadata.mcpAliases !== undefined && { mcpAliases: parent.metadata.mcpAliases }), taskId },
+      metadata: { ...(parent.metadata.mcpAliases !== undefined && { mcpAliases: parent.metadata.mcpAliases }), taskId, lasting },
     });
     await tx
       .updateTable('agents')
@@ -321,17 +327,25 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     await applyStatus(tx, actor, row, 'stopped', reason, 'agent_stopped', 'was retired');
   }
 
-  /** Ends sub-agents whose time is over, whose parent is stopped, or whose parent's task is closed (SPEC 7). */
+  /**
+   * Ends sub-agents whose time is over, whose parent is stopped, or whose parent's task is closed (SPEC 7); and those that were started
+   * for one run, once it is over and nothing that they started themselves goes on.
+   */
   async function retire(): Promise<void> {
     const now = clock();
     const { rows } = await sql<{ id: string; why: string }>`
       select child.id, case
         when parent.removed_at is not null or parent.status in ('stopped', 'quarantined') then 'its parent was stopped'
-        when tasks.id is not null then 'the task of its parent is closed' else 'its time is over' end as why
+        when tasks.id is not null then 'the task of its parent is closed'
+        when child.retire_at <= ${now}::bigint then 'its time is over' else 'it has finished' end as why
       from agents child join agents parent on parent.id = child.parent_id
         left join tasks on tasks.id = child.metadata ->> 'taskId' and (tasks.status in ('done', 'canceled') or tasks.removed_at is not null)
       where child.removed_at is null and child.status <> 'stopped' and child.retire_at is not null and (child.retire_at <= ${now}::bigint
-        or parent.removed_at is not null or parent.status in ('stopped', 'quarantined') or tasks.id is not null)
+        or parent.removed_at is not null or parent.status in ('stopped', 'quarantined') or tasks.id is not null
+        or (child.metadata ->> 'lasting' = 'false'
+          and (select max(ended_at) from runs where agent_id = child.id) <= ${now - FINISHED_MS}::bigint
+          and not exists (select 1 from runs where agent_id = child.id and status = 'running')
+          and not exists (select 1 from agents own where own.parent_id = child.id and own.status <> 'stopped' and own.removed_at is null)))
     `.execute(db);
     for (const { id, why } of rows) {
       await db.transaction().execute(async (tx) => {

@@ -40,6 +40,7 @@ import { taskRoutes } from './routes/tasks.ts';
 import { upstreamRoutes } from './routes/upstreams.ts';
 import { workRoutes } from './routes/work.ts';
 import type { Shadows } from './shadows.ts';
+import type { Souls } from './souls.ts';
 import type { Spend } from './spend.ts';
 import type { Tasks } from './tasks.ts';
 import type { Timeline } from './timeline.ts';
@@ -66,6 +67,7 @@ export interface Services {
   messages: Messages;
   documents: Documents;
   leases: Leases;
+  souls: Souls;
   approvals: Approvals;
   policies: Policies;
   trials: Trials;

@@ -7,7 +7,7 @@ export interface ControlConfig {
   /** `MC_ADMIN_TOKEN`; null = off. */
   adminToken: string | null;
   /** `MC_CONTROL_URL`: how browsers reach us, where that is not the address that they say; for the way back of OAuth. */
-  publicUrl: string | null;
+  publicUrl?: string | null;
   /** Shared with the proxies. */
   clusterSecret: string;
   /** `REDIS_URL`: where the counters of several proxies are; null = none. */
@@ -20,6 +20,8 @@ export interface ControlConfig {
   proxyUrl?: string;
   /** `MC_KEEP_DAYS`: how long the contents of calls and the feed are kept; 0 = for ever. */
   keepDays: number;
+  /** `MC_SOULS_DIR`: a Git folder with agent templates. */
+  soulsDir?: string | null;
   dashboardDir: string;
   version: string;
 }

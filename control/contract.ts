@@ -155,6 +155,41 @@ export type AgentCreate = z.infer<typeof AgentCreateSchema>;
 export const AgentUpdateSchema = z.object(AgentFields).omit({ parentId: true }).partial().strict().meta({ id: 'AgentUpdate' });
 export type AgentUpdate = z.infer<typeof AgentUpdateSchema>;
 
+/** What a template says of the agents that are made from it. */
+export const SoulTemplateSchema = z
+  .object({
+    description: Text(2000).optional(),
+    autonomyLevel: AgentFields.autonomyLevel.optional(),
+    gate: AgentFields.gate.optional(),
+    workspace: AgentFields.workspace.optional(),
+    modelConfig: AgentFields.modelConfig.optional(),
+    toolPermissions: AgentFields.toolPermissions.optional(),
+    budgets: AgentFields.budgets.optional(),
+    metadata: AgentFields.metadata.optional(),
+  })
+  .strict();
+export const SoulSchema = z
+  .object({
+    name: z.string(),
+    /** The commit that last changed it. */
+    hash: z.string(),
+    /** Null where the file cannot be used; then `problem` says why. */
+    template: SoulTemplateSchema.nullable(),
+    problem: z.string().nullable(),
+    /** Made from it; `drifted`: from another commit than this. */
+    agents: z.array(z.object({ id: Id, name: z.string(), soulHash: z.string().nullable(), drifted: z.boolean() })),
+  })
+  .meta({ id: 'Soul' });
+export const SoulAgentSchema = z
+  .object({
+    name: AgentFields.name,
+    gatewayId: AgentFields.gatewayId.optional(),
+    externalId: AgentFields.externalId.optional(),
+    workspace: AgentFields.workspace.optional(),
+  })
+  .strict()
+  .meta({ id: 'SoulAgent', description: 'What is given here wins over the template.' });
+
 /** Body of pause, drain, quarantine, restart, pause-squad, stop. */
 export const ControlActionSchema = z
   .object({ reason: Text(2000).optional() })
@@ -1304,6 +1339,8 @@ export const SpawnSchema = z
     sessionKey: Word(512).optional(),
     childSessionKey: Word(512).min(1),
     label: Word(120).optional(),
+    /** It goes on after its first run. */
+    lasting: z.boolean().optional(),
     state: z.enum(['began', 'ended']),
   })
   .strict();
@@ -1409,10 +1446,15 @@ export interface ToolListing {
   first: boolean;
   last: boolean;
 }
-/**
- * What a cookie of the gateway pass-through opens: answer of POST /internal/v1/gateway-passes/check {hash}, and part of that of …/redeem
- * {ticket}. Null = nothing.
- */
+/** Answer of POST /internal/v1/gateway-passes/redeem {ticket}; null = it opens nothing. */
+export interface RedeemedTicket {
+  /** Secret of the cookie. */
+  secret: string;
+  /** People reach the proxy by https: the cookie is for that alone. */
+  isSecure: boolean;
+  pass: GatewayPass;
+}
+/** What a cookie of the gateway pass-through opens: answer of POST /internal/v1/gateway-passes/check {hash}. Null = nothing. */
 export interface GatewayPass {
   operator: { id: string; name: string };
   gateway: { id: string; name: string; url: string; token: string | null };
@@ -1625,6 +1667,7 @@ export type JournalEvent =
       gatewayId: string | null;
       sessionKey: string;
       label: string | null;
+      lasting: boolean;
       taskId: string | null;
     }
   | { type: 'despawned'; at: number; parentId: string; sessionKey: string }

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import type { Actor } from './audit.ts';
 import { atLeast, hashSecret } from './auth.ts';
 import { recordChanges } from './changes.ts';
-import type { GatewayPass } from './contract.ts';
+import type { GatewayPass, RedeemedTicket } from './contract.ts';
 import type { Db } from './db/database.ts';
 import type { Keys } from './keys.ts';
 import { notFound, Refusal } from './problem.ts';
@@ -72,7 +72,7 @@ export function createGatewayPasses({ db, clock, keys, published, proxyUrl }: De
   }
 
   /** Exchanges a ticket, once. @returns the secret of the cookie and what it opens; null where the ticket opens nothing. */
-  async function redeem(ticket: string): Promise<{ secret: string; pass: GatewayPass } | null> {
+  async function redeem(ticket: string): Promise<RedeemedTicket | null> {
     const now = clock();
     const secret = randomBytes(32).toString('base64url');
     const taken = await db
@@ -91,7 +91,7 @@ export function createGatewayPasses({ db, clock, keys, published, proxyUrl }: De
       .transaction()
       .execute((tx) => recordChanges(tx, [{ at: now, actor, action: 'gateway.entered', topic: 'gateway', id: pass.gateway.id }]));
     published();
-    return { secret, pass };
+    return { secret, pass, isSecure: proxyUrl.startsWith('https:') };
   }
 
   /** What a cookie opens now; null where it opens nothing (any more). @param cookieHash SHA-256 of its secret. */

@@ -14,9 +14,11 @@ import {
   type Policy,
   type PolicyError,
   parsePolicyText,
+  type ReadCase,
   type RecordedCall,
   Replay,
   type ReplayResult,
+  readCases,
   simulateCases,
   simulateRequestSchema,
 } from '../policies/index.ts';
@@ -64,6 +66,10 @@ if (!port) throw new Error('judge-worker.ts runs as a worker thread only');
 /** What the body of a simulation left behind for its second step. */
 let asked: { cases: unknown[]; patch: JsonObject | null } = { cases: [], patch: null };
 let replay: Replay | null = null;
+let shipped: readonly ReadCase[] | null = null;
+/** The last policies that were compiled from their text alone: the same ones are asked for again and again. */
+const compiledLately = new Map<string, Compiled>();
+const COMPILED_MAX = 8;
 
 port.on('message', (task: JudgeTask) => {
   try {
@@ -146,7 +152,20 @@ function begin({ draft, base, versions, gateRoots }: Extract<JudgeTask, { do: 'b
   return { errors: null };
 }
 
-function compile({ source, patch }: PolicyText, gateRoots: readonly string[]) {
+type Compiled = { errors: PolicyError[] } | { document: JsonObject; policy: Policy };
+
+function compile(text: PolicyText, gateRoots: readonly string[]): Compiled {
+  if (text.patch !== null) return compileAnew(text, gateRoots);
+  const key = `${gateRoots.join('\0')}\0${text.source}`;
+  const compiled = compiledLately.get(key) ?? compileAnew(text, gateRoots);
+  compiledLately.delete(key);
+  compiledLately.set(key, compiled);
+  const oldest = compiledLately.size > COMPILED_MAX ? compiledLately.keys().next().value : undefined;
+  if (oldest !== undefined) compiledLately.delete(oldest);
+  return compiled;
+}
+
+function compileAnew({ source, patch }: PolicyText, gateRoots: readonly string[]): Compiled {
   const parsed = parsePolicyText(source);
   if ('errors' in parsed) return parsed;
   const document = (patch === null ? parsed.document : applyPatch(parsed.document, patch)) as JsonObject;
@@ -155,6 +174,10 @@ function compile({ source, patch }: PolicyText, gateRoots: readonly string[]) {
   return 'errors' in compiled ? compiled : { document, policy: compiled.policy };
 }
 
-function shippedCases(): unknown[] {
-  return casesOf(caseFileSchema.parse(JSON.parse(readFileSync(new URL('../policies/cases.json', import.meta.url), 'utf8'))));
+/** Read once: an activation waits for them to be judged, and reading takes longer than judging. */
+function shippedCases(): readonly ReadCase[] {
+  shipped ??= readCases(
+    casesOf(caseFileSchema.parse(JSON.parse(readFileSync(new URL('../policies/cases.json', import.meta.url), 'utf8')))),
+  );
+  return shipped;
 }

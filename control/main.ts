@@ -43,6 +43,7 @@ import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
 import { createShadows } from './shadows.ts';
+import { createSouls } from './souls.ts';
 import { createSpend } from './spend.ts';
 import { createTasks } from './tasks.ts';
 import { createTimeline } from './timeline.ts';
@@ -103,6 +104,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const calls = createCalls({ db });
   const messages = createMessages(base);
   const documents = createDocuments({ db });
+  const souls = createSouls({ db, agents, folder: config.soulsDir ?? null });
   const timeline = createTimeline({ db, activePolicy });
   const deliveries = createDeliveries({ db, clock });
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
@@ -195,6 +197,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     messages,
     documents,
     leases,
+    souls,
     approvals,
     policies,
     trials,
@@ -207,7 +210,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     gatewayPasses,
     upstreams,
     upstreamOAuth,
-    publicUrl: config.publicUrl,
+    publicUrl: config.publicUrl ?? null,
     operators,
     emergency,
     broadcast,

@@ -55,6 +55,7 @@ const FINAL = new Set([
   'unsupported_grant_type',
   'access_denied',
 ]);
+const TOKEN_MAX_CHARS = 16_384;
 const PING = JSON.stringify({ jsonrpc: '2.0', id: 0, method: 'ping' });
 
 /**
@@ -175,21 +176,25 @@ export async function exchange(
   { fetch }: Outbound,
 ): Promise<OAuthTokens> {
   const { exchangeAuthorization } = await official();
-  return asFailure(() =>
-    exchangeAuthorization(discovery.serverUrl, {
-      ...tokenOptions(discovery, client, fetch),
-      authorizationCode: code,
-      ...(iss !== null && { iss }),
-      codeVerifier: verifier,
-      redirectUri,
-    }),
+  return asFailure(async () =>
+    checked(
+      await exchangeAuthorization(discovery.serverUrl, {
+        ...tokenOptions(discovery, client, fetch),
+        authorizationCode: code,
+        ...(iss !== null && { iss }),
+        codeVerifier: verifier,
+        redirectUri,
+      }),
+    ),
   );
 }
 
 /** The next token, from the authorization server that gave the last one. @throws OAuthFailure */
 export async function refresh({ discovery, client }: Connection, refreshToken: string, { fetch }: Outbound): Promise<OAuthTokens> {
   const { refreshAuthorization } = await official();
-  return asFailure(() => refreshAuthorization(discovery.serverUrl, { ...tokenOptions(discovery, client, fetch), refreshToken }));
+  return asFailure(async () =>
+    checked(await refreshAuthorization(discovery.serverUrl, { ...tokenOptions(discovery, client, fetch), refreshToken })),
+  );
 }
 
 /** A token for Mission Control itself, without a person. @throws OAuthFailure */
@@ -206,13 +211,15 @@ export async function askAsClient(
     expectedIssuer: discovery.issuer,
     ...(scope !== null && { scope }),
   });
-  return asFailure(() =>
-    fetchToken(provider, discovery.serverUrl, {
-      ...(discovery.metadata !== null && { metadata: discovery.metadata }),
-      ...(discovery.resource !== null && { resource: discovery.resource }),
-      ...(scope !== null && { scope }),
-      fetchFn: fetch,
-    }),
+  return asFailure(async () =>
+    checked(
+      await fetchToken(provider, discovery.serverUrl, {
+        ...(discovery.metadata !== null && { metadata: discovery.metadata }),
+        ...(discovery.resource !== null && { resource: discovery.resource }),
+        ...(scope !== null && { scope }),
+        fetchFn: fetch,
+      }),
+    ),
   );
 }
 
@@ -231,6 +238,13 @@ function informationOf({ clientId, clientSecret, authMethod }: OAuthClient): OAu
     ...(clientSecret !== null && { client_secret: clientSecret }),
     ...(authMethod !== null && { token_endpoint_auth_method: authMethod }),
   };
+}
+
+/** Only what fits a bearer credential (RFC 6750 2.1): anything else could be read as another header. @throws OAuthFailure */
+function checked(tokens: OAuthTokens): OAuthTokens {
+  if (!/^[\w.~+/-]+=*$/.test(tokens.access_token) || tokens.access_token.length > TOKEN_MAX_CHARS)
+    throw new OAuthFailure('the authorization server gave a token that is none', true);
+  return tokens;
 }
 
 async function asFailure<T>(step: () => Promise<T>): Promise<T> {

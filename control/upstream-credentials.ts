@@ -39,7 +39,6 @@ export function createCredentials(keys: Keys) {
       .insertInto('upstream_oauth')
       .values({
         upstream_id: upstreamId,
-        version: 1,
         settings_id: randomUUID(),
         grant_type: settings.grant,
         client_id: settings.clientId ?? null,
@@ -77,24 +76,25 @@ export function createCredentials(keys: Keys) {
     return new Map(rows.map((row) => [row.upstream_id, { row, content: open(row) }]));
   }
 
-  /**
-   * Changes what is kept, unless it was changed since `known` was read.
-   * @returns whether it was; a token that comes too late is dropped.
-   */
+  /** The same, for a change of it: nobody else changes it until the transaction is over. */
+  async function lock(tx: Tx, upstreamId: string): Promise<StoredOAuth | null> {
+    const row = await tx.selectFrom('upstream_oauth').selectAll().where('upstream_id', '=', upstreamId).forUpdate().executeTakeFirst();
+    return row ? { row, content: open(row) } : null;
+  }
+
+  /** Changes what is kept. @param locked from `lock`, in this transaction. */
   async function change(
     tx: Tx,
-    known: StoredOAuth,
-    fields: Partial<Omit<UpstreamOAuthTable, 'upstream_id' | 'version' | 'settings_id' | 'sealed'>>,
-    content: SealedOAuth = known.content,
-  ): Promise<boolean> {
-    const { upstream_id: id, version } = known.row;
-    const { numUpdatedRows } = await tx
+    locked: StoredOAuth,
+    fields: Partial<Omit<UpstreamOAuthTable, 'upstream_id' | 'settings_id' | 'sealed'>>,
+    content: SealedOAuth = locked.content,
+  ): Promise<void> {
+    const { upstream_id: id } = locked.row;
+    await tx
       .updateTable('upstream_oauth')
-      .set({ ...fields, version: version + 1, sealed: seal(id, content) })
+      .set({ ...fields, sealed: seal(id, content) })
       .where('upstream_id', '=', id)
-      .where('version', '=', version)
-      .executeTakeFirst();
-    return numUpdatedRows > 0n;
+      .execute();
   }
 
   /**
@@ -102,7 +102,7 @@ export function createCredentials(keys: Keys) {
    * @returns whether a person has to be told; null where there is no OAuth here.
    */
   async function refused(tx: Tx, upstreamId: string, now: number): Promise<boolean | null> {
-    const stored = await find(tx, upstreamId);
+    const stored = await lock(tx, upstreamId);
     if (stored === null) return null;
     const { row, content } = stored;
     if (row.state === 'needed') return row.grant_type === 'authorization_code' || row.error !== null;
@@ -124,7 +124,7 @@ export function createCredentials(keys: Keys) {
     return JSON.parse(keys.open(sealed, `upstream-oauth:${upstream_id}`)) as SealedOAuth;
   }
 
-  return { set, find, ofAll, change, refused };
+  return { set, find, lock, ofAll, change, refused };
 }
 
 /** The token that goes with every request, as a fixed secret would; null where there is none. */

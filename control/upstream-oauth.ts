@@ -95,10 +95,12 @@ export function createUpstreamOAuth({ db, clock, keys, alerts, published }: Depe
       const { url, verifier } = await begin(discovery, client, { redirectUri, scope, state });
       if (!mayOpen(url, server)) throw new OAuthFailure(`the address for authorization (${new URL(url).origin}) is not https`, true);
       const now = clock();
-      const isKept = await db.transaction().execute(async (tx) => {
+      await db.transaction().execute(async (tx) => {
         await dropOld(tx, server.id, now);
+        const fresh = await credentials.lock(tx, server.id);
+        if (fresh?.row.settings_id !== stored.row.settings_id) throw changedMeanwhile();
         const registered = { issuer: discovery.issuer, redirectUri, client };
-        if (isNew && !(await credentials.change(tx, stored, {}, { ...stored.content, registered }))) return false;
+        if (isNew) await credentials.change(tx, fresh, {}, { ...fresh.content, registered });
         const hash = hashSecret(state);
         const begun: Begun = { settingsId: stored.row.settings_id, discovery, client, verifier, redirectUri };
         await tx
@@ -112,9 +114,7 @@ export function createUpstreamOAuth({ db, clock, keys, alerts, published }: Depe
             sealed: keys.seal(JSON.stringify(begun), `upstream-authorization:${hash}`),
           })
           .execute();
-        return true;
       });
-      if (!isKept) throw changedMeanwhile();
       return { url, expiresAt: now + STATE_MS };
     });
   }
@@ -160,7 +160,9 @@ export function createUpstreamOAuth({ db, clock, keys, alerts, published }: Depe
       .orderBy('refresh_at')
       .limit(DUE_MAX)
       .execute();
-    await Promise.all(rows.map(({ upstream_id }) => renew(upstream_id)));
+    // All of them end before this does: one that is still under way must not be begun again, a refresh token is good once.
+    const ends = await Promise.allSettled(rows.map(({ upstream_id }) => renew(upstream_id)));
+    for (const end of ends) if (end.status === 'rejected' && !(end.reason instanceof Refusal)) throw end.reason;
   }
 
   async function renew(upstreamId: string): Promise<void> {
@@ -244,9 +246,11 @@ export function createUpstreamOAuth({ db, clock, keys, alerts, published }: Depe
       refreshToken: tokens.refresh_token ?? null,
     };
     const isKept = await db.transaction().execute(async (tx) => {
-      const isCurrent = await credentials.change(
+      const fresh = await current(tx, stored, actor !== null);
+      if (fresh === null) return false;
+      await credentials.change(
         tx,
-        stored,
+        fresh,
         {
           state: 'authorized',
           ...(actor !== null && { authorized_at: now, authorized_by: actor.name }),
@@ -257,9 +261,8 @@ export function createUpstreamOAuth({ db, clock, keys, alerts, published }: Depe
           error: null,
           error_at: null,
         },
-        { ...stored.content, connection, ...(stored.row.client_id !== null && { boundTo: discovery.issuer }) },
+        { ...fresh.content, connection, ...(fresh.row.client_id !== null && { boundTo: discovery.issuer }) },
       );
-      if (!isCurrent) return false;
       await alerts.clear(tx, 'authorization_needed', authorizationSubject(server.id), 'Mission Control has a token again');
       await recordChanges(tx, [
         {
@@ -283,13 +286,15 @@ export function createUpstreamOAuth({ db, clock, keys, alerts, published }: Depe
   /** Notes a failure to get the next token. */
   async function note(server: Server, stored: StoredOAuth, failure: OAuthFailure): Promise<void> {
     const now = clock();
-    const { row, content } = stored;
+    const { row } = stored;
     const isOver = failure.isFinal || (row.expires_at !== null && row.expires_at <= now && row.attempts >= 3);
     const pause = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(row.attempts, 10));
     await db.transaction().execute(async (tx) => {
-      const isCurrent = await credentials.change(
+      const fresh = await current(tx, stored, false);
+      if (fresh === null) return;
+      await credentials.change(
         tx,
-        stored,
+        fresh,
         {
           error: failure.message,
           error_at: now,
@@ -297,9 +302,8 @@ export function createUpstreamOAuth({ db, clock, keys, alerts, published }: Depe
           refresh_at: failure.isFinal ? null : now + pause,
           ...(isOver && { state: 'needed' as const }),
         },
-        failure.isFinal ? { ...content, connection: null } : content,
+        failure.isFinal ? { ...fresh.content, connection: null } : fresh.content,
       );
-      if (!isCurrent) return;
       const why = `${server.name} needs to be authorised again: ${failure.message}.`;
       if (isOver)
         await alerts.raise(tx, { type: 'authorization_needed', severity: 'high', subject: authorizationSubject(server.id), message: why });
@@ -315,6 +319,17 @@ export function createUpstreamOAuth({ db, clock, keys, alerts, published }: Depe
       ]);
     });
     published();
+  }
+
+  /**
+   * What is kept now, for a change by what was asked for on the grounds of `known`. Null where it was set up anew meanwhile, or, unless a
+   * person has just authorised it, where another token has come.
+   */
+  async function current(tx: Tx, known: StoredOAuth, isByPerson: boolean): Promise<StoredOAuth | null> {
+    const fresh = await credentials.lock(tx, known.row.upstream_id);
+    if (fresh?.row.settings_id !== known.row.settings_id) return null;
+    const isSameToken = fresh.content.connection?.accessToken === known.content.connection?.accessToken;
+    return isByPerson || isSameToken ? fresh : null;
   }
 
   async function find(upstreamId: string): Promise<{ server: Server; stored: StoredOAuth }> {

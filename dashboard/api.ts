@@ -10,6 +10,7 @@ import type {
   Alert,
   Approval,
   ApprovalStatus,
+  AuditRowSchema,
   CapRaise,
   Forecast,
   Gateway,
@@ -48,6 +49,16 @@ import type { AgentStatus, Autonomy, Reason, Risk, TaskStatus, Verdict } from '.
 export type Token = (typeof TokenSchema)['_output'];
 /** A credential with its secret, shown once. */
 export type NewToken = (typeof NewTokenSchema)['_output'];
+/** One entry of the audit log. */
+export type AuditRow = (typeof AuditRowSchema)['_output'];
+/** Whether the chain of the audit log is whole, and if not, from where and why. */
+export interface AuditVerdict {
+  ok: boolean;
+  rows?: number;
+  head?: string;
+  seq?: number;
+  why?: string;
+}
 /** A person of this installation. */
 export type Operator = (typeof OperatorSchema)['_output'];
 /** What a task cost, by agent and tool. */
@@ -156,6 +167,9 @@ export const listTasks = (query: { status?: TaskStatus; limit?: number; cursor?:
 export const readTask = (id: string) => send<Task>('GET', `/tasks/${id}`);
 export const listRuns = (query: { taskId?: string; agentId?: string; limit?: number }) => send<Page<Run>>('GET', `/runs${search(query)}`);
 export const listTransitions = (taskId: string) => all<Transition>(`/tasks/${taskId}/transitions`, {});
+export const listAudit = (query: { action?: string; subjectId?: string; limit?: number; cursor?: string }) =>
+  send<Page<AuditRow>>('GET', `/audit${search(query)}`);
+export const verifyAudit = () => send<AuditVerdict>('GET', '/audit/verify');
 export const readForecast = () => send<Forecast>('GET', '/spend/forecast');
 export const readSpend = (query: { groupBy: string; since?: number; limit?: number }) => send<SpendView>('GET', `/spend${search(query)}`);
 export const listOperators = () => all<Operator>('/operators', {});

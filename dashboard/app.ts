@@ -11,6 +11,7 @@ import { freshness } from './freshness.ts';
 import { type Binding, bindKeys, boundKeys } from './keyboard.ts';
 import { dismiss, notice } from './notices.ts';
 import { go, type Place, type PlaceName, place } from './routes.ts';
+import { closeSearch, openSearch, searching } from './searching.ts';
 import { loadError, loaded, pendingApprovals, presence, tasks } from './store.ts';
 import { isPhone } from './viewport.ts';
 import './app.css';
@@ -56,6 +57,7 @@ const VIEWS: Record<ShellPlace, View> = {
     render: ({ id }) => html`<mc-policies .version=${id}></mc-policies>`,
   },
   spend: { title: 'Spend', load: () => import('./views/spend.ts'), render: () => html`<mc-spend></mc-spend>` },
+  audit: { title: 'Audit', load: () => import('./views/audit.ts'), render: () => html`<mc-audit></mc-audit>` },
   incident: { title: 'Emergency stop', load: () => import('./views/incident.ts'), render: () => html`<mc-incident></mc-incident>` },
   settings: { title: 'Settings', load: () => import('./views/settings.ts'), render: () => html`<mc-settings></mc-settings>` },
   nowhere: { title: 'Not found', load: () => import('./views/nowhere.ts'), render: () => html`<mc-nowhere></mc-nowhere>` },
@@ -66,6 +68,7 @@ const OVER = {
   'sign-in': () => import('./views/sign-in.ts'),
   call: () => import('./views/call-drawer.ts'),
   task: () => import('./views/task-drawer.ts'),
+  search: () => import('./views/search.ts'),
 } as const;
 
 /** Where the keys lead; `g` and then a letter. */
@@ -80,6 +83,7 @@ const GO: readonly Binding[] = (
     ['g t', 'Upstreams', '/upstreams'],
     ['g p', 'Policy', '/policies'],
     ['g s', 'Spend', '/spend'],
+    ['g u', 'Audit', '/audit'],
   ] as const
 ).map(([keys, label, path]) => ({ keys, label, group: 'Go to', run: () => go(path) }));
 
@@ -96,6 +100,7 @@ export class AppElement extends SignalWatcher(LightElement) {
     super.connectedCallback();
     this.#unbind = bindKeys([
       ...GO,
+      { keys: '/', label: 'Search, also Ctrl-K', group: 'Everywhere', run: () => openSearch() },
       {
         keys: '?',
         label: 'All keys',
@@ -148,6 +153,7 @@ export class AppElement extends SignalWatcher(LightElement) {
     return html`
       ${task !== null && this.#fetched('task') ? html`<mc-task-drawer .taskId=${task}></mc-task-drawer>` : nothing}
       ${call !== null && this.#fetched('call') ? html`<mc-call-drawer .callId=${call}></mc-call-drawer>` : nothing}
+      ${searching.get() && presence.get().state === 'in' && this.#fetched('search') ? html`<mc-search @mc-close=${closeSearch}></mc-search>` : nothing}
       ${this.showKeys ? html`<mc-modal heading="Keys" .content=${html`<mc-key-sheet .keys=${boundKeys()}></mc-key-sheet>`} @mc-close=${this.#closeKeys}></mc-modal>` : nothing}
       <mc-notice-bar .notice=${notice.get()} @mc-close=${dismiss}></mc-notice-bar>
     `;
@@ -167,7 +173,7 @@ export class AppElement extends SignalWatcher(LightElement) {
   /** Whether the view's code is here; starts fetching it if not. */
   #fetched(name: ShellPlace | keyof typeof OVER): boolean {
     if (this.ready.has(name)) return true;
-    const load = name === 'sign-in' || name === 'call' || name === 'task' ? OVER[name] : VIEWS[name].load;
+    const load = name === 'sign-in' || name === 'call' || name === 'task' || name === 'search' ? OVER[name] : VIEWS[name].load;
     load().then(
       () => {
         this.viewError = null;

@@ -4,6 +4,7 @@
  */
 import { signal } from '@lit-labs/signals';
 import { singleKeys } from './preferences.ts';
+import { searching } from './searching.ts';
 
 export interface Binding {
   /** A key as `event.key` names it, lower case ("a", "enter", "?"), or a sequence of two ("g a"). */
@@ -38,7 +39,7 @@ export function boundKeys(): Binding[] {
 export function startKeyboard(): void {
   document.addEventListener('keydown', (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-    if (!singleKeys.get() || isEditing(event.target) || document.querySelector('dialog[open]')) return;
+    if (searching.get() || !singleKeys.get() || isEditing(event.target) || document.querySelector('dialog[open]')) return;
     const binding = find(event.key.toLowerCase());
     if (!binding || (event.repeat && !binding.repeats)) return;
     // Enter and Space on a control are that control's own.

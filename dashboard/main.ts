@@ -3,6 +3,7 @@ import { startClock } from './clock.ts';
 import { startKeyboard } from './keyboard.ts';
 import { applyTheme } from './preferences.ts';
 import { startRouter } from './routes.ts';
+import { startSearchKey } from './searching.ts';
 import { enter } from './sessions.ts';
 import './app.ts';
 
@@ -10,4 +11,5 @@ applyTheme();
 startClock();
 startRouter();
 startKeyboard();
+startSearchKey();
 await enter();

@@ -15,6 +15,7 @@ export type PlaceName =
   | 'upstreams'
   | 'policies'
   | 'spend'
+  | 'audit'
   | 'incident'
   | 'settings'
   | 'sign-in'
@@ -41,6 +42,7 @@ const PLACES: Record<string, PlaceName> = {
   upstreams: 'upstreams',
   policies: 'policies',
   spend: 'spend',
+  audit: 'audit',
   incident: 'incident',
   settings: 'settings',
   'sign-in': 'sign-in',

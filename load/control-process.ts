@@ -10,7 +10,6 @@ const control = await startControl(
     dataDir: `${DATA_DIR}/data`,
     keyDir: `${DATA_DIR}/data-keys`,
     adminToken: ADMIN_TOKEN,
-    publicUrl: null,
     clusterSecret: CLUSTER_SECRET,
     redisUrl: REDIS_URL || null,
     openclaw: null,

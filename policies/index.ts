@@ -51,6 +51,8 @@ export { findSequences, type LabelOwner, labelScope, labelsOf, type SequenceFind
 export {
   DEFAULT_WORKSPACE,
   MAX_CASES,
+  type ReadCase,
+  readCases,
   type SimulateRequest,
   type SimulateResult,
   simulateCases,

@@ -21,7 +21,7 @@ import {
 } from './model.ts';
 import type { Policy } from './policy.ts';
 import { redactText } from './secrets.ts';
-import { simulateCases } from './simulate.ts';
+import { judgeCase, type ReadCase } from './simulate.ts';
 
 /** A call as the record has it. */
 export interface RecordedCall {
@@ -145,25 +145,14 @@ export class Replay {
     this.#difference.count(this.#calls, before, after, () => ({ source: 'call', id, tool, summary, agentId, at }), isOpen);
   }
 
-  /**
-   * Judges cases of the simulator by the policy in force and by the draft.
-   * @param cases unchecked, as `simulateCases` takes them.
-   */
-  cases(cases: readonly unknown[]): void {
-    const after = simulateCases(cases, this.#draft);
-    for (const [index, before] of simulateCases(cases, this.#base).entries()) {
-      const now = after[index];
-      if (now === undefined) continue;
-      const side: Side = { verdict: before.verdict, risk: before.risk, codes: codesOf(before) };
-      if (isSame(side, now)) this.#cases.same++;
-      const { id } = before;
-      this.#difference.count(this.#cases, side, now, () => ({
-        source: 'case',
-        id,
-        ...describeCase(cases[index]),
-        agentId: null,
-        at: null,
-      }));
+  /** Judges cases of the simulator by the policy in force and by the draft. */
+  cases(cases: readonly ReadCase[]): void {
+    for (const read of cases) {
+      const [was, now] = [judgeCase(read, this.#base), judgeCase(read, this.#draft)];
+      const before: Side = { verdict: was.verdict, risk: was.risk, codes: codesOf(was) };
+      if (isSame(before, now)) this.#cases.same++;
+      const { id } = read;
+      this.#difference.count(this.#cases, before, now, () => ({ source: 'case', id, ...describeCase(read), agentId: null, at: null }));
     }
   }
 
@@ -281,7 +270,7 @@ function matchersOf({ document: { allowlists, tools } }: Policy): string {
   return canonicalJson({ allowlists, tools } as unknown as Json);
 }
 
-function describeCase(value: unknown): { tool: string; summary: string } {
-  const { tool, arguments: args } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
-  return { tool: typeof tool === 'string' ? tool : '', summary: redactText(JSON.stringify(args ?? {})).text.slice(0, 300) };
+function describeCase(read: ReadCase): { tool: string; summary: string } {
+  const [tool, args] = 'flaw' in read ? ['', read.given] : [read.call.tool, read.call.arguments];
+  return { tool, summary: redactText(JSON.stringify(args)).text.slice(0, 300) };
 }

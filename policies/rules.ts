@@ -62,6 +62,12 @@ const MAX_TEXT = 2_000;
 /** glob() compares at most this much: paths and hosts, not documents. Its time is at most the product of both lengths. */
 const MAX_GLOB_PATTERN = 200;
 const MAX_GLOB_TEXT = 4_096;
+/**
+ * What all rules together may do for one call: items that comprehensions walk (50 ns each), characters that globs compare where their plain
+ * beginning and end fit (100 ns each). Each bound is 20 ms; a rule that comes after it counts as failed.
+ */
+const MAX_ITEMS = 400_000;
+const MAX_COMPARED = 200_000;
 
 /** Functions and macros that an expression may use. Left out on purpose: matches (superlinear), bind and join (growth), dates. */
 const FUNCTIONS: ReadonlySet<string> = new Set([
@@ -198,13 +204,19 @@ export function findRuleHits(
   };
   let context: Record<string, unknown> | null = null;
   let width: number | null = null;
+  let items = 0;
+  compared = 0;
   const hits: RuleHit[] = [];
   for (const rule of candidates) {
     if (!rule.guards.every(({ of, values }) => values.has(subject[of]))) continue;
     context ??= contextOf(call, facts, classification, estimateUsd);
-    if (rule.loops > 0) width ??= widthOf(call.arguments);
-    const failure =
-      rule.loops > 0 && (width ?? 0) > (MAX_WIDTH[rule.loops] ?? 0) ? 'the arguments are too large for it' : evaluate(rule, context);
+    let isTooLarge = false;
+    if (rule.loops > 0) {
+      width ??= Math.max(widthOf(call.arguments), ...listsOf(classification).map((list) => list.length));
+      items += width ** rule.loops;
+      isTooLarge = width > (MAX_WIDTH[rule.loops] ?? 0) || items > MAX_ITEMS;
+    }
+    const failure = isTooLarge ? 'the arguments are too large for it' : evaluate(rule, context);
     if (failure === true) hits.push(rule.hit);
     else if (failure !== false) hits.push(failedHit(rule, failure));
   }
@@ -269,6 +281,10 @@ function contextOf(call: ToolCall, facts: Facts, classification: Classification,
     task: { id: task?.id ?? '', type: task?.type ?? '', status: task?.status ?? '', assigneeIds: [...(task?.assigneeIds ?? [])] },
     run: { spendUsd: spend.run / 1_000_000, estimateUsd, labels: [...(facts.run?.labels ?? [])] },
   };
+}
+
+function listsOf({ paths, hosts, commands }: Classification): readonly (readonly unknown[])[] {
+  return [paths, hosts, commands];
 }
 
 /** Items of the largest list or map anywhere in a value. */
@@ -380,10 +396,17 @@ function subjectOf(node: unknown): GuardSubject | null {
 function matchesPathGlob(pattern: string, text: string): boolean {
   if (text.length > MAX_GLOB_TEXT || pattern.length > MAX_GLOB_PATTERN)
     throw new RangeError(`glob() takes a pattern of ${MAX_GLOB_PATTERN} and a text of ${MAX_GLOB_TEXT} characters at most`);
+  // Most patterns are decided by what stands before their first star and behind their last one.
+  const first = pattern.search(/[*?]/);
+  if (first < 0) return pattern === text;
+  const last = Math.max(pattern.lastIndexOf('*'), pattern.lastIndexOf('?'));
+  if (!text.startsWith(pattern.slice(0, first)) || !text.endsWith(pattern.slice(last + 1))) return false;
   // Reachable positions in the pattern after each character of the text; a set of at most pattern.length + 1.
   const tokens = pattern.match(/\*\*|[\s\S]/g) ?? [];
   let open = spread(new Set([0]), tokens);
   for (const character of text) {
+    compared += open.size;
+    if (compared > MAX_COMPARED) throw new RangeError('the rules compare more text than there is time for');
     const next = new Set<number>();
     for (const at of open) {
       const token = tokens[at];
@@ -395,6 +418,9 @@ function matchesPathGlob(pattern: string, text: string): boolean {
   }
   return open.has(tokens.length);
 }
+
+/** What globs have compared for the call that is judged; begun anew with each, so that the same call is always judged the same. */
+let compared = 0;
 
 /** Stars may stand for nothing. */
 function spread(open: Set<number>, tokens: readonly string[]): Set<number> {

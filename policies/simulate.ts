@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { microsFromUsd } from './budget.ts';
 import { isBoundedJson } from './canonical.ts';
 import { decide } from './decide.ts';
-import type { Classification, Facts, Json, JsonObject, Micros, Reason, Risk, ToolCall, Verdict } from './model.ts';
+import type { Classification, Decision, Facts, Json, JsonObject, Micros, Reason, Risk, ToolCall, Verdict } from './model.ts';
 import { AGENT_STATUSES, AUTONOMY_LEVELS, RUN_LABELS, TASK_STATUSES, TASK_TYPES } from './model.ts';
 import type { Policy } from './policy.ts';
 import { redact } from './secrets.ts';
@@ -49,25 +49,41 @@ export function simulateCases(cases: readonly unknown[], policy: Policy): Simula
 }
 
 function simulateCase(value: unknown, index: number, policy: Policy): SimulateResult {
-  const id = idOf(value, index);
-  // Depth first: validation and redaction recurse.
-  if (!isBoundedJson(value)) return unreadable(id, 'the case is not plain data, or nested too deeply', {});
-  const parsed = caseSchema.safeParse(value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const given = isObject(value) && isObject(value.arguments) ? value.arguments : {};
-    return unreadable(id, `${issue?.path.map(String).join('.') || 'the case'}: ${issue?.message ?? 'cannot be read'}`, given);
-  }
-  const { call, facts } = readCase(parsed.data);
-  const decision = decide(call, facts, policy);
+  const read = readCase(value, index);
+  if ('flaw' in read) return { id: read.id, ...unreadable(read.flaw), recorded: { arguments: redact(read.given).value } };
+  const decision = decide(read.call, read.facts, policy);
   return {
-    id,
+    id: read.id,
     verdict: decision.verdict,
     risk: decision.risk,
     reasons: decision.reasons,
-    recorded: { arguments: redact(call.arguments).value },
+    recorded: { arguments: redact(read.call.arguments).value },
     trace: boundTrace(decision.classification),
   };
+}
+
+/** A case that has been read, and can be judged by any policy. */
+export type ReadCase = { id: string; call: ToolCall; facts: Facts } | { id: string; flaw: string; given: JsonObject };
+
+/** Reads cases, unchecked, each for itself. For those that are judged more than once. */
+export function readCases(cases: readonly unknown[]): ReadCase[] {
+  return cases.map(readCase);
+}
+
+/** Judges a case without anything else that a simulation answers. */
+export function judgeCase(read: ReadCase, policy: Policy): Pick<Decision, 'verdict' | 'risk' | 'reasons'> {
+  return 'flaw' in read ? unreadable(read.flaw) : decide(read.call, read.facts, policy);
+}
+
+function readCase(value: unknown, index: number): ReadCase {
+  const id = idOf(value, index);
+  // Depth first: validation and redaction recurse.
+  if (!isBoundedJson(value)) return { id, flaw: 'the case is not plain data, or nested too deeply', given: {} };
+  const parsed = caseSchema.safeParse(value);
+  if (parsed.success) return { id, ...readParts(parsed.data) };
+  const issue = parsed.error.issues[0];
+  const given = isObject(value) && isObject(value.arguments) ? value.arguments : {};
+  return { id, flaw: `${issue?.path.map(String).join('.') || 'the case'}: ${issue?.message ?? 'cannot be read'}`, given };
 }
 
 /** Readings of one kind in a trace: a line of a thousand operands must not be answered with a megabyte. */
@@ -79,14 +95,9 @@ function boundTrace(reading: Classification): Classification {
   return { ...reading, findings: bound(findings), commands: bound(commands), paths: bound(paths), hosts: bound(hosts) };
 }
 
-function unreadable(id: string, why: string, given: JsonObject): SimulateResult {
-  return {
-    id,
-    verdict: 'deny',
-    risk: 'red',
-    reasons: [{ code: 'MALFORMED', message: `The case cannot be judged: ${why}.`, policyPath: 'builtin.malformed' }],
-    recorded: { arguments: redact(given).value },
-  };
+function unreadable(why: string): Pick<Decision, 'verdict' | 'risk' | 'reasons'> {
+  const message = `The case cannot be judged: ${why}.`;
+  return { verdict: 'deny', risk: 'red', reasons: [{ code: 'MALFORMED', message, policyPath: 'builtin.malformed' }] };
 }
 
 function idOf(value: unknown, index: number): string {
@@ -189,7 +200,7 @@ const caseSchema = z.object({
 });
 type Case = z.output<typeof caseSchema>;
 
-function readCase(given: Case): { call: ToolCall; facts: Facts } {
+function readParts(given: Case): { call: ToolCall; facts: Facts } {
   const { agent, task, system, spend, caps, approval, mcp, history, network, files, rates, run } = given;
   const call: ToolCall = {
     tool: given.tool,

@@ -297,6 +297,9 @@ export function createEgress(dependencies: EgressDependencies) {
   async function clearOpened({ callId, agentId, gatewayId }: Opening, target: Target, picture: Picture): Promise<Cleared | Refusal> {
     const stopped = whyNot(agentId);
     if (stopped !== null) return { status: 403, code: stopped, detail: 'The agent may not run anything now.' };
+    const beside = [...open].filter((connection) => connection.callId === callId).length;
+    if (beside >= picture.policy.maxConcurrentPerAgent)
+      return { status: 403, code: 'RATE_LIMIT', detail: `${beside} connections of this call are open, which is the limit.` };
     const addresses = await lookUp(target, picture);
     if ('status' in addresses) return addresses;
     const startedAt = clock();
@@ -539,7 +542,9 @@ const NOTHING = { httpStatus: null, bytesUp: 0, bytesDown: 0 } as const;
 function outcomeOf({ status, httpStatus, bytesUp, bytesDown, error, isUnsent }: Ended, target: Target, durationMs: number): Outcome {
   const answer = httpStatus === null ? '' : `, HTTP ${httpStatus}`;
   const output = isUnsent ? null : `${shown(target)}${answer}: ${bytesUp} bytes up, ${bytesDown} bytes down`;
-  return { status, output, error, durationMs, costMicros: isUnsent ? 0 : null };
+  // Another host that cannot be reached is another error to the loop detector; a cut says why and no more.
+  const described = error === null || status === 'unknown' ? error : `${shown(target)}: ${error}`;
+  return { status, output, error: described, durationMs, costMicros: isUnsent ? 0 : null };
 }
 
 function shown({ method, url }: Target): string {

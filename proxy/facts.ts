@@ -54,17 +54,6 @@ export function bindingCapsOf(agent: AgentPicture, call: { taskId: string | null
   return caps;
 }
 
-/** What is left of the tightest cap; null = none binds. Never negative. */
-export function leftOf(caps: readonly BindingCap[], spent: (scope: string) => number): Micros | null {
-  let left: Micros | null = null;
-  for (const { scope, capMicros } of caps) {
-    if (capMicros === null) continue;
-    const own = Math.max(0, capMicros - spent(scope));
-    if (left === null || own < left) left = own;
-  }
-  return left;
-}
-
 function raisedBy(cap: number | null, micros = 0): number | null {
   return cap === null ? null : cap + micros;
 }
@@ -110,6 +99,17 @@ interface DayFact {
 
 function leftOfDay({ spent, cap, raised }: DayFact): number {
   return cap === null ? Number.POSITIVE_INFINITY : cap + raised - spent;
+}
+
+/** What is left of the tightest cap; null = none binds. Never negative. */
+export function leftOf(caps: readonly BindingCap[], spent: (scope: string) => number): Micros | null {
+  let left: Micros | null = null;
+  for (const { scope, capMicros } of caps) {
+    if (capMicros === null) continue;
+    const own = Math.max(0, capMicros - spent(scope));
+    if (left === null || own < left) left = own;
+  }
+  return left;
 }
 
 export interface FactSources {

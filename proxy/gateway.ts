@@ -189,12 +189,12 @@ export function createGatewayDoor({ uplink, journal, clock, hostNames, log }: Ga
         'TICKET_INVALID',
         'This ticket was used, or is older than a minute. Open the gateway from the dashboard again.',
       );
-    const { secret, pass } = redeemed;
+    const { secret, pass, isSecure } = redeemed;
     remember(hash('sha256', secret), pass);
     const seconds = Math.max(0, Math.floor((pass.expiresAt - clock()) / 1000));
     response.writeHead(303, {
       location: withoutTicket(request.url ?? '/openclaw/'),
-      'set-cookie': `${COOKIE}=${secret}; Path=/openclaw; HttpOnly; SameSite=Strict; Max-Age=${seconds}`,
+      'set-cookie': `${COOKIE}=${secret}; Path=/openclaw; HttpOnly; SameSite=Strict; Max-Age=${seconds}${isSecure ? '; Secure' : ''}`,
       'cache-control': 'no-store',
       'content-length': 0,
     });

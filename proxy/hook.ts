@@ -97,7 +97,7 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, traces, te
     const sessionKey = body.sessionKey ?? '';
     const attribution = attribute(agent, body.taskId, sessionKey, picture);
     if ('code' in attribution) return void refused(response, attribution);
-    if (bearer.kind === 'gateway' && isUnknownChild(agent, sessionKey)) await began(agent, sessionKey, null, attribution.taskId);
+    if (bearer.kind === 'gateway' && isUnknownChild(agent, sessionKey)) await began(agent, sessionKey, {}, attribution.taskId);
     const given = { tool: body.tool, arguments: body.arguments, toolKind: body.toolKind ?? null, ...placeOf(agent, body) };
     if (bearer.kind === 'gateway' && isBareWrapper(given)) {
       // A wrapper is no call of its own: what it carries comes to the gate by itself (SPEC 3, Attribution).
@@ -249,7 +249,7 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, traces, te
         const { currentTaskId } = parent;
         const task = body.sessionKey ? picture.taskOfSession(body.sessionKey) : undefined;
         const isIts = task?.assigneeIds.includes(parent.id) === true;
-        await began(parent, childSessionKey, body.label ?? null, isIts && task ? task.id : currentTaskId);
+        await began(parent, childSessionKey, body, isIts && task ? task.id : currentTaskId);
       } else {
         const at = clock();
         await journal.append({ type: 'despawned', at, parentId: parent.id, sessionKey: childSessionKey }, false);
@@ -260,13 +260,19 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, traces, te
     respond(response, 200, { ok: true });
   }
 
-  async function began(parent: AgentPicture, childSession: string, label: string | null, taskId: string | null): Promise<void> {
+  async function began(
+    parent: AgentPicture,
+    childSession: string,
+    about: { label?: string | undefined; lasting?: boolean | undefined },
+    taskId: string | null,
+  ): Promise<void> {
     const key = `${parent.gatewayId} ${childSession}`;
     if (reported.has(key)) return;
     spawns.began(parent.id, childSession);
     const { id: parentId, gatewayId } = parent;
-    const recorded = recordedText(label, SPAWN_LABEL_MAX);
-    await journal.append({ type: 'spawned', at: clock(), parentId, gatewayId, sessionKey: childSession, label: recorded, taskId }, false);
+    const label = recordedText(about.label ?? null, SPAWN_LABEL_MAX);
+    const lasting = about.lasting ?? false;
+    await journal.append({ type: 'spawned', at: clock(), parentId, gatewayId, sessionKey: childSession, label, lasting, taskId }, false);
     reported.add(key);
     const oldest = reported.size > REPORTED_MAX ? reported.values().next().value : undefined;
     if (oldest !== undefined) reported.delete(oldest);

@@ -42,8 +42,14 @@ const QUIET = new Set([
   'traceparent',
   'tracestate',
   'baggage',
+  'b3',
+  'sentry-trace',
+  'x-amzn-trace-id',
+  'x-cloud-trace-context',
   'content-length',
 ]);
+/** The same of tracers and client libraries that count their retries: another value at each attempt. */
+const QUIET_PREFIXES = ['x-b3-', 'x-datadog-', 'x-stainless-'];
 /** Between the agent and us, or made anew for the next hop (forward.ts), or naming another method, path, client or session than ours. */
 const TAKEN_OUT = new Set([
   'host',
@@ -136,7 +142,7 @@ function splitHeaders(raw: readonly string[]): { headers: string[]; judged: Json
     const value = raw[i + 1] ?? '';
     if (TAKEN_OUT.has(name) || TAKEN_OUT_PREFIXES.some((prefix) => name.startsWith(prefix))) continue;
     headers.push(raw[i] ?? '', value);
-    if (QUIET.has(name)) continue;
+    if (QUIET.has(name) || QUIET_PREFIXES.some((prefix) => name.startsWith(prefix))) continue;
     const known = judged.get(name);
     judged.set(name, known === undefined ? value : `${known}, ${value}`);
   }

@@ -169,7 +169,7 @@ export function createHttpTools({ gate, snapshot, uplink, telemetry, clock, boun
         return problem(response, 403, stopped.code, stopped.message);
       }
       const result = await upstream.relay(outgoing, response, { signal: exchange.abort.signal, tap: answer });
-      settle(record, outcomeOf(result, answer), startedAt);
+      settle(record, outcomeOf(call, result, answer), startedAt);
       if (result.outcome === 'failed' && !result.answered) answerFailed(response, registered, result);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -259,18 +259,26 @@ class AnswerText {
   }
 }
 
-function outcomeOf(result: Relayed | ForwardFailure, answer: AnswerText): Partial<Outcome> & Pick<Outcome, 'status'> {
+/** Its error says what was asked: the same failure of another request is another error to the loop detector. */
+function outcomeOf(
+  { method, path }: ToolRequest,
+  result: Relayed | ForwardFailure,
+  answer: AnswerText,
+): Partial<Outcome> & Pick<Outcome, 'status'> {
   if (result.outcome === 'relayed') {
     const text = answer.text();
     const output = `HTTP ${result.status}, ${result.bytes} bytes${text === '' ? '' : `\n${text}`}`;
-    return result.status < 400 ? { status: 'success', output } : { status: 'failed', output, error: `HTTP ${result.status}` };
+    return result.status < 400
+      ? { status: 'success', output }
+      : { status: 'failed', output, error: `${method} ${path}: HTTP ${result.status}` };
   }
-  const { failure, message, mayHaveRun, status, bytes } = result;
+  const { failure, mayHaveRun, status, bytes } = result;
+  const error = `${method} ${path}: ${result.message}`;
   const output = status === null ? null : `HTTP ${status}, ${bytes} bytes until it ended`;
-  if (!mayHaveRun) return { status: 'failed', output, error: message, costMicros: 0 };
+  if (!mayHaveRun) return { status: 'failed', output, error, costMicros: 0 };
   // It was sent, and the rest of the answer nobody has seen.
   const isUnknown = failure === 'client_gone' || failure === 'client_stalled' || failure === 'cut';
-  return { status: isUnknown ? 'unknown' : 'failed', output, error: message };
+  return { status: isUnknown ? 'unknown' : 'failed', output, error };
 }
 
 function answerRefused(response: ServerResponse, agent: AgentPicture, admission: Exclude<Admission, { verdict: 'allow' }>): void {

@@ -207,6 +207,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     journalDepth: () => journal.depth,
     reservations: () => ledger.open,
     snapshotAgeMs: () => snapshot.age(clock()),
+    ledgerAvailable: () => ledger.available,
   });
   mcp = createMcp({
     gate,
@@ -232,8 +233,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const server = createListener({
     mcp: entry,
     http: httpTools,
-    model: models,
     gateway,
+    model: models,
     hook: createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,

@@ -12,6 +12,7 @@ export function createTelemetry(read: {
   journalDepth: () => number;
   reservations: () => number;
   snapshotAgeMs: () => number | null;
+  ledgerAvailable: () => boolean;
 }) {
   const registry = new Registry();
   const decisions = new Counter({
@@ -37,6 +38,9 @@ export function createTelemetry(read: {
   gauge('mc_proxy_waiting_polls', 'Callers that wait for a decision', read.waiting);
   gauge('mc_proxy_journal_depth', 'Journal events that control has not acknowledged', read.journalDepth);
   gauge('mc_proxy_reservations', 'Reservations that are neither settled nor past their time', read.reservations);
+  gauge('mc_proxy_ledger_available', 'Whether the budget counters answer; 0 = priced, yellow and red calls are refused', () =>
+    read.ledgerAvailable() ? 1 : 0,
+  );
   gauge('mc_proxy_snapshot_age_seconds', 'Age of the picture that calls are judged by; -1 = none', () => {
     const age = read.snapshotAgeMs();
     return age === null ? -1 : age / 1000;

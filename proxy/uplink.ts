@@ -13,6 +13,7 @@ import type {
   LedgerBound,
   LedgerJoin,
   LedgerSeed,
+  RedeemedTicket,
   ShadowReport,
   StopAcknowledgement,
   StreamMessage,
@@ -81,7 +82,7 @@ export class Uplink {
   }
 
   /** Exchanges a ticket of the gateway pass-through, once; null where it opens nothing. */
-  redeemTicket(ticket: string): Promise<{ secret: string; pass: GatewayPass } | null> {
+  redeemTicket(ticket: string): Promise<RedeemedTicket | null> {
     return this.#post('/gateway-passes/redeem', { ticket });
   }
 

@@ -478,8 +478,6 @@ export interface UpstreamToolsTable {
 
 export interface UpstreamOAuthTable {
   upstream_id: string;
-  /** Counts up with every change: what was asked for under an earlier one is not kept. */
-  version: number;
   /** Another one with every change of the settings: an authorization that was begun under other settings does not count. */
   settings_id: string;
   grant_type: UpstreamOAuth['grant'];

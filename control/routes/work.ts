@@ -9,6 +9,8 @@ import {
   MessageSchema,
   RosterEntrySchema,
   RosterImportSchema,
+  SoulAgentSchema,
+  SoulSchema,
   TaskCostSchema,
   TimelineEntrySchema,
   WorkerSchema,
@@ -18,6 +20,7 @@ import type { Gateways } from '../gateways.ts';
 import type { Leases } from '../leases.ts';
 import type { Messages } from '../messages.ts';
 import { notFound } from '../problem.ts';
+import type { Souls } from '../souls.ts';
 import type { Tasks } from '../tasks.ts';
 import type { Timeline } from '../timeline.ts';
 import { type Api, ID, PAGE, route } from './route.ts';
@@ -30,10 +33,11 @@ interface Services {
   leases: Leases;
   agents: Agents;
   gateways: Gateways;
+  souls: Souls;
 }
 
 /** What happens around tasks: their story, cost, comments and documents; and the background jobs that watch over them. */
-export function workRoutes(app: Api, { tasks, timeline, messages, documents, leases, agents, gateways }: Services): void {
+export function workRoutes(app: Api, { tasks, timeline, messages, documents, leases, agents, gateways, souls }: Services): void {
   route(
     app,
     {
@@ -119,6 +123,33 @@ export function workRoutes(app: Api, { tasks, timeline, messages, documents, lea
       response: DocumentSchema,
     },
     ({ params }) => documents.get(params.id),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/souls',
+      tag: 'agents',
+      summary: 'Agent templates, and which agents run an older one',
+      access: { role: 'viewer' },
+      response: z.object({ items: z.array(SoulSchema) }),
+    },
+    async () => ({ items: await souls.list() }),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/souls/{name}/agents',
+      tag: 'agents',
+      summary: 'Make an agent from a template',
+      access: { role: 'operator' },
+      params: { name: z.string().min(1).max(100) },
+      body: SoulAgentSchema,
+      response: AgentSchema,
+      status: 201,
+    },
+    ({ actor, params, body }) => souls.createAgent(actor, params.name, body),
   );
   route(
     app,

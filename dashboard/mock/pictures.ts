@@ -12,14 +12,19 @@ import { World } from './world.ts';
 const OUT = join(import.meta.dirname, '../../docs/pictures');
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'];
 const AT = new Date('2026-11-23T14:32:08Z');
+const SETTLE_MS = 1_500;
 const DESK = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844 };
 
 const PICTURES = [
+  { name: 'board-light', path: '/board', viewport: DESK, colorScheme: 'light' },
+  { name: 'board-dark', path: '/board', viewport: DESK, colorScheme: 'dark' },
+  { name: 'task-light', path: '/board?task=ta_431', viewport: DESK, colorScheme: 'light', tab: 'Timeline' },
+  { name: 'spend-light', path: '/spend', viewport: DESK, colorScheme: 'light' },
+  { name: 'policy-dark', path: '/policies/v2', viewport: DESK, colorScheme: 'dark' },
   { name: 'approvals-light', path: '/approvals', viewport: DESK, colorScheme: 'light' },
   { name: 'approvals-dark', path: '/approvals', viewport: DESK, colorScheme: 'dark' },
   { name: 'agent-light', path: '/agents/ag_00003', viewport: DESK, colorScheme: 'light' },
-  { name: 'overview-dark', path: '/overview', viewport: DESK, colorScheme: 'dark' },
   { name: 'phone-light', path: '/approvals', viewport: PHONE, colorScheme: 'light' },
 ] as const;
 
@@ -29,7 +34,7 @@ for (const alert of world.alerts.values()) if (alert.severity === 'critical') wo
 const server = await serveWorld(world, filesOf(join(import.meta.dirname, '../dist')));
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 mkdirSync(OUT, { recursive: true });
-for (const { name, path, viewport, colorScheme } of PICTURES) {
+for (const { name, path, viewport, colorScheme, ...more } of PICTURES) {
   const context = await browser.newContext({
     viewport,
     colorScheme,
@@ -44,6 +49,9 @@ for (const { name, path, viewport, colorScheme } of PICTURES) {
   await page.locator('main h1').first().waitFor({ state: 'attached' });
   await page.evaluate(() => document.fonts.ready);
   if (path === '/approvals') await page.getByRole('textbox', { name: /^Note/ }).fill('Release 2.4, tarball checked with Jon.');
+  if ('tab' in more) await page.getByRole('tab', { name: more.tab }).click();
+  // What is fetched after the view itself: the judgement, the history of a task, the charts.
+  await page.waitForTimeout(SETTLE_MS);
   await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
   await page.screenshot({ path: join(OUT, `${name}.png`) });
   await context.close();

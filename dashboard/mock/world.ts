@@ -379,6 +379,13 @@ export class World {
     return task;
   }
 
+  /** Something of the n-th task changes, as when a call of it was paid. */
+  touchTask(n: number): void {
+    const all = [...this.tasks.values()];
+    const task = all[n % Math.max(1, all.length)];
+    if (task) this.#putTask({ ...task, spend: task.spend + 0.01, revision: task.revision + 1 });
+  }
+
   updateTask(id: string, body: TaskUpdate, by: Person): Task {
     const task = this.task(id);
     const changed = { ...task, ...(body as Partial<Task>), revision: task.revision + 1, updatedAt: this.now() };
@@ -747,6 +754,25 @@ export class World {
     if (!gateway) return;
     this.gateways.set(id, { ...gateway, ...patch });
     this.#tell('gateway', id, this.gateways.get(id));
+  }
+
+  /** The feed as if it were the audit log. */
+  audit(action: string | null): unknown[] {
+    return [...this.activities]
+      .map((activity, i) => ({
+        seq: i + 1,
+        at: activity.createdAt,
+        actorType: activity.actorType,
+        actorId: activity.actorId,
+        action: activity.type.replace('_', '.'),
+        subjectType: activity.taskId ? 'task' : activity.agentId ? 'agent' : 'system',
+        subjectId: activity.taskId ?? activity.agentId,
+        details: { ...activity.details, summary: activity.summary },
+        prevHash: hash('sha256', String(i)),
+        hash: hash('sha256', String(i + 1)),
+      }))
+      .reverse()
+      .filter((row) => action === null || row.action === action);
   }
 
   /* ---------------------------------------------------------------- money */

@@ -3,7 +3,7 @@ import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { pauseSquad } from '../actions.ts';
-import { brandMark } from '../elements/icon.ts';
+import { brandMark, icon } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
 import { button, meter } from '../elements/parts.ts';
 import { freshness } from '../freshness.ts';
@@ -11,6 +11,7 @@ import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { setTheme, type Theme, theme } from '../preferences.ts';
 import { type PlaceName, place } from '../routes.ts';
+import { openSearch } from '../searching.ts';
 import { signOut } from '../sessions.ts';
 import { openAlerts, overview, pendingApprovals, session, system, upstreams } from '../store.ts';
 import { isPhone } from '../viewport.ts';
@@ -20,14 +21,14 @@ import './header.css';
 import './stop-control.ts';
 
 const PLACES: readonly { name: PlaceName; path: string; label: string }[] = [
-  { name: 'overview', path: '/overview', label: 'Overview' },
   { name: 'board', path: '/board', label: 'Board' },
   { name: 'approvals', path: '/approvals', label: 'Approvals' },
   { name: 'agents', path: '/agents', label: 'Agents' },
+  { name: 'alerts', path: '/alerts', label: 'Alerts' },
   { name: 'spend', path: '/spend', label: 'Spend' },
   { name: 'policies', path: '/policies', label: 'Policy' },
-  { name: 'alerts', path: '/alerts', label: 'Alerts' },
   { name: 'upstreams', path: '/upstreams', label: 'Upstreams' },
+  { name: 'audit', path: '/audit', label: 'Audit' },
 ];
 
 @customElement('mc-header')
@@ -40,11 +41,12 @@ export class HeaderElement extends SignalWatcher(LightElement) {
     const age = html`<mc-data-age class="hd-cell" .state=${state} .ageMs=${ageMs}></mc-data-age>
       <span class="sr" role="status">${SPOKEN[state]}</span>`;
     if (isPhone.get()) {
-      return html`<header class="mh">${brandMark(20)}<span class="mh-title">${this.title}</span>${age}${this.#account()}</header>`;
+      return html`<header class="mh">${brandMark(20)}<span class="mh-title">${this.title}</span>${age}<button type="button" class="mh-search" aria-label="Search" @click=${openSearch}>${icon('search', 18)}</button>${this.#account()}</header>`;
     }
     return html`<header class="hd">
       <a class="brand" href="/overview" aria-label="Mission Control, overview">${brandMark()}<span>Mission Control</span></a>
       <nav class="nav" aria-label="Main">${PLACES.map(({ name, path, label }) => html`<a href=${path} aria-current=${place.get().name === name ? 'page' : nothing}>${label}${badge(name)}</a>`)}</nav>
+      <button type="button" class="hd-search" aria-label="Search" aria-keyshortcuts="/ Control+K" @click=${openSearch}>${icon('search')}<span class="grow">Search</span><kbd aria-hidden="true">/</kbd></button>
       <div class="hd-right">
         ${age}
         <span class="hd-sep"></span>
@@ -101,6 +103,7 @@ export class HeaderElement extends SignalWatcher(LightElement) {
         <a class="menu-item" href="/spend" @click=${closeMenu}>Spend</a>
         <a class="menu-item" href="/policies" @click=${closeMenu}>Policy</a>
         <a class="menu-item" href="/upstreams" @click=${closeMenu}>Upstreams</a>
+        <a class="menu-item" href="/audit" @click=${closeMenu}>Audit</a>
         <a class="menu-item" href="/settings" @click=${closeMenu}>Gateways and settings</a>
         <button type="button" class="menu-item" @click=${() => void signOut()}>Sign out</button>
       </div>`;

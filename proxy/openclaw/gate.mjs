@@ -272,7 +272,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
   /**
    * Tells the proxy that a sub-agent began or ended.
    *
-   * @param {{ agentId?: string, sessionKey?: string, childSessionKey: string, label?: string, state: 'began' | 'ended' }} spawn
+   * @param {{ agentId?: string, sessionKey?: string, childSessionKey: string, label?: string, lasting?: boolean, state: 'began' | 'ended' }} spawn
    */
   function noteSpawn(spawn) {
     queue(`sub-agent ${spawn.childSessionKey}`, '/v1/spawns', spawn);

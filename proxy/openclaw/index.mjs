@@ -172,7 +172,7 @@ function gateEverything(api, settings, log, parts) {
   }
 
   /**
-   * @param {{ childSessionKey?: string, targetSessionKey?: string, label?: string }} event
+   * @param {{ childSessionKey?: string, targetSessionKey?: string, label?: string, mode?: string }} event
    * @param {{ childSessionKey?: string, requesterSessionKey?: string }} ctx
    * @param {'began' | 'ended'} state
    */
@@ -181,7 +181,16 @@ function gateEverything(api, settings, log, parts) {
     const sessionKey = ctx.requesterSessionKey;
     // A sub-agent whose parent is not named is registered by its first call.
     if (childSessionKey === undefined || sessionKey === undefined) return;
-    gate.noteSpawn(compact({ agentId: agentOf(sessionKey), sessionKey, childSessionKey, label: text(event.label)?.slice(0, 120), state }));
+    gate.noteSpawn(
+      compact({
+        agentId: agentOf(sessionKey),
+        sessionKey,
+        childSessionKey,
+        label: text(event.label)?.slice(0, 120),
+        lasting: event.mode === 'session' ? true : undefined,
+        state,
+      }),
+    );
   }
 
   /**

@@ -26,9 +26,15 @@ beforeEach(async () => {
   await server.decide(await server.call(agent, { ...CALLS.build, arguments: { command: 'make' } }), 'deny', 'not now');
 });
 
-/** Nothing hangs over the edge of the screen. */
+/** Something hangs over the edge of the screen, or the stop is not whole. */
 async function overflow(page: Page): Promise<boolean> {
-  return page.evaluate(() => document.documentElement.scrollWidth > innerWidth || document.documentElement.scrollHeight > innerHeight);
+  return page.evaluate(() => {
+    const { scrollWidth, scrollHeight } = document.documentElement;
+    const stop = document.querySelector('.btn--stop');
+    const box = stop?.getBoundingClientRect();
+    const isCut = stop !== null && box !== undefined && (stop.scrollWidth > stop.clientWidth || box.right > innerWidth);
+    return scrollWidth > innerWidth || scrollHeight > innerHeight || isCut;
+  });
 }
 
 const PLACES = [
@@ -44,6 +50,7 @@ const PLACES = [
   ['an upstream', () => '/upstreams/crm', 'evil.example'],
   ['the policy', () => '/policies', 'No problems'],
   ['spend', () => '/spend', 'Unattributed'],
+  ['the audit log', () => '/audit', 'Verify the chain'],
   ['the incident view', () => '/incident', 'receipt'],
   ['settings', () => '/settings', 'This browser'],
   ['a call', () => `/feed?call=${ran}`, 'What came back'],
@@ -84,6 +91,10 @@ describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
     await page.getByText('Judged without your approval:').waitFor();
     expect(await violations(page)).toEqual([]);
     await page.getByRole('button', { name: /^Discard the edit/ }).click();
+    await page.locator('main').press('/');
+    await page.getByRole('dialog', { name: 'Search' }).getByRole('option').first().waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.keyboard.press('Escape');
     await page.locator('main').press('?');
     await page.getByRole('dialog', { name: 'Keys' }).waitFor();
     expect(await violations(page)).toEqual([]);
@@ -103,7 +114,7 @@ it('nothing hangs over the edge of the screen at any width', async () => {
     await page.setViewportSize({ width: 1440, height: 800 });
     await page.goto(server.url + path());
     await page.getByText(text).first().waitFor();
-    for (const width of [1440, 1280, 1024, 800, 640, 390, 320]) {
+    for (const width of [1680, 1440, 1280, 1024, 800, 640, 390, 320]) {
       await page.setViewportSize({ width, height: 800 });
       await expect.poll(async () => [name, width, await overflow(page)]).toEqual([name, width, false]);
     }

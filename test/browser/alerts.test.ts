@@ -14,7 +14,7 @@ it('a critical alert shows on every view until somebody resolves it', async () =
   await banner.getByRole('link', { name: 'Open the alert' }).click();
   await page.getByRole('button', { name: 'Resolve', exact: true }).click();
   await page.getByText('Nothing is wrong').waitFor();
-  await page.getByRole('link', { name: 'Overview', exact: true }).click();
+  await page.getByRole('link', { name: 'Mission Control, overview' }).click();
   expect(await banner.count()).toBe(0);
   await page.getByRole('link', { name: 'Alerts' }).click();
   await page.getByRole('button', { name: 'Resolved' }).click();

@@ -256,6 +256,20 @@ describe('a token', () => {
     expect(await openAlerts()).toHaveLength(0);
   });
 
+  it('is not lost where the server refuses the old one, or somebody begins anew, while it is on its way', async () => {
+    const { id } = await add();
+    await authorize(id);
+    services.time.now += 56 * MINUTE;
+    server.registered.length = 0;
+    const meanwhile = services.upstreams.found(id, { ok: false, error: 'HTTP 401', unauthorized: true });
+    await Promise.all([oauth.renewDue(), meanwhile, oauth.authorize(ADA, id, 'https://elsewhere.example')]);
+    expect(server.registered).toHaveLength(1);
+    expect(server.accessTokens.has((await tokenAt(id)) ?? '')).toBe(true);
+    services.time.now += 56 * MINUTE;
+    await oauth.renewDue();
+    expect(await stateOf(id)).toMatchObject({ state: 'authorized', lastError: null });
+  });
+
   it('of Mission Control itself needs no person', async () => {
     server.rules.clients.set('machine', 'machine-secret');
     const { id } = await add({ grant: 'client_credentials', clientId: 'machine', clientSecret: 'machine-secret', scope: 'all' });
@@ -276,6 +290,13 @@ describe('a token', () => {
     await services.upstreams.update(ADA, id, { ...elsewhere, oauth: { grant: 'authorization_code' } }, null);
     expect(await tokenAt(id)).toBeNull();
     expect(await stateOf(id)).toMatchObject({ state: 'needed', authorizedAt: null });
+  });
+
+  it('that is none, but a header of the server’s choice, is not taken', async () => {
+    const { id } = await add();
+    server.rules.tokenPrefix = 'Host: elsewhere ';
+    await expect(authorize(id)).rejects.toMatchObject({ code: 'OAUTH_FAILED', message: expect.stringContaining('a token that is none') });
+    expect(await tokenAt(id)).toBeNull();
   });
 
   it('stands in no answer, no record and no file in the clear', async () => {

@@ -230,6 +230,38 @@ describe('what nobody else would notice', () => {
     await services.policies.activate(ADMIN, before, 'n', replay);
   });
 
+  it('a sub-agent ends with its time, and one for a single run when that is over and nothing of it goes on', async () => {
+    const parent = await newAgent('a', { gatewayId: await gatewayOf(), externalId: 'main', gate: 'openclaw' });
+    const began = (sessionKey: string, lasting: boolean, parentId = parent.id): JournalEvent => {
+      const gatewayId = parent.gatewayId;
+      return { type: 'spawned', at: services.time.now, parentId, gatewayId, sessionKey, label: null, lasting, taskId: null };
+    };
+    const bySession = async (sessionKey: string) =>
+      (await services.agents.list({ limit: 100 })).items.find((agent) => agent.sessionKey === sessionKey);
+    await journal(began('once', false), began('lasting', true));
+    const [once, lasting] = [await bySession('once'), await bySession('lasting')];
+    await journal(began('inner', false, once?.id));
+    for (const [index, agent] of [once, lasting, await bySession('inner')].entries()) {
+      await journal(started(`s${index}`, { agentId: agent?.id, runId: `r${index}` }), ended(`s${index}`));
+    }
+    const over = (runId: string, agentId: string | undefined): JournalEvent => {
+      return { type: 'run_end', at: services.time.now, runId, agentId: agentId ?? '', status: 'success', message: null };
+    };
+    await journal(over('r0', once?.id), over('r1', lasting?.id));
+    const states = async () => Promise.all(['once', 'lasting', 'inner'].map(async (session) => (await bySession(session))?.status));
+    pass(1);
+    await services.agents.retire();
+    expect(await states()).toEqual(['active', 'active', 'active']);
+    await journal(over('r2', (await bySession('inner'))?.id));
+    pass(1);
+    await services.agents.retire();
+    await services.agents.retire();
+    expect(await states()).toEqual(['stopped', 'active', 'stopped']);
+    pass(6 * 60);
+    await services.agents.retire();
+    expect(await bySession('lasting')).toMatchObject({ status: 'stopped', statusReason: 'its time is over' });
+  });
+
   it('an agent that was to finish its task first is paused once it has none', async () => {
     const agent = await newAgent('a');
     const task = await newTask({ assigneeIds: [agent.id] });

@@ -10,6 +10,7 @@ export interface Approval {
   status: string;
   tool: string | null;
   sessionKey: string | null;
+  agentId: string | null;
   deferred: boolean;
   outcome: string;
   preview: { commands: { text: string; verdict: string }[] } | null;

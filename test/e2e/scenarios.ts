@@ -200,6 +200,9 @@ async function subAgentIsJudged(stage: Stage): Promise<string> {
   await approve(stage, approval);
   await stage.told('child');
   assert.equal(await stage.file('child.txt'), 'child\n');
+  const team = await stage.missionControl.get<{ items: { id: string; parentId: string | null; depth: number }[] }>('/api/agents');
+  const child = team.items.find(({ parentId }) => parentId === main.id);
+  assert.deepEqual([child?.depth, approval.agentId], [1, child?.id], 'the sub-agent is an agent of its own, under its parent');
   await stage.missionControl.patch(`/api/agents/${main.id}`, { autonomyLevel: main.autonomyLevel });
   return `held in ${approval.sessionKey?.replace(/[0-9a-f-]{36}/, '…')}`;
 }

@@ -2,6 +2,7 @@
  * Control and proxy in this process, with a way out that the test holds: which addresses a name has, and which server stands at an address.
  * Everything else is the product.
  */
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
@@ -34,7 +35,6 @@ export async function startDoors(bounds: Partial<ProxyBounds> = {}) {
       dataDir: join(folder, 'data'),
       keyDir: join(folder, 'keys'),
       adminToken: ADMIN,
-      publicUrl: null,
       redisUrl: null,
       openclaw: null,
       allowCommands: false,
@@ -92,17 +92,29 @@ export async function startDoors(bounds: Partial<ProxyBounds> = {}) {
   const api = <T = Record<string, unknown>>(method: string, path: string, body?: unknown) =>
     ask<T>(control.url, ADMIN, method, `/api${path}`, body);
 
+  const picture = () => proxy.core.snapshot.current(Date.now());
+
   async function newAgent(fields: Record<string, unknown> = {}) {
     const name = `agent-${Math.random().toString(36).slice(2, 10)}`;
     const created = await api<{ id: string }>('POST', '/agents', { name, autonomyLevel: 'specialist', workspace: '/workspace', ...fields });
     const issued = await api<{ token: string }>('POST', `/agents/${created.body.id}/tokens`, {});
+    // On a busy machine control may answer before the proxy has heard of it.
+    const digest = hash('sha256', issued.body.token);
+    await until(
+      () => picture()?.agentByToken(digest),
+      (agent) => agent !== undefined,
+    );
     return { id: created.body.id, name, token: issued.body.token };
   }
 
   async function usePolicy(patch: Record<string, unknown>): Promise<void> {
-    const made = await api<{ id: string }>('POST', '/policies', { patch, note: 'test' });
+    const made = await api<{ id: string; version: string }>('POST', '/policies', { patch, note: 'test' });
     const active = await api('POST', `/policies/${made.body.id}/activate`, { note: 'test' });
     if (active.status !== 200) throw new Error(JSON.stringify([made.body, active.body]));
+    await until(
+      () => picture()?.policyVersion,
+      (version) => version === made.body.version,
+    );
   }
 
   /** The calls of an agent once they satisfy. */

@@ -386,6 +386,10 @@ describe('what the gate allowed', () => {
     const byAgent = await tunnel(agent.token, 'fetched.example:443');
     expect([byGateway.status, byAgent.status]).toEqual([200, 200]);
     await saysBack(byGateway);
+    // One call opens a host, not any number of connections.
+    await doors.usePolicy({ limits: { maxConcurrentPerAgent: 2 } });
+    expect((await tunnel(gateway.body.token, 'fetched.example:443')).body.code).toBe('RATE_LIMIT');
+    await doors.usePolicy({ limits: { maxConcurrentPerAgent: 256 } });
     // Another port is another place.
     expect((await tunnel(gateway.body.token, 'fetched.example:80')).status).toBe(403);
     // Addresses are checked all the same.

@@ -4,11 +4,12 @@ import { codesOf, gateOf, usePolicy } from '../support/calls.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { newAgent, startWorld, until, type World } from '../support/world.ts';
 
+const METRICS = 'metrics-token-0123456789';
 let redis: RedisServer;
 let world: World;
 beforeAll(async () => {
   redis = await startRedis();
-  world = await startWorld({ REDIS_URL: redis.url });
+  world = await startWorld({ REDIS_URL: redis.url, MC_METRICS_TOKEN: METRICS });
   await usePolicy(world, {
     riskMap: { ten_cents: 'green' },
     tools: { ten_cents: { priceUsd: 0.1 } },
@@ -22,10 +23,21 @@ afterAll(async () => {
 
 const newCaller = async (dailyCap: number) => {
   const agent = await newAgent(world, { budgets: { dailyCap } });
-  return { ...agent, gate: gateOf(world, agent.token) };
+  const gate = gateOf(world, agent.token);
+  // On a busy machine the token may reach the proxy after the answer that issued it.
+  await until(
+    () => gate.note(),
+    ({ status }) => status !== 401,
+  );
+  return { ...agent, gate };
 };
 type Caller = Awaited<ReturnType<typeof newCaller>>;
 const todaySpend = async (id: string) => (await world.api<{ todaySpend: number }>('GET', `/agents/${id}`)).body.todaySpend;
+
+const metric = async (name: string) => {
+  const page = await fetch(`${world.gateUrl}/metrics`, { headers: { authorization: `Bearer ${METRICS}` } });
+  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await page.text())?.[1]);
+};
 
 /** Asks until the answer is the one that is waited for; each answer is there within a second. */
 async function answered(caller: Caller, tool: string, args: Record<string, unknown>, status: number, code?: string) {
@@ -73,6 +85,7 @@ describe('counters in Redis', () => {
       const red = await answered(caller, 'send_email', { to: 'a@example.org' }, 503, 'LEDGER_UNAVAILABLE');
       for (const { ms } of [priced, yellow, red]) expect(ms).toBeLessThan(1_000);
       expect((await caller.gate.note()).status).toBe(200);
+      expect(await metric('mc_proxy_ledger_available')).toBe(0);
       // An outcome is taken without the counters: the record has it.
       expect((await caller.gate.end(before.body.id)).status).toBe(200);
       await back();

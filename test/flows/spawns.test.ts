@@ -41,6 +41,17 @@ async function member(fields: Fields = {}) {
     end: gate.end,
     spawn: (sessionKey = session) => call('sessions_spawn', { task: 'help' }, sessionKey),
     child: () => `agent:${externalId}:subagent:${crypto.randomUUID()}`,
+    /** Waits for the moment from which calls of a session are the sub-agent's own; before it they are its parent's. */
+    speaksAs: (sessionKey: string, childId: string | undefined) =>
+      until(
+        async () => {
+          const { body } = await call('update_plan', { n: crypto.randomUUID() }, sessionKey);
+          await gate.end(body.id);
+          return world.api<Fields>('GET', `/tool-calls/${body.id}`);
+        },
+        ({ body }) => body.agentId === childId,
+        20_000,
+      ),
     children: async () => (await agents()).filter(({ parentId }) => parentId === agent.id),
   };
 }
@@ -66,14 +77,7 @@ describe('a sub-agent', () => {
       name: expect.stringContaining(`${parent.name}/a-helper-`),
     });
 
-    const made = await until(
-      () => parent.call('post_comment', { text: 'hi' }, session),
-      ({ body }) => body.verdict === 'allow',
-    );
-    const record = await until(
-      () => world.api<Fields>('GET', `/tool-calls/${made.body.id}`),
-      ({ status }) => status === 200,
-    );
+    const record = await parent.speaksAs(session, child?.id);
     expect(record.body).toMatchObject({ agentId: child?.id, taskId: task.body.id });
     expect(await parent.children()).toHaveLength(1);
 
@@ -128,6 +132,7 @@ describe('a sub-agent', () => {
     const session = parent.child();
     await parent.note(session, 'began');
     const [child] = await until(parent.children, (children) => children.length === 1);
+    await parent.speaksAs(session, child?.id);
     const own = await parent.call('post_comment', { text: 'parent' });
     await parent.end(own.body.id);
     const paid = await parent.call('post_comment', { text: 'child' }, session);

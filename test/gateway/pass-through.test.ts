@@ -61,9 +61,9 @@ interface Answer {
   body: string;
 }
 /** A request with the headers as given, which fetch does not allow. */
-function ask(path: string, headers: Record<string, string> = {}, method = 'GET', body = ''): Promise<Answer> {
+function ask(path: string, headers: Record<string, string> = {}, method = 'GET', body = '', base = world.gateUrl): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest(`${world.gateUrl}${path}`, { method, headers }, async (response) => {
+    const request = httpRequest(`${base}${path}`, { method, headers }, async (response) => {
       const chunks: Buffer[] = [];
       for await (const chunk of response) chunks.push(chunk as Buffer);
       resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() });
@@ -108,6 +108,23 @@ describe('the way in', () => {
     expect(made.status).toBe(401);
     expect(seen).toEqual([]);
   });
+
+  it('behind TLS under a name of its own: the address is that name, and the cookie is for https only', async () => {
+    const own = await startWorld({ MC_PROXY_URL: 'https://mc.example/', MC_HOST_NAMES: 'mc.example' });
+    try {
+      const made = await own.api<{ id: string }>('POST', '/gateways', { name: 'main', url: gatewayUrl, token: 't' });
+      const { url } = (await own.api<{ url: string }>('POST', `/gateways/${made.body.id}/passes`, {})).body;
+      expect(url.startsWith('https://mc.example/openclaw/?mc-ticket=')).toBe(true);
+      const host = { host: 'mc.example' };
+      const cookie = (await ask(pathOf(url), host, 'GET', '', own.gateUrl)).headers['set-cookie']?.[0] ?? '';
+      expect(cookie).toMatch(/; Secure$/);
+      const headers = { ...host, cookie: cookie.split(';')[0] ?? '', origin: 'https://mc.example' };
+      expect((await ask('/openclaw/x', headers, 'POST', '', own.gateUrl)).status).toBe(200);
+      expect((await ask('/openclaw/x', { ...headers, origin: 'https://evil.example' }, 'POST', '', own.gateUrl)).status).toBe(403);
+    } finally {
+      await own.close();
+    }
+  }, 120_000);
 
   it('keeps what else stood in the address, and leads nowhere else', async () => {
     const url = new URL(await ticket());

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decide, usePolicy } from '../support/calls.ts';
 import { sendBytes } from '../support/wire.ts';
@@ -295,7 +297,16 @@ describe('a held request', () => {
     expect([first.status, first.headers.get('content-type')]).toEqual([403, 'application/problem+json']);
     const held = await bodyOf(first);
     expect(held.code).toBe('APPROVAL_PENDING');
-    const again = await bodyOf(await postJson(agent.token, `${tool.name}/danger`, { n: 2 }));
+    const again = await bodyOf(
+      await postJson(
+        agent.token,
+        `${tool.name}/danger`,
+        { n: 2 },
+        { 'idempotency-key': 'another', 'x-stainless-retry-count': '1', accept: 'x/y' },
+      ),
+    );
+    const otherwise = await bodyOf(await postJson(agent.token, `${tool.name}/danger`, { n: 2 }, { 'x-tenant': 'another' }));
+    expect(otherwise.approvalId).not.toBe(held.approvalId);
     expect(again.approvalId).toBe(held.approvalId);
     await decide(world, held.approvalId, 'approve');
     const other = await bodyOf(await postJson(agent.token, `${tool.name}/danger`, { n: 3 }));
@@ -364,7 +375,7 @@ describe('an answer', () => {
     const missing = await ask(agent.token, `${tool.name}/status/404`);
     expect([missing.status, await missing.text()]).toEqual([404, 'status 404']);
     const calls = await callsOf(agent.id, (items) => items.length === 4 && items.every((call) => call.status !== 'running'));
-    expect(calls.find((call) => call.error === 'HTTP 404')?.status).toBe('failed');
+    expect(calls.find((call) => call.error === 'GET /status/404: HTTP 404')?.status).toBe('failed');
     expect(JSON.stringify(calls)).not.toContain('upstream-secret-1');
   });
 
@@ -418,6 +429,37 @@ describe('an answer', () => {
     expect((await ask(agent.token, `${tool.name}/items/1`)).status).toBe(200);
   });
 
+  it('leaves nothing open, wherever in its way the caller goes: no call, no place, no reservation', async () => {
+    const agent = await newAgent(world);
+    const tool = await newTool({ limits: { concurrency: 1 }, priceUsd: 0.01 });
+    // Each in a session of its own: failing alike again and again in one would be a loop.
+    const bytesOf = (part: number) =>
+      Buffer.from(
+        `POST /http/${tool.name}/slow HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${agent.token}\r\nx-mc-session: s${part}\r\ncontent-length: 40\r\n\r\n${'x'.repeat(40)}`,
+      );
+    await usePolicy(world, { riskMap: { [`${tool.name}__POST`]: 'green' } });
+    const { hostname, port } = new URL(world.gateUrl);
+    // Cut at every part of the request, and then later and later while it is judged, recorded and sent.
+    for (let part = 0; part < 24; part++) {
+      const socket = connect(Number(port), hostname);
+      await once(socket, 'connect');
+      const bytes = bytesOf(part);
+      socket.write(bytes.subarray(0, Math.ceil((bytes.length * Math.min(part, 12)) / 12)));
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, part - 10) * 2));
+      socket.destroy();
+    }
+    const calls = await callsOf(agent.id, (items) => items.every((call) => call.status !== 'running'));
+    for (const call of calls)
+      expect([call.status, call.cost], call.error ?? '').toEqual(call.status === 'failed' ? ['failed', 0] : ['unknown', 0.01]);
+    // Its one place is free, and so is what was reserved.
+    expect((await ask(agent.token, `${tool.name}/items/1`)).status).toBe(200);
+    const spent = calls.reduce((sum, call) => sum + (call.cost ?? 0), 0.01);
+    await until(
+      () => world.api<{ todaySpend: number }>('GET', `/agents/${agent.id}`),
+      (answer) => Math.abs(answer.body.todaySpend - spent) < 1e-9,
+    );
+  });
+
   it('is cut when its agent is quarantined, and at the emergency stop', async () => {
     for (const stop of ['quarantine', 'emergency'] as const) {
       const agent = await newAgent(world);
@@ -454,6 +496,18 @@ describe('the bounds of a door', () => {
       (answer) => answer.body.health.state === 'down',
     );
     expect(health.body.health.lastError).toBe('HTTP 500');
+  });
+
+  it('a request that fails alike again and again is a loop; others that fail are not', async () => {
+    const agent = await newAgent(world);
+    const tool = await newTool({ routes: [{ method: 'GET', path: '/**', tool: 'get', risk: 'green' }] });
+    const codes = async (paths: string[]) => {
+      const statuses: number[] = [];
+      for (const path of paths) statuses.push((await ask(agent.token, `${tool.name}/${path}/status/404`)).status);
+      return statuses;
+    };
+    expect(await codes(['a', 'b', 'c', 'd', 'e', 'f'])).toEqual(Array(6).fill(404));
+    expect(await codes(Array(6).fill('same'))).toEqual([404, 404, 404, 404, 404, 403]);
   });
 
   it('calls per minute of an agent and a tool, and calls at once, are exact', async () => {

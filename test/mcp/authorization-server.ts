@@ -44,6 +44,8 @@ interface Rules {
   /** Documents that are far too large. */
   isFlood: boolean;
   scope: string | null;
+  /** What every access token begins with. */
+  tokenPrefix: string;
 }
 
 /** @param target the MCP server that answers once a token was taken. */
@@ -67,6 +69,7 @@ export async function startAuthorizationServer(target: string): Promise<Authoriz
     isDown: false,
     isFlood: false,
     scope: null,
+    tokenPrefix: 'at-',
   };
   let url = '';
 
@@ -167,7 +170,7 @@ export async function startAuthorizationServer(target: string): Promise<Authoriz
         return [400, { error: 'unsupported_grant_type' }];
     }
     grants.set(type, (grants.get(type) ?? 0) + 1);
-    const [access, renewal] = [`at-${randomUUID()}`, `rt-${randomUUID()}`];
+    const [access, renewal] = [`${rules.tokenPrefix}${randomUUID()}`, `rt-${randomUUID()}`];
     accessTokens.add(access);
     refreshTokens.add(renewal);
     given.push(access, renewal);

@@ -325,7 +325,7 @@ describe('a server that misbehaves', () => {
     [
       'refuses our credential',
       (response) => void response.writeHead(401, { 'www-authenticate': 'Bearer resource_metadata="http://x"' }).end(),
-      /refused our credential/,
+      /asks for authorization/,
     ],
     ['leads elsewhere', (response) => void response.writeHead(307, { location: 'http://127.0.0.1:1/' }).end(), /HTTP 307/],
   ])('that %s gets a clear, bounded answer, and other sessions go on', async (_, misbehave, words) => {

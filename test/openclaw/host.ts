@@ -110,6 +110,11 @@ export class Host {
     return undefined;
   }
 
+  /** One of the sub-agent hooks, all of which OpenClaw calls without waiting for an answer. */
+  async subagent(hook: string, event: Record<string, unknown>, ctx: Record<string, unknown>): Promise<void> {
+    for (const { handler } of this.#ordered(hook)) await handler(event, ctx);
+  }
+
   async runEnded(event: { runId?: string; success: boolean; error?: string; durationMs?: number }, ctx: Ctx): Promise<void> {
     for (const hook of this.#ordered('agent_end')) await hook.handler({ messages: [{ role: 'user', content: 'private' }], ...event }, ctx);
   }

@@ -440,6 +440,29 @@ describe('the end of a run', () => {
   });
 });
 
+describe('a sub-agent', () => {
+  test('is reported when it begins and ends, under the session that started it', async () => {
+    const claw = host();
+    const [once, lasting] = ['agent:main:subagent:1', 'agent:main:subagent:2'];
+    const ctx = (childSessionKey: string) => ({ runId: 'r', childSessionKey, requesterSessionKey: 'agent:main:t1' });
+    await claw.subagent(
+      'subagent_spawned',
+      { childSessionKey: once, agentId: 'main', mode: 'run', label: 'a helper', runId: 'r' },
+      ctx(once),
+    );
+    await claw.subagent('subagent_spawned', { childSessionKey: lasting, agentId: 'main', mode: 'session', runId: 'r' }, ctx(lasting));
+    await claw.subagent('subagent_ended', { targetSessionKey: lasting, targetKind: 'subagent', reason: 'subagent-complete' }, ctx(lasting));
+    await claw.subagent('subagent_spawned', { childSessionKey: 'agent:main:subagent:3', agentId: 'main' }, {});
+    await gate.asked((seen) => seen.path === '/v1/spawns', 3);
+    const parent = { agentId: 'main', sessionKey: 'agent:main:t1' };
+    expect(gate.seen.filter(({ path }) => path === '/v1/spawns').map(({ body }) => body)).toEqual([
+      { ...parent, childSessionKey: once, label: 'a helper', state: 'began' },
+      { ...parent, childSessionKey: lasting, lasting: true, state: 'began' },
+      { ...parent, childSessionKey: lasting, state: 'ended' },
+    ]);
+  });
+});
+
 describe('the heartbeat', () => {
   const beats = () => gate.count('POST', /heartbeats/);
 

@@ -44,6 +44,7 @@ const stricterFacts: readonly [string, (facts: Facts) => Facts][] = [
   ['a destructive hint', (f) => ({ ...f, mcp: f.mcp && { ...f.mcp, annotations: { ...f.mcp.annotations, destructiveHint: true } } })],
   ['a private address', (f) => ({ ...f, network: { ...f.network, dns: { 'github.com': ['10.0.0.1'] } } })],
   ['a redirect', (f) => ({ ...f, network: { ...f.network, redirects: ['https://evil.example/'] } })],
+  ['more labels', (f) => ({ ...f, run: { labels: ['untrusted', 'private', 'code'] } })],
   ['more calls', (f) => ({ ...f, rates: { callsLastMinute: 0, concurrent: 300 } })],
 ];
 

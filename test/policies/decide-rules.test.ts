@@ -237,6 +237,37 @@ describe('custom rules', () => {
   });
 });
 
+describe('all rules together', () => {
+  const many = (count: number, when: (i: number) => string) =>
+    policyWith({ rules: Array.from({ length: count }, (_, i) => ({ name: `r${i}`, when: when(i), effect: 'hold' })) });
+
+  test('compare as much text as there is time for, and deny what is beyond', () => {
+    const policy = many(200, (i) => `glob("/a/**/b/**/c/**d${i}**", call.arguments.x)`);
+    const short = callOf('read_db', { x: '/a/x/b/y/c/z' });
+    expect(judge(short, factsWith(), policy).verdict).toBe('allow');
+    const long = callOf('read_db', { x: '/a/b/c'.repeat(600) });
+    expect(judge(long, factsWith(), policy)).toMatchObject({ verdict: 'deny' });
+    expect(judge(long, factsWith(), policy).reasons[0]?.message).toContain('more text than there is time for');
+    expect(judge(short, factsWith(), policy).verdict).toBe('allow');
+    expect(fastest(() => judge(long, factsWith(), policy))).toBeLessThan(100);
+  });
+
+  test('walk as many items as there is time for, and deny what is beyond', () => {
+    const policy = many(100, (i) => `call.arguments.list.exists(x, x == "z${i}")`);
+    const call = (count: number) => callOf('read_db', { list: Array.from({ length: count }, (_, i) => `a${i}`) });
+    expect(judge(call(1_000), factsWith(), policy).verdict).toBe('allow');
+    expect(judge(call(9_000), factsWith(), policy)).toMatchObject({ verdict: 'deny' });
+    expect(fastest(() => judge(call(9_000), factsWith(), policy))).toBeLessThan(100);
+  });
+
+  test('walk over what was read in a command within the same bounds', () => {
+    const policy = many(1, () => 'call.paths.all(p, call.paths.exists(q, p == q))');
+    const call = (count: number) => callOf('exec', { command: `cat ${Array.from({ length: count }, (_, i) => `docs/${i}`).join(' ')}` });
+    expect(judge(call(50), factsWith(), policy).verdict).toBe('hold');
+    expect(judge(call(400), factsWith(), policy)).toMatchObject({ verdict: 'deny' });
+  });
+});
+
 describe('sequence rules', () => {
   const policy = DEFAULT_POLICY;
   const decided = (call: ToolCall, facts: Facts) => judge(call, facts, policy);

@@ -8,6 +8,7 @@ import {
   type Policy,
   type RecordedCall,
   Replay,
+  readCases,
   recordJudgement,
   type ToolCall,
 } from '../../policies/index.ts';
@@ -186,13 +187,13 @@ describe('a replay', () => {
   test('judges cases by the policy in force and by the draft', () => {
     const cases = DECISIONS.filter(({ patch }) => patch === undefined).map(({ name, given }) => ({ id: name, ...given }) as JsonObject);
     const replay = new Replay(policyWith({ autonomyRules: { specialist: { yellow: 'deny' } } }), DEFAULT_POLICY, () => null);
-    replay.cases(cases);
+    replay.cases(readCases(cases));
     const { cases: tally, examples } = replay.result();
     expect(tally.judged).toBe(cases.length);
     expect(tally.flips.allowToDeny).toBeGreaterThan(0);
     expect(examples.allowToDeny[0]).toMatchObject({ source: 'case' });
     const same = new Replay(DEFAULT_POLICY, DEFAULT_POLICY, () => null);
-    same.cases(cases);
+    same.cases(readCases(cases));
     expect(same.result().cases).toMatchObject({ judged: cases.length, same: cases.length });
   });
 });

@@ -7,7 +7,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 
 const STATEMENTS = [
   `create table upstream_oauth (
-    upstream_id text primary key references upstreams, version integer not null, settings_id text not null, grant_type text not null, client_id text, scope text,
+    upstream_id text primary key references upstreams, settings_id text not null, grant_type text not null, client_id text, scope text,
     issuer text, sealed text, state text not null, authorized_at bigint, authorized_by text, token_at bigint, expires_at bigint, refresh_at bigint,
     attempts integer not null, error text, error_at bigint)`,
   `create index upstream_oauth_due on upstream_oauth (refresh_at) where refresh_at is not null`,

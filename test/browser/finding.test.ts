@@ -1,0 +1,69 @@
+import { expect, it } from 'vitest';
+import { PHONE, useDashboard } from './browser.ts';
+import { CALLS } from './server.ts';
+
+const dashboard = useDashboard();
+const { open } = dashboard;
+
+it('finds a task, an agent, a call and a place by keyboard alone, from a field too', async () => {
+  const { server } = dashboard;
+  const agent = await server.addAgent('Forge-03', 'lead');
+  const task = await server.addTask({ title: 'Ship the design packages', type: 'engineering', assigneeIds: [agent] });
+  await server.call(agent, CALLS.read);
+  const page = await open('viewer', '/agents');
+  await page.getByLabel('Find an agent by name').focus();
+  await page.keyboard.press('Control+k');
+  const search = page.getByRole('dialog', { name: 'Search' });
+  await search.getByRole('combobox').waitFor();
+  await page.keyboard.type(`MC-${task.number}`);
+  await search.getByRole('option', { name: /Ship the design packages/ }).waitFor();
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog', { name: 'Ship the design packages' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+
+  await page.locator('main').press('/');
+  await page.keyboard.type('plan.md');
+  await search
+    .getByRole('option', { name: /docs\/PLAN\.md/ })
+    .first()
+    .waitFor();
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog', { name: 'read docs/PLAN.md' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+
+  await page.locator('main').press('/');
+  await page.keyboard.type('spend');
+  await page.keyboard.press('Enter');
+  await page.waitForURL('**/spend');
+  await page.locator('main').press('/');
+  await page.keyboard.type('no such thing at all');
+  await search.getByText('Nothing here has these words.').waitFor();
+});
+
+it('opens on a phone from the head', async () => {
+  const agent = await dashboard.server.addAgent('Scout-05');
+  const page = await open('viewer', '/board', PHONE);
+  await page.getByRole('button', { name: 'Search' }).tap();
+  await page.keyboard.type('scout');
+  await page.getByRole('option', { name: /Scout-05/ }).tap();
+  await page.waitForURL(`**/agents/${agent}`);
+});
+
+it('the audit log says who did what, filters, and proves that its chain is whole', async () => {
+  const { server } = dashboard;
+  const task = await server.addTask({ title: 'Write the note', type: 'docs' });
+  await server.moveTask(task.id, { to: 'blocked', reason: 'no key' });
+  const page = await open('viewer', '/audit');
+  await page.getByText('task.moved').first().waitFor();
+  await page.getByLabel('Action', { exact: true }).fill('task.moved');
+  await page.getByLabel('Id of what it was about').fill(task.id);
+  await page.getByRole('button', { name: 'Filter' }).click();
+  await page.getByText('1 entry shown, back to the first').waitFor();
+  await page.getByText('task.moved').click();
+  await page.getByText('"reason": "no key"').waitFor();
+  await page.getByRole('button', { name: 'Verify the chain' }).click();
+  await page.getByText('The chain is whole.').waitFor();
+  expect(await page.getByRole('alert').count()).toBe(0);
+});
