@@ -101,6 +101,8 @@ export interface Outcome {
   costMicros: number | null;
   /** Of a model call: how it came to its cost. */
   meter?: ModelMeter;
+  /** The caller ended it, so it says nothing about the tool: no failure that a retry could repeat. */
+  endedByCaller?: true;
 }
 
 interface Collaborators {
@@ -231,10 +233,10 @@ export class Gatekeeper {
   }
 
   /** What an outcome says about the next call of its kind. */
-  #learn({ entry, agentId, sessionKey, tool }: CallFacts, { status, error, output }: Outcome): void {
+  #learn({ entry, agentId, sessionKey, tool }: CallFacts, { status, error, output, endedByCaller }: Outcome): void {
     const { retries, clock } = this.#with;
     // A provider that fails is tried again by the client, by itself: an outage must not silence every agent as a loop.
-    if (entry === 'model') return;
+    if (entry === 'model' || endedByCaller === true) return;
     if (status === 'success') retries.succeeded(agentId, sessionKey, tool);
     if (status === 'failed') retries.failed(agentId, sessionKey, tool, error ?? output, clock());
   }

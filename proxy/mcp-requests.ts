@@ -127,7 +127,7 @@ export function createOpenRequests({ gate, clock, log }: Dependencies) {
     if (request.isCancelled) return;
     request.isCancelled = true;
     const { record } = request;
-    if (request.isSent) settle(request, { status: 'failed', error: reason });
+    if (request.isSent) settle(request, { status: 'failed', error: reason, endedByCaller: true });
     else if (record !== null && !request.isJoined) void withdraw(record, reason);
     // The wait ends now; what is at the server ends once it was told.
     if (!request.isSent || request.context.era === 'modern') request.abort.abort();

@@ -168,7 +168,7 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
         // Cancelled while it was judged: whatever came of that, nothing is done.
         await requests.withdraw(request.record, 'cancelled by the client');
       } else if (outgoing !== null) {
-        requests.settle(request, { status: 'failed', error: 'the client left before it was sent', costMicros: 0 });
+        requests.settle(request, { status: 'failed', error: 'the client left before it was sent', costMicros: 0, endedByCaller: true });
       }
     } finally {
       client.gone.removeEventListener('abort', onGone);
