@@ -48,6 +48,10 @@ const BATCH_MAX_CHARS = 1_000_000;
 const LINGER_MS = 20;
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 5_000;
+/** How often a file that could not be written is tried again, where nothing else writes. */
+const PROBE_MS = 1_000;
+
+const FULL = 'the journal is full: control has not taken what is in it';
 
 export class Journal {
   readonly #folder: string;
@@ -67,6 +71,10 @@ export class Journal {
   #syncing = false;
   /** Set when the disk failed to keep what it took: nothing after that can be trusted until a restart. */
   #broken: JournalUnavailable | null = null;
+  /** Set while the file cannot be written; the next write that succeeds ends it. */
+  #refused: JournalUnavailable | null = null;
+  #probeTimer: NodeJS.Timeout | null = null;
+  readonly #notice: (trouble: string | null) => void;
 
   #ship: Ship | null = null;
   #shipping: Promise<void> | null = null;
@@ -77,7 +85,9 @@ export class Journal {
   /** This proxy's name for its journal, kept beside it. */
   readonly proxyId: string;
 
-  constructor(folder: string, limits: { maxBytes: number; segmentBytes: number }) {
+  /** @param notice hears once that the file cannot be written or trusted, and once (null) that it can again. */
+  constructor(folder: string, limits: { maxBytes: number; segmentBytes: number }, notice: (trouble: string | null) => void = () => {}) {
+    this.#notice = notice;
     this.#folder = folder;
     this.#maxBytes = limits.maxBytes;
     this.#segmentBytes = limits.segmentBytes;
@@ -127,7 +137,7 @@ export class Journal {
     if (this.#broken) return Promise.reject(this.#broken);
     if (this.#closed) return Promise.reject(new JournalUnavailable('the journal is closed'));
     if (this.#pendingBytes > this.#maxBytes) {
-      return Promise.reject(new JournalUnavailable('the journal is full: control has not taken what is in it'));
+      return Promise.reject(new JournalUnavailable(FULL));
     }
     const seq = this.#nextSeq++;
     const line = `{"seq":${seq},"event":${JSON.stringify(event)}}`;
@@ -154,9 +164,11 @@ export class Journal {
     return this.#acknowledged;
   }
 
-  /** True while appending is refused. */
-  get unavailable(): boolean {
-    return this.#broken !== null || this.#pendingBytes > this.#maxBytes;
+  /** Why appending is refused; null where it is not. */
+  get trouble(): string | null {
+    const why = this.#broken ?? this.#refused;
+    if (why !== null) return why.message;
+    return this.#pendingBytes > this.#maxBytes ? FULL : null;
   }
 
   /**
@@ -184,6 +196,7 @@ export class Journal {
     this.#closed = true;
     this.#flush();
     if (this.#shipTimer) clearTimeout(this.#shipTimer);
+    if (this.#probeTimer) clearTimeout(this.#probeTimer);
     await this.#shipping;
     // The file must be there until the sync is over: its number may be somebody else's afterwards.
     while (this.#syncing) await new Promise((resolve) => setImmediate(resolve));
@@ -206,8 +219,10 @@ export class Journal {
       // The numbers were never used as far as the file knows.
       this.#nextSeq = batch[0]?.seq ?? this.#nextSeq;
       for (const item of batch) item.waiter.reject(unavailable);
+      this.#refuse(unavailable);
       return;
     }
+    this.#accept();
     segment.bytes += bytes.length;
     for (const item of batch) {
       segment.lastSeq = item.seq;
@@ -219,7 +234,39 @@ export class Journal {
     if (this.#awaitingSync.length > 0) this.#sync();
     if (this.#pending.length >= BATCH_MAX) this.#shipSoon(0);
     else this.#shipSoon(LINGER_MS);
-    if (segment.bytes > this.#segmentBytes && !this.#syncing) this.#openSegment();
+    if (segment.bytes > this.#segmentBytes && !this.#syncing) this.#nextSegment();
+  }
+
+  #refuse(why: JournalUnavailable): void {
+    const isNews = this.#refused === null;
+    this.#refused = why;
+    if (isNews) this.#notice(this.#broken?.message ?? why.message);
+    if (this.#broken === null) this.#probeSoon();
+  }
+
+  #accept(): void {
+    if (this.#refused === null || this.#broken !== null) return;
+    this.#refused = null;
+    this.#notice(null);
+  }
+
+  /** Nobody may send calls to a proxy that says it is not ready: it finds out by itself when there is room again. */
+  #probeSoon(): void {
+    if (this.#probeTimer !== null || this.#closed) return;
+    this.#probeTimer = setTimeout(() => {
+      this.#probeTimer = null;
+      const segment = this.#segments.at(-1);
+      if (this.#refused === null || this.#broken !== null || this.#fd === null || !segment) return;
+      try {
+        writeWhole(this.#fd, PROBE);
+        this.#accept();
+      } catch {
+        this.#probeSoon();
+      } finally {
+        this.#undo(segment, 'a trial write could not be taken back');
+      }
+    }, PROBE_MS);
+    this.#probeTimer.unref();
   }
 
   /** A write that stopped half-way must not leave half a line behind. */
@@ -241,6 +288,7 @@ export class Journal {
       if (error) {
         // After a failed sync the kernel may have dropped the pages: what a later sync says is worth nothing.
         this.#broken = new JournalUnavailable(`the journal could not be synced: ${error.message}`);
+        this.#notice(this.#broken.message);
         for (const waiter of [...waiters, ...this.#awaitingSync]) waiter.reject(this.#broken);
         this.#awaitingSync = [];
         return;
@@ -250,11 +298,19 @@ export class Journal {
     });
   }
 
+  /** Where no new file can be had, the old one goes on and grows; it is tried again after the next write. */
+  #nextSegment(): void {
+    try {
+      this.#openSegment();
+    } catch {}
+  }
+
   #openSegment(): void {
-    if (this.#fd !== null) closeSync(this.#fd);
     const file = join(this.#folder, `${String(this.#nextSeq).padStart(15, '0')}.ndjson`);
     const existing = this.#segments.find((segment) => segment.file === file);
-    this.#fd = openSync(file, 'a', 0o600);
+    const fd = openSync(file, 'a', 0o600);
+    if (this.#fd !== null) closeSync(this.#fd);
+    this.#fd = fd;
     if (!existing) this.#segments.push({ file, lastSeq: this.#nextSeq - 1, bytes: 0 });
   }
 
@@ -308,6 +364,9 @@ export class Journal {
     });
   }
 }
+
+/** As large as a block, so that it finds a disk that has no block left; taken back at once. */
+const PROBE = Buffer.alloc(4096, '\n');
 
 function writeWhole(fd: number, bytes: Buffer): void {
   let written = 0;

@@ -74,7 +74,14 @@ const REVIEWED: ReadonlySet<StreamMessage['type']> = new Set(['picture', 'system
 export async function startProxy(config: ProxyConfig, log: Logger, clock: () => number, network: Network = NETWORK): Promise<Proxy> {
   const { bounds } = config;
   const uplink = new Uplink({ controlUrl: config.controlUrl, clusterSecret: config.clusterSecret, timeoutMs: bounds.controlTimeoutMs });
-  const journal = new Journal(config.journalDir, { maxBytes: bounds.journalMaxBytes, segmentBytes: bounds.journalSegmentBytes });
+  const journal = new Journal(
+    config.journalDir,
+    { maxBytes: bounds.journalMaxBytes, segmentBytes: bounds.journalSegmentBytes },
+    (trouble) =>
+      trouble === null
+        ? log.warn('the journal can be written again')
+        : log.error({ trouble }, 'the journal cannot be written: every call is refused until it can'),
+  );
   const snapshot = new Snapshot([ownServer(config.controlUrl, config.clusterSecret)]);
   const time = { clock, ttlMs: () => snapshot.current(clock())?.policy.reservationTtlMs ?? RESERVATION_TTL_MS };
   const local = new LocalLedger(time);
@@ -237,7 +244,11 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     model: models,
     hook: createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }),
     notReady: () =>
-      snapshot.current(clock()) === null ? 'no fresh picture from control' : journal.unavailable ? 'the journal refuses' : null,
+      snapshot.current(clock()) === null
+        ? 'no fresh picture from control'
+        : journal.trouble === null
+          ? null
+          : 'the journal cannot be written',
     metrics: async (authorization) => (isMetricsToken(config.metricsToken, authorization) ? telemetry.page() : null),
     onError: (error, path) => log.error({ err: error, path }, 'request failed'),
     bounds,

@@ -173,13 +173,13 @@ describe('a journal that cannot take an event refuses it', () => {
     }
     expect(accepted.length).toBeGreaterThan(2);
     expect(accepted.length).toBeLessThan(10);
-    expect(journal.unavailable).toBe(true);
+    expect(journal.trouble).toContain('full');
     expect(idsIn(lines())).toEqual(accepted);
     const { state, ship } = control();
     journal.start(ship);
     await journal.settled(5_000);
     expect(state.taken).toEqual(accepted);
-    expect(journal.unavailable).toBe(false);
+    expect(journal.trouble).toBe(null);
     await journal.append(event('after'), true);
   });
 
@@ -197,6 +197,31 @@ describe('a journal that cannot take an event refuses it', () => {
     expect(idsIn(lines())).toEqual(['a', 'b']);
   });
 
+  it('and says so, once, and again when there is room, also where nobody tries', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const said: (string | null)[] = [];
+      const journal = new Journal(folder, LIMITS, (trouble) => said.push(trouble));
+      journal.recover(0);
+      open.push(journal);
+      await journal.append(event('a'), true);
+      disk.write = 'nothing';
+      for (let attempt = 0; attempt < 3; attempt++) await expect(journal.append(event('lost'), true)).rejects.toThrow(JournalUnavailable);
+      expect(journal.trouble).toContain('ENOSPC');
+      expect(said).toEqual([expect.stringContaining('ENOSPC')]);
+      vi.advanceTimersByTime(3_000);
+      expect(journal.trouble).toContain('ENOSPC');
+      disk.write = null;
+      vi.advanceTimersByTime(1_000);
+      expect(journal.trouble).toBe(null);
+      expect(said).toEqual([expect.stringContaining('ENOSPC'), null]);
+      await journal.append(event('b'), true);
+      expect(lines().map((line) => JSON.parse(line).seq)).toEqual([1, 2]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it('when a sync fails, for good: what a later sync says is worth nothing', async () => {
     const journal = openJournal();
     await journal.append(event('a'), true);
@@ -205,7 +230,7 @@ describe('a journal that cannot take an event refuses it', () => {
     for (const result of await Promise.allSettled(waiting)) expect(result.status).toBe('rejected');
     disk.sync = null;
     await expect(journal.append(event('d'), false)).rejects.toThrow(JournalUnavailable);
-    expect(journal.unavailable).toBe(true);
+    expect(journal.trouble).toContain('synced');
     // A new process may try again, with what is in the file.
     const next = openJournal(0);
     await next.append(event('e'), true);
