@@ -26,7 +26,7 @@ import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
 import { openCounters } from './counters.ts';
-import { openDatabase } from './db/database.ts';
+import { isAnswering, openDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
 import { createEmergency } from './emergency.ts';
@@ -61,6 +61,9 @@ import { retention } from './workers/retention.ts';
 import { rosterWatch } from './workers/roster.ts';
 import { dailyStandup } from './workers/standup.ts';
 import { tokenRefresher } from './workers/token-refresher.ts';
+
+/** A database that needs longer for a question of nothing is none to work with. */
+const READY_MS = 2_000;
 
 export interface Control {
   /** Base URL of API and dashboard. */
@@ -223,7 +226,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.onError((error, context) => answerError(error, context, { log }));
   app.notFound(answerNotFound);
   app.get('/healthz', (context) => context.text('ok'));
-  app.get('/readyz', (context) => context.text('ok'));
+  app.get('/readyz', async (context) => ((await isAnswering(db, READY_MS)) ? context.text('ready') : context.text('not ready', 503)));
   const ownServer = createOwnServer({
     tasks,
     messages,

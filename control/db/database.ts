@@ -59,6 +59,21 @@ export function json(value: unknown): RawBuilder<unknown> {
   return sql`${storableJson(JSON.stringify(value ?? null))}::text::jsonb`;
 }
 
+/** Whether the database answers a question within `withinMs`. Never throws. */
+export async function isAnswering(db: Db, withinMs: number): Promise<boolean> {
+  const late = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => late.resolve(false), withinMs);
+  const asked = sql`select 1`.execute(db).then(
+    () => true,
+    () => false,
+  );
+  try {
+    return await Promise.race([asked, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 async function migrate(db: Db): Promise<void> {
   // Unordered: a release may bring a migration whose number is below one that an installation has already.
   const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS }, allowUnorderedMigrations: true });
