@@ -31,7 +31,7 @@ import {
 import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
-import { rootOf } from './identity.ts';
+import { OUT_OF_TOUCH, rootOf } from './identity.ts';
 import type { Joins } from './joins.ts';
 import type { Journal } from './journal.ts';
 import type { Labels } from './labels.ts';
@@ -149,7 +149,7 @@ export class Gatekeeper {
     const at = clock();
     const picture = snapshot.current(at);
     if (!picture || !this.#fingerprint) {
-      return unavailable(id, 'SNAPSHOT_STALE', `Mission Control has lost touch with its control process and cannot judge. ${AWAY}`);
+      return unavailable(id, 'SNAPSHOT_STALE', OUT_OF_TOUCH);
     }
     const prints = this.#fingerprint.of(request, id);
     const known = register.byKey(prints.key);

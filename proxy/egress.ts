@@ -20,7 +20,7 @@ import { dialFirst, type Network } from './addresses.ts';
 import type { Gatekeeper, Outcome } from './admission.ts';
 import type { ProxyBounds } from './config.ts';
 import { DEFAULT_FORWARD_BOUNDS, Forwarder } from './forward.ts';
-import { attribute, authenticate, type Bearer } from './identity.ts';
+import { attribute, authenticate, type Bearer, OUT_OF_TOUCH } from './identity.ts';
 import type { Journal } from './journal.ts';
 import type { Opening, Openings } from './openings.ts';
 import type { CallRecord } from './register.ts';
@@ -39,8 +39,6 @@ export interface EgressDependencies {
   bounds: ProxyBounds;
   log: { warn: (fields: object, message: string) => void };
 }
-
-export type Egress = ReturnType<typeof createEgress>;
 
 /** Where a request wants to go. */
 interface Target {
@@ -89,7 +87,6 @@ interface Open {
 }
 
 const CHALLENGE = 'Basic realm="Mission Control", Bearer';
-const AWAY = 'Mission Control has lost touch with its control process and cannot judge. Nothing ran; try again shortly.';
 
 /** Creates the egress proxy; the caller decides where its listener listens. */
 export function createEgress(dependencies: EgressDependencies) {
@@ -264,7 +261,7 @@ export function createEgress(dependencies: EgressDependencies) {
 
   async function clear(request: IncomingMessage, target: Target, gone: AbortSignal): Promise<Cleared | Refusal> {
     const picture = snapshot.current(clock());
-    if (!picture) return { status: 503, code: 'SNAPSHOT_STALE', detail: AWAY };
+    if (!picture) return { status: 503, code: 'SNAPSHOT_STALE', detail: OUT_OF_TOUCH };
     const given = credentialOf(request.headers['proxy-authorization']);
     const bearer = authenticate(given === null ? undefined : `Bearer ${given.token}`, picture);
     if ('code' in bearer) {
@@ -396,7 +393,7 @@ export function createEgress(dependencies: EgressDependencies) {
         extra: { id, risk, reasons },
       };
     }
-    if (record === null) return { status: 503, code: 'SNAPSHOT_STALE', detail: AWAY };
+    if (record === null) return { status: 503, code: 'SNAPSHOT_STALE', detail: OUT_OF_TOUCH };
     const startedAt = clock();
     const end = (ended: Ended) => keep(gate.complete(record, outcomeOf(ended, target, clock() - startedAt)));
     const refuse = (refusal: Refusal): Refusal => {
@@ -439,7 +436,7 @@ export function createEgress(dependencies: EgressDependencies) {
   function targetOfTunnel(authority: string): Target | Refusal {
     const match = /^(\[[^\]]{1,100}\]|[^:]{1,1024}):(\d{1,5})$/.exec(authority);
     const picture = snapshot.current(clock());
-    if (!picture) return { status: 503, code: 'SNAPSHOT_STALE', detail: AWAY };
+    if (!picture) return { status: 503, code: 'SNAPSHOT_STALE', detail: OUT_OF_TOUCH };
     if (!match) return { status: 400, code: 'BAD_TARGET', detail: 'CONNECT takes host:port.' };
     const [, name = '', digits = ''] = match;
     const port = Number(digits);
@@ -452,7 +449,7 @@ export function createEgress(dependencies: EgressDependencies) {
   function targetOfRequest(request: IncomingMessage): Target | Refusal {
     const url = request.url ?? '';
     const picture = snapshot.current(clock());
-    if (!picture) return { status: 503, code: 'SNAPSHOT_STALE', detail: AWAY };
+    if (!picture) return { status: 503, code: 'SNAPSHOT_STALE', detail: OUT_OF_TOUCH };
     if (!/^http:\/\//i.test(url)) {
       const detail = /^[a-z][a-z0-9+.-]*:/i.test(url)
         ? 'Only http:// goes through like this; use CONNECT for everything else.'

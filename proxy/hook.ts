@@ -19,12 +19,12 @@ import type { Admission, Gatekeeper } from './admission.ts';
 import { BadRequest, readJson } from './body.ts';
 import type { ProxyBounds } from './config.ts';
 import { factsOf, scopeKeys, scopesOf } from './facts.ts';
-import { attribute, authenticate, type Bearer, type IdentityRefusal, identify, speaksFor } from './identity.ts';
+import { attribute, authenticate, type Bearer, identify, OUT_OF_TOUCH, speaksFor } from './identity.ts';
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
 import { recordedText } from './record.ts';
 import type { CallRecord } from './register.ts';
-import { problem, refusalText, respond } from './respond.ts';
+import { problem, refusalText, refuseEntry, respond } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Spawns } from './spawns.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -68,17 +68,9 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, traces, te
       return true;
     }
     const picture = snapshot.current(clock());
-    if (!picture) {
-      problem(
-        response,
-        503,
-        'SNAPSHOT_STALE',
-        'Mission Control has lost touch with its control process and cannot judge. Nothing ran; try again shortly.',
-      );
-      return true;
-    }
+    if (!picture) return refuseEntry(response, { status: 503, code: 'SNAPSHOT_STALE', detail: OUT_OF_TOUCH });
     const bearer = authenticate(request.headers.authorization, picture);
-    if ('code' in bearer) return refused(response, bearer);
+    if ('code' in bearer) return refuseEntry(response, bearer);
 
     if (calls && id === undefined) await judge(request, response, bearer, picture);
     else if (calls && id !== undefined) await followUp(request, response, bearer, id, action, query);
@@ -93,10 +85,10 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, traces, te
   async function judge(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
     const body = parse(GateCallSchema, await readJson(request, bounds.bodyMaxBytes));
     const agent = identify(bearer, body.agentId, picture, body.sessionKey);
-    if ('code' in agent) return void refused(response, agent);
+    if ('code' in agent) return void refuseEntry(response, agent);
     const sessionKey = body.sessionKey ?? '';
     const attribution = attribute(agent, body.taskId, sessionKey, picture);
-    if ('code' in attribution) return void refused(response, attribution);
+    if ('code' in attribution) return void refuseEntry(response, attribution);
     if (bearer.kind === 'gateway' && isUnknownChild(agent, sessionKey)) await began(agent, sessionKey, {}, attribution.taskId);
     const given = { tool: body.tool, arguments: body.arguments, toolKind: body.toolKind ?? null, ...placeOf(agent, body) };
     if (bearer.kind === 'gateway' && isBareWrapper(given)) {
@@ -176,10 +168,10 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, traces, te
   async function checkRun(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
     const body = parse(RunCheckSchema, await readJson(request, bounds.bodyMaxBytes));
     const agent = identify(bearer, body.agentId, picture, body.sessionKey);
-    if ('code' in agent) return void refused(response, agent);
+    if ('code' in agent) return void refuseEntry(response, agent);
     const sessionKey = body.sessionKey ?? '';
     const attribution = attribute(agent, body.taskId, sessionKey, picture);
-    if ('code' in attribution) return void refused(response, attribution);
+    if ('code' in attribution) return void refuseEntry(response, attribution);
     const now = clock();
     const { taskId } = attribution;
     const runId = body.runId ?? null;
@@ -225,7 +217,7 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, traces, te
   async function endRun(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
     const body = parse(RunEndSchema, await readJson(request, bounds.bodyMaxBytes));
     const agent = identify(bearer, body.agentId, picture, body.sessionKey);
-    if ('code' in agent) return void refused(response, agent);
+    if ('code' in agent) return void refuseEntry(response, agent);
     const { runId, status } = body;
     const message = recordedText(body.error ?? null, RUN_ERROR_MAX);
     try {
@@ -242,7 +234,7 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, traces, te
     if (bearer.kind !== 'gateway')
       return problem(response, 403, 'GATEWAY_TOKEN_REQUIRED', 'Sub-agents live in a gateway; report them with its gateway token.');
     const parent = identify(bearer, body.agentId, picture, body.sessionKey);
-    if ('code' in parent) return void refused(response, parent);
+    if ('code' in parent) return void refuseEntry(response, parent);
     const { childSessionKey } = body;
     try {
       if (body.state === 'began') {
@@ -357,12 +349,6 @@ function answerOf(admission: Admission): [status: number, body: GateAnswer] {
       return [status, { id, verdict: 'deny', risk, reasons, message: refusalText(reasons) }];
     }
   }
-}
-
-function refused(response: ServerResponse, { status, code, detail }: IdentityRefusal): true {
-  if (status === 401) response.setHeader('www-authenticate', 'Bearer');
-  problem(response, status, code, detail);
-  return true;
 }
 
 function parse<T>(

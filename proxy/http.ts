@@ -17,9 +17,9 @@ import type { ProxyBounds } from './config.ts';
 import { type ForwardFailure, headerOf, type Relayed } from './forward.ts';
 import { outgoingOf, readToolRequest, type ToolRequest } from './http-request.ts';
 import { HttpUpstream } from './http-upstream.ts';
-import { attribute, authenticate, type IdentityRefusal } from './identity.ts';
+import { attribute, authenticateAgent, OUT_OF_TOUCH } from './identity.ts';
 import type { CallRecord } from './register.ts';
-import { problem, refusalText } from './respond.ts';
+import { problem, refusalText, refuseEntry } from './respond.ts';
 import { nameRequest } from './routes.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -56,23 +56,9 @@ export function createHttpTools({ gate, snapshot, uplink, telemetry, clock, boun
     const match = /^\/http\/([^/]{1,200})(\/.*)?$/.exec(path);
     if (!match) return false;
     const picture = snapshot.current(clock());
-    if (!picture) {
-      problem(
-        response,
-        503,
-        'SNAPSHOT_STALE',
-        'Mission Control has lost touch with its control process and cannot judge. Nothing ran; try again shortly.',
-      );
-      return true;
-    }
-    const bearer = authenticate(request.headers.authorization, picture);
-    if ('code' in bearer) return refused(response, bearer);
-    if (bearer.kind === 'gateway')
-      return refused(response, {
-        status: 403,
-        code: 'AGENT_TOKEN_REQUIRED',
-        detail: 'HTTP tools are for agents: send the token of one agent.',
-      });
+    if (!picture) return refuseEntry(response, { status: 503, code: 'SNAPSHOT_STALE', detail: OUT_OF_TOUCH });
+    const agent = authenticateAgent(request.headers.authorization, picture, 'HTTP tools are');
+    if ('code' in agent) return refuseEntry(response, agent);
     const [, name = '', rest = '/'] = match;
     const upstream = picture.upstream(name);
     if (upstream?.kind !== 'http' || upstream.url === null) {
@@ -86,7 +72,7 @@ export function createHttpTools({ gate, snapshot, uplink, telemetry, clock, boun
     const mark = request.url?.indexOf('?') ?? -1;
     const target = mark < 0 ? rest : `${rest}${request.url?.slice(mark)}`;
     const call = readToolRequest(request, target, await readBytes(request, bounds.bodyMaxBytes));
-    await serve(request, response, call, bearer.agent, upstream, picture);
+    await serve(request, response, call, agent, upstream, picture);
     return true;
   }
 
@@ -100,7 +86,7 @@ export function createHttpTools({ gate, snapshot, uplink, telemetry, clock, boun
   ): Promise<void> {
     const sessionKey = askedBy(request, 'x-mc-session') ?? '';
     const attribution = attribute(agent, askedBy(request, 'x-mc-task'), sessionKey, picture);
-    if ('code' in attribution) return void refused(response, attribution);
+    if ('code' in attribution) return void refuseEntry(response, attribution);
     const { tool } = nameRequest(upstream, call.method, call.path);
     const gone = new AbortController();
     response.on('close', () => gone.abort());
@@ -336,10 +322,4 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
     const timer = setTimeout(done, ms);
     signal.addEventListener('abort', done);
   });
-}
-
-function refused(response: ServerResponse, { status, code, detail }: IdentityRefusal): true {
-  if (status === 401) response.setHeader('www-authenticate', 'Bearer');
-  problem(response, status, code, detail);
-  return true;
 }

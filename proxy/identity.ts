@@ -9,6 +9,9 @@ import type { Picture } from './snapshot.ts';
 /** Who is at the door; `gateway` is set where an OpenClaw gateway speaks. */
 export type Bearer = { kind: 'agent'; agent: AgentPicture } | { kind: 'gateway'; gateway: GatewayPicture };
 
+/** What everybody is told while there is no picture that is fresh enough to judge by. */
+export const OUT_OF_TOUCH = 'Mission Control has lost touch with its control process and cannot judge. Nothing ran; try again shortly.';
+
 export interface IdentityRefusal {
   status: 401 | 403;
   code: string;
@@ -27,6 +30,14 @@ export function authenticate(authorization: string | undefined, picture: Picture
   const gateway = picture.gatewayByToken(digest);
   if (gateway) return { kind: 'gateway', gateway };
   return { status: 401, code: 'UNAUTHENTICATED', detail: 'This token opens nothing here: it is wrong or was revoked.' };
+}
+
+/** The agent that a request comes from, at doors that serve agents only. @param served what is served, as in "MCP is". */
+export function authenticateAgent(authorization: string | undefined, picture: Picture, served: string): AgentPicture | IdentityRefusal {
+  const bearer = authenticate(authorization, picture);
+  if ('code' in bearer) return bearer;
+  if (bearer.kind === 'agent') return bearer.agent;
+  return { status: 403, code: 'AGENT_TOKEN_REQUIRED', detail: `${served} for agents: send the token of one agent.` };
 }
 
 /** The agent that a request speaks for. @param sessionKey tells sub-agents apart. @param named `agentId` of the body: OpenClaw's name of the agent, or our id. */

@@ -12,19 +12,19 @@ import { dayOf } from '../policies/index.ts';
 import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
 import type { ProxyConfig } from './config.ts';
-import { createEgress, type Egress } from './egress.ts';
+import { createEgress } from './egress.ts';
 import { scopeKeys, scopesOf } from './facts.ts';
 import { createGatewayDoor } from './gateway.ts';
 import { Holds } from './holds.ts';
 import { createHook } from './hook.ts';
-import { createHttpTools, type HttpTools } from './http.ts';
+import { createHttpTools } from './http.ts';
 import { Joins } from './joins.ts';
 import { Journal } from './journal.ts';
 import { Labels } from './labels.ts';
 import { LocalLedger } from './ledger-local.ts';
 import { RedisLedger } from './ledger-redis.ts';
-import { createMcp, type Mcp } from './mcp.ts';
-import { createModelEntry, type ModelEntry } from './model.ts';
+import { createMcp } from './mcp.ts';
+import { createModelEntry } from './model.ts';
 import { Openings } from './openings.ts';
 import { ownServer } from './own-server.ts';
 import { Rates } from './rates.ts';
@@ -122,21 +122,14 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     holds.wakeAll();
   });
 
-  let mcp: Mcp | null = null;
-  let model: ModelEntry | null = null;
-  let http: HttpTools | null = null;
-  let egress: Egress | null = null;
+  /** Entry points with calls under way that something may end. */
+  const doors: { review: () => void }[] = [];
   let announcedStop: string | null = null;
   function onMessage(message: StreamMessage): void {
     snapshot.apply(message, clock());
     if (message.type === 'picture') ready.resolve();
     if (message.type === 'picture' || message.type === 'policy') shadow.follow(message.policy.shadow, message.policy.gateRoots);
-    if (REVIEWED.has(message.type)) {
-      mcp?.review();
-      http?.review();
-      egress?.review();
-      model?.review();
-    }
+    if (REVIEWED.has(message.type)) for (const door of doors) door.review();
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
     const { estop, stopId } = snapshot.system();
@@ -216,7 +209,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     snapshotAgeMs: () => snapshot.age(clock()),
     ledgerAvailable: () => ledger.available,
   });
-  mcp = createMcp({
+  const mcp = createMcp({
     gate,
     snapshot,
     journal,
@@ -228,20 +221,18 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     stateKey: known.stateKey,
     log,
   });
-  const entry = mcp;
-  http = createHttpTools({ gate, snapshot, uplink, telemetry, clock, bounds, log });
-  const httpTools = http;
+  const http = createHttpTools({ gate, snapshot, uplink, telemetry, clock, bounds, log });
   const traces = new Traces();
-  model = createModelEntry({ gate, snapshot, journal, traces, uplink, telemetry, clock, bounds, log });
-  const models = model;
-  if (config.egressPort !== undefined) egress = createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
-  const egressProxy = egress;
+  const model = createModelEntry({ gate, snapshot, journal, traces, uplink, telemetry, clock, bounds, log });
+  const egress =
+    config.egressPort === undefined ? null : createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
+  doors.push(mcp, http, model, ...(egress === null ? [] : [egress]));
   const gateway = createGatewayDoor({ uplink, journal, clock, hostNames: config.hostNames, log });
   const server = createListener({
-    mcp: entry,
-    http: httpTools,
+    mcp,
+    http,
     gateway,
-    model: models,
+    model,
     hook: createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null
@@ -254,9 +245,9 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     bounds,
   });
   await listen(server, config.port, config.host, 'MC_PROXY_PORT');
-  if (egressProxy !== null) await listen(egressProxy.server, config.egressPort ?? 0, config.host, 'MC_EGRESS_PORT');
+  if (egress !== null) await listen(egress.server, config.egressPort ?? 0, config.host, 'MC_EGRESS_PORT');
   const sweepTimer = setInterval(() => {
-    models.renew();
+    model.renew();
     const policy = snapshot.current(clock())?.policy;
     ledger.sweep(policy ? dayOf(clock(), policy.document.budgets.timezone) : null);
   }, SWEEP_MS);
@@ -265,7 +256,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(listener.address() as AddressInfo).port}`;
   return {
     url: urlOf(server),
-    egressUrl: egressProxy === null ? null : urlOf(egressProxy.server),
+    egressUrl: egress === null ? null : urlOf(egress.server),
     core: { gate, snapshot, journal, telemetry },
     close: async () => {
       clearInterval(sweepTimer);
@@ -275,13 +266,13 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       server.closeIdleConnections();
       setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
       shadow.close();
-      await entry.close();
+      await mcp.close();
       gateway.close();
       await closed;
       await gateway.recorded();
-      await httpTools.close();
-      await models.close();
-      await egressProxy?.close();
+      await http.close();
+      await model.close();
+      await egress?.close();
       await ledger.close();
       await journal.close(DRAIN_MS);
       await uplink.close();

@@ -15,7 +15,7 @@ import type { AgentPicture, UpstreamPicture } from '../control/contract.ts';
 import type { Gatekeeper } from './admission.ts';
 import { readBytes } from './body.ts';
 import type { ProxyBounds } from './config.ts';
-import { authenticate, type IdentityRefusal } from './identity.ts';
+import { authenticateAgent, OUT_OF_TOUCH } from './identity.ts';
 import type { Journal } from './journal.ts';
 import { ClientAnswer } from './mcp-client.ts';
 import { type Context, createContexts } from './mcp-context.ts';
@@ -37,7 +37,7 @@ import { createRelay } from './mcp-relay.ts';
 import { createOpenRequests, type Request } from './mcp-requests.ts';
 import { createMcpServers } from './mcp-servers.ts';
 import { StateSealer } from './mcp-state.ts';
-import { problem } from './respond.ts';
+import { problem, refuseEntry } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
 import type { Uplink } from './uplink.ts';
@@ -79,19 +79,9 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
       return true;
     }
     const picture = snapshot.current(clock());
-    if (!picture) {
-      problem(
-        response,
-        503,
-        'SNAPSHOT_STALE',
-        'Mission Control has lost touch with its control process and cannot judge. Nothing ran; try again shortly.',
-      );
-      return true;
-    }
-    const bearer = authenticate(request.headers.authorization, picture);
-    if ('code' in bearer) return refused(response, bearer);
-    if (bearer.kind === 'gateway')
-      return refused(response, { status: 403, code: 'AGENT_TOKEN_REQUIRED', detail: 'MCP is for agents: send the token of one agent.' });
+    if (!picture) return refuseEntry(response, { status: 503, code: 'SNAPSHOT_STALE', detail: OUT_OF_TOUCH });
+    const agent = authenticateAgent(request.headers.authorization, picture, 'MCP is');
+    if ('code' in agent) return refuseEntry(response, agent);
     const upstream = picture.upstream(name);
     if (upstream?.kind !== 'mcp') {
       problem(response, 404, 'NOT_FOUND', `There is no MCP server "${name.slice(0, 64)}" here.`);
@@ -99,11 +89,11 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
     }
     switch (request.method) {
       case 'POST':
-        await post(request, response, bearer.agent, upstream, picture);
+        await post(request, response, agent, upstream, picture);
         break;
       case 'GET':
       case 'DELETE':
-        await listenOrEnd(request, response, request.method, bearer.agent, upstream, picture);
+        await listenOrEnd(request, response, request.method, agent, upstream, picture);
         break;
       default:
         response.setHeader('allow', 'POST, GET, DELETE');
@@ -250,10 +240,4 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
   }
 
   return { handle, review, close, openRequests };
-}
-
-function refused(response: ServerResponse, { status, code, detail }: IdentityRefusal): true {
-  if (status === 401) response.setHeader('www-authenticate', 'Bearer');
-  problem(response, status, code, detail);
-  return true;
 }

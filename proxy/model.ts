@@ -20,7 +20,7 @@ import type { Admission, CallRequest, Gatekeeper } from './admission.ts';
 import { BadRequest, parseJson, readBytes } from './body.ts';
 import type { ProxyBounds } from './config.ts';
 import type { ForwardFailure, Relayed } from './forward.ts';
-import { attribute, authenticate, type IdentityRefusal, rootOf } from './identity.ts';
+import { attribute, authenticate, type IdentityRefusal, OUT_OF_TOUCH, rootOf } from './identity.ts';
 import type { Journal } from './journal.ts';
 import { membersOf } from './json-members.ts';
 import { answerCompletion, answerError, type Shape } from './model-answer.ts';
@@ -124,10 +124,7 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
 
   async function serve(request: IncomingMessage, response: ServerResponse, name: string, path: string, shape: Shape): Promise<void> {
     const picture = snapshot.current(clock());
-    if (!picture) {
-      const why = 'Mission Control has lost touch with its control process and cannot judge. Nothing ran; try again shortly.';
-      return answerError(response, shape, 503, 'SNAPSHOT_STALE', why);
-    }
+    if (!picture) return answerError(response, shape, 503, 'SNAPSHOT_STALE', OUT_OF_TOUCH);
     const known = agentOf(request, picture);
     if ('code' in known) return answerError(response, shape, known.status, known.code, known.detail);
     const upstream = picture.upstream(name);

@@ -11,6 +11,13 @@ export function problem(response: ServerResponse, status: number, code: string, 
   write(response, status, 'application/problem+json', problemText(status, code, detail, extra));
 }
 
+/** The answer to who may not come in. @returns true: the request is answered. */
+export function refuseEntry(response: ServerResponse, { status, code, detail }: { status: number; code: string; detail: string }): true {
+  if (status === 401) response.setHeader('www-authenticate', 'Bearer');
+  problem(response, status, code, detail);
+  return true;
+}
+
 /** The same where there is no response to write to, only a connection, which ends with it. @param headers further lines of the head. */
 export function rawProblem(
   socket: Duplex,
