@@ -6,15 +6,15 @@ import { signal } from '@lit-labs/signals';
 
 export const searching = signal(false);
 
-let early = '';
+let early = { text: '', entered: false };
 
 export function openSearch(): void {
-  early = '';
+  early = { text: '', entered: false };
   searching.set(true);
 }
 
-/** What was typed while the search was still on its way. */
-export function typedEarly(): string {
+/** What was typed while the search was still on its way, and whether Enter was pressed after it. */
+export function typedEarly(): { text: string; entered: boolean } {
   return early;
 }
 
@@ -25,10 +25,11 @@ export function closeSearch(): void {
 /** Listens on the document. */
 export function startSearchKey(): void {
   document.addEventListener('keydown', (event) => {
-    if (searching.get() && !document.querySelector('dialog:modal') && event.key.length === 1 && !event.ctrlKey && !event.metaKey) {
+    const typed = (event.key.length === 1 && !event.ctrlKey && !event.metaKey) || event.key === 'Enter';
+    if (searching.get() && !document.querySelector('dialog:modal') && typed) {
       if (event.defaultPrevented) return;
       event.preventDefault();
-      early += event.key;
+      if (!early.entered) early = event.key === 'Enter' ? { ...early, entered: true } : { ...early, text: early.text + event.key };
       return;
     }
     if (event.key.toLowerCase() !== 'k' || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;

@@ -33,8 +33,14 @@ export class ModalElement extends LightElement {
 
   protected override firstUpdated(): void {
     this.#dialog()?.showModal();
-    // The content may be an element that draws itself a moment later.
-    requestAnimationFrame(() => this.querySelector<HTMLElement>('[data-focus]')?.focus());
+    // At once, so that no key that is typed meanwhile goes astray; the content may also be an element that draws itself a moment later.
+    if (!this.#focusField()) requestAnimationFrame(() => this.#focusField());
+  }
+
+  #focusField(): boolean {
+    const field = this.querySelector<HTMLElement>('[data-focus]');
+    field?.focus();
+    return field !== null;
   }
 
   override disconnectedCallback(): void {

@@ -47,11 +47,17 @@ const PLACES: readonly (readonly [string, string])[] = [
 
 @customElement('mc-search')
 export class SearchElement extends SignalWatcher(LightElement) {
-  @state() private query = typedEarly();
+  readonly #early = typedEarly();
+  @state() private query = this.#early.text;
   @state() private chosen = 0;
 
   protected override render(): TemplateResult {
     return html`<mc-modal heading="Search" .content=${this.#content()}></mc-modal>`;
+  }
+
+  protected override firstUpdated(): void {
+    const [first] = findMatches(this.query, everything(), 1);
+    if (this.#early.entered && first) this.#open(first);
   }
 
   #content(): TemplateResult {

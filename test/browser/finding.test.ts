@@ -42,6 +42,20 @@ it('finds a task, an agent, a call and a place by keyboard alone, from a field t
   await search.getByText('Nothing here has these words.').waitFor();
 });
 
+it('loses no key that is typed while the search is still on its way', async () => {
+  const page = await open('viewer', '/board');
+  const fetched = Promise.withResolvers<void>();
+  await page.route('**/search-*.js', async (route) => {
+    await fetched.promise;
+    await route.continue();
+  });
+  await page.locator('main').press('/');
+  await page.keyboard.type('spend');
+  await page.keyboard.press('Enter');
+  fetched.resolve();
+  await page.waitForURL('**/spend');
+});
+
 it('opens on a phone from the head', async () => {
   const agent = await dashboard.server.addAgent('Scout-05');
   const page = await open('viewer', '/board', PHONE);
