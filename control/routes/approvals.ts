@@ -10,6 +10,7 @@ import {
   ApprovalSchema,
   GrantProposalSchema,
   listOf,
+  WholeArgumentsSchema,
 } from '../contract.ts';
 import { type Api, ID, PAGE, route } from './route.ts';
 
@@ -60,6 +61,19 @@ export function approvalRoutes(app: Api, approvals: Approvals): void {
       response: ApprovalSchema,
     },
     ({ params }) => approvals.get(params.id),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/approvals/{id}/arguments',
+      tag,
+      summary: 'The whole arguments of a held call, redacted, also where the approval keeps them shortened',
+      access: { role: 'viewer' },
+      params: ID,
+      response: WholeArgumentsSchema,
+    },
+    ({ params }) => approvals.wholeArguments(params.id),
   );
   route(
     app,
