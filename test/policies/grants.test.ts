@@ -258,7 +258,7 @@ describe('a command line', () => {
         'cd src && python3 ../docs/a.py',
         'cd src && cd .. && python3 docs/a.py',
       ],
-      ...['npm --prefix output run x', 'PYTHONPATH=docs', 'env -C docs make'],
+      ...['npm --prefix output run x', 'python3 -m output.mine', "python3 -c 'import docs.mine'", 'PYTHONPATH=docs', 'env -C docs make'],
     ])
       expect([command, ['WRITABLE', 'UNREADABLE', 'RED', 'SHELL_BLOCKED']]).toEqual([
         command,
