@@ -62,7 +62,7 @@ import { chatReconciler } from './workers/chat-reconciler.ts';
 import { dispatcher } from './workers/dispatcher.ts';
 import { heartbeatMonitor } from './workers/heartbeat-monitor.ts';
 import { ledgerReconciler } from './workers/ledger-reconciler.ts';
-import { startWorkers } from './workers/loop.ts';
+import { AS_WRITTEN, type Pace, startWorkers } from './workers/loop.ts';
 import { loopDetector } from './workers/loop-detector.ts';
 import { notifier } from './workers/notifier.ts';
 import { reconciler } from './workers/reconciler.ts';
@@ -83,8 +83,12 @@ export interface Control {
   close: () => Promise<void>;
 }
 
-/** Starts control. @throws Error with the reason when database, keys, policy or port are not to be had. */
-export async function startControl(config: ControlConfig, log: Logger, clock: () => number): Promise<Control> {
+/**
+ * Starts control.
+ * @param pace how often the workers tick; with the clock it is what time is to control.
+ * @throws Error with the reason when database, keys, policy or port are not to be had.
+ */
+export async function startControl(config: ControlConfig, log: Logger, clock: () => number, pace: Pace = AS_WRITTEN): Promise<Control> {
   const { db, close: closeDatabase } = await openDatabase(config.dataDir);
   const keys = openKeys(config.keyDir);
   const broadcast = createBroadcast({ db, onError: (error) => log.error({ err: error }, 'changes could not be published') });
@@ -307,6 +311,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
     ],
     { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },
+    pace,
   );
 
   /** The gateway named in the environment; its token for our gate is issued by `openclaw connect`. */

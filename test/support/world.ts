@@ -38,6 +38,8 @@ export interface World {
   kill: () => Promise<void>;
   /** SIGTERM; answers the exit code. */
   stop: () => Promise<number | null>;
+  /** Resolves once the process that runs now has ended, however that came about. */
+  ended: () => Promise<void>;
   /** Starts again on the same folders and ports. */
   start: () => Promise<void>;
   /** Ends it and removes its folders. */
@@ -57,8 +59,11 @@ export function joinWorld(controlUrl: string, gateUrl: string): ReachableWorld {
   };
 }
 
-/** Starts the product in folders of its own. @param env further settings. */
-export async function startWorld(env: Record<string, string> = {}): Promise<World> {
+/**
+ * Starts the product in folders of its own.
+ * @param env further settings, read at each start. @param entry another composition of the product than the command line.
+ */
+export async function startWorld(env: Record<string, string> = {}, entry: readonly string[] = ['cli.ts', 'start']): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'mc-test-'));
   const dataDir = join(folder, 'data');
   const [controlPort, proxyPort, egressPort] = [await freePort(), await freePort(), await freePort()];
@@ -69,7 +74,7 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
   async function start(): Promise<void> {
     output = '';
     log = '';
-    const started = spawn(process.execPath, ['cli.ts', 'start'], {
+    const started = spawn(process.execPath, [...entry], {
       cwd: ROOT,
       env: {
         PATH: process.env.PATH,
@@ -119,6 +124,11 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
     pid: () => child?.pid ?? 0,
     kill: async () => void (await end('SIGKILL')),
     stop: () => end('SIGTERM'),
+    ended: async () => {
+      const running = child;
+      if (running === null || running.exitCode !== null || running.signalCode !== null) return;
+      await new Promise<void>((resolve) => running.once('exit', () => resolve()));
+    },
     start,
     close: async () => {
       await end('SIGKILL');
@@ -141,7 +151,7 @@ async function ask<T>(url: string, method: string, body: unknown, token: string 
 }
 
 /** A loopback port that was free a moment ago. */
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
