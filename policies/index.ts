@@ -19,7 +19,7 @@ export { classify, isBareWrapper, unwrapCall } from './classify.ts';
 export { decide } from './decide.ts';
 export { annotationsOf, compareDefinitions, type DefinitionChange, definitionOf, definitionText, sourceOf } from './definitions.ts';
 export { type DocumentChange, diffDocuments } from './difference.ts';
-export { errorSignature, findLoops, type LoopFinding } from './loops.ts';
+export { countTalk, errorSignature, exchangesOf, findLoops, type LoopFinding, type Said } from './loops.ts';
 export * from './model.ts';
 export { isSpecialAddress, readAuthority, readUrl, tunnelScheme } from './network.ts';
 export {
