@@ -9,7 +9,17 @@ import { type JsonObject, redact, redactText, usdFromMicros } from '../policies/
 import type { Alerts } from './alerts.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { recordChanges, touch } from './changes.ts';
-import type { Approval, ApprovalStatus, CallFacts, HeldCall, HoldRequest, HoldState, Preview, ToolCallView } from './contract.ts';
+import type {
+  Approval,
+  ApprovalStatus,
+  CallFacts,
+  HeldCall,
+  HoldRequest,
+  HoldState,
+  Preview,
+  ToolCallView,
+  WholeArguments,
+} from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { ApprovalsTable } from './db/schema.ts';
 import { carryEdit } from './edit.ts';
@@ -40,6 +50,8 @@ interface Dependencies {
 
 /** A hold has its approval within a request's time; one without after this never gets it. */
 const UNASKED_MS = 60_000;
+/** The member under which a record says that it does not have all of the arguments (proxy/record.ts). */
+const SHORTENED = '…';
 const BUDGET_REASONS = new Set(['BUDGET_RUN', 'BUDGET_TASK', 'BUDGET_DAILY', 'BUDGET_FLEET']);
 
 export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, published }: Dependencies) {
@@ -238,7 +250,8 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     }
     const original = await originalOf(tx, row.tool_call_id);
     if (!original) throw new Refusal(422, 'NOTHING_TO_EDIT', "The call's own arguments are gone.");
-    const result = carryEdit(original, row.arguments, edited);
+    const shown = Object.hasOwn(row.arguments, SHORTENED) ? (redact(original).value as JsonObject) : row.arguments;
+    const result = carryEdit(original, shown, edited);
     return JSON.stringify(result) === JSON.stringify(original) ? null : result;
   }
 
@@ -562,6 +575,22 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     return approval;
   }
 
+  /**
+   * The arguments of a held call as its record would have them if it kept all of them: redacted, not shortened.
+   * @throws Refusal 404 without such an approval, 409 ORIGINAL_GONE once the hold and its grant have ended, or where there is no call.
+   */
+  async function wholeArguments(id: string): Promise<WholeArguments> {
+    const { number, toolCallId } = await get(id);
+    const original = toolCallId === null ? null : await originalOf(db, toolCallId);
+    if (!original)
+      throw new Refusal(
+        409,
+        'ORIGINAL_GONE',
+        `The call's own arguments are kept while approval ${number} can still run; the record has them shortened.`,
+      );
+    return { arguments: redact(original).value as JsonObject };
+  }
+
   async function find(id: string): Promise<Approval | null> {
     const row = await db.selectFrom('approvals').selectAll().where('id', '=', id).executeTakeFirst();
     return row ? ((await views([row as ApprovalRow]))[0] ?? null) : null;
@@ -719,6 +748,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     state,
     list,
     get,
+    wholeArguments,
     find,
     requestForTask,
     countPending,

@@ -516,6 +516,9 @@ export const ApprovalSchema = z
   })
   .meta({ id: 'Approval' });
 export type Approval = z.infer<typeof ApprovalSchema>;
+/** The arguments of a held call, redacted and not shortened; `Approval.arguments` keeps the first 64 KiB of long ones. */
+export const WholeArgumentsSchema = z.object({ arguments: JsonRecord }).meta({ id: 'WholeArguments' });
+export type WholeArguments = z.infer<typeof WholeArgumentsSchema>;
 /** Taken as it came: a record schema drops a member called __proto__, and what was shown must come back whole. */
 const EditedArguments: z.ZodType<JsonObject> = z
   .any()

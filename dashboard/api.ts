@@ -41,6 +41,7 @@ import type {
   UpstreamCreate,
   UpstreamTool,
   UpstreamUpdate,
+  WholeArguments,
   WorkDocument,
 } from '../control/contract.ts';
 import type { AgentStatus, Autonomy, Reason, Risk, TaskStatus, Verdict } from '../policies/model.ts';
@@ -146,6 +147,8 @@ export interface ApprovalQuery {
   limit?: number;
 }
 export const listApprovals = (query: ApprovalQuery) => send<Page<Approval>>('GET', `/approvals${search(query)}`);
+/** All arguments of a held call, redacted, where the approval itself keeps them shortened. */
+export const readWholeArguments = async (id: string) => (await send<WholeArguments>('GET', `/approvals/${id}/arguments`)).arguments;
 export const readApproval = (id: string) => send<Approval>('GET', `/approvals/${id}`);
 
 export interface ToolCallQuery {

@@ -14,7 +14,8 @@ import type { Draft } from './elements/argument-draft.ts';
 import './elements/area-chart.ts';
 import './elements/arguments-editor.ts';
 import type { Judgement } from './elements/arguments-editor.ts';
-import { argumentBlocks, effectRows, reasonRows } from './elements/call-facts.ts';
+import { type BudgetView, budgetRow } from './elements/budget-effect.ts';
+import { argumentBlocks, type Effects, effectRows, reasonRows } from './elements/call-facts.ts';
 import './elements/call-table.ts';
 import './elements/command-list.ts';
 import './elements/data-age.ts';
@@ -94,7 +95,9 @@ export class GalleryElement extends LightElement {
       ${section('Approval list', html`<div class="gl-narrow"><mc-approval-list .groups=${groupApprovals(PENDING)} .decided=${DECIDED} .selectedId=${PENDING[0]?.id ?? null} .now=${NOW}></mc-approval-list></div>`)}
       ${section('Parsed command', html`<mc-command-list .line=${LINE} .commands=${COMMANDS}></mc-command-list>`)}
       ${section('Why it is held', html`${reasonRows(REASONS, 'held')}${reasonRows(REASONS.slice(0, 1), 'denied')}`)}
-      ${section('What would happen', effectRows({ preview: PENDING[0]?.preview ?? null, tool: 'exec', cwd: '/srv/forge/workspace', workspace: '/srv/forge/workspace', estimatedCost: 0.31 }))}
+      ${section('What would happen', effectRows({ preview: PENDING[0]?.preview ?? null, tool: 'exec', arguments: { command: LINE }, cwd: '/srv/forge/workspace', workspace: '/srv/forge/workspace', estimatedCost: 0.31 }))}
+      ${EFFECTS.map(([title, effects]) => section(title, effectRows(effects)))}
+      ${section('Budget with a held call', html`<div class="gl-col">${BUDGETS.map((view) => budgetRow(view))}</div>`)}
       ${section('Untrusted text', html`<p>${voiceTag()}</p><mc-voice .text=${'Please approve quickly. <b>Ignore the policy</b> [click](x) \u202etxt.exe\u202c zero\u200bwidth no\u00a0break \u0007'}></mc-voice><mc-voice .text=${Array.from({ length: 30 }, (_, i) => `line ${i + 1}`).join('\n')}></mc-voice>`)}
       ${section('Arguments', argumentBlocks({ path: 'docs/CHANGES.md', content: '## 2.4\n\n- first\n- second', force: false }))}
       ${section('Editing arguments', html`<mc-arguments-editor .original=${{ command: LINE, retries: 3 }} .draft=${this.draft} .judgement=${{ state: 'judged', verdict: 'hold', risk: 'red', reasons: REASONS } satisfies Judgement} @mc-draft=${(event: CustomEvent<Draft>) => this.#draft(event.detail)}></mc-arguments-editor>`)}
@@ -190,6 +193,52 @@ const REASONS: Reason[] = [
   { code: 'PROD_EXTERNAL', message: 'Publishing is visible to the outside world', policyPath: 'approvals.triggers' },
   { code: 'NET_NOT_ALLOWLISTED', message: 'packages.acme.example:443 is not on the list', policyPath: 'allowlists.network' },
   { code: 'SHELL_NOT_ALLOWLISTED', message: 'npm publish matches none of 14 rules', policyPath: 'allowlists.shell' },
+];
+
+const effects = (mappedTool: string, args: Record<string, unknown>): Effects => ({
+  preview: { mappedTool, commands: [], paths: [], hosts: [] },
+  tool: mappedTool,
+  arguments: args,
+  cwd: '/srv/forge/workspace',
+  workspace: '/srv/forge/workspace',
+  estimatedCost: 0,
+});
+const EFFECTS: readonly (readonly [string, Effects])[] = [
+  [
+    'Writing a file whose old content is not known',
+    effects('write_file', { path: 'docs/a.md', content: `# Title\n\u202ehidden\u202c\n${'line\n'.repeat(40)}` }),
+  ],
+  [
+    'Changing a file',
+    effects('write_file', {
+      path: 'config/app.yaml',
+      edits: [{ oldText: 'port: 80\nhost: a\n', newText: 'port: 8080\nhost: a\ntls: true\n' }],
+      replaceAll: true,
+    }),
+  ],
+  [
+    'Patching files',
+    effects('write_file', {
+      input:
+        '*** Begin Patch\n*** Update File: src/a.ts\n*** Move to: src/b.ts\n@@ main\n const x = 1;\n-run(x);\n+walk(x);\n*** Delete File: src/c.ts\n*** End Patch',
+    }),
+  ],
+  [
+    'Sending a message',
+    effects('post_social', {
+      channel: 'slack',
+      to: ['team@acme.example', '#release'],
+      cc: 'all@rival.example',
+      text: 'Hello <b>all</b>',
+      media: 'https://files.example/a.pdf',
+    }),
+  ],
+  ['Sending to nobody that is named', effects('post_social', { text: 'Hello' })],
+];
+const BUDGETS: readonly BudgetView[] = [
+  { name: 'Forge-03 today', spent: 9.84, cap: 12, adds: 0.31 },
+  { name: 'Task MC-431', spent: 7.9, cap: 8, adds: 0.31 },
+  { name: 'Fleet today', spent: 38.42, cap: null, adds: 0 },
 ];
 
 function approval(over: Partial<Approval>): Approval {

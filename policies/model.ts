@@ -242,6 +242,8 @@ export interface HostReading {
   /** `refused`: credentials, address literal, private or special address, non-canonical spelling. */
   verdict: 'listed' | 'not_listed' | 'refused';
   why: string;
+  /** What the name resolved to, where somebody asked before the call was judged; absent where nobody did. */
+  addresses?: readonly string[];
 }
 
 /** The outcome of judging one call. Reasons are in the order of SPEC 4.1. */

@@ -1,6 +1,7 @@
 /**
- * Opens the database, brings its tables up to date, and owns the data folder while it is open: a second process on the same
- * folder is refused, because the embedded database has no lock of its own and would lose rows.
+ * Opens the database, embedded or on a server, and brings its tables up to date. The embedded one owns its data folder while it is open: a
+ * second process on the same folder is refused, because that database has no lock of its own and would lose rows. A server is shared by
+ * several processes, of which one at a time migrates.
  */
 import { mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,6 +19,7 @@ import { up as upstreamOAuth } from './migrations/008-upstream-oauth.ts';
 import { up as loopFacts } from './migrations/012-loop-facts.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
+import { serverDialect } from './server-dialect.ts';
 
 export type Db = Kysely<Database>;
 export type Tx = Transaction<Database>;
@@ -54,6 +56,22 @@ export async function openDatabase(dataDir: string): Promise<{ db: Db; close: ()
     throw error;
   }
   return { db, close };
+}
+
+/**
+ * Opens the database on a PostgreSQL server and migrates it forward; of several that start at once one migrates and the others wait.
+ * @param url `DATABASE_URL`. @throws Error when the server cannot be reached, or a migration fails (the old state stays).
+ */
+export async function openServerDatabase(url: string): Promise<{ db: Db; close: () => Promise<void> }> {
+  // On a connection of its own, because a migration may take longer than any other statement may.
+  const migrating = new Kysely<Database>({ dialect: serverDialect(url, { poolMax: 1, statementMaxMs: null }) });
+  try {
+    await migrate(migrating);
+  } finally {
+    await migrating.destroy();
+  }
+  const db = new Kysely<Database>({ dialect: serverDialect(url) });
+  return { db, close: () => db.destroy() };
 }
 
 /** A value for a jsonb column; spelled so that every PostgreSQL client sends the same text, and so that PostgreSQL takes it. */

@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import type { Approvals } from '../approvals.ts';
-import { APPROVAL_STATUSES, ApprovalDecisionSchema, ApprovalRequestSchema, ApprovalSchema, listOf } from '../contract.ts';
+import {
+  APPROVAL_STATUSES,
+  ApprovalDecisionSchema,
+  ApprovalRequestSchema,
+  ApprovalSchema,
+  listOf,
+  WholeArgumentsSchema,
+} from '../contract.ts';
 import { type Api, ID, PAGE, route } from './route.ts';
 
 /** Approvals: what waits for a person, and the person's decision. */
@@ -50,6 +57,19 @@ export function approvalRoutes(app: Api, approvals: Approvals): void {
       response: ApprovalSchema,
     },
     ({ params }) => approvals.get(params.id),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/approvals/{id}/arguments',
+      tag,
+      summary: 'The whole arguments of a held call, redacted, also where the approval keeps them shortened',
+      access: { role: 'viewer' },
+      params: ID,
+      response: WholeArgumentsSchema,
+    },
+    ({ params }) => approvals.wholeArguments(params.id),
   );
   for (const [action, verdict, summary] of [
     ['approve', 'approved', 'Approve once; the call is judged again and then runs'],

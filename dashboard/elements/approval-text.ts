@@ -1,6 +1,7 @@
 /** How an approval is named in lists and heads, and which ones are alike. Pure; what an agent wrote is named, never interpreted. */
 import type { Approval } from '../../control/contract.ts';
 import type { CommandReading } from '../../policies/model.ts';
+import { messageOf } from './message-text.ts';
 
 /** The head: a verb of ours and what it acts on, e.g. "Run" "npm publish". */
 export function titleOf(approval: Approval): { verb: string; object: string } {
@@ -17,7 +18,8 @@ export function titleOf(approval: Approval): { verb: string; object: string } {
     case 'network_call':
       return { verb: 'Connect to', object: hostsOf(approval) || tool };
     case 'post_social':
-      return { verb: 'Send', object: 'a message' };
+    case 'send_email':
+      return { verb: 'Send', object: recipientsOf(approval) ? `a message to ${recipientsOf(approval)}` : 'a message' };
     case 'sessions_spawn':
       return { verb: 'Start', object: 'a sub-agent' };
     default:
@@ -28,7 +30,12 @@ export function titleOf(approval: Approval): { verb: string; object: string } {
 /** The row in a list: the tool and the part that tells this call from others. */
 export function gistOf(approval: Approval): string {
   if (approval.kind === 'task') return approval.summary;
-  const object = decisiveCommands(approval)[0]?.text || pathsOf(approval, 'write') || pathsOf(approval, 'read') || hostsOf(approval);
+  const object =
+    decisiveCommands(approval)[0]?.text ||
+    pathsOf(approval, 'write') ||
+    pathsOf(approval, 'read') ||
+    hostsOf(approval) ||
+    recipientsOf(approval);
   return object ? `${approval.tool ?? ''} ${object}`.trim() : approval.summary;
 }
 
@@ -107,6 +114,13 @@ function pathsOf(approval: Approval, use: 'read' | 'write'): string {
   const path = decisive.path ?? decisive.given;
   const root = approval.workspace?.replace(/\/*$/, '/');
   return root && path.startsWith(root) ? path.slice(root.length) : path;
+}
+
+/** "team@acme.example and 2 more". */
+function recipientsOf({ tool, preview, arguments: args }: Approval): string {
+  const [first, ...others] = messageOf({ tool, mappedTool: preview?.mappedTool ?? tool, arguments: args })?.recipients ?? [];
+  if (!first) return '';
+  return others.length > 0 ? `${first.who} and ${others.length} more` : first.who;
 }
 
 function hostsOf(approval: Approval): string {

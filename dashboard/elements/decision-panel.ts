@@ -9,11 +9,11 @@ import { clock, clockMinutes, OUTCOME_WORDS, when } from '../words.ts';
 import { approvalChip } from './glyph.ts';
 import { icon } from './icon.ts';
 import { emit, LightElement } from './light-element.ts';
-import { button, moment, why } from './parts.ts';
+import { button, keyHint, moment, seen, why } from './parts.ts';
 import './decision-panel.css';
 
 /** Said often enough to be one press; they stand in the record as the note. */
-const PRESETS = ['Checked, as intended', 'Wrong target', 'Not needed now'] as const;
+export const NOTE_PRESETS = ['Checked, as intended', 'Wrong target', 'Not needed now'] as const;
 
 @customElement('mc-decision-panel')
 export class DecisionPanelElement extends LightElement {
@@ -49,7 +49,7 @@ export class DecisionPanelElement extends LightElement {
       <label class="lbl" for="${this.uid}-note">Note <span class="muted">${approval.noteRequired ? 'required for red' : 'optional'}</span></label>
       <textarea class="field" id="${this.uid}-note" rows="2" maxlength="10000" placeholder="Why is this right, or why not?" .value=${this.note} aria-describedby=${noteMissing && !this.reason ? `${this.uid}-why` : nothing} @input=${this.#typed} @keydown=${this.#keys}></textarea>
       <div class="dp-presets" role="group" aria-label="Ready-made notes">
-        ${PRESETS.map((text) => html`<button type="button" class="preset" aria-pressed=${this.note === text} @click=${() => emit(this, 'mc-note', this.note === text ? '' : text)}>${text}</button>`)}
+        ${NOTE_PRESETS.map((text, i) => html`<button type="button" class="preset" aria-pressed=${this.note === text} aria-keyshortcuts=${i + 1} @click=${() => emit(this, 'mc-note', this.note === text ? '' : text)}>${text}${keyHint(String(i + 1))}</button>`)}
       </div>
       ${button({
         label: this.editing ? 'Approve the edited call, once' : 'Approve once',
@@ -93,7 +93,7 @@ function settled(approval: Approval, now: number): TemplateResult {
   return html`<section class="dp dp--settled" aria-label="Decision" role="status">
     <div class="row">${approvalChip(approval.status)}${at === null ? nothing : html`<span class="small muted">${moment(at, when(at, now))}</span>`}</div>
     <p class="dp-who">${settledSentence(approval)}</p>
-    ${approval.decision ? html`<blockquote class="dp-note">${approval.decision}</blockquote>` : nothing}
+    ${approval.decision ? html`<blockquote class="dp-note">${seen(approval.decision)}</blockquote>` : nothing}
     ${approval.status === 'approved' ? redemption(approval, now) : nothing}
   </section>`;
 }

@@ -6,7 +6,7 @@
 import { computed, SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import type { Agent, Approval, ToolCallView } from '../../control/contract.ts';
+import type { Agent, Approval } from '../../control/contract.ts';
 import { decide, sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
@@ -15,22 +15,23 @@ import { type ApprovalGroup, commandLineOf, gistOf, groupApprovals, titleOf } fr
 import { type Draft, editArguments } from '../elements/argument-draft.ts';
 import '../elements/arguments-editor.ts';
 import type { ArgumentsEditorElement, Judgement } from '../elements/arguments-editor.ts';
-import { argumentBlocks, effectRows, reasonRows } from '../elements/call-facts.ts';
+import { budgetRow } from '../elements/budget-effect.ts';
+import { argumentBlocks, atLimit, type Effects, effectBrief, effectRows, reasonRows } from '../elements/call-facts.ts';
 import '../elements/command-list.ts';
-import '../elements/decision-panel.ts';
-import type { DecisionPanelElement } from '../elements/decision-panel.ts';
-import { approvalChip, approvalGlyph, callGlyph, glyph, rankGlyph, riskChip, riskGlyph } from '../elements/glyph.ts';
+import { type DecisionPanelElement, NOTE_PRESETS } from '../elements/decision-panel.ts';
+import { approvalChip, approvalGlyph, glyph, rankGlyph, riskChip } from '../elements/glyph.ts';
 import { icon } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
-import { button, empty, failed, keyHint, meter, moment, seen, seenLine, spentOf } from '../elements/parts.ts';
+import { button, empty, failed, keyHint, moment, seen, seenLine } from '../elements/parts.ts';
 import { voiceTag } from '../elements/voice.ts';
 import { bindKeys } from '../keyboard.ts';
 import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { go } from '../routes.ts';
-import { agents, approvals, overview, pendingApprovals, toolCalls } from '../store.ts';
+import { agents, approvals, pendingApprovals } from '../store.ts';
 import { isPhone } from '../viewport.ts';
-import { AUTONOMY_WORDS, callMoney, clock, clockMinutes, day, wait, when } from '../words.ts';
+import { AUTONOMY_WORDS, clock, clockMinutes, day, wait, when } from '../words.ts';
+import './approval-context.ts';
 import './approvals.css';
 
 /** After moving on by itself the view takes no decision for this long, so that a double press cannot decide the next call. */
@@ -39,7 +40,6 @@ const JUDGE_AFTER_MS = 400;
 const DECIDED_SHOWN = 12;
 /** Made once per change, not once per key. */
 const pendingGroups = computed(() => groupApprovals(pendingApprovals.get()));
-const CALLS_SHOWN = 5;
 
 @customElement('mc-approvals')
 export class ApprovalsElement extends SignalWatcher(LightElement) {
@@ -52,8 +52,12 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   /** On a phone the facts fold away behind the decision. */
   @state() private showAll = false;
   @state() private missing: string | null = null;
-  @state() private agentCalls: ReadonlyMap<string, readonly ToolCallView[]> = new Map();
+  /** Arguments that the record shortened, in full, by approval. */
+  @state() private whole: ReadonlyMap<string, Record<string, unknown>> = new Map();
+  @state() private wholeFailure: string | null = null;
   #settledAt = 0;
+  /** Where in the list one was last, for when what is read is no longer in it. */
+  #place = 0;
   #judgeTimer: ReturnType<typeof setTimeout> | undefined;
   #unbind = () => {};
 
@@ -67,6 +71,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       { keys: 'd', label: 'Deny', group, run: () => void this.#decide('deny') },
       { keys: 'e', label: 'Edit arguments', group, run: () => this.#edit() },
       { keys: 'n', label: 'Write a note', group, run: () => this.#panel()?.focusNote() },
+      ...NOTE_PRESETS.map((text, i) => ({ keys: String(i + 1), label: `Note: ${text}`, group, run: () => this.#preset(text) })),
       { keys: 'enter', label: 'Read the call', group, run: () => this.querySelector<HTMLElement>('.idt')?.focus() },
       { keys: 'escape', label: 'Discard the edit', group, run: () => this.#leaveEdit() },
     ]);
@@ -84,6 +89,11 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     return isPhone.get() ? this.#phone(groups, chosen) : this.#desk(groups, chosen);
   }
 
+  protected override willUpdate(): void {
+    const at = this.#order().findIndex((approval) => approval.id === this.approvalId);
+    if (at >= 0) this.#place = at;
+  }
+
   protected override updated(changed: PropertyValues<this>): void {
     super.updated(changed);
     const first = pendingGroups.get()[0]?.items[0];
@@ -95,7 +105,8 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     this.judgement = { state: 'none' };
     this.querySelector('.idt, .mb')?.scrollTo({ top: 0 });
     void this.#fetchMissing();
-    void this.#fetchCalls();
+    this.wholeFailure = null;
+    void this.#fetchWhole();
     this.querySelector('mc-approval-list [aria-current]')?.scrollIntoView({ block: 'nearest' });
   }
 
@@ -115,7 +126,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
           ? html`<div class="idt scroll" tabindex="0" role="region" aria-label="Held call">${this.#head(chosen, 'h1')}${this.#facts(chosen)}</div>
             <aside class="dec scroll" tabindex="0" role="region" aria-label="Decision">
               <section>${this.#decision(chosen)}</section>
-              ${this.#context(chosen)}
+              <mc-approval-context .approval=${chosen}></mc-approval-context>
               ${HINTS}
             </aside>`
           : this.#nothing()
@@ -151,8 +162,8 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   }
 
   #who(approval: Approval, agent: Agent | undefined): TemplateResult {
-    const name = approval.agentName ?? 'Unknown agent';
-    return html`${approval.agentId ? html`<a href="/agents/${approval.agentId}">${name}</a>` : name}${agent ? html` ${rankGlyph(agent.autonomyLevel)} ${AUTONOMY_WORDS[agent.autonomyLevel].toLowerCase()}` : nothing}${approval.taskTitle ? html`, task ${seen(approval.taskTitle)}` : ', no task'}<span class="muted">, approval ${approval.number}</span>${approval.waitingCalls > 1 ? html`<span class="muted">, ${approval.waitingCalls} calls wait on it</span>` : nothing}`;
+    const name = approval.agentName === null ? 'Unknown agent' : seen(approval.agentName);
+    return html`${approval.agentId ? html`<a href="/agents/${approval.agentId}">${name}</a>` : name}${agent ? html` ${rankGlyph(agent.autonomyLevel)} ${AUTONOMY_WORDS[agent.autonomyLevel].toLowerCase()}` : nothing}${approval.taskId ? html`, task <a href="?task=${approval.taskId}">${seen(approval.taskTitle ?? approval.taskId)}</a>` : ', no task'}<span class="muted">, approval ${approval.number}</span>${approval.waitingCalls > 1 ? html`<span class="muted">, ${approval.waitingCalls} calls wait on it</span>` : nothing}`;
   }
 
   #statusChip(approval: Approval): TemplateResult {
@@ -179,11 +190,28 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       ${this.#command(approval)}
       ${editing ? this.#editor(approval) : nothing}
       <div class="sec"><h2>${approval.status === 'pending' ? 'Why it is held' : 'Why it was held'}</h2>${reasonRows(approval.reasons, 'held')}</div>
-      <div class="sec"><h2>What would happen</h2>${effectRows({ preview: approval.preview, tool: approval.tool, cwd: approval.cwd, workspace: approval.workspace, estimatedCost: approval.estimatedCost })}</div>
+      ${this.#effects(approval)}
       ${approval.editedArguments ? html`<div class="sec"><h2>Arguments as approved</h2>${argumentBlocks(approval.editedArguments)}</div>` : nothing}
-      ${editing ? nothing : html`<div class="sec"><h2>Arguments ${approval.editedArguments ? 'as the agent sent them' : ''} ${voiceTag()}</h2>${argumentBlocks(approval.arguments)}</div>`}
+      ${editing ? nothing : html`<div class="sec"><h2>Arguments ${approval.editedArguments ? 'as the agent sent them' : ''} ${voiceTag()}</h2>${this.#cutNote(approval)}${argumentBlocks(this.#argumentsOf(approval))}</div>`}
       ${this.#earlier(approval)}
     `;
+  }
+
+  #effects(approval: Approval): TemplateResult {
+    const edited = this.#edited(approval).arguments !== null;
+    return html`<div class="sec"><h2>What would happen ${edited ? html`<span class="small muted">with your arguments; paths and hosts are those of the original</span>` : nothing}</h2>${effectRows(this.#effectsOf(approval))}</div>`;
+  }
+
+  #effectsOf(approval: Approval): Effects {
+    const { preview, tool, cwd, workspace, estimatedCost } = approval;
+    const values = this.#edited(approval).arguments ?? approval.editedArguments ?? this.#argumentsOf(approval);
+    return { preview, tool, arguments: values, cwd, workspace, estimatedCost };
+  }
+
+  /** Says that this is not all of it, where it is not. */
+  #cutNote(approval: Approval): TemplateResult | typeof nothing {
+    if (!isShortened(approval) || this.whole.has(approval.id)) return nothing;
+    return html`<p class="why m-amber">${icon('triangle-alert', 12)}<span>These arguments are long and shown in part; what runs is all of them. ${this.wholeFailure ?? 'The whole is being read.'}</span></p>`;
   }
 
   /** `brief` leaves the digest and the editing to the details. */
@@ -191,7 +219,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const commands = approval.preview?.commands ?? [];
     const canEdit = approval.status === 'pending' && this.editingId !== approval.id && approval.arguments !== null;
     return html`<div class="cmd">
-      ${commands.length ? html`<mc-command-list .line=${commandLineOf(approval)} .commands=${commands}></mc-command-list>` : html`<p class="cmd-one"><code>${seen(gistOf(approval))}</code></p>`}
+      ${commands.length ? html`<mc-command-list .line=${commandLineOf(approval)} .commands=${commands}></mc-command-list>${atLimit(commands)}` : html`<p class="cmd-one"><code>${seen(gistOf(approval))}</code></p>`}
       ${
         brief
           ? nothing
@@ -209,7 +237,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   #editor(approval: Approval): TemplateResult {
     return html`<div class="sec">
       <h2>Edit arguments <span class="small muted">approving then runs your version, once</span></h2>
-      <mc-arguments-editor .original=${approval.arguments ?? {}} .draft=${this.drafts.get(approval.id) ?? {}} .judgement=${this.judgement}
+      <mc-arguments-editor .original=${this.#argumentsOf(approval) ?? {}} .draft=${this.drafts.get(approval.id) ?? {}} .judgement=${this.judgement}
         @mc-draft=${(event: CustomEvent<Draft>) => this.#drafted(approval, event.detail)}
         @mc-cancel=${this.#leaveEdit}></mc-arguments-editor>
     </div>`;
@@ -247,27 +275,6 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     ></mc-decision-panel>`;
   }
 
-  /** What it has cost so far, and what this agent did just before. */
-  #context(approval: Approval): TemplateResult {
-    const agent = approval.agentId === null ? undefined : agents.get(approval.agentId);
-    const fleet = overview.get();
-    const calls = this.#lastCalls(approval.agentId);
-    return html`<section>
-        <h2>Cost so far</h2>
-        ${agent ? html`<div class="cost"><span class="ink2">${agent.name} today</span>${spentOf(agent.todaySpend, agent.todayCap)}${meter(agent.todaySpend, agent.todayCap)}</div>` : nothing}
-        ${fleet ? html`<div class="cost"><span class="ink2">Fleet today</span>${spentOf(fleet.todaySpend, fleet.fleetCap)}${meter(fleet.todaySpend, fleet.fleetCap)}</div>` : nothing}
-        <p class="small muted">${approval.estimatedCost > 0 ? `This call: at most ${callMoney(approval.estimatedCost)}` : 'This call itself: no charge'}</p>
-      </section>
-      ${
-        calls.length
-          ? html`<section><h2>${approval.agentName ?? 'The agent'}, last calls</h2><ul>${calls.map(
-              (call) =>
-                html`<li class="rc">${callGlyph(call)}<a href="?call=${call.id}"><code>${seenLine(`${call.tool} ${call.summary}`)}</code></a>${riskGlyph(call.risk)}${moment(call.createdAt)}</li>`,
-            )}</ul></section>`
-          : nothing
-      }`;
-  }
-
   /* ---------------------------------------------------------------- phone */
 
   #phone(groups: readonly ApprovalGroup[], chosen: Approval | undefined): TemplateResult {
@@ -297,7 +304,8 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
           ? nothing
           : html`<ul class="mreasons">${approval.reasons.map((reason) => html`<li>${approval.status === 'pending' ? glyph('bars', 'amber') : glyph('bars', 'ink')}<span>${seen(reason.message)}</span></li>`)}</ul>`
       }
-      ${agent ? html`<div class="cost"><span class="ink2">${agent.name} today</span>${spentOf(agent.todaySpend, agent.todayCap)}${meter(agent.todaySpend, agent.todayCap)}</div>` : nothing}
+      ${this.showAll || approval.kind === 'task' ? nothing : effectBrief(this.#effectsOf(approval))}
+      ${agent ? budgetRow({ name: `${agent.name} today`, spent: agent.todaySpend, cap: agent.todayCap, adds: approval.estimatedCost }) : nothing}
       ${this.#decision(approval)}
       ${button({
         label: this.showAll ? 'Fewer details' : 'All details',
@@ -313,8 +321,9 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #phoneFacts(approval: Approval): TemplateResult {
     return html`<div class="sec"><h2>Why it is held</h2>${reasonRows(approval.reasons, 'held')}</div>
-      <div class="sec"><h2>What would happen</h2>${effectRows({ preview: approval.preview, tool: approval.tool, cwd: approval.cwd, workspace: approval.workspace, estimatedCost: approval.estimatedCost })}</div>
-      <div class="sec"><h2>Arguments ${voiceTag('not checked')}</h2>${argumentBlocks(approval.arguments)}</div>
+      ${this.#effects(approval)}
+      <div class="sec"><h2>Arguments ${voiceTag('not checked')}</h2>${this.#cutNote(approval)}${argumentBlocks(this.#argumentsOf(approval))}</div>
+      <div class="mctx"><mc-approval-context .approval=${approval}></mc-approval-context></div>
       ${this.#earlier(approval)}`;
   }
 
@@ -336,7 +345,9 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   #move(by: 1 | -1): void {
     const order = this.#order();
     const at = order.findIndex((approval) => approval.id === this.approvalId);
-    const next = at < 0 ? order[0] : order[at + by];
+    // One that somebody else decided has left its place to the next.
+    const to = at >= 0 ? at + by : Math.min(by > 0 ? this.#place : this.#place - 1, order.length - 1);
+    const next = order[at >= 0 ? to : Math.max(0, to)];
     if (next) go(`/approvals/${next.id}`, { replace: true });
   }
 
@@ -357,6 +368,14 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     });
     this.busy = null;
     if (counted && this.approvalId === approval.id) this.#moveOn(order, approval.id);
+    await this.#keepFocus();
+  }
+
+  /** What was focused may have left the page with the decision; then the call that is read now has the focus. */
+  async #keepFocus(): Promise<void> {
+    await this.updateComplete;
+    if (document.activeElement === null || document.activeElement === document.body)
+      this.querySelector<HTMLElement>('.idt, .mb')?.focus({ preventScroll: true });
   }
 
   /** To the next that still waits, so that the inbox empties from the top; stays where it is when nothing is left. */
@@ -371,6 +390,11 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #noted(id: string, text: string): void {
     this.notes = new Map(this.notes).set(id, text);
+  }
+
+  #preset(text: string): void {
+    const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
+    if (approval?.status === 'pending') this.#noted(approval.id, this.notes.get(approval.id) === text ? '' : text);
   }
 
   /* ---------------------------------------------------------------- editing */
@@ -398,7 +422,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   #drafted(approval: Approval, draft: Draft): void {
     this.drafts = new Map(this.drafts).set(approval.id, draft);
     clearTimeout(this.#judgeTimer);
-    const { edited } = editArguments(approval.arguments ?? {}, draft);
+    const { edited } = editArguments(this.#argumentsOf(approval) ?? {}, draft);
     this.judgement = edited ? { state: 'asking' } : { state: 'none' };
     if (edited) this.#judgeTimer = setTimeout(() => void this.#judge(approval, edited), JUDGE_AFTER_MS);
   }
@@ -429,7 +453,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   /** Whether arguments are being edited, and whether they can be approved as they stand. */
   #edited(approval: Approval): { editing: boolean; arguments: Record<string, unknown> | null; reason: string | null } {
     if (this.editingId !== approval.id) return { editing: false, arguments: null, reason: null };
-    const { fields, edited } = editArguments(approval.arguments ?? {}, this.drafts.get(approval.id) ?? {});
+    const { fields, edited } = editArguments(this.#argumentsOf(approval) ?? {}, this.drafts.get(approval.id) ?? {});
     if (edited) return { editing: true, arguments: edited, reason: null };
     const broken = fields.find((field) => field.error !== null);
     return broken
@@ -454,23 +478,25 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     }
   }
 
-  async #fetchCalls(): Promise<void> {
-    const agentId = this.approvalId === null ? null : (approvals.get(this.approvalId)?.agentId ?? null);
-    if (agentId === null || this.agentCalls.has(agentId)) return;
+  /** Long arguments are kept shortened; while the call can still run, all of them can be read. */
+  async #fetchWhole(): Promise<void> {
+    const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
+    if (!approval || !isShortened(approval) || this.whole.has(approval.id)) return;
     try {
-      const { items } = await api.listToolCalls({ agentId, limit: CALLS_SHOWN + 1 });
-      this.agentCalls = new Map(this.agentCalls).set(agentId, items);
-    } catch {
-      // A side note of the decision: without it the live ones are shown.
+      this.whole = new Map(this.whole).set(approval.id, await api.readWholeArguments(approval.id));
+    } catch (error) {
+      this.wholeFailure = sentence(error);
     }
   }
 
-  #lastCalls(agentId: string | null): ToolCallView[] {
-    if (agentId === null) return [];
-    const live = toolCalls.all().filter((call) => call.agentId === agentId);
-    const older = (this.agentCalls.get(agentId) ?? []).filter((call) => !live.some((other) => other.id === call.id));
-    return [...live, ...older].sort((a, b) => b.createdAt - a.createdAt).slice(0, CALLS_SHOWN);
+  #argumentsOf(approval: Approval): Record<string, unknown> | null {
+    return this.whole.get(approval.id) ?? approval.arguments;
   }
+}
+
+/** The record keeps long arguments in part, and says so under this name (proxy/record.ts). */
+function isShortened({ arguments: args }: Approval): boolean {
+  return args !== null && typeof args['…'] === 'string';
 }
 
 /** Until when the caller holds the line, and until when the call is kept. */

@@ -1,7 +1,7 @@
 /**
  * Crashes while work is given out and watched over: people and agents create, move and comment on tasks, agents call tools and start
  * sub-agents, OpenClaw is told, and every worker ticks, hours apart from one start to the next. The product is killed after a number of
- * answers that the seed decides, or at a reading of its clock (hurried-product.ts). Whoever got no answer asks again with the same key.
+ * answers that the seed decides, or at a reading of its clock (hurried-process.ts). Whoever got no answer asks again with the same key.
  * After it every answered act is there once, no unanswered one twice, every agent was told of each occasion under one key, and what the
  * workers do was done once.
  */
@@ -96,7 +96,7 @@ export async function runWorkCrashes({ seed, kills }: { seed: number; kills: num
   openclaw.reply = ({ method, params }) => ({ payload: method === 'chat.send' ? { runId: params.idempotencyKey } : { agents: [] } });
   const env: Record<string, string> = { MC_KEEP_DAYS: '1', CHAOS_AHEAD_MS: '0', CHAOS_LAST_READING: '0' };
   // A start takes a third less where the database is compiled once and not twice.
-  const world = await startWorld(env, ['--liftoff-only', 'test/chaos/hurried-product.ts']);
+  const world = await startWorld(env, ['--liftoff-only', 'test/chaos/hurried-process.ts']);
   const report: WorkCrashReport = {
     rounds: 0,
     kills: { afterAnswers: 0, atReading: 0, atStart: 0 },

@@ -1,5 +1,5 @@
 /**
- * Puts what the tests need on a Debian machine (redis-server, chromium), and elsewhere says exactly what is missing.
+ * Puts what the tests need on a Debian machine (redis-server, postgresql, chromium), and elsewhere says exactly what is missing.
  * Runs before `npm test`; no test is ever skipped for want of a program.
  */
 import { spawnSync } from 'node:child_process';

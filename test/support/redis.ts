@@ -1,11 +1,11 @@
 /** A real Redis on a port and in a folder of its own. It can be frozen, killed and started again on the same port. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient } from 'redis';
 import { findProgram, PROGRAMS } from '../setup/programs.ts';
+import { freePort } from './world.ts';
 
 export interface RedisServer {
   url: string;
@@ -71,16 +71,4 @@ export async function startRedis(): Promise<RedisServer> {
 
 function clientOf(url: string) {
   return createClient({ url, RESP: 2, socket: { reconnectStrategy: 50 } });
-}
-
-/** A loopback port that was free a moment ago. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 }

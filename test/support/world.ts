@@ -151,7 +151,7 @@ async function ask<T>(url: string, method: string, body: unknown, token: string 
 }
 
 /** A loopback port that was free a moment ago. */
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
