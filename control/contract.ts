@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { microsFromUsd } from '../policies/budget.ts';
 import type { GrantPattern } from '../policies/grants.ts';
+import type { Said } from '../policies/loops.ts';
 import {
   ACTORS,
   AGENT_STATUSES,
@@ -1783,6 +1784,8 @@ export interface TaskPicture {
   budget: number | null;
   /** What an operator has added to it for a time, micro-dollars. */
   raised?: number;
+  /** Of an open task: how often it went back from its review, and its last comments, oldest first; absent = nothing to count. */
+  loops?: { reviewCycles: number; talk: readonly Said[] };
 }
 export interface SystemPicture {
   estop: boolean;
@@ -1940,6 +1943,8 @@ export type JournalEvent =
       meter?: ModelMeter | null | undefined;
       /** The caps that it was reserved under; absent in journals of before. */
       scopes?: readonly string[];
+      /** The caller ended it, so it says nothing about the tool. */
+      endedByCaller?: true;
     }
   | { type: 'withdrawn'; at: number; id: string; reason: string }
   | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
@@ -1969,6 +1974,8 @@ export type JournalEvent =
   | {
       type: 'spawned';
       at: number;
+      /** Under which its calls are recorded from the first one on; the same for a session, whichever proxy hears of it. */
+      childId?: string;
       parentId: string;
       gatewayId: string | null;
       sessionKey: string;
@@ -2027,6 +2034,16 @@ export interface KnownLabel {
   at: number;
 }
 
+/** How a call of a tool ended; for the rows of failures that a proxy counts. */
+export interface KnownOutcome {
+  agentId: string;
+  sessionKey: string;
+  tool: string;
+  /** What it said when it failed; null = it went well. */
+  error: string | null;
+  at: number;
+}
+
 /** Answer of POST /internal/v1/hello. */
 export interface HelloAnswer {
   /** Last journal sequence number of this proxy that control has ingested. */
@@ -2040,6 +2057,8 @@ export interface HelloAnswer {
   spent: { readonly [scope: string]: number };
   /** Labels of the last day. */
   labels: readonly KnownLabel[];
+  /** What ended within the window of the retry limit, oldest first. */
+  outcomes: readonly KnownOutcome[];
 }
 
 /* The counters that several proxies share (Redis). One hash slot holds them all, so that a script may touch any of them together. */

@@ -32,7 +32,7 @@ export {
   proposePatterns,
   readGrantable,
 } from './grants.ts';
-export { errorSignature, findLoops, type LoopFinding } from './loops.ts';
+export { countTalk, errorSignature, exchangesOf, findLoops, type LoopFinding, type Said } from './loops.ts';
 export * from './model.ts';
 export { isSpecialAddress, readAuthority, readUrl, tunnelScheme } from './network.ts';
 export {

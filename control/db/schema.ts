@@ -370,6 +370,8 @@ export interface ToolCallsTable {
   model: string | null;
   usage: Jsonb<ModelMeter['usage']>;
   cost_estimated: boolean | null;
+  /** Its caller ended it: no failure of the tool. */
+  ended_by_caller: boolean | null;
   price_entry: string | null;
 }
 
