@@ -301,7 +301,12 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
 
   /** Takes down a person's approval. @returns whether it is the last one that is needed. @throws Refusal 409 where they gave it before. */
   async function second(tx: Tx, row: ApprovalRow, { actor, actingFor, note, edited, via, now }: Step): Promise<boolean> {
-    const votes = await tx.selectFrom('approval_votes').select(['operator_id', 'name']).where('approval_id', '=', row.id).execute();
+    const votes = await tx
+      .selectFrom('approval_votes')
+      .select(['operator_id', 'name'])
+      .where('approval_id', '=', row.id)
+      .orderBy('place')
+      .execute();
     for (const vote of votes) {
       if (!(await isSamePerson(tx, vote.operator_id, actor.id ?? ''))) continue;
       throw new Refusal(409, 'SAME_PERSON', `${vote.name} has approved this already; it needs another person's approval.`, {
@@ -314,7 +319,15 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     }
     await tx
       .insertInto('approval_votes')
-      .values({ approval_id: row.id, operator_id: actor.id ?? '', name: actor.name, at: now, note, acting_for: json(actingFor) })
+      .values({
+        approval_id: row.id,
+        operator_id: actor.id ?? '',
+        name: actor.name,
+        place: votes.length + 1,
+        at: now,
+        note,
+        acting_for: json(actingFor),
+      })
       .execute();
     const missing = neededFor(row) - votes.length - 1;
     if (missing <= 0) return true;
@@ -958,13 +971,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
       .where('approval_id', 'in', ids)
       .where('status', 'in', ['running', 'success', 'failed', 'unknown'])
       .execute();
-    const votes = await db
-      .selectFrom('approval_votes')
-      .selectAll()
-      .where('approval_id', 'in', ids)
-      .orderBy('at')
-      .orderBy('operator_id')
-      .execute();
+    const votes = await db.selectFrom('approval_votes').selectAll().where('approval_id', 'in', ids).orderBy('place').execute();
     const made = await db.selectFrom('grants').select(['id', 'approval_id']).where('approval_id', 'in', ids).execute();
     const madeOf = new Map(made.map((grant) => [grant.approval_id, grant.id]));
     const agentNameOf = new Map(agents.map((agent) => [agent.id, agent.name]));
