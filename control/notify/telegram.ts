@@ -146,7 +146,7 @@ function fetchThrough(outbound: Outbound): typeof fetch {
 }
 
 /** A note as Telegram's HTML. */
-export function textOf(note: Note, link: (path: string) => string | null): string {
+function textOf(note: Note, link: (path: string) => string | null): string {
   const lines = [`<b>${escaped(toLine(note.title))}</b>`];
   for (const [label, text] of note.facts) {
     const shown = fold(toLine(text), FACT_MAX_CHARS);
