@@ -2,9 +2,9 @@
  * What an approval says on a channel: the call as it came, whole, with everything a person decides by. What an agent wrote is only ever
  * one literal block or one literal value; buttons and links are ours alone, so that no text can imitate or move them.
  */
-import { findOddCharacter } from '../../policies/index.ts';
 import type { Approval } from '../contract.ts';
 import type { Note, NoteButton } from '../notifications.ts';
+import { toVisible } from '../visible-text.ts';
 
 /** Notes that count as the reason of a decision; for red calls, where one is due. */
 export const PRESETS = {
@@ -158,28 +158,4 @@ export function readPress(action: string): Press | null {
 
 function isId(text: string | undefined): text is string {
   return text !== undefined && /^[0-9a-f-]{36}$/.test(text);
-}
-
-/** Text in which nothing can hide or turn around: characters that act unseen appear by their code. Newlines and tabs stay. */
-export function toVisible(text: string): string {
-  let rest = text.toWellFormed();
-  let shown = '';
-  for (;;) {
-    const odd = findOddCharacter(rest);
-    if (odd === null) return shown + rest;
-    shown += `${rest.slice(0, odd.index)}[${odd.name}]`;
-    rest = rest.slice(odd.index + odd.length);
-  }
-}
-
-/** The same in one line. */
-export function toLine(text: string): string {
-  return toVisible(text.replaceAll(/[\n\t\r ]+/g, ' ')).trim();
-}
-
-/** The beginning of a text, and how many characters are left out. Never cuts a surrogate pair. */
-export function fold(text: string, maxChars: number): { text: string; left: number } {
-  if (text.length <= maxChars) return { text, left: 0 };
-  const head = text.slice(0, maxChars).replace(/[\ud800-\udbff]$/, '');
-  return { text: head, left: text.length - head.length };
 }

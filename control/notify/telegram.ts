@@ -7,7 +7,7 @@ import type { InlineKeyboardButton } from 'grammy/types';
 import type { LiveChannel } from '../channels.ts';
 import type { Note } from '../notifications.ts';
 import { type Outbound, openService } from '../outbound.ts';
-import { fold, toLine, toVisible } from './card.ts';
+import { fold, toLine, toVisible } from '../visible-text.ts';
 import { ChannelError, type OpenChannel } from './channel.ts';
 
 const REQUEST_MS = 10_000;
