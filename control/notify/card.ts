@@ -23,8 +23,16 @@ export type Press =
   | { act: 'back'; approvalId: string }
   | { act: 'stop'; userId: string; at: number };
 
-/** The card of an approval as it stands now. @param choosing a red one for which a reason is being chosen. */
-export function cardOf(approval: Approval, choosing: Verdict | null = null): Note {
+/** What a card shows of an approval, so that it is known when it shows something else: the state, and how many have approved. */
+export function shownOf({ status, approvedBy }: Approval): string {
+  return status === 'pending' ? `pending:${approvedBy.length}` : status;
+}
+
+/**
+ * The card of an approval as it stands now.
+ * @param choosing a red one for which a reason is being chosen. @param why it is shown again, such as "Reminder".
+ */
+export function cardOf(approval: Approval, choosing: Verdict | null = null, why: string | null = null): Note {
   const isPending = approval.status === 'pending';
   const facts: [string, string][] = [];
   if (approval.agentName !== null) facts.push(['Agent', approval.agentName]);
@@ -34,10 +42,14 @@ export function cardOf(approval: Approval, choosing: Verdict | null = null): Not
   for (const { message } of isPending ? approval.reasons.slice(0, 4) : []) facts.push(['Held because', message]);
   if (approval.estimatedCost > 0) facts.push(['Cost at most', `$${approval.estimatedCost.toFixed(4)}`]);
   if (approval.digest !== null) facts.push(['Digest', approval.digest]);
+  if (isPending && approval.approvalsNeeded > 1) {
+    const names = approval.approvedBy.map(({ name }) => name).join(', ');
+    facts.push(['Approved by', `${names || 'nobody yet'} (${approval.approvedBy.length} of ${approval.approvalsNeeded} people)`]);
+  }
   if (isPending) facts.push(['Expires', `${new Date(approval.expiresAt).toISOString().slice(0, 16).replace('T', ' ')} UTC`]);
   if (approval.decision !== null) facts.push(['Note', approval.decision]);
   return {
-    title: titleOf(approval),
+    title: why !== null && isPending ? `${why}: ${titleOf(approval)}` : titleOf(approval),
     facts,
     quote: quoteOf(approval),
     buttons: isPending ? (choosing === null ? decisionButtons(approval) : reasonButtons(approval, choosing)) : [],
@@ -50,7 +62,9 @@ export function outcomeOf(approval: Approval): string {
   const by = approval.approver === null ? '' : ` by ${approval.approver}`;
   switch (approval.status) {
     case 'pending':
-      return `Approval ${approval.number} waits for a decision.`;
+      return approval.approvedBy.length === 0
+        ? `Approval ${approval.number} waits for a decision.`
+        : `${approval.approvedBy.map(({ name }) => name).join(', ')} approved; ${approval.approvalsNeeded - approval.approvedBy.length} more must approve as well.`;
     case 'approved':
     case 'denied':
       return `Approval ${approval.number} was ${approval.status}${by}.`;
