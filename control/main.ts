@@ -59,6 +59,7 @@ import { loopDetector } from './workers/loop-detector.ts';
 import { reconciler } from './workers/reconciler.ts';
 import { retention } from './workers/retention.ts';
 import { rosterWatch } from './workers/roster.ts';
+import { sessionWatch } from './workers/session-watch.ts';
 import { dailyStandup } from './workers/standup.ts';
 import { tokenRefresher } from './workers/token-refresher.ts';
 
@@ -268,6 +269,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       { name: 'retirement', everyMs: 5_000, tick: agents.retire },
       reconciler({ ...base, tasks, agents, alerts }),
       rosterWatch({ ...base, agents, gateways }),
+      sessionWatch({ ...base, agents, gateways }),
       dailyStandup({ ...base, activePolicy }),
       retention({ db, clock, keepDays: config.keepDays }),
       ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
