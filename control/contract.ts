@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { microsFromUsd } from '../policies/budget.ts';
+import type { GrantPattern } from '../policies/grants.ts';
 import {
   ACTORS,
   AGENT_STATUSES,
@@ -17,6 +18,7 @@ import {
   type JsonObject,
   type PathReading,
   REASON_CODES,
+  type ReasonCode,
   type RecordedJudgement,
   RISKS,
   type RunLabel,
@@ -512,9 +514,129 @@ export const ApprovalSchema = z
     waitingCalls: z.number().int(),
     /** Outcome of the call that ran under it. */
     outcome: z.enum(['none', 'running', 'success', 'failed', 'unknown']),
+    /** Requests with the same key ask for the same kind of thing (docs/approvals.md); stable, readable text. */
+    groupKey: z.string(),
+    /** People who have to approve: 1, or 2 where the policy names the tool under `approvals.twoPeople`. */
+    approvalsNeeded: z.number().int(),
+    /** Who has approved so far, first one first; `actingFor` names those who are away and whose deputy this person is. */
+    approvedBy: z.array(
+      z.object({ id: z.string(), name: z.string(), at: EpochMs, note: z.string().nullable(), actingFor: z.array(z.string()) }),
+    ),
+    /** Reminders sent so far. */
+    reminders: z.number().int(),
+    /** When it was handed on to the role of the policy's `approvals.escalateTo`; null = it was not. */
+    escalatedAt: EpochMs.nullable(),
+    /** The standing grant that decided it; null = a person did, or nobody has. */
+    grantId: Id.nullable(),
+    /** The standing grant that was made from it. */
+    madeGrantId: Id.nullable(),
   })
   .meta({ id: 'Approval' });
 export type Approval = z.infer<typeof ApprovalSchema>;
+
+/* ---- standing grants: approve for longer (SPEC 6) */
+
+const GRANT_KINDS = ['agent', 'task', 'role'] as const;
+export const GrantScopeSchema = z
+  .discriminatedUnion('kind', [
+    z.object({ kind: z.literal('agent'), agentId: Id }).strict(),
+    z.object({ kind: z.literal('task'), taskId: Id }).strict(),
+    z.object({ kind: z.literal('role'), autonomyLevel: z.enum(AUTONOMY_LEVELS) }).strict(),
+  ])
+  .meta({ id: 'GrantScope', description: 'One agent, whoever works on one task, or every agent of one autonomy level.' });
+export type GrantScope = z.infer<typeof GrantScopeSchema>;
+
+const GRANT_STATUSES = ['active', 'expired', 'used_up', 'revoked'] as const;
+export const GrantSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    createdBy: z.object({ id: z.string(), name: z.string() }),
+    /** The approval that it was given with. */
+    approvalId: Id,
+    scope: GrantScopeSchema,
+    /** Name of the agent or title of the task; null for a role, or where it is gone. */
+    scopeName: z.string().nullable(),
+    tool: z.string(),
+    /** `sentence` and `text` are for people; `template` is what a call is compared with (docs/approvals.md). Untrusted text inside. */
+    pattern: z.object({ name: z.string(), text: z.string(), sentence: z.string(), template: Reading<GrantPattern>() }),
+    /** What it ends at, the policy's ceiling of now included. */
+    expiresAt: EpochMs,
+    /** Null = no limit. */
+    maxUses: z.number().int().nullable(),
+    uses: z.number().int(),
+    lastUsedAt: EpochMs.nullable(),
+    status: z.enum(GRANT_STATUSES),
+    revokedAt: EpochMs.nullable(),
+    revokedBy: z.string().nullable(),
+    note: z.string().nullable(),
+  })
+  .meta({ id: 'Grant' });
+export type Grant = z.infer<typeof GrantSchema>;
+const GrantUse = z.object({
+  at: EpochMs,
+  approvalId: Id,
+  approvalNumber: z.number().int(),
+  callId: Id.nullable(),
+  agentId: Id.nullable(),
+  summary: z.string(),
+  outcome: ApprovalSchema.shape.outcome,
+});
+/** GET of one: with its newest uses, at most 200. */
+export const GrantDetailSchema = GrantSchema.extend({ calls: z.array(GrantUse) }).meta({ id: 'GrantDetail' });
+export type GrantDetail = z.infer<typeof GrantDetailSchema>;
+export const GRANT_FILTER = {
+  status: z.enum([...GRANT_STATUSES, 'all']).default('active'),
+  scope: z.enum(GRANT_KINDS).optional(),
+  agentId: z.string().max(128).optional(),
+  taskId: z.string().max(128).optional(),
+  tool: z.string().max(256).optional(),
+};
+
+const RecordedExample = z.object({ callId: Id, at: EpochMs, summary: z.string(), risk: z.enum(RISKS), verdict: z.enum(VERDICTS) });
+export const GrantProposalSchema = z
+  .object({
+    approvalId: Id,
+    /** Why this call cannot be approved for longer; null = it can. */
+    refusal: z.object({ code: z.string(), message: z.string() }).nullable(),
+    /** From narrow to wide. */
+    patterns: z.array(
+      z.object({
+        /** To be sent back as `patternId`: it names this very pattern. */
+        id: z.string(),
+        name: z.string(),
+        text: z.string(),
+        sentence: z.string(),
+        /** Recorded calls of this agent and tool, newest first: what it would have covered and what it would not. */
+        covers: z.array(RecordedExample),
+        leavesOut: z.array(RecordedExample),
+      }),
+    ),
+    /** Recorded calls that were looked at. */
+    examined: z.number().int(),
+    scopes: z.array(GrantScopeSchema),
+    /** The policy's ceiling; null = none. */
+    maxExpiresInMs: z.number().int(),
+    maxUses: z.number().int().nullable(),
+  })
+  .meta({ id: 'GrantProposal' });
+export type GrantProposal = z.infer<typeof GrantProposalSchema>;
+export const GrantRequestSchema = z
+  .object({
+    scope: GrantScopeSchema,
+    patternId: Text(200).min(1),
+    expiresInMs: z.number().int().min(1_000),
+    maxUses: z.number().int().min(1).max(1_000_000).nullable().optional(),
+    note: Text(2_000).optional(),
+  })
+  .strict()
+  .meta({ id: 'GrantRequest', description: 'maxUses defaults to the ceiling of the policy; null asks for no limit.' });
+export type GrantRequest = z.infer<typeof GrantRequestSchema>;
+export const GrantRevokeSchema = z
+  .object({ reason: Text(2_000).optional() })
+  .strict()
+  .meta({ id: 'GrantRevoke' });
 /** The arguments of a held call, redacted and not shortened; `Approval.arguments` keeps the first 64 KiB of long ones. */
 export const WholeArgumentsSchema = z.object({ arguments: JsonRecord }).meta({ id: 'WholeArguments' });
 export type WholeArguments = z.infer<typeof WholeArgumentsSchema>;
@@ -526,6 +648,34 @@ export const ApprovalDecisionSchema = z
   .object({ note: Text(10_000).optional(), arguments: EditedArguments.optional(), scope: z.literal('once').optional() })
   .strict()
   .meta({ id: 'ApprovalDecision' });
+export const ApprovalGrantingSchema = ApprovalDecisionSchema.extend({ grant: GrantRequestSchema.optional() })
+  .strict()
+  .meta({ id: 'ApprovalGranting', description: 'grant: approve further calls like this one as well.' });
+export const ApprovalBatchSchema = z
+  .object({
+    ids: z.array(Id).min(1).max(200),
+    verdict: z.enum(['approve', 'deny']),
+    note: Text(10_000).optional(),
+  })
+  .strict()
+  .meta({ id: 'ApprovalBatch' });
+/** One entry per id, in the order of the request. */
+export const ApprovalBatchResultSchema = z
+  .object({
+    results: z.array(
+      z.object({
+        id: z.string(),
+        /** The request was carried out for this id. */
+        ok: z.boolean(),
+        /** As it is now; null where there is none by this id. */
+        approval: ApprovalSchema.nullable(),
+        /** Why it was not carried out: the code and sentence that the single request would have answered. */
+        error: z.object({ code: z.string(), message: z.string() }).nullable(),
+      }),
+    ),
+  })
+  .meta({ id: 'ApprovalBatchResult' });
+export type ApprovalBatchResult = z.infer<typeof ApprovalBatchResultSchema>;
 export const ApprovalRequestSchema = z
   .object({ kind: z.literal('task'), taskId: Id, summary: Text(2000).min(1), reason: Text(10_000).min(1) })
   .strict()
@@ -618,6 +768,12 @@ export const ACTIVITY_TYPES = [
   'approval_decided',
   'approval_expired',
   'approval_withdrawn',
+  'approval_seconded',
+  'approval_reminded',
+  'approval_escalated',
+  'grant_made',
+  'grant_used',
+  'grant_revoked',
   'call_denied',
   'comment_posted',
   'document_written',
@@ -636,6 +792,8 @@ export const ACTIVITY_TYPES = [
   'token_revoked',
   'operator_created',
   'operator_updated',
+  'operator_away',
+  'operator_back',
   'operator_removed',
   'signed_in',
   'squad_paused',
@@ -664,6 +822,7 @@ export const ALERT_TYPES = [
   'loop_detected',
   'agent_error_streak',
   'approval_timeout',
+  'approval_escalated',
   'security_violation',
   'gate_missing',
   'agent_quarantined',
@@ -1191,8 +1350,20 @@ export const ToolAcceptSchema = z
   .meta({ id: 'ToolAccept', description: 'With hash, only that definition is accepted; another one meanwhile answers 409.' });
 
 export const OperatorSchema = z
-  .object({ id: Id, createdAt: EpochMs, name: z.string(), role: z.enum(ROLES), lastSeenAt: EpochMs.nullable() })
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    name: z.string(),
+    role: z.enum(ROLES),
+    lastSeenAt: EpochMs.nullable(),
+    /** Away until then, with a deputy who may decide approvals meanwhile; null = not away. */
+    absence: z.object({ until: EpochMs, deputyId: Id, deputyName: z.string() }).nullable(),
+  })
   .meta({ id: 'Operator' });
+export const AbsenceSchema = z
+  .object({ until: EpochMs, deputyId: Id })
+  .strict()
+  .meta({ id: 'Absence', description: 'until: at most 60 days from now.' });
 export const OperatorCreateSchema = z
   .object({ name: Text(120).min(1), role: z.enum(ROLES) })
   .strict()
@@ -1241,6 +1412,7 @@ export const AuditRowSchema = z
 export const TOPICS = [
   'agent',
   'approval',
+  'grant',
   'task',
   'tool_call',
   'run',
@@ -1530,6 +1702,8 @@ export interface HoldState {
   redeemedBy: string | null;
   /** Micro-dollars the approver allowed above the caps. */
   allowance: number;
+  /** Decided by a standing grant: it releases these reasons and no others, and nothing red. Absent = a person looked at this call. */
+  releases?: readonly ReasonCode[];
   waitingUntil: number;
   deferred: boolean;
 }

@@ -32,6 +32,7 @@ import { createDocuments } from './documents.ts';
 import { createEmergency } from './emergency.ts';
 import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
+import { createGrants } from './grants.ts';
 import { createIngest } from './ingest.ts';
 import { openKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
@@ -97,7 +98,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const operators = createOperators({ ...base, auth });
   const alerts = createAlerts(base);
   const tasks = createTasks(base);
-  const approvals = createApprovals({ ...base, keys, tasks, alerts, activePolicy });
+  const grants = createGrants({ ...base, keys, activePolicy });
+  const approvals = createApprovals({ ...base, keys, tasks, alerts, grants, activePolicy });
   const gateways = createGateways({ ...base, keys, auth, alerts, log });
   const agents = createAgents({
     ...base,
@@ -181,6 +183,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const views: ViewLoaders = {
     agent: agents.find,
     approval: approvals.find,
+    grant: grants.find,
     task: tasks.find,
     tool_call: calls.find,
     run: calls.findRun,
@@ -206,6 +209,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     leases,
     souls,
     approvals,
+    grants,
     policies,
     trials,
     shadows,

@@ -314,6 +314,13 @@ function approval(over: Partial<Approval>): Approval {
     noteRequired: true,
     waitingCalls: 1,
     outcome: 'none',
+    groupKey: 'exec: npm publish',
+    approvalsNeeded: 1,
+    approvedBy: [],
+    reminders: 0,
+    escalatedAt: null,
+    grantId: null,
+    madeGrantId: null,
     ...over,
   };
 }

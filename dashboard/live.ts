@@ -239,6 +239,7 @@ function apply(change: ChangeEvent): void {
       put(store.tasks, id, data as Task | null);
       break;
     case 'run':
+    case 'grant':
       break;
   }
 }

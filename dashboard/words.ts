@@ -191,6 +191,7 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   loop_detected: 'Loop detected',
   agent_error_streak: 'Errors in a row',
   approval_timeout: 'Approval expired',
+  approval_escalated: 'Approval waits too long',
   security_violation: 'Security violation',
   gate_missing: 'Gate missing',
   agent_quarantined: 'Agent quarantined',

@@ -134,6 +134,8 @@ export interface ApprovalFact {
   ageMs: number;
   /** One-time allowance above the caps that it carries, per scope (SPEC 8.3, budget holds). */
   allowance: Micros;
+  /** Of one that a standing grant gave: the reasons that it releases, and nothing red. Absent = a person looked at this call. */
+  releases?: readonly ReasonCode[];
 }
 
 export const RUN_LABELS = ['untrusted', 'private', 'code'] as const;

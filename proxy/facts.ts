@@ -248,5 +248,6 @@ function approvalFact(hold: HoldState, agentId: string, call: Partial<CallFacts>
     uses: hold.redeemedBy === null || hold.redeemedBy === call.id ? 0 : 1,
     ageMs: hold.decidedAt === null ? 0 : Math.max(0, now - hold.decidedAt),
     allowance: hold.allowance,
+    ...(hold.releases && { releases: hold.releases }),
   };
 }

@@ -10,7 +10,10 @@ import type {
   Approval,
   CallFacts,
   GateReason,
+  Grant,
+  GrantScope,
   HoldRequest,
+  HoldState,
   KnownLabel,
   Message,
   ModelMeter,
@@ -44,6 +47,9 @@ export interface Database {
   task_transitions: TransitionsTable;
   approvals: ApprovalsTable;
   held_calls: HeldCallsTable;
+  grants: GrantsTable;
+  approval_votes: ApprovalVotesTable;
+  approval_notices: ApprovalNoticesTable;
   tool_calls: ToolCallsTable;
   runs: RunsTable;
   activities: ActivitiesTable;
@@ -83,6 +89,9 @@ export interface OperatorsTable {
   created_at: number;
   last_seen_at: number | null;
   removed_at: number | null;
+  /** Away until then; the deputy may decide approvals meanwhile. */
+  away_until: number | null;
+  deputy_id: string | null;
 }
 
 export interface CredentialsTable {
@@ -243,6 +252,60 @@ export interface ApprovalsTable {
   /** When the agent was told of the decision through its session; null = not (yet) needed or not done. */
   told_at: number | null;
   tell_attempts: number;
+  /** As the policy had it when it was opened. */
+  approvals_needed: Generated<number>;
+  reminders: Generated<number>;
+  escalated_at: number | null;
+  /** The standing grant that decided it, and the reasons that it answers. */
+  grant_id: string | null;
+  releases: Jsonb<HoldState['releases'] | null>;
+}
+
+/** A person's approval of one request; two where the policy wants two people. */
+interface ApprovalVotesTable {
+  approval_id: string;
+  operator_id: string;
+  name: string;
+  at: number;
+  note: string | null;
+  /** Names of those who are away and whose deputy this person is. */
+  acting_for: Jsonb<string[]>;
+}
+
+/** What has to be said to people about an approval; written with what causes it, taken by whoever delivers (docs/approvals.md). */
+export interface ApprovalNoticesTable {
+  id: string;
+  dedupe_key: string;
+  created_at: number;
+  approval_id: string;
+  kind: 'reminder' | 'escalation';
+  to_role: Role;
+  text: string;
+  taken_at: number | null;
+}
+
+/** Approvals for longer (SPEC 6). Of the three scope columns one is set, as `scope_kind` says. */
+export interface GrantsTable {
+  id: string;
+  number: Generated<number>;
+  created_at: number;
+  created_by: string;
+  created_by_name: string;
+  approval_id: string;
+  scope_kind: GrantScope['kind'];
+  agent_id: string | null;
+  task_id: string | null;
+  autonomy_level: Agent['autonomyLevel'] | null;
+  tool: string;
+  pattern: Jsonb<Grant['pattern']['template']>;
+  expires_at: number;
+  max_uses: number | null;
+  uses: number;
+  last_used_at: number | null;
+  revoked_at: number | null;
+  revoked_by: string | null;
+  revoke_reason: string | null;
+  note: string | null;
 }
 
 /** A held call's own arguments, encrypted, until its hold and grant have ended (SPEC 6). */

@@ -34,6 +34,7 @@ import type {
   UpstreamTool,
   UpstreamUpdate,
 } from '../../control/contract.ts';
+import { groupKeyOf } from '../../policies/call-shape.ts';
 import { compareDefinitions } from '../../policies/definitions.ts';
 import type {
   AgentStatus,
@@ -595,6 +596,20 @@ export class World {
       noteRequired: sample.risk === 'red',
       waitingCalls: 1,
       outcome: 'none',
+      groupKey: groupKeyOf({
+        tool: call.tool,
+        arguments: sample.arguments as JsonObject,
+        workspace: agent.workspace,
+        commands,
+        paths: sample.paths ?? [],
+        hosts: sample.hosts ?? [],
+      }),
+      approvalsNeeded: 1,
+      approvedBy: [],
+      reminders: 0,
+      escalatedAt: null,
+      grantId: null,
+      madeGrantId: null,
     };
     this.#putApproval(approval);
     this.changeAgent(agent.id, { lastCallAt: call.createdAt, pendingApprovals: agent.pendingApprovals + 1 });

@@ -24,6 +24,7 @@ const ICONS: Record<Alert['type'], IconName> = {
   loop_detected: 'rotate-cw',
   agent_error_streak: 'triangle-alert',
   approval_timeout: 'hourglass',
+  approval_escalated: 'hourglass',
   security_violation: 'shield-alert',
   gate_missing: 'shield-alert',
   agent_quarantined: 'octagon-minus',

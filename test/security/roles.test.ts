@@ -11,13 +11,14 @@ type Role = (typeof ROLES)[number];
 const ACCESS: Record<Role, string> = {
   viewer: `
     /agents  /agents/{id} own  /tasks own  /tasks/{id} own  /tasks/state-machine own  /tasks/{id}/transitions  /approvals  /approvals/{id}
+    /approvals/{id}/grant-proposal  /grants  /grants/{id}  /operators/deputies  POST /operators/{id}/absence  DELETE /operators/{id}/absence
     /policies  /policies/active  /policies/{id}  /policies/{id}/diff  /policies/profiles  /policies/replays  /policies/replays/{id}
     /policies/shadows  /policies/shadows/{id}  POST /policies/validate  POST /policies/simulate  /tool-calls  /tool-calls/{id}  /runs  /runs/{id}  /activities
     /spend  /spend/forecast  /spend/export  /raises  /alerts  /audit  /audit/verify  /overview  /emergency  /gateways  /gateways/{id}  POST /sign-in-links  /events
     /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /tasks/{id}/cost  /messages own  /documents  /documents/{id}  /workers
     /souls  /gateways/{id}/roster`,
   approver: `
-    POST /approvals/{id}/approve  POST /approvals/{id}/deny  POST /tasks/{id}/transition own  POST /messages own`,
+    POST /approvals/{id}/approve  POST /approvals/{id}/deny  POST /approvals/decide  POST /grants/{id}/revoke  POST /tasks/{id}/transition own  POST /messages own`,
   operator: `
     POST /agents  PATCH /agents/{id}  DELETE /agents/{id}  POST /agents/{id}/pause  POST /agents/{id}/drain  POST /agents/{id}/quarantine
     POST /agents/{id}/restart  POST /tasks  PATCH /tasks/{id} own  DELETE /tasks/{id}  POST /approvals own  POST /alerts/{id}/resolve  POST /raises  POST /raises/{id}/end
