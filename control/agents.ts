@@ -238,7 +238,7 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
    */
   async function spawned(
     tx: Tx,
-    { parentId, gatewayId, sessionKey, label, lasting, taskId, at }: Extract<JournalEvent, { type: 'spawned' }>,
+    { parentId, childId, gatewayId, sessionKey, label, lasting, taskId, at }: Extract<JournalEvent, { type: 'spawned' }>,
   ) {
     const parent = (await tx
       .selectFrom('agents')
@@ -258,7 +258,7 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     if (known) return null;
     const { spawnLimits } = activePolicy().policy.document;
     const { children, active } = await countActive(tx, parentId);
-    const id = randomUUID();
+    const id = childId ?? randomUUID();
     const name = `${parent.name}/${(label ?? 'sub').replaceAll(/\s+/g, '-').slice(0, 40)}-${id.slice(0, 8)}`;
     const actor: Actor = { type: 'agent', id: parentId, name: parent.name };
     await createIn(tx, actor, id, {

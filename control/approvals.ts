@@ -57,6 +57,8 @@ interface Step {
   actingFor: string[];
   note: string | null;
   edited: JsonObject | null;
+  /** The surface it came from: "api", a channel. */
+  via: string;
   now: number;
 }
 
@@ -260,7 +262,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     actor: Actor,
     id: string,
     verdict: 'approved' | 'denied',
-    input: { note?: string | undefined; arguments?: JsonObject | undefined; grant?: GrantRequest | undefined },
+    input: { note?: string | undefined; arguments?: JsonObject | undefined; grant?: GrantRequest | undefined; via?: string | undefined },
   ): Promise<Approval> {
     const now = clock();
     const isTaken = await db.transaction().execute(async (tx) => {
@@ -279,7 +281,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
       if (edited && input.grant) {
         throw new Refusal(422, 'EDITED_GRANT', 'A call can be approved with other arguments, or for longer; not both at once.');
       }
-      const step: Step = { actor, actingFor, note, edited, now };
+      const step: Step = { actor, actingFor, note, edited, via: input.via ?? 'api', now };
       if (verdict === 'approved' && !(await second(tx, row, step))) {
         if (input.grant) throw new Refusal(422, 'NOT_GRANTABLE', `Two people have to approve each call of ${row.tool}.`);
         return true;
@@ -298,7 +300,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
   }
 
   /** Takes down a person's approval. @returns whether it is the last one that is needed. @throws Refusal 409 where they gave it before. */
-  async function second(tx: Tx, row: ApprovalRow, { actor, actingFor, note, edited, now }: Step): Promise<boolean> {
+  async function second(tx: Tx, row: ApprovalRow, { actor, actingFor, note, edited, via, now }: Step): Promise<boolean> {
     const votes = await tx.selectFrom('approval_votes').select(['operator_id', 'name']).where('approval_id', '=', row.id).execute();
     for (const vote of votes) {
       if (!(await isSamePerson(tx, vote.operator_id, actor.id ?? ''))) continue;
@@ -324,7 +326,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
         action: 'approval.seconded',
         topic: 'approval',
         id: row.id,
-        details: { note, digest: row.digest, tool: row.tool, edited: edited !== null, actingFor, missing },
+        details: { note, digest: row.digest, tool: row.tool, edited: edited !== null, actingFor, missing, via },
         activity: {
           type: 'approval_seconded',
           agentId: row.agent_id,
@@ -343,7 +345,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     tx: Tx,
     row: ApprovalRow,
     verdict: 'approved' | 'denied',
-    { actor, actingFor, note, edited, now }: Step,
+    { actor, actingFor, note, edited, via, now }: Step,
   ): Promise<void> {
     await tx
       .updateTable('approvals')
@@ -372,7 +374,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
         action: `approval.${verdict}`,
         topic: 'approval',
         id: row.id,
-        details: { note, digest: row.digest, tool: row.tool, edited: isEdited, callId: row.tool_call_id, actingFor },
+        details: { note, digest: row.digest, tool: row.tool, edited: isEdited, callId: row.tool_call_id, actingFor, via },
         activity: {
           type: 'approval_decided',
           agentId: row.agent_id,
@@ -566,6 +568,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
           agentId: row.agent_id,
           taskId: row.task_id,
           summary: `Withdrawn: ${row.summary} (${reason})`,
+          details: { approvalId: row.id },
         },
         touches: row.agent_id ? [['agent', row.agent_id]] : [],
       },
@@ -724,6 +727,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
           agentId: row.agent_id,
           taskId: row.task_id,
           summary: `Nobody decided in time: ${row.summary}`,
+          details: { approvalId: row.id },
         },
         touches: row.agent_id ? [['agent', row.agent_id]] : [],
       },

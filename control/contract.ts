@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { microsFromUsd } from '../policies/budget.ts';
 import type { GrantPattern } from '../policies/grants.ts';
+import type { Said } from '../policies/loops.ts';
 import {
   ACTORS,
   AGENT_STATUSES,
@@ -533,6 +534,9 @@ export const ApprovalSchema = z
   })
   .meta({ id: 'Approval' });
 export type Approval = z.infer<typeof ApprovalSchema>;
+/** The arguments of a held call, redacted and not shortened; `Approval.arguments` keeps the first 64 KiB of long ones. */
+export const WholeArgumentsSchema = z.object({ arguments: JsonRecord }).meta({ id: 'WholeArguments' });
+export type WholeArguments = z.infer<typeof WholeArgumentsSchema>;
 
 /* ---- standing grants: approve for longer (SPEC 6) */
 
@@ -637,9 +641,7 @@ export const GrantRevokeSchema = z
   .object({ reason: Text(2_000).optional() })
   .strict()
   .meta({ id: 'GrantRevoke' });
-/** The arguments of a held call, redacted and not shortened; `Approval.arguments` keeps the first 64 KiB of long ones. */
-export const WholeArgumentsSchema = z.object({ arguments: JsonRecord }).meta({ id: 'WholeArguments' });
-export type WholeArguments = z.infer<typeof WholeArgumentsSchema>;
+
 /** Taken as it came: a record schema drops a member called __proto__, and what was shown must come back whole. */
 const EditedArguments: z.ZodType<JsonObject> = z
   .any()
@@ -796,6 +798,12 @@ export const ACTIVITY_TYPES = [
   'operator_back',
   'operator_removed',
   'signed_in',
+  'channel_added',
+  'channel_updated',
+  'channel_removed',
+  'chat_linked',
+  'chat_unlinked',
+  'chat_refused',
   'squad_paused',
   'emergency_stop',
   'emergency_resume',
@@ -832,6 +840,7 @@ export const ALERT_TYPES = [
   'agent_silent',
   'task_stuck',
   'authorization_needed',
+  'notification_failed',
 ] as const;
 export type AlertType = (typeof ALERT_TYPES)[number];
 export const AlertSchema = z
@@ -1373,6 +1382,127 @@ export const OperatorUpdateSchema = z
   .strict()
   .meta({ id: 'OperatorUpdate' });
 
+/* ---- telling people (SPEC 6, 7) */
+
+const CHANNEL_KINDS = ['telegram', 'slack', 'webhook'] as const;
+const CHANNEL_EVENTS = ['approvals', 'alerts', 'stop', 'standup', 'mentions', 'threads'] as const;
+const NOTIFICATION_KINDS = [
+  'approval_pending',
+  'approval_decided',
+  'approval_expired',
+  'approval_withdrawn',
+  'approval_reminder',
+  'approval_escalation',
+  'alert',
+  'stop',
+  'resume',
+  'standup',
+  'mention',
+  'comment',
+  'answer',
+  'prompt',
+  'test',
+] as const;
+export const ChannelSchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    updatedAt: EpochMs,
+    revision: z.number().int(),
+    name: z.string(),
+    kind: z.enum(CHANNEL_KINDS),
+    enabled: z.boolean(),
+    /** Telegram: the chat's id. Slack: the conversation's id. Webhook: the address. */
+    destination: z.string(),
+    /** Of another server that speaks the same API; null = the usual one. */
+    apiRoot: z.string().nullable(),
+    /** How Telegram's updates come in. */
+    mode: z.enum(['polling', 'webhook']).nullable(),
+    /** Whether tasks have threads there (Telegram: topics of a forum). */
+    topics: z.boolean(),
+    allowPrivate: z.boolean(),
+    events: z.array(z.enum(CHANNEL_EVENTS)),
+    /** What the bot is called there, once it was reached. */
+    account: z.string().nullable(),
+    /** Where the other side sends what people do there: a path of control; null = nowhere. */
+    inboundPath: z.string().nullable(),
+    health: z.object({
+      state: z.enum(['unknown', 'ok', 'failing']),
+      error: z.string().nullable(),
+      errorAt: EpochMs.nullable(),
+      successAt: EpochMs.nullable(),
+      /** Nothing is sent before this time. */
+      heldUntil: EpochMs.nullable(),
+    }),
+    waiting: z.number().int(),
+    dead: z.number().int(),
+  })
+  .meta({ id: 'Channel', description: 'A way to people outside the dashboard. Its secrets are never shown again.' });
+export type Channel = z.infer<typeof ChannelSchema>;
+const ChannelFields = {
+  name: Text(120).min(1),
+  enabled: z.boolean(),
+  destination: Text(2000).min(1),
+  apiRoot: z
+    .url({ protocol: /^https?$/ })
+    .max(2000)
+    .nullable(),
+  mode: z.enum(['polling', 'webhook']),
+  topics: z.boolean(),
+  allowPrivate: z.boolean(),
+  events: z.array(z.enum(CHANNEL_EVENTS)).max(CHANNEL_EVENTS.length),
+  /** Telegram and Slack: the bot's token. */
+  token: Text(500).min(1),
+  /** Slack: the signing secret. Webhook: our signing key ("whsec_…"), made where none is given. */
+  secret: Text(500).min(1),
+};
+export const ChannelCreateSchema = z
+  .object({ kind: z.enum(CHANNEL_KINDS), ...ChannelFields })
+  .partial()
+  .required({ kind: true, name: true, destination: true })
+  .strict()
+  .meta({ id: 'ChannelCreate' });
+export type ChannelCreate = z.infer<typeof ChannelCreateSchema>;
+export const ChannelUpdateSchema = z.object(ChannelFields).partial().strict().meta({ id: 'ChannelUpdate' });
+export type ChannelUpdate = z.infer<typeof ChannelUpdateSchema>;
+
+export const NotificationSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    channelId: Id,
+    channelName: z.string(),
+    kind: z.enum(NOTIFICATION_KINDS),
+    state: z.enum(['waiting', 'delivered', 'dead']),
+    summary: z.string(),
+    approvalId: Id.nullable(),
+    taskId: Id.nullable(),
+    attempts: z.number().int(),
+    dueAt: EpochMs,
+    deliveredAt: EpochMs.nullable(),
+    deadAt: EpochMs.nullable(),
+    lastError: z.string().nullable(),
+  })
+  .meta({ id: 'Notification', description: 'Something that is said to people on a channel. A dead one is not tried again by itself.' });
+export type Notification = z.infer<typeof NotificationSchema>;
+
+export const ChatIdentitySchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    operatorId: Id,
+    channelId: Id,
+    channelName: z.string(),
+    externalId: z.string(),
+    externalName: z.string(),
+  })
+  .meta({ id: 'ChatIdentity', description: 'Who an operator is on a channel.' });
+export type ChatIdentity = z.infer<typeof ChatIdentitySchema>;
+export const ChatCodeSchema = z
+  .object({ code: z.string(), channelId: Id, expiresAt: EpochMs, instruction: z.string() })
+  .meta({ id: 'ChatCode', description: 'A one-time code that the person sends to the bot.' });
+
 export const SessionCreateSchema = z
   .object({ token: Text(512).min(1) })
   .strict()
@@ -1654,6 +1784,8 @@ export interface TaskPicture {
   budget: number | null;
   /** What an operator has added to it for a time, micro-dollars. */
   raised?: number;
+  /** Of an open task: how often it went back from its review, and its last comments, oldest first; absent = nothing to count. */
+  loops?: { reviewCycles: number; talk: readonly Said[] };
 }
 export interface SystemPicture {
   estop: boolean;
@@ -1811,6 +1943,8 @@ export type JournalEvent =
       meter?: ModelMeter | null | undefined;
       /** The caps that it was reserved under; absent in journals of before. */
       scopes?: readonly string[];
+      /** The caller ended it, so it says nothing about the tool. */
+      endedByCaller?: true;
     }
   | { type: 'withdrawn'; at: number; id: string; reason: string }
   | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
@@ -1840,6 +1974,8 @@ export type JournalEvent =
   | {
       type: 'spawned';
       at: number;
+      /** Under which its calls are recorded from the first one on; the same for a session, whichever proxy hears of it. */
+      childId?: string;
       parentId: string;
       gatewayId: string | null;
       sessionKey: string;
@@ -1898,6 +2034,16 @@ export interface KnownLabel {
   at: number;
 }
 
+/** How a call of a tool ended; for the rows of failures that a proxy counts. */
+export interface KnownOutcome {
+  agentId: string;
+  sessionKey: string;
+  tool: string;
+  /** What it said when it failed; null = it went well. */
+  error: string | null;
+  at: number;
+}
+
 /** Answer of POST /internal/v1/hello. */
 export interface HelloAnswer {
   /** Last journal sequence number of this proxy that control has ingested. */
@@ -1911,6 +2057,8 @@ export interface HelloAnswer {
   spent: { readonly [scope: string]: number };
   /** Labels of the last day. */
   labels: readonly KnownLabel[];
+  /** What ended within the window of the retry limit, oldest first. */
+  outcomes: readonly KnownOutcome[];
 }
 
 /* The counters that several proxies share (Redis). One hash slot holds them all, so that a script may touch any of them together. */

@@ -22,6 +22,8 @@ import { createAuth, provideCliToken } from './auth.ts';
 import { createBroadcast, type ViewLoaders } from './broadcast.ts';
 import { createCalls } from './calls.ts';
 import { createCaps } from './caps.ts';
+import { createChannels } from './channels.ts';
+import { createChatIdentities } from './chat-identities.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
@@ -39,6 +41,10 @@ import { createLeases } from './leases.ts';
 import { createLine } from './line.ts';
 import { openListener } from './listener.ts';
 import { createMessages } from './messages.ts';
+import { createNotifications } from './notifications.ts';
+import { createChannelSet } from './notify/channel-set.ts';
+import { createConversation } from './notify/conversation.ts';
+import { chatHooks } from './notify/hooks.ts';
 import { serveOAuthReturn } from './oauth-return.ts';
 import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
@@ -47,20 +53,24 @@ import { createShadows } from './shadows.ts';
 import { createSouls } from './souls.ts';
 import { createSpend } from './spend.ts';
 import { createTasks } from './tasks.ts';
+import { createThreads } from './threads.ts';
 import { createTimeline } from './timeline.ts';
 import { createTrials } from './trials.ts';
 import { createUpstreamOAuth } from './upstream-oauth.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
+import { chatReconciler } from './workers/chat-reconciler.ts';
 import { dispatcher } from './workers/dispatcher.ts';
 import { heartbeatMonitor } from './workers/heartbeat-monitor.ts';
 import { ledgerReconciler } from './workers/ledger-reconciler.ts';
 import { AS_WRITTEN, type Pace, startWorkers } from './workers/loop.ts';
 import { loopDetector } from './workers/loop-detector.ts';
+import { notifier } from './workers/notifier.ts';
 import { reconciler } from './workers/reconciler.ts';
 import { retention } from './workers/retention.ts';
 import { rosterWatch } from './workers/roster.ts';
 import { dailyStandup } from './workers/standup.ts';
+import { telegramPoller } from './workers/telegram-poller.ts';
 import { tokenRefresher } from './workers/token-refresher.ts';
 
 /** A database that needs longer for a question of nothing is none to work with. */
@@ -116,6 +126,11 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const souls = createSouls({ db, agents, folder: config.soulsDir ?? null });
   const timeline = createTimeline({ db, activePolicy });
   const deliveries = createDeliveries({ db, clock });
+  const channels = createChannels({ ...base, keys, alerts });
+  const identities = createChatIdentities(base);
+  const threads = createThreads({ db, clock });
+  const notifications = createNotifications({ ...base, channels, approvals, alerts });
+  const channelSet = createChannelSet({ clock, publicUrl: config.publicUrl ?? null });
   const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
   const gatewayPasses = createGatewayPasses({ ...base, keys, proxyUrl: config.proxyUrl ?? 'http://127.0.0.1:3100' });
@@ -196,6 +211,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   };
   await broadcast.start(views);
 
+  const conversation = createConversation({ clock, identities, notifications, approvals, messages, emergency, overview });
+
   const api = createApi({
     db,
     clock,
@@ -223,6 +240,9 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     upstreamOAuth,
     publicUrl: config.publicUrl ?? null,
     operators,
+    channels,
+    identities,
+    notifications,
     emergency,
     broadcast,
     overview,
@@ -252,9 +272,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.route('/internal/v1', internal);
   app.route('/api', api);
   serveOAuthReturn(app);
+  app.route('/chat', chatHooks({ clock, channels, channelSet, conversation, notifications, threads }));
   serveReference(app);
   // What the API and the lines do not know is not a page of the dashboard.
-  for (const path of ['/api/*', '/internal/*']) app.all(path, answerNotFound);
+  for (const path of ['/api/*', '/internal/*', '/chat/*']) app.all(path, answerNotFound);
   serveDashboard(app, config.dashboardDir);
 
   const stopLine = line.start(emergency);
@@ -262,10 +283,25 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   await gateways.start();
   if (config.openclaw) await registerGateway(config.openclaw);
   await leases.clear();
+  const onChannelError = (error: unknown, channel: string) => log.error({ err: error, channel }, 'a channel failed; it is tried again');
+  const telling = notifier({
+    clock,
+    channels,
+    channelSet,
+    notifications,
+    threads,
+    approvals,
+    publicUrl: config.publicUrl ?? null,
+    onError: onChannelError,
+  });
+  const polling = telegramPoller({ clock, channels, channelSet, conversation, notifications, threads, onError: onChannelError });
   const stopWorkers = startWorkers(
     [
       approvalProcessor({ approvals, agents, gateways }),
       dispatcher({ deliveries, gateways }),
+      telling,
+      polling,
+      chatReconciler({ channels, channelSet, threads }),
       loopDetector({ ...base, tasks, alerts, activePolicy }),
       tokenRefresher({ upstreamOAuth }),
       heartbeatMonitor({ ...base, alerts }),
@@ -303,6 +339,9 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       await closeServer(server);
       await ownServer.close();
       await stopWorkers();
+      await polling.close();
+      await telling.settled();
+      await channelSet.close();
       await trials.close();
       await gateways.stop();
       await broadcast.stop();

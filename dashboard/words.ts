@@ -201,6 +201,7 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   agent_silent: 'Agent silent',
   task_stuck: 'Task stuck',
   authorization_needed: 'Authorization needed',
+  notification_failed: 'People not told',
 };
 export const ROLE_WORDS: Record<Role, string> = {
   viewer: 'viewer',

@@ -17,6 +17,8 @@ import { up as modelCalls } from './migrations/006-model-calls.ts';
 import { up as gatewayPasses } from './migrations/007-gateway-passes.ts';
 import { up as upstreamOAuth } from './migrations/008-upstream-oauth.ts';
 import { up as grants } from './migrations/009-grants.ts';
+import { up as chat } from './migrations/010-chat.ts';
+import { up as loopFacts } from './migrations/012-loop-facts.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 import { serverDialect } from './server-dialect.ts';
@@ -34,6 +36,8 @@ const MIGRATIONS: Record<string, Migration> = {
   '007-gateway-passes': { up: gatewayPasses },
   '008-upstream-oauth': { up: upstreamOAuth },
   '009-grants': { up: grants },
+  '010-chat': { up: chat },
+  '012-loop-facts': { up: loopFacts },
 };
 
 /**

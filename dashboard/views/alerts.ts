@@ -34,6 +34,7 @@ const ICONS: Record<Alert['type'], IconName> = {
   agent_silent: 'unplug',
   task_stuck: 'hourglass',
   authorization_needed: 'key-round',
+  notification_failed: 'message-square',
 };
 const SHOWN = 100;
 

@@ -13,7 +13,8 @@ export async function startMockServer(): Promise<TestServer> {
     url: server.url,
     signInToken: (role) => role,
     signInLink: async () => `${server.url}/sign-in#token=${world.oneTimeToken()}`,
-    addAgent: async (name, autonomyLevel = 'specialist') => world.addAgent({ name, autonomyLevel, workspace: '/srv/ws' }).id,
+    addAgent: async (name, autonomyLevel = 'specialist', parentId) =>
+      world.addAgent({ name, autonomyLevel, workspace: '/srv/ws', ...(parentId && { parentId }) }).id,
     addTask: async (task) => world.addTask(task, JON),
     moveTask: async (id, move) => void world.moveTask(id, move, JON),
     task: async (id) => world.task(id),

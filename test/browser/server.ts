@@ -43,7 +43,7 @@ export interface TestServer {
   signInToken(role: Role): string;
   /** A link that signs an administrator in once. */
   signInLink(): Promise<string>;
-  addAgent(name: string, autonomy?: Autonomy): Promise<string>;
+  addAgent(name: string, autonomy?: Autonomy, parentId?: string): Promise<string>;
   addTask(task: TaskCreate): Promise<Task>;
   /** Somebody else moves it. */
   moveTask(id: string, move: TransitionRequest): Promise<void>;
