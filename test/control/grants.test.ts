@@ -66,6 +66,14 @@ describe('a standing grant', () => {
       approvedBy: [{ name: 'admin' }],
     });
     expect(await services.grants.get(grant.id)).toMatchObject({ uses: 1, calls: [{ approvalId: state.approvalId }] });
+    // The feed says that it was approved, not that somebody has to.
+    const told = await services.db.selectFrom('activities').select('type').where('agent_id', '=', agent.id).orderBy('id').execute();
+    expect(told.map(({ type }) => type).filter((type) => /^(approval|grant)/.test(type))).toEqual([
+      'approval_requested',
+      'approval_decided',
+      'grant_made',
+      'grant_used',
+    ]);
     expect((await open('make b')).status).toBe('pending');
   });
 
