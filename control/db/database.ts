@@ -16,6 +16,7 @@ import { up as work } from './migrations/005-work.ts';
 import { up as modelCalls } from './migrations/006-model-calls.ts';
 import { up as gatewayPasses } from './migrations/007-gateway-passes.ts';
 import { up as upstreamOAuth } from './migrations/008-upstream-oauth.ts';
+import { up as members } from './migrations/011-members.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 import { serverDialect } from './server-dialect.ts';
@@ -32,6 +33,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '006-model-calls': { up: modelCalls },
   '007-gateway-passes': { up: gatewayPasses },
   '008-upstream-oauth': { up: upstreamOAuth },
+  '011-members': { up: members },
 };
 
 /**
