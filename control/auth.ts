@@ -270,20 +270,22 @@ function readIfThere(file: string): string | null {
 }
 
 /** The operator behind the printed link: the first administrator, created at first start. */
-async function firstAdministrator(db: Db, now: number): Promise<string> {
-  const existing = await db
-    .selectFrom('operators')
-    .select('id')
-    .where('role', '=', 'admin')
-    .where('name', '<>', CLI_OPERATOR)
-    .where('removed_at', 'is', null)
-    .orderBy('created_at')
-    .executeTakeFirst();
-  if (existing) return existing.id;
-  const id = randomUUID();
-  await db
-    .insertInto('operators')
-    .values({ id, name: 'Administrator', role: 'admin', created_at: now, last_seen_at: null, removed_at: null })
-    .execute();
-  return id;
+function firstAdministrator(db: Db, now: number): Promise<string> {
+  return db.transaction().execute(async (tx) => {
+    const existing = await tx
+      .selectFrom('operators')
+      .select('id')
+      .where('role', '=', 'admin')
+      .where('name', '<>', CLI_OPERATOR)
+      .where('removed_at', 'is', null)
+      .orderBy('created_at')
+      .executeTakeFirst();
+    if (existing) return existing.id;
+    const id = randomUUID();
+    await tx
+      .insertInto('operators')
+      .values({ id, name: 'Administrator', role: 'admin', created_at: now, last_seen_at: null, removed_at: null })
+      .execute();
+    return id;
+  });
 }

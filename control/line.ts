@@ -437,6 +437,10 @@ export function createLine({
       await cluster?.members.saw(proxyId, url);
       return context.json({});
     });
+    app.get('/members/:id', (context) => {
+      const found = cluster?.members.proxies().find(({ id }) => id === context.req.param('id'));
+      return found ? context.json({ url: found.url }) : context.json({ code: 'NOT_FOUND' }, 404);
+    });
     app.get('/stream', (context) => {
       const proxyId = context.req.query('proxyId') ?? 'unknown';
       return new Response(openStream(proxyId), { headers: { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' } });

@@ -27,6 +27,7 @@ import { createMcp } from './mcp.ts';
 import { createModelEntry } from './model.ts';
 import { Openings } from './openings.ts';
 import { ownServer } from './own-server.ts';
+import { createPeers, noPeers } from './peers.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { Retries } from './retries.ts';
@@ -100,6 +101,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   });
   const openings = new Openings();
   const spawns = new Spawns();
+  const peers = config.redisUrl === null ? noPeers() : createPeers(journal.proxyId, uplink, clock);
   const gate = new Gatekeeper({
     snapshot,
     ledger,
@@ -113,6 +115,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     labels,
     retries,
     shadow,
+    newId: peers.callId,
     clock,
     limits: bounds,
   });
@@ -222,11 +225,13 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   labels.load(known.labels);
   const picture = snapshot.current(clock());
   if (!picture) throw new Error('control sent no picture that can be used');
-  register.load(known.calls, (call) => scopeKeys(scopesOf(call, picture.policy, call.at)));
+  // Of several proxies each answers for what it let run itself.
+  const isOurs = (call: KnownCall) => shared === null || call.proxyId === journal.proxyId;
+  const calls = known.calls.filter((call) => call.state !== 'running' || isOurs(call));
+  register.load(calls, (call) => scopeKeys(scopesOf(call, picture.policy, call.at)));
   for (const call of known.calls) {
-    // Of several proxies each answers for what it let run itself.
-    const isOurs = shared === null || call.proxyId === journal.proxyId;
-    if (call.state === 'running' && isOurs) ledger.restore(call.id, scopeKeys(scopesOf(call, picture.policy, call.at)), call.estimatedCost);
+    if (call.state === 'running' && isOurs(call))
+      ledger.restore(call.id, scopeKeys(scopesOf(call, picture.policy, call.at)), call.estimatedCost);
   }
   await shared?.start(LEDGER_WAIT_MS);
   gate.useDigestKey(known.digestKey);
@@ -276,7 +281,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     http,
     gateway,
     model,
-    hook: createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }),
+    hook: createHook({ gate, snapshot, ledger, journal, peers, spawns, traces, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null
         ? 'no fresh picture from control'
@@ -327,6 +332,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await egress?.close();
       await ledger.close();
       await journal.close(DRAIN_MS);
+      await peers.close();
       await uplink.close();
       await following;
     },

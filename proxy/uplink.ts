@@ -73,6 +73,11 @@ export class Uplink {
     return this.#post('/members', { proxyId, url });
   }
 
+  /** Where another proxy is reached; null where control knows none by that id. */
+  async addressOf(proxyId: string): Promise<string | null> {
+    return (await this.#send<{ url: string } | null>('GET', `/members/${encodeURIComponent(proxyId)}`, null))?.url ?? null;
+  }
+
   /** Passes on a stop that was heard past the line, so that the control we follow holds it too. */
   passOn(order: StopOrder): Promise<unknown> {
     return this.#post('/stop', order);

@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const ADMIN_TOKEN = 'test-admin-token-0123456789';
+export const ADMIN_TOKEN = 'test-admin-token-0123456789';
 const ROOT = join(import.meta.dirname, '..', '..');
 
 export interface Answer<T = Record<string, unknown>> {
@@ -57,8 +57,12 @@ export function joinWorld(controlUrl: string, gateUrl: string): ReachableWorld {
   };
 }
 
-/** Starts the product in folders of its own. @param env further settings. */
+/**
+ * Starts the product in folders of its own: as one process, or with TEST_WORLD=topology as several (test/support/topology.ts).
+ * @param env further settings.
+ */
 export async function startWorld(env: Record<string, string> = {}): Promise<World> {
+  if (process.env.TEST_WORLD === 'topology') return (await import('./topology.ts')).startTopology(env);
   const folder = mkdtempSync(join(tmpdir(), 'mc-test-'));
   const dataDir = join(folder, 'data');
   const [controlPort, proxyPort, egressPort] = [await freePort(), await freePort(), await freePort()];
