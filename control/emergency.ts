@@ -26,8 +26,10 @@ export type Emergency = ReturnType<typeof createEmergency>;
 const MAKE_GOOD_MS = 1_000;
 /** How long the receipt waits for the proxies' answers; a proxy that has not answered refuses by itself once its snapshot is stale. */
 const ACKNOWLEDGE_MS = 1_000;
-/** How long it waits for each thing that needs the database; the stop is made good when the database is back. */
-const RECORD_MS = 5_000;
+/** How long it waits for all that needs the database; the stop is made good when the database is back. */
+const RECORD_MS = 3_000;
+/** What is left of that for the last of it. */
+const LEAST_MS = 50;
 /** Ended stops that are remembered: orders that arrive later than this many others are long gone. */
 const ENDED_MAX = 100;
 
@@ -157,25 +159,24 @@ export function createEmergency({
     }
     const note: StopNote = stop ?? { stopId: randomUUID(), at: clock(), by: actor.name, reason };
     const expected = liveProxies();
+    const deadline = performance.now() + RECORD_MS;
+    const inTime = <T>(work: Promise<T>) => within(Math.max(LEAST_MS, deadline - performance.now()), work);
     stop = note;
     const collected = collect(note.stopId, expected);
     push();
     order?.(note, (answer) => acknowledge(note.stopId, answer));
     // One of the two is enough for the stop to outlive us; without the database it is made good when that is back.
     const isNoted = tryToWrite(file, note);
-    const recorded = within(
-      RECORD_MS,
-      db.transaction().execute((tx) => recordStop(tx, actor, note)),
-    ).catch((error) => {
+    const recorded = inTime(db.transaction().execute((tx) => recordStop(tx, actor, note))).catch((error) => {
       if (!isNoted) throw new Error('everything is stopped, but neither file nor database could keep it: do not restart', { cause: error });
       makeGoodLater();
       return 0;
     });
     recorded.catch(() => {}); // awaited below; must not be an unhandled rejection meanwhile
-    const [answers, sessions] = [await collected, await within(RECORD_MS, liveSessions()).catch(() => new Map<string, string[]>())];
+    const [answers, sessions] = [await collected, await inTime(liveSessions()).catch(() => new Map<string, string[]>())];
     const aborted = await Promise.all(
       [...sessions].map(async ([gatewayId, keys]) => {
-        const gateway = await within(RECORD_MS, gateways.find(gatewayId)).catch(() => null);
+        const gateway = await inTime(gateways.find(gatewayId)).catch(() => null);
         const result = await gateways.abortRuns(gatewayId, keys);
         return { id: gatewayId, name: gateway?.name ?? gatewayId, abortedSessions: result.aborted, error: result.error };
       }),
@@ -195,12 +196,11 @@ export function createEmergency({
           withdrawnCalls: answer?.agents.reduce((sum, agent) => sum + agent.withdrawnCalls, 0) ?? 0,
         };
       }),
-      agents: await within(RECORD_MS, perAgent(answers)).catch(() => []),
+      agents: await inTime(perAgent(answers)).catch(() => []),
       blockedTasks,
       gateways: aborted,
     };
-    await within(
-      RECORD_MS,
+    await inTime(
       db
         .updateTable('system_state')
         .set({ receipt: json(receipt) })

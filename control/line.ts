@@ -237,23 +237,28 @@ export function createLine({
    * agent or issues a token may count on it as soon as the answer is there.
    */
   async function caughtUp(timeoutMs: number): Promise<void> {
-    const revision = await broadcast.drained();
-    const isDone = () => forwarded >= revision && [...streams].every((stream) => stream.applied >= stream.owes) && arePeersAt(revision);
-    if (isDone()) return;
-    await new Promise<void>((resolve) => {
-      const finish = () => {
-        clearTimeout(timer);
-        watchers.delete(look);
-        resolve();
-      };
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(() => late.resolve(), timeoutMs);
+    const done = Promise.withResolvers<void>();
+    // A database that hangs must not keep an answer either.
+    broadcast.drained().then((revision) => {
       const look = () => {
-        if (isDone()) finish();
+        if (forwarded < revision || [...streams].some((stream) => stream.applied < stream.owes) || !arePeersAt(revision)) return;
+        watchers.delete(look);
+        done.resolve();
       };
-      const timer = setTimeout(finish, timeoutMs);
       watchers.add(look);
+      late.promise.then(() => watchers.delete(look));
+      look();
       // The queue may have ended between the look above and now.
       queue.then(look, look);
-    });
+    }, done.reject);
+    try {
+      await Promise.race([done.promise, late.promise]);
+    } finally {
+      clearTimeout(timer);
+      late.resolve();
+    }
   }
   const watchers = new Set<() => void>();
   const sent = new Map<string, string>();
