@@ -82,6 +82,15 @@ async function taskThroughItsLife(stage: Stage): Promise<string> {
     const { items } = await missionControl.get<{ items: Entry[] }>(`/api/tasks/${task.id}/timeline?limit=200`);
     return items.some(({ kind, details }) => kind === 'run' && details.status === 'success') ? items : null;
   });
+  const run = story.find(({ kind }) => kind === 'run')?.details.runId;
+  await until('OpenClaw itself to have told of the end of that run', 10_000, async () =>
+    stage.heard.some(({ sessionKey, what, runIds }) => sessionKey === session && what === 'ended' && runIds.includes(String(run))),
+  );
+  const { items: gateways } = await missionControl.get<{ items: { link: { followsSessions: boolean } }[] }>('/api/gateways');
+  assert.deepEqual(
+    gateways.map(({ link }) => link.followsSessions),
+    [true],
+  );
   const kinds = new Set(story.map(({ kind }) => kind));
   for (const kind of ['transition', 'run', 'call', 'approval', 'delivery']) assert.ok(kinds.has(kind), `${kind} is on the timeline`);
   const moves = story.filter(({ kind }) => kind === 'transition').map(({ actorType, details }) => `${details.to} by ${actorType}`);
