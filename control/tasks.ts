@@ -8,7 +8,7 @@ import { makesClaimsByDefault, microsFromUsd, type TaskStatus, TRANSITIONS, tran
 import { type Actor, SYSTEM } from './audit.ts';
 import { atLeast, type Principal } from './auth.ts';
 import { briefFor, resumeFor, reviewFor } from './briefs.ts';
-import { recordChanges } from './changes.ts';
+import { recordChanges, touch } from './changes.ts';
 import type { Task, TaskCreate, TaskUpdate, TransitionRequest } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { TasksTable } from './db/schema.ts';
@@ -635,8 +635,30 @@ async function forgetAborts(tx: Tx, taskId: string, now: number): Promise<void> 
     .execute();
 }
 
+/**
+ * Brings the cost summaries of tasks that are under review up to date: the last call before it may be settled a moment after it, and what
+ * the reviewer reads is to include it.
+ */
+export async function renewCostSummaries(tx: Tx, ids: readonly string[], now: number): Promise<void> {
+  if (ids.length === 0) return;
+  const rows = await tx
+    .selectFrom('tasks')
+    .select(['id', 'spend', 'cost_summary'])
+    .where('id', 'in', [...ids])
+    .where('status', 'in', ['review', 'needs_approval'])
+    .where('cost_summary', 'is not', null)
+    .orderBy('id')
+    .execute();
+  for (const row of rows) {
+    const summary = await costSummary(tx, row);
+    if (summary === row.cost_summary) continue;
+    await tx.updateTable('tasks').set({ cost_summary: summary }).where('id', '=', row.id).execute();
+    await touch(tx, [{ topic: 'task', entity_id: row.id, at: now }]);
+  }
+}
+
 /** What the work has cost so far, in words that a reviewer reads. */
-async function costSummary(tx: Tx, row: TaskRow): Promise<string> {
+async function costSummary(tx: Tx, row: { id: string; spend: number }): Promise<string> {
   const { calls } = await tx
     .selectFrom('tool_calls')
     .select((eb) => eb.fn.countAll<number>().as('calls'))
