@@ -229,7 +229,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
   async function move(principal: Principal, actor: Actor, id: string, request: TransitionRequest): Promise<Task> {
     await db.transaction().execute(async (tx) => {
       const row = await liveRow(tx, id);
-      if (request.idempotencyKey && (await wasMade(tx, id, request.idempotencyKey))) return;
+      if (request.idempotencyKey && (await wasMade(tx, id, request, actor))) return;
       if (principal.kind === 'agent') refuseForeign(row, principal.id, request.to);
       // Closing a task is an approval; everything else about a task is an operator's work (SPEC 8.1).
       if (principal.kind === 'human' && request.to !== 'done' && !atLeast(principal.role, 'operator')) {
@@ -693,13 +693,17 @@ async function hasPendingCall(tx: Tx, taskId: string): Promise<boolean> {
   return row !== undefined;
 }
 
-async function wasMade(tx: Tx, taskId: string, key: string): Promise<boolean> {
+/** Whether this very move was made under its key. @throws Refusal 422 where another move, or somebody else's, was. */
+async function wasMade(tx: Tx, taskId: string, { to, idempotencyKey = '' }: TransitionRequest, actor: Actor): Promise<boolean> {
   const row = await tx
     .selectFrom('task_transitions')
-    .select('id')
+    .select(['to_status', 'actor_id'])
     .where('task_id', '=', taskId)
-    .where('idempotency_key', '=', key)
+    .where('idempotency_key', '=', idempotencyKey)
     .executeTakeFirst();
+  if (row && (row.to_status !== to || row.actor_id !== actor.id)) {
+    throw new Refusal(422, 'IDEMPOTENCY_MISMATCH', `The key "${idempotencyKey}" was used for another move of this task.`);
+  }
   return row !== undefined;
 }
 
