@@ -9,6 +9,7 @@ import type {
   AgentUpdate,
   Alert,
   Approval,
+  ApprovalBatchResult,
   ApprovalStatus,
   AuditRowSchema,
   CapRaise,
@@ -19,6 +20,10 @@ import type {
   ChatIdentity,
   Forecast,
   Gateway,
+  Grant,
+  GrantDetail,
+  GrantProposal,
+  GrantRequest,
   Message,
   NewTokenSchema,
   Notification,
@@ -157,6 +162,13 @@ export interface ApprovalQuery {
 export const listApprovals = (query: ApprovalQuery) => send<Page<Approval>>('GET', `/approvals${search(query)}`);
 /** All arguments of a held call, redacted, where the approval itself keeps them shortened. */
 export const readWholeArguments = async (id: string) => (await send<WholeArguments>('GET', `/approvals/${id}/arguments`)).arguments;
+/** What could be approved for longer from this call, or why nothing. */
+export const readGrantProposal = (id: string) => send<GrantProposal>('GET', `/approvals/${id}/grant-proposal`);
+export const listGrants = (query: { status?: Grant['status'] | 'all'; limit?: number; cursor?: string }) =>
+  send<Page<Grant>>('GET', `/grants${search(query)}`);
+/** With the calls that used it. */
+export const readGrant = (id: string) => send<GrantDetail>('GET', `/grants/${id}`);
+export const revokeGrant = (id: string, reason: string) => send<Grant>('POST', `/grants/${id}/revoke`, reason ? { reason } : {});
 export const readApproval = (id: string) => send<Approval>('GET', `/approvals/${id}`);
 
 export interface ToolCallQuery {
@@ -205,7 +217,12 @@ export const listTokens = (agentId: string) => all<Token>(`/agents/${agentId}/to
 export interface DecisionBody {
   note?: string;
   arguments?: Record<string, unknown>;
+  /** Approve further calls like this one as well. */
+  grant?: GrantRequest;
 }
+/** Decides several in one request; each is answered for itself. */
+export const decideAll = async (ids: readonly string[], verdict: 'approve' | 'deny', note: string) =>
+  (await send<ApprovalBatchResult>('POST', '/approvals/decide', { ids, verdict, ...(note ? { note } : {}) })).results;
 export const decide = (id: string, verdict: 'approve' | 'deny', body: DecisionBody) =>
   send<Approval>('POST', `/approvals/${id}/${verdict}`, body);
 /** One case for the simulator (SPEC 8.2): how would this call be judged by the active policy, with no approval. Nothing happens. */

@@ -4,7 +4,7 @@
  */
 import { html, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { Agent, Approval, Task, ToolCallView } from '../control/contract.ts';
+import type { Agent, Approval, GrantProposal, Task, ToolCallView } from '../control/contract.ts';
 import type { AgentStatus, CommandReading, Reason } from '../policies/model.ts';
 import './app.css';
 import './elements/agent-row.ts';
@@ -25,10 +25,12 @@ import { feedRow } from './elements/feed-row.ts';
 import type { FeedEntry } from './elements/feed-text.ts';
 import { type Flip, flipList } from './elements/flip-list.ts';
 import { approvalChip, callWord, priorityGlyph, rankGlyph, riskChip, riskWord, stateChip, taskChip } from './elements/glyph.ts';
+import './elements/grant-form.ts';
 import './elements/hold-button.ts';
 import './elements/policy-editor.ts';
 import './elements/key-sheet.ts';
 import { LightElement } from './elements/light-element.ts';
+import './elements/like-list.ts';
 import './elements/notice-bar.ts';
 import { button, choice, empty, failed, meter, skeleton, spentOf, why } from './elements/parts.ts';
 import './elements/stop-form.ts';
@@ -110,6 +112,18 @@ export class GalleryElement extends LightElement {
         ${DECIDED.map((approval) => html`<mc-decision-panel .approval=${approval} .now=${NOW}></mc-decision-panel>`)}
       </div>`,
       )}
+      ${section(
+        'Decision by two people, decision on several',
+        html`<div class="gl-three">
+        <mc-decision-panel .approval=${approval({ approvalsNeeded: 2 })} .note=${'Checked'} .now=${NOW}></mc-decision-panel>
+        <mc-decision-panel .approval=${approval({ approvalsNeeded: 2, approvedBy: [VOTE] })} .note=${'Checked'} .myId=${'op_1'} .now=${NOW}></mc-decision-panel>
+        <mc-decision-panel .approval=${PENDING[1]} .chosen=${6} .note=${'Checked'} .now=${NOW}></mc-decision-panel>
+        <mc-decision-panel .approval=${PENDING[1]} .canGrant=${true} .now=${NOW}></mc-decision-panel>
+        <mc-decision-panel .approval=${approval({ status: 'approved', approver: 'Mara Voss', decidedAt: NOW - 60_000, grantId: 'gr_1', grantExpiresAt: NOW + 60_000 })} .now=${NOW}></mc-decision-panel>
+      </div>`,
+      )}
+      ${section('Calls alike', html`<mc-like-list .group=${groupApprovals(ALIKE)[0] ?? null} .selected=${new Set(['al_1', 'al_2'])} .currentId=${'al_1'} .now=${NOW}></mc-like-list>`)}
+      ${section('Approving for longer', html`<div class="gl-three"><mc-grant-form .proposal=${PROPOSAL} .names=${{ agent: 'Forge-03', task: 'Ship it' }}></mc-grant-form><mc-grant-form .proposal=${{ ...PROPOSAL, examined: 0 }} .reason=${'It is decided.'}></mc-grant-form><mc-grant-form .proposal=${{ ...PROPOSAL, refusal: { code: 'RED', message: 'A red call is approved once, never for longer.' } }}></mc-grant-form></div>`)}
       ${section('Calls', html`<mc-call-table .calls=${CALLS} .now=${NOW}></mc-call-table>`)}
       ${section('Feed', html`<div class="gl-feed">${FEED.map((entry) => feedRow(entry, { nameOf: () => 'Forge-03', waits: () => true }))}</div>`)}
       ${section('Task state and priority', html`<div class="gl-row">${TASK_STATES.map((value) => taskChip(value))}</div><div class="gl-row">${(['low', 'medium', 'high'] as const).map((value) => html`<span class="bare">${priorityGlyph(value)}${value}</span>`)}</div>`)}
@@ -342,6 +356,41 @@ const PENDING = [
     deferred: false,
   }),
 ];
+const VOTE = { id: 'op_1', name: 'Mara Voss', at: NOW - 30_000, note: 'Checked with Jon', actingFor: ['Ada Lind'] };
+const ALIKE = ['tokens', 'icons', 'forms', 'table', 'chart', 'theme', 'zero\u200bwidth'].map((name, i) =>
+  approval({ id: `al_${i}`, number: 200 + i, createdAt: NOW - i * 31_000, arguments: { command: `npm publish packages/${name}` } }),
+);
+const EXAMPLE = { callId: 'tc_9', at: NOW - 400_000, summary: 'make -C tokens', risk: 'yellow', verdict: 'hold' } as const;
+const PROPOSAL: GrantProposal = {
+  approvalId: 'ap_2',
+  refusal: null,
+  patterns: [
+    {
+      id: 'a',
+      name: 'exact',
+      text: 'make -C tokens',
+      sentence: 'Exactly this call, word for word.',
+      covers: [EXAMPLE],
+      leavesOut: [{ ...EXAMPLE, summary: 'make -C icons' }],
+    },
+    {
+      id: 'b',
+      name: 'listed',
+      text: 'make -C <folder>',
+      sentence: 'make in any folder of the workspace.',
+      covers: [EXAMPLE, EXAMPLE, EXAMPLE, EXAMPLE, EXAMPLE],
+      leavesOut: [],
+    },
+  ],
+  examined: 6,
+  scopes: [
+    { kind: 'agent', agentId: 'ag_1' },
+    { kind: 'task', taskId: 'ta_1' },
+    { kind: 'role', autonomyLevel: 'specialist' },
+  ],
+  maxExpiresInMs: 28_800_000,
+  maxUses: 100,
+};
 const DECIDED = [
   approval({
     id: 'ap_3',

@@ -10,6 +10,7 @@ import type {
   BeatEvent,
   ChangeEvent,
   Gateway,
+  Grant,
   Overview,
   Task,
   ToolCallView,
@@ -189,8 +190,10 @@ function apply(change: ChangeEvent): void {
       touchTask(id);
       put(store.tasks, id, data as Task | null);
       break;
-    case 'run':
     case 'grant':
+      put(store.grants, id, data as Grant | null);
+      break;
+    case 'run':
       break;
   }
 }

@@ -6,8 +6,8 @@
 import { computed, SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import type { Agent, Approval } from '../../control/contract.ts';
-import { decide, sentence } from '../actions.ts';
+import type { Agent, Approval, GrantProposal } from '../../control/contract.ts';
+import { decide, decideAll, sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
 import '../elements/approval-list.ts';
@@ -18,19 +18,23 @@ import type { ArgumentsEditorElement, Judgement } from '../elements/arguments-ed
 import { budgetRow } from '../elements/budget-effect.ts';
 import { argumentBlocks, atLimit, type Effects, effectBrief, effectRows, reasonRows } from '../elements/call-facts.ts';
 import '../elements/command-list.ts';
-import { type DecisionPanelElement, NOTE_PRESETS } from '../elements/decision-panel.ts';
+import { type DecisionPanelElement, NOTE_PRESETS, secondTime } from '../elements/decision-panel.ts';
 import { approvalChip, approvalGlyph, glyph, rankGlyph, riskChip } from '../elements/glyph.ts';
+import '../elements/grant-form.ts';
+import type { GrantChoice } from '../elements/grant-form.ts';
 import { icon } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
-import { button, empty, failed, keyHint, moment, seen, seenLine } from '../elements/parts.ts';
+import '../elements/like-list.ts';
+import '../elements/modal.ts';
+import { button, empty, failed, keyHint, moment, seen, seenLine, skeleton } from '../elements/parts.ts';
 import { voiceTag } from '../elements/voice.ts';
 import { bindKeys } from '../keyboard.ts';
 import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { go } from '../routes.ts';
-import { agents, approvals, pendingApprovals } from '../store.ts';
+import { agents, approvals, pendingApprovals, session } from '../store.ts';
 import { isPhone } from '../viewport.ts';
-import { AUTONOMY_WORDS, clock, clockMinutes, day, wait, when } from '../words.ts';
+import { AUTONOMY_WORDS, clock, clockMinutes, count, day, wait, when } from '../words.ts';
 import './approval-context.ts';
 import './approvals.css';
 
@@ -38,6 +42,7 @@ import './approvals.css';
 const SETTLE_MS = 700;
 const JUDGE_AFTER_MS = 400;
 const DECIDED_SHOWN = 12;
+const NO_EDIT = { editing: false, arguments: null, reason: null } as const;
 /** Made once per change, not once per key. */
 const pendingGroups = computed(() => groupApprovals(pendingApprovals.get()));
 
@@ -52,6 +57,11 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   /** On a phone the facts fold away behind the decision. */
   @state() private showAll = false;
   @state() private missing: string | null = null;
+  /** Calls alike that the next decision is for; empty = the one that is shown. */
+  @state() private chosen: ReadonlySet<string> = new Set();
+  /** The form for approving longer is open for this one. */
+  @state() private longerId: string | null = null;
+  @state() private proposal: { id: string; proposal: GrantProposal } | { id: string; failure: string } | null = null;
   /** Arguments that the record shortened, in full, by approval. */
   @state() private whole: ReadonlyMap<string, Record<string, unknown>> = new Map();
   @state() private wholeFailure: string | null = null;
@@ -69,7 +79,10 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       { keys: 'k', label: 'Previous', group, repeats: true, run: () => this.#move(-1) },
       { keys: 'a', label: 'Approve once', group, run: () => void this.#decide('approve') },
       { keys: 'd', label: 'Deny', group, run: () => void this.#decide('deny') },
+      { keys: 'f', label: 'Approve for longer', group, run: () => void this.#openLonger() },
       { keys: 'e', label: 'Edit arguments', group, run: () => this.#edit() },
+      { keys: 'x', label: 'Choose this one of those alike', group, run: () => this.#chooseThis() },
+      { keys: 's', label: 'Choose all alike, or none', group, run: () => this.#chooseAlike() },
       { keys: 'n', label: 'Write a note', group, run: () => this.#panel()?.focusNote() },
       ...NOTE_PRESETS.map((text, i) => ({ keys: String(i + 1), label: `Note: ${text}`, group, run: () => this.#preset(text) })),
       { keys: 'enter', label: 'Read the call', group, run: () => this.querySelector<HTMLElement>('.idt')?.focus() },
@@ -106,6 +119,9 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     this.querySelector('.idt, .mb')?.scrollTo({ top: 0 });
     void this.#fetchMissing();
     this.wholeFailure = null;
+    // What was chosen among the calls alike stays chosen while one walks along them.
+    const alike = this.#alike();
+    if (!alike?.items.some((item) => this.chosen.has(item.id))) this.chosen = new Set();
     void this.#fetchWhole();
     this.querySelector('mc-approval-list [aria-current]')?.scrollIntoView({ block: 'nearest' });
   }
@@ -116,14 +132,14 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const waiting = pendingApprovals.get().length;
     return html`<div class="inbox">
       <aside class="il" aria-label="Pending approvals">
-        <div class="il-h"><h2>Waiting for you <span class="muted">${waiting}</span></h2><span class="small muted">Oldest first</span></div>
+        <div class="il-h"><h2>Waiting for you <span class="muted">${waiting}</span></h2><a class="small" href="/grants">Standing grants</a></div>
         <div class="scroll grow" tabindex="0" role="region" aria-label="Pending list">
           <mc-approval-list .groups=${groups} .decided=${this.#decidedLately()} .selectedId=${this.approvalId} .now=${serverNow()}></mc-approval-list>
         </div>
       </aside>
       ${
         chosen
-          ? html`<div class="idt scroll" tabindex="0" role="region" aria-label="Held call">${this.#head(chosen, 'h1')}${this.#facts(chosen)}</div>
+          ? html`<div class="idt scroll" tabindex="0" role="region" aria-label="Held call">${this.#head(chosen, 'h1')}${this.#likes()}${this.#facts(chosen)}</div>
             <aside class="dec scroll" tabindex="0" role="region" aria-label="Decision">
               <section>${this.#decision(chosen)}</section>
               <mc-approval-context .approval=${chosen}></mc-approval-context>
@@ -132,6 +148,13 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
           : this.#nothing()
       }
     </div>`;
+  }
+
+  #likes(): TemplateResult {
+    return html`<mc-like-list .group=${this.#alike() ?? null} .selected=${this.chosen} .currentId=${this.approvalId} .now=${serverNow()}
+      @mc-select=${(event: CustomEvent<readonly string[]>) => {
+        this.chosen = new Set(event.detail);
+      }}></mc-like-list>`;
   }
 
   #nothing(): TemplateResult {
@@ -153,7 +176,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const title = html`<span>${verb}</span> ${seen(object)}`;
     return html`<div class="hh">
       <div class="grow">
-        <div class="hh-chips">${riskChip(approval.risk)}${this.#statusChip(approval)}<span class="small muted">${waitSentence(approval)}</span></div>
+        <div class="hh-chips">${riskChip(approval.risk)}${this.#statusChip(approval)}<span class="small muted">${waitSentence(approval)}</span>${reminded(approval)}</div>
         ${heading === 'h1' ? html`<h1>${title}</h1>` : html`<h2>${title}</h2>`}
         <p class="small ink2 hh-who">${this.#who(approval, agent)}</p>
       </div>
@@ -261,10 +284,16 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #decision(approval: Approval): TemplateResult {
     const edit = this.#edited(approval);
+    const many = this.#chosenItems();
+    const against = reasonAgainst('decide approvals');
     return html`<mc-decision-panel
       .approval=${approval}
+      .chosen=${many.length}
+      .notesRequired=${many.some((item) => item.noteRequired)}
       .note=${this.notes.get(approval.id) ?? ''}
-      .reason=${reasonAgainst('decide approvals')}
+      .reason=${against}
+      .myId=${session.get()?.operator.id ?? null}
+      .canGrant=${approval.kind === 'call' && approval.risk !== 'red' && approval.approvalsNeeded === 1}
       .busy=${this.busy?.id === approval.id ? this.busy.verdict : null}
       .editing=${edit.editing}
       .editReason=${edit.reason}
@@ -272,7 +301,20 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       @mc-note=${(event: CustomEvent<string>) => this.#noted(approval.id, event.detail)}
       @mc-approve=${() => void this.#decide('approve')}
       @mc-deny=${() => void this.#decide('deny')}
-    ></mc-decision-panel>`;
+      @mc-longer=${() => void this.#openLonger()}
+    ></mc-decision-panel>${this.longerId === approval.id ? this.#longer(approval, against) : nothing}`;
+  }
+
+  #longer(approval: Approval, against: string | null): TemplateResult {
+    const known = this.proposal?.id === approval.id ? this.proposal : null;
+    const content =
+      known === null
+        ? skeleton(4)
+        : 'failure' in known
+          ? failed('What could be approved for longer could not be read', known.failure, () => void this.#openLonger())
+          : html`<mc-grant-form .proposal=${known.proposal} .names=${{ agent: approval.agentName, task: approval.taskTitle }} .reason=${approval.status === 'pending' ? against : 'It is decided.'} .busy=${this.busy?.id === approval.id}
+              @mc-grant=${(event: CustomEvent<GrantChoice>) => void this.#decide('approve', event.detail)}></mc-grant-form>`;
+    return html`<mc-modal heading="Approve for longer" .content=${content} @mc-close=${() => this.#closeLonger()}></mc-modal>`;
   }
 
   /* ---------------------------------------------------------------- phone */
@@ -297,6 +339,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     return html`<article class="mcard" aria-label="Held call">
       ${alike && alike.items.length > 1 ? html`<div class="row small muted mcard-alike"><span>${at + 1} of ${alike.items.length} alike</span>${button({ label: 'Next', size: 'small', kind: 'quiet', icon: 'chevron-down', onClick: () => this.#move(1) })}</div>` : nothing}
       ${this.#head(approval, 'h2')}
+      ${this.#likes()}
       ${this.#command(approval, !this.showAll)}
       ${this.editingId === approval.id ? this.#editor(approval) : nothing}
       ${
@@ -351,22 +394,34 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     if (next) go(`/approvals/${next.id}`, { replace: true });
   }
 
-  async #decide(verdict: 'approve' | 'deny'): Promise<void> {
+  async #decide(verdict: 'approve' | 'deny', grant?: GrantChoice): Promise<void> {
     const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
     if (approval?.status !== 'pending' || this.busy || Date.now() - this.#settledAt < SETTLE_MS) return;
     const against = reasonAgainst('decide approvals');
     const note = this.notes.get(approval.id)?.trim() ?? '';
+    const many = grant ? [] : this.#chosenItems();
     if (against !== null) return say('refused', against);
-    if (approval.noteRequired && !note) return this.#panel()?.focusNote();
-    const edit = this.#edited(approval);
+    if ((many.length > 0 ? many : [approval]).some((item) => item.noteRequired) && !note) return this.#panel()?.focusNote();
+    const edit = many.length > 0 ? NO_EDIT : this.#edited(approval);
+    const again = verdict === 'approve' && many.length === 0 ? secondTime(approval, session.get()?.operator.id ?? null) : null;
+    if (again !== null) return say('refused', again);
     if (verdict === 'approve' && edit.reason !== null) return say('refused', edit.reason);
     const order = this.#order();
     this.busy = { id: approval.id, verdict };
-    const counted = await decide(approval, verdict, {
-      ...(note ? { note } : {}),
-      ...(verdict === 'approve' && edit.arguments ? { arguments: edit.arguments } : {}),
-    });
+    const counted =
+      many.length > 0
+        ? await decideAll(
+            many.map((item) => item.id),
+            verdict,
+            note,
+          )
+        : await decide(approval, verdict, {
+            ...(note ? { note } : {}),
+            ...(verdict === 'approve' && edit.arguments ? { arguments: edit.arguments } : {}),
+            ...(grant ? { grant: { ...grant, ...(note ? { note } : {}) } } : {}),
+          });
     this.busy = null;
+    if (counted) [this.longerId, this.chosen] = [null, new Set()];
     if (counted && this.approvalId === approval.id) this.#moveOn(order, approval.id);
     await this.#keepFocus();
   }
@@ -390,6 +445,47 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #noted(id: string, text: string): void {
     this.notes = new Map(this.notes).set(id, text);
+  }
+
+  /* ---------------------------------------------------------------- calls alike, and approving for longer */
+
+  /** The calls that are like the one that is shown, itself among them. */
+  #alike(): ApprovalGroup | undefined {
+    return pendingGroups.get().find((group) => group.items.some((item) => item.id === this.approvalId));
+  }
+
+  /** Those of them that were chosen and still wait. */
+  #chosenItems(): Approval[] {
+    return (this.#alike()?.items ?? []).filter((item) => this.chosen.has(item.id));
+  }
+
+  #chooseThis(): void {
+    const id = this.approvalId;
+    if (id === null || (this.#alike()?.items.length ?? 0) < 2) return;
+    const others = [...this.chosen].filter((other) => other !== id);
+    this.chosen = new Set(this.chosen.has(id) ? others : [...others, id]);
+  }
+
+  #chooseAlike(): void {
+    const items = this.#alike()?.items ?? [];
+    if (items.length < 2) return;
+    this.chosen = new Set(items.every((item) => this.chosen.has(item.id)) ? [] : items.map((item) => item.id));
+  }
+
+  async #openLonger(): Promise<void> {
+    const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
+    if (approval?.status !== 'pending' || approval.kind !== 'call' || this.busy) return;
+    const { id } = approval;
+    [this.longerId, this.proposal] = [id, null];
+    try {
+      this.proposal = { id, proposal: await api.readGrantProposal(id) };
+    } catch (error) {
+      this.proposal = { id, failure: sentence(error) };
+    }
+  }
+
+  #closeLonger(): void {
+    this.longerId = null;
   }
 
   #preset(text: string): void {
@@ -497,6 +593,13 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 /** The record keeps long arguments in part, and says so under this name (proxy/record.ts). */
 function isShortened({ arguments: args }: Approval): boolean {
   return args !== null && typeof args['…'] === 'string';
+}
+
+/** How often it was recalled to people, and that it was handed on. */
+function reminded({ status, reminders, escalatedAt }: Approval): TemplateResult | typeof nothing {
+  if (status !== 'pending' || (reminders === 0 && escalatedAt === null)) return nothing;
+  const times = reminders === 0 ? '' : `reminded ${reminders === 1 ? 'once' : `${count(reminders)} times`}`;
+  return html`<span class="small m-amber">${times}${escalatedAt === null ? nothing : html`${times ? ', ' : nothing}handed on at ${moment(escalatedAt, clockMinutes(escalatedAt))}`}</span>`;
 }
 
 /** Until when the caller holds the line, and until when the call is kept. */

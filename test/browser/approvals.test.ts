@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { violations } from './axe.ts';
 import { PHONE, useDashboard } from './browser.ts';
 import { CALLS, type TestServer } from './server.ts';
 
@@ -159,10 +160,10 @@ describe('the inbox', () => {
   });
 
   it('puts like calls into one group and shows what arrives without moving what is read', async () => {
-    const first = await server.call(agent, { ...CALLS.build, arguments: { command: 'make -C tokens' } });
+    const first = await server.call(agent, { ...CALLS.build, arguments: { command: 'ninja -C tokens' } });
     const page = await open('approver', '/approvals');
     await page.waitForURL(`**/approvals/${first}`);
-    await server.call(agent, { ...CALLS.build, arguments: { command: 'make -C icons' } });
+    await server.call(agent, { ...CALLS.build, arguments: { command: 'ninja -C icons' } });
     await page.getByText('×2').waitFor();
     expect(new URL(page.url()).pathname).toBe(`/approvals/${first}`);
     expect(await page.title()).toContain('(2)');
@@ -259,6 +260,89 @@ describe('what would happen', () => {
     await page.getByText('Approved once.').waitFor();
     await server.redeem(id, 'built');
     expect((await server.approval(id)).digest).toBe(digest);
+  });
+});
+
+describe('calls alike', () => {
+  it('are one card; some of them are decided at once with one note, and what somebody else decided takes nothing from the others', async () => {
+    const other = await server.addAgent('Scout-05');
+    const ids: string[] = [];
+    for (const [by, folder] of [
+      [agent, 'a'],
+      [agent, 'b'],
+      [other, 'c'],
+      [agent, 'd'],
+      [agent, 'e'],
+    ] as const)
+      ids.push(await server.call(by, { ...CALLS.build, arguments: { command: `ninja -C ${folder}` } }));
+    const page = await open('approver', `/approvals/${ids[0]}`, { expected: /ERR_/ });
+    const card = page.getByRole('region', { name: 'Calls alike' });
+    await card.getByRole('heading', { name: /^5 calls alike/ }).waitFor();
+    expect(await card.getByRole('link').allInnerTexts()).toEqual(['a', 'b', 'c', 'd', 'e']);
+    await card.getByText('Scout-05').waitFor();
+    await page.keyboard.press('s');
+    await page.getByRole('button', { name: 'Approve 5 calls, once each' }).waitFor();
+    await page.keyboard.press('j');
+    await page.waitForURL(`**/approvals/${ids[1]}`);
+    await page.keyboard.press('x');
+    await page.keyboard.press('n');
+    await page.keyboard.type('the nightly build');
+    await page.keyboard.press('Escape');
+    // The event of the other decision does not arrive in time.
+    server.cutEvents();
+    await server.decide(ids[3] ?? '', 'deny', 'not d');
+    await page.getByRole('button', { name: 'Approve 4 calls, once each' }).click();
+    await page.getByText(/Approved 3 of 4 calls\. Of the other one: .*already denied by Jon Reyes/).waitFor();
+    server.allowEvents();
+    const outcomes = [];
+    for (const id of ids) outcomes.push((await server.approval(id)).status);
+    expect(outcomes).toEqual(['approved', 'pending', 'approved', 'denied', 'approved']);
+    expect((await server.approval(ids[2] ?? '')).decision).toBe('the nightly build');
+  });
+});
+
+describe('approving for longer', () => {
+  it('shows what each pattern would cover, and the next call like it needs nobody; revoked, it does again', async () => {
+    const id = await server.call(agent, { ...CALLS.build, arguments: { command: 'python3 tools/report.py --month 3' } });
+    const page = await open('approver', `/approvals/${id}`);
+    await page.getByRole('button', { name: /^Approve/ }).waitFor();
+    await page.keyboard.press('f');
+    const dialog = page.getByRole('dialog');
+    const narrow = dialog.getByRole('group', { name: 'Which calls' }).getByRole('radio').first();
+    await narrow.waitFor();
+    expect(await narrow.isChecked()).toBe(true);
+    expect(await narrow.evaluate((field) => field === document.activeElement)).toBe(true);
+    await dialog.getByText('python3 tools/<any>.py --month 3').waitFor();
+    await dialog.getByRole('heading', { name: 'Would cover' }).waitFor();
+    await dialog.getByRole('radio', { name: '1 h' }).check();
+    await dialog.getByRole('spinbutton', { name: /^How often/ }).fill('2');
+    expect(await violations(page)).toEqual([]);
+    await dialog.getByRole('button', { name: 'Approve, and 2 more calls for 1 h' }).click();
+    await page.getByText('Approved, and calls like it for longer.').waitFor();
+    await page.getByRole('link', { name: 'calls like it for longer' }).click();
+    await page.getByText('0 of 2 uses').waitFor();
+    // The call that was approved runs; the next one like it is released by the grant.
+    await server.redeem(id, 'built');
+    const next = await server.call(agent, { ...CALLS.build, arguments: { command: 'python3 tools/report.py --month 3' } });
+    await page.getByText('1 of 2 uses').waitFor();
+    expect(next).not.toBe(id);
+    await page.getByRole('button', { name: 'Revoke', exact: true }).click();
+    await page.getByRole('textbox', { name: /^Reason/ }).fill('enough');
+    await page.getByRole('button', { name: /^Revoke grant/ }).click();
+    await page.getByText(/is revoked\. The next call needs a person again/).waitFor();
+    const held = await server.call(agent, { ...CALLS.build, arguments: { command: 'python3 tools/report.py --month 3' } });
+    expect((await server.approval(held)).status).toBe('pending');
+  });
+
+  it('is not offered for a red call, and says why where the server does not grant', async () => {
+    await server.call(agent, CALLS.message);
+    const page = await open('approver', '/approvals');
+    await page.getByRole('button', { name: /^Approve/ }).waitFor();
+    expect(await page.getByRole('button', { name: /^Grant calls like it/ }).count()).toBe(0);
+    await page.keyboard.press('f');
+    await page.getByRole('dialog').getByText('It can be approved once.').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
   });
 });
 

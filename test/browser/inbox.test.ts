@@ -86,3 +86,24 @@ describe('held calls', () => {
     }
   }, 30_000);
 });
+
+describe('a call that needs two people', () => {
+  it('says who has approved, takes no second approval of the same person, and the other one may still deny', async () => {
+    const { server, open } = dashboard;
+    const agent = await server.addAgent('Forge-03');
+    const id = await server.call(agent, { ...CALLS.build, people: 2 });
+    const page = await open('approver', '/approvals');
+    await page.getByText('0 of 2 people').waitFor();
+    await page.getByRole('button', { name: 'Approve once, as 1 of 2' }).click();
+    await page.getByText('Your approval is 1 of 2. Another person has to approve as well.').waitFor();
+    await page.getByText('You have approved it; another person has to approve as well.').waitFor();
+    await page.keyboard.press('a');
+    expect((await server.approval(id)).status).toBe('pending');
+    const other = await open('operator', '/approvals');
+    await other.getByText('1 of 2 people').waitFor();
+    await other.locator('.dp-people').getByText('Ada Lind').waitFor();
+    await other.getByRole('button', { name: 'Approve once, as 2 of 2' }).click();
+    await other.getByText('Ada Lind and Jon Reyes approved it once.').waitFor();
+    await page.getByText('Ada Lind and Jon Reyes approved it once.').waitFor();
+  });
+});

@@ -58,8 +58,8 @@ export async function startMockServer(): Promise<TestServer> {
 }
 
 /** The call with the judgement that the shipped policy gives it; see CALLS. */
-function judged({ tool, arguments: args, output }: AgentCall): SampleCall {
-  const base = { tool, arguments: args, ...(output === undefined ? {} : { output }) };
+function judged({ tool, arguments: args, output, people }: AgentCall): SampleCall {
+  const base = { tool, arguments: args, ...(output === undefined ? {} : { output }), ...(people === undefined ? {} : { people }) };
   if (tool === CALLS.read.tool) return { ...base, mappedTool: 'read_file', risk: 'green', verdict: 'allow' };
   if (tool === CALLS.message.tool) {
     const reasons = [

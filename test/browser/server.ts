@@ -16,6 +16,8 @@ export interface AgentCall {
   output?: string;
   /** The task it is for, one of the agent's own. */
   taskId?: string;
+  /** People who have to approve it. Only the mock can be asked; the product's policy names such tools. */
+  people?: number;
 }
 
 /** Calls whose judgement by the shipped policy is known. */
