@@ -132,6 +132,13 @@ describe('an approval on Telegram', () => {
     expect(shown.buttons.map(({ text }) => text)).toEqual(['Approve once', 'Deny']);
     expect(shown.buttons.every(({ url }) => url === undefined)).toBe(true);
 
+    // Everything around the call at its longest: still one message, with what is left of the call and without Approve.
+    const task = await chat.tasks.create(ADMIN, { title: '<&'.repeat(150), type: 'engineering' });
+    await chat.hold(agent, `true ${'x'.repeat(3_500)}`, 'red', { cwd: `/${'<"'.repeat(900)}`, taskId: task.id });
+    await chat.tell();
+    expect(telegram.last()?.text).toContain('Not all is shown');
+    expect(telegram.last()?.buttons.map(({ text }) => text)).toEqual(['Deny']);
+
     await chat.hold(agent, `echo ${'<&"'.repeat(3_000)}`);
     await chat.tell();
     const folded = telegram.last();
@@ -214,6 +221,18 @@ describe('when Telegram fails', () => {
 describe('people on Telegram', () => {
   const inGroup = { chat: { id: GROUP, type: 'supergroup', title: 'Ops' } };
 
+  it('who are strangers get one answer a minute, and cannot fill the record', async () => {
+    for (let turn = 0; turn < 30; turn++) telegram.push(telegram.message(STRANGER, turn % 2 === 0 ? '/status' : '/help'));
+    await chat.listen();
+    await chat.listen();
+    expect(telegram.messages.map(({ chat: where }) => where)).toEqual([STRANGER.id]);
+    expect(await audit('chat.refused')).toHaveLength(1);
+    chat.turn(60_000);
+    telegram.push(telegram.message(STRANGER, '/approvals'));
+    await chat.listen();
+    expect(telegram.messages).toHaveLength(2);
+  });
+
   it('are known by a code that they send in private, once and in time', async () => {
     const nina = await chat.operator('Nina', 'operator');
     const { code, instruction } = await chat.identities.issueCode(ADMIN, nina, channel);
@@ -239,7 +258,7 @@ describe('people on Telegram', () => {
     expect(await chat.identities.link(channel, { externalId: '777', name: 'x' }, late)).toBeNull();
     for (let attempt = 0; attempt < 5; attempt++) await chat.identities.link(channel, { externalId: '888', name: 'x' }, `WRONG${attempt}`);
     const { code: good } = await chat.identities.issueCode(ADMIN, nina, channel);
-    expect(await chat.identities.link(channel, { externalId: '888', name: 'x' }, good)).toBeNull();
+    expect(await chat.identities.link(channel, { externalId: '888', name: 'x' }, good)).toBe('ignored');
   });
 
   it('read how things stand, pause, and stop after a confirmation that only who asked can give', async () => {
