@@ -345,6 +345,9 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ],
     ['DELETE', /^gateways\/([^/]+)$/, 'admin', ({ params: [id = ''] }) => world.removeGateway(id)],
     ['POST', /^gateways\/([^/]+)\/tokens$/, 'admin', () => ({ id: 'tk_gateway', token: 'mcg_shown-this-once' })],
+    ['GET', /^channels$/, 'viewer', ({ query }) => page([], query)],
+    ['GET', /^notifications$/, 'viewer', ({ query }) => page([], query)],
+    ['GET', /^operators\/([^/]+)\/chat-identities$/, 'viewer', () => ({ items: [] })],
     [
       'GET',
       /^operators$/,
