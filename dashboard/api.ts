@@ -254,6 +254,9 @@ export const createTask = (body: TaskCreate) => send<Task>('POST', '/tasks', bod
 export const updateTask = (id: string, revision: number, body: TaskUpdate) =>
   send<Task>('PATCH', `/tasks/${id}`, body, { ifMatch: revision });
 export const moveTask = (id: string, body: TransitionRequest) => send<Task>('POST', `/tasks/${id}/transition`, body);
+/** Begins to authorise Mission Control at an upstream; `url` null = it needed nobody and is done. */
+export const authorizeUpstream = (id: string) =>
+  send<{ url: string | null; expiresAt: number | null }>('POST', `/upstreams/${id}/authorize`);
 export const createUpstream = (body: UpstreamCreate) => send<Upstream>('POST', '/upstreams', body);
 export const updateUpstream = (id: string, revision: number, body: UpstreamUpdate) =>
   send<Upstream>('PATCH', `/upstreams/${id}`, body, { ifMatch: revision });
@@ -276,6 +279,8 @@ export interface GatewayBody {
 export const registerGateway = (body: GatewayBody) => send<Gateway & { token: string }>('POST', '/gateways', body);
 export const updateGateway = (id: string, body: GatewayBody) => send<Gateway>('PATCH', `/gateways/${id}`, body);
 export const removeGateway = (id: string) => send('DELETE', `/gateways/${id}`);
+/** A ticket to the gateway's own pages, behind the proxy. */
+export const issueGatewayPass = (id: string) => send<{ url: string; expiresAt: number }>('POST', `/gateways/${id}/passes`, {});
 export const issueGatewayToken = (id: string) => send<NewToken>('POST', `/gateways/${id}/tokens`, {});
 export const resolveAlert = (id: string) => send<Alert>('POST', `/alerts/${id}/resolve`, {});
 export const pauseSquad = (reason?: string) => send<SystemState>('POST', '/emergency/pause-squad', withReason(reason));
