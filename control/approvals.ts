@@ -819,6 +819,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     status?: ApprovalStatus | undefined;
     agentId?: string | undefined;
     taskId?: string | undefined;
+    number?: number | undefined;
     limit: number;
     cursor?: string | undefined;
   }) {
@@ -830,6 +831,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     if (filter.status) query = query.where('status', '=', filter.status);
     if (filter.agentId) query = query.where('agent_id', '=', filter.agentId);
     if (filter.taskId) query = query.where('task_id', '=', filter.taskId);
+    if (filter.number !== undefined) query = query.where('number', '=', filter.number);
     if (filter.cursor) query = query.where('number', '<', decodeCursor(filter.cursor, ['number'])[0]);
     const rows = (await query.execute()) as ApprovalRow[];
     const page = rows.slice(0, filter.limit);

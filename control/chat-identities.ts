@@ -25,6 +25,8 @@ export interface ChatOperator {
   id: string;
   name: string;
   role: Role;
+  /** Decides in place of somebody who is away. */
+  isDeputy: boolean;
 }
 
 const CODE_MS = 10 * 60 * 1000;
@@ -107,7 +109,7 @@ export function createChatIdentities({ db, clock, published }: { db: Db; clock: 
         .forUpdate()
         .executeTakeFirst();
       if (!row) return null;
-      const operator: ChatOperator = { id: row.operator_id, name: row.name, role: row.role };
+      const operator: ChatOperator = { id: row.operator_id, name: row.name, role: row.role, isDeputy: false };
       const known = await tx
         .selectFrom('chat_identities')
         .select(['id', 'operator_id'])
@@ -155,12 +157,25 @@ export function createChatIdentities({ db, clock, published }: { db: Db; clock: 
       .selectFrom('chat_identities')
       .innerJoin('operators', 'operators.id', 'chat_identities.operator_id')
       .select(['operators.id', 'operators.name', 'operators.role'])
+      .select((eb) =>
+        eb
+          .exists(
+            eb
+              .selectFrom('operators as absent')
+              .select('absent.id')
+              .whereRef('absent.deputy_id', '=', 'operators.id')
+              .where('absent.away_until', '>', clock())
+              .where('absent.removed_at', 'is', null)
+              .where('absent.role', '<>', 'viewer'),
+          )
+          .as('is_deputy'),
+      )
       .where('channel_id', '=', channelId)
       .where('external_id', '=', externalId)
       .where('chat_identities.removed_at', 'is', null)
       .where('operators.removed_at', 'is', null)
       .executeTakeFirst();
-    return row ?? null;
+    return row ? { id: row.id, name: row.name, role: row.role, isDeputy: row.is_deputy === true } : null;
   }
 
   /** Puts on record that somebody who is not known, or may not, tried something. */

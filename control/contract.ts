@@ -214,7 +214,13 @@ export const GatewaySchema = z
     name: z.string(),
     url: z.string().nullable(),
     /** The operator WebSocket to the gateway. */
-    link: z.object({ state: z.enum(LINK_STATES), since: EpochMs, error: z.string().nullable() }),
+    link: z.object({
+      state: z.enum(LINK_STATES),
+      since: EpochMs,
+      error: z.string().nullable(),
+      /** Whether it tells what happens in its sessions. */
+      followsSessions: z.boolean(),
+    }),
     /** When the plugin in this gateway was last heard, and which version it is. */
     lastHeartbeat: EpochMs.nullable(),
     pluginVersion: z.string().nullable(),

@@ -69,6 +69,7 @@ import { notifier } from './workers/notifier.ts';
 import { reconciler } from './workers/reconciler.ts';
 import { retention } from './workers/retention.ts';
 import { rosterWatch } from './workers/roster.ts';
+import { sessionWatch } from './workers/session-watch.ts';
 import { dailyStandup } from './workers/standup.ts';
 import { telegramPoller } from './workers/telegram-poller.ts';
 import { tokenRefresher } from './workers/token-refresher.ts';
@@ -308,6 +309,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       { name: 'retirement', everyMs: 5_000, tick: agents.retire },
       reconciler({ ...base, tasks, agents, alerts }),
       rosterWatch({ ...base, agents, gateways }),
+      sessionWatch({ ...base, agents, gateways }),
       dailyStandup({ ...base, activePolicy }),
       retention({ db, clock, keepDays: config.keepDays }),
       ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),

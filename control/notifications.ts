@@ -14,6 +14,7 @@ import type { Channels, LiveChannel } from './channels.ts';
 import type { Channel, Notification } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { MessageRef, NotificationsTable, Recipient } from './db/schema.ts';
+import { takeNotices } from './notices.ts';
 import { decodeCursor, encodeCursor } from './paging.ts';
 import { notFound, Refusal } from './problem.ts';
 
@@ -122,6 +123,7 @@ interface Dependencies {
 export function createNotifications({ db, clock, channels, approvals, alerts, published }: Dependencies) {
   /** Makes rows of what has happened since the last time. @returns how many entries of the feed were read; 0 = nothing is left. */
   async function collect(): Promise<number> {
+    await collectNotices();
     const cursor = await db.selectFrom('notification_cursor').select('activity_id').where('id', '=', 1).executeTakeFirstOrThrow();
     const feed = (await db
       .selectFrom('activities')
@@ -152,6 +154,45 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
       if (moved) await insert(tx, wanted, now);
     });
     return feed.length;
+  }
+
+  /** Reminders and what is handed on, into the conversation with each person that it is for. */
+  async function collectNotices(): Promise<void> {
+    const waiting = await db.selectFrom('approval_notices').select('id').where('taken_at', 'is', null).limit(1).executeTakeFirst();
+    if (!waiting) return;
+    const chats = (await channels.live()).filter((channel) => channel.kind !== 'webhook' && channel.events.includes('approvals'));
+    const now = clock();
+    await db.transaction().execute(async (tx) => {
+      for (const notice of await takeNotices(tx, BATCH, now)) {
+        if (notice.to.length === 0) continue;
+        const people = await tx
+          .selectFrom('chat_identities')
+          .select(['channel_id', 'external_id'])
+          .where('operator_id', 'in', [...notice.to])
+          .where('removed_at', 'is', null)
+          .execute();
+        await insert(
+          tx,
+          people.flatMap(({ channel_id: channelId, external_id: externalId }) => {
+            const channel = chats.find(({ id }) => id === channelId);
+            if (!channel) return [];
+            return [
+              {
+                kind: notice.kind === 'reminder' ? ('approval_reminder' as const) : ('approval_escalation' as const),
+                channelId,
+                recipient: { chat: chatWith(channel, externalId) },
+                approvalId: notice.approvalId,
+                summary: notice.text,
+                note: null,
+                payload: {},
+                key: `notice:${notice.key}:${channelId}:${externalId}`,
+              },
+            ];
+          }),
+          now,
+        );
+      }
+    });
   }
 
   /** Every channel that wants to hear of an event gets it once. */
@@ -320,7 +361,7 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
             payload,
           }),
           // Into the conversation with this person alone.
-          recipient: { chat: channel.kind === 'slack' ? (person.external_id.split(':').at(-1) ?? '') : person.external_id },
+          recipient: { chat: chatWith(channel, person.external_id) },
           key: `feed:${entry.id}:${channel.id}:${person.external_id}`,
         })),
     );
@@ -465,7 +506,7 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
       .where('notifications.kind', 'in', [...CARDS])
       .where('notifications.delivered_at', 'is not', null)
       .where('notifications.shown', 'is not', null)
-      .whereRef('notifications.shown', '<>', 'approvals.status')
+      .where('notifications.shown', '<>', SHOWN)
       .where('edit_due_at', '<=', now)
       .where('channels.held_until', '<=', now)
       .orderBy('notifications.number')
@@ -496,7 +537,7 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
       await db
         .updateTable('notifications')
         .set((eb) => ({
-          shown: eb.selectFrom('approvals').select('status').whereRef('approvals.id', '=', 'notifications.approval_id'),
+          shown: eb.selectFrom('approvals').select(SHOWN.as('shown')).whereRef('approvals.id', '=', 'notifications.approval_id'),
         }))
         .where('id', '=', card.id)
         .execute();
@@ -595,6 +636,10 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
   };
 }
 
+/** What a card ought to show, as `shownOf` of notify/card.ts says it. */
+const SHOWN = sql<string>`case when approvals.status = 'pending' then 'pending:' ||
+  (select count(*) from approval_votes where approval_votes.approval_id = approvals.id) else approvals.status end`;
+
 const APPROVAL_KINDS: Record<string, Notification['kind']> = {
   approval_requested: 'approval_pending',
   approval_decided: 'approval_decided',
@@ -605,6 +650,11 @@ const APPROVAL_KINDS: Record<string, Notification['kind']> = {
 };
 /** Messages that show an approval with its buttons. */
 const CARDS: readonly Notification['kind'][] = ['approval_pending', 'approval_reminder', 'approval_escalation'];
+
+/** The conversation with one person alone: Telegram names it like the person, Slack opens it for the person's id without the workspace. */
+function chatWith(channel: Pick<LiveChannel, 'kind'>, externalId: string): string {
+  return channel.kind === 'slack' ? (externalId.split(':').at(-1) ?? externalId) : externalId;
+}
 
 /** Whether a notification is shown as the card of its approval, made of it when it is sent. */
 export function isCard(kind: Notification['kind']): boolean {

@@ -140,7 +140,7 @@ export function readGrantable({ call, facts, definition }: GrantableCall, policy
       const { path, secret } = readPath(text, 'read', place, rules);
       const root = call.workspace?.replace(/\/+$/, '') ?? null;
       if (path === null || root === null || secret || !path.startsWith(`${root}/`)) return null;
-      return isUnlisted && isWritable(text) ? null : path.slice(root.length + 1);
+      return path.slice(root.length + 1);
     },
     hostOf: (url) => {
       const { host, port, scheme, verdict } = readUrl(url, facts.network, policy.network);
@@ -208,9 +208,9 @@ function findWritable(
   return null;
 }
 
-/** What a word may name: itself, the value behind "=" or ":", and the value glued to an option of one letter. */
+/** What a word may name: itself, what stands behind "=" or ":", what is glued to an option of one letter, and each part of a module or a text. */
 function partsOf(text: string): readonly string[] {
-  const parts = text.split(/[=:,@]/);
+  const parts = [...text.split(/[=:,@]/), ...text.split(/[^\w/-]+/)];
   const glued = /^-[A-Za-z](.+)$/.exec(text)?.[1];
   return [text, ...parts, ...(glued === undefined ? [] : [glued])].filter((part) => part !== '' && part.length < 1_000);
 }

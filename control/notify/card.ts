@@ -2,9 +2,9 @@
  * What an approval says on a channel: the call as it came, whole, with everything a person decides by. What an agent wrote is only ever
  * one literal block or one literal value; buttons and links are ours alone, so that no text can imitate or move them.
  */
-import { findOddCharacter } from '../../policies/index.ts';
 import type { Approval } from '../contract.ts';
 import type { Note, NoteButton } from '../notifications.ts';
+import { toVisible } from '../visible-text.ts';
 
 /** Notes that count as the reason of a decision; for red calls, where one is due. */
 export const PRESETS = {
@@ -23,8 +23,16 @@ export type Press =
   | { act: 'back'; approvalId: string }
   | { act: 'stop'; userId: string; at: number };
 
-/** The card of an approval as it stands now. @param choosing a red one for which a reason is being chosen. */
-export function cardOf(approval: Approval, choosing: Verdict | null = null): Note {
+/** What a card shows of an approval, so that it is known when it shows something else: the state, and how many have approved. */
+export function shownOf({ status, approvedBy }: Approval): string {
+  return status === 'pending' ? `pending:${approvedBy.length}` : status;
+}
+
+/**
+ * The card of an approval as it stands now.
+ * @param choosing a red one for which a reason is being chosen. @param why it is shown again, such as "Reminder".
+ */
+export function cardOf(approval: Approval, choosing: Verdict | null = null, why: string | null = null): Note {
   const isPending = approval.status === 'pending';
   const facts: [string, string][] = [];
   if (approval.agentName !== null) facts.push(['Agent', approval.agentName]);
@@ -34,10 +42,14 @@ export function cardOf(approval: Approval, choosing: Verdict | null = null): Not
   for (const { message } of isPending ? approval.reasons.slice(0, 4) : []) facts.push(['Held because', message]);
   if (approval.estimatedCost > 0) facts.push(['Cost at most', `$${approval.estimatedCost.toFixed(4)}`]);
   if (approval.digest !== null) facts.push(['Digest', approval.digest]);
+  if (isPending && approval.approvalsNeeded > 1) {
+    const names = approval.approvedBy.map(({ name }) => name).join(', ');
+    facts.push(['Approved by', `${names || 'nobody yet'} (${approval.approvedBy.length} of ${approval.approvalsNeeded} people)`]);
+  }
   if (isPending) facts.push(['Expires', `${new Date(approval.expiresAt).toISOString().slice(0, 16).replace('T', ' ')} UTC`]);
   if (approval.decision !== null) facts.push(['Note', approval.decision]);
   return {
-    title: titleOf(approval),
+    title: why !== null && isPending ? `${why}: ${titleOf(approval)}` : titleOf(approval),
     facts,
     quote: quoteOf(approval),
     buttons: isPending ? (choosing === null ? decisionButtons(approval) : reasonButtons(approval, choosing)) : [],
@@ -50,7 +62,9 @@ export function outcomeOf(approval: Approval): string {
   const by = approval.approver === null ? '' : ` by ${approval.approver}`;
   switch (approval.status) {
     case 'pending':
-      return `Approval ${approval.number} waits for a decision.`;
+      return approval.approvedBy.length === 0
+        ? `Approval ${approval.number} waits for a decision.`
+        : `${approval.approvedBy.map(({ name }) => name).join(', ')} approved; ${approval.approvalsNeeded - approval.approvedBy.length} more must approve as well.`;
     case 'approved':
     case 'denied':
       return `Approval ${approval.number} was ${approval.status}${by}.`;
@@ -158,28 +172,4 @@ export function readPress(action: string): Press | null {
 
 function isId(text: string | undefined): text is string {
   return text !== undefined && /^[0-9a-f-]{36}$/.test(text);
-}
-
-/** Text in which nothing can hide or turn around: characters that act unseen appear by their code. Newlines and tabs stay. */
-export function toVisible(text: string): string {
-  let rest = text.toWellFormed();
-  let shown = '';
-  for (;;) {
-    const odd = findOddCharacter(rest);
-    if (odd === null) return shown + rest;
-    shown += `${rest.slice(0, odd.index)}[${odd.name}]`;
-    rest = rest.slice(odd.index + odd.length);
-  }
-}
-
-/** The same in one line. */
-export function toLine(text: string): string {
-  return toVisible(text.replaceAll(/[\n\t\r ]+/g, ' ')).trim();
-}
-
-/** The beginning of a text, and how many characters are left out. Never cuts a surrogate pair. */
-export function fold(text: string, maxChars: number): { text: string; left: number } {
-  if (text.length <= maxChars) return { text, left: 0 };
-  const head = text.slice(0, maxChars).replace(/[\ud800-\udbff]$/, '');
-  return { text: head, left: text.length - head.length };
 }

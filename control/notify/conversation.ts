@@ -41,6 +41,9 @@ export interface PressOutcome {
   writing?: { approval: Approval; verdict: 'approved' | 'denied' };
 }
 
+/** What an act needs: a role, or the right to decide, which the deputy of somebody who is away has too. */
+type Need = Role | 'decide';
+
 /** How long the button of a stop's confirmation works. */
 const CONFIRM_MS = 2 * 60 * 1000;
 const SHOWN_MAX = 5;
@@ -61,7 +64,7 @@ interface Dependencies {
 export function createConversation({ clock, identities, notifications, approvals, messages, emergency, overview }: Dependencies) {
   /** Somebody pressed a button of ours, or sent what one of them sends. */
   async function press(inbound: Inbound, pressed: Press): Promise<PressOutcome> {
-    const needs: Role = pressed.act === 'stop' ? 'operator' : 'approver';
+    const needs: Need = pressed.act === 'stop' ? 'operator' : 'decide';
     const who = await recognise(inbound, needs, pressed.act === 'stop' ? 'stop everything' : 'decide an approval');
     if (typeof who === 'string') return { text: who, isRefusal: true };
     switch (pressed.act) {
@@ -118,7 +121,7 @@ export function createConversation({ clock, identities, notifications, approvals
 
   /** Somebody wrote the note that a decision needs. */
   async function writeNote(inbound: Inbound, approvalId: string, verdict: 'approved' | 'denied', note: string): Promise<PressOutcome> {
-    const who = await recognise(inbound, 'approver', 'decide an approval');
+    const who = await recognise(inbound, 'decide', 'decide an approval');
     if (typeof who === 'string') return { text: who, isRefusal: true };
     return decide(inbound, who, approvalId, verdict, note.trim() === '' ? null : note);
   }
@@ -224,15 +227,16 @@ export function createConversation({ clock, identities, notifications, approvals
   }
 
   /** The operator behind an act, or the sentence for who may not. */
-  async function recognise({ channel, user }: Inbound, needs: Role, what: string): Promise<ChatOperator | string> {
+  async function recognise({ channel, user }: Inbound, needs: Need, what: string): Promise<ChatOperator | string> {
     const operator = await identities.find(channel.id, user.externalId);
     if (operator === null) {
       await identities.recordRefusal(channel, user, what);
       return NOT_KNOWN;
     }
-    if (atLeast(operator.role, needs)) return operator;
+    const role = needs === 'decide' ? 'approver' : needs;
+    if (atLeast(operator.role, role) || (needs === 'decide' && operator.isDeputy)) return operator;
     await identities.recordRefusal(channel, user, what);
-    return `This needs the role ${needs} or higher; ${operator.name} is ${operator.role}.`;
+    return `This needs the role ${role} or higher; ${operator.name} is ${operator.role}.`;
   }
 
   return { press, writeNote, askForNote, command, comment, answer };

@@ -14,7 +14,7 @@ import {
 import type { LiveChannel } from '../channels.ts';
 import type { Note } from '../notifications.ts';
 import { openService } from '../outbound.ts';
-import { fold, toLine, toVisible } from './card.ts';
+import { fold, toLine, toVisible } from '../visible-text.ts';
 import { ChannelError, type OpenChannel } from './channel.ts';
 import { linkTo } from './telegram.ts';
 

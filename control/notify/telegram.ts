@@ -7,7 +7,7 @@ import type { InlineKeyboardButton } from 'grammy/types';
 import type { LiveChannel } from '../channels.ts';
 import type { Note } from '../notifications.ts';
 import { type Outbound, openService } from '../outbound.ts';
-import { fold, toLine, toVisible } from './card.ts';
+import { fold, toLine, toVisible } from '../visible-text.ts';
 import { ChannelError, type OpenChannel } from './channel.ts';
 
 const REQUEST_MS = 10_000;
@@ -146,7 +146,7 @@ function fetchThrough(outbound: Outbound): typeof fetch {
 }
 
 /** A note as Telegram's HTML. */
-export function textOf(note: Note, link: (path: string) => string | null): string {
+function textOf(note: Note, link: (path: string) => string | null): string {
   const lines = [`<b>${escaped(toLine(note.title))}</b>`];
   for (const [label, text] of note.facts) {
     const shown = fold(toLine(text), FACT_MAX_CHARS);

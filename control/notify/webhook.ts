@@ -49,7 +49,7 @@ export function openWebhook(channel: LiveChannel, clock: () => number): OpenChan
 }
 
 /** `v1,` and the HMAC-SHA-256 of `id.timestamp.body`, base64. */
-export function signatureOf(key: Buffer, id: string, timestamp: string, body: string): string {
+function signatureOf(key: Buffer, id: string, timestamp: string, body: string): string {
   return `v1,${createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')}`;
 }
 

@@ -30,6 +30,7 @@ export function approvalRoutes(app: Api, approvals: Approvals): void {
         status: z.enum([...APPROVAL_STATUSES, 'all']).default('pending'),
         agentId: z.string().max(128).optional(),
         taskId: z.string().max(128).optional(),
+        number: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
       },
       response: listOf(ApprovalSchema),
     },

@@ -6,7 +6,7 @@
 import type { Approvals } from '../approvals.ts';
 import type { Channels, LiveChannel } from '../channels.ts';
 import { type DueNotification, isCard, type Notifications, type StaleCard } from '../notifications.ts';
-import { cardOf } from '../notify/card.ts';
+import { cardOf, shownOf } from '../notify/card.ts';
 import { ChannelError, type OpenChannel, placeOf } from '../notify/channel.ts';
 import type { ChannelSet } from '../notify/channel-set.ts';
 import type { Threads } from '../threads.ts';
@@ -14,6 +14,7 @@ import type { Worker } from './loop.ts';
 
 /** Entries of the feed that one pass takes up at most, in steps; the rest is the next one's. */
 const STEPS_MAX = 20;
+const WHY: Partial<Record<DueNotification['kind'], string>> = { approval_reminder: 'Reminder', approval_escalation: 'Handed on' };
 const NO_ADDRESS = 'set MC_CONTROL_URL to the address by which Telegram reaches Mission Control, or use polling';
 
 interface Dependencies {
@@ -67,7 +68,7 @@ export function notifier({ clock, channels, channelSet, notifications, threads, 
   /** @returns false where the channel takes nothing now. */
   async function deliver(channel: LiveChannel, port: OpenChannel, notification: DueNotification): Promise<boolean> {
     const approval = notification.approvalId !== null && isCard(notification.kind) ? await approvals.find(notification.approvalId) : null;
-    const note = approval === null ? notification.note : cardOf(approval);
+    const note = approval === null ? notification.note : cardOf(approval, null, WHY[notification.kind] ?? null);
     let thread: string | null = null;
     try {
       if (notification.recipient.inThread && notification.taskId !== null) {
@@ -79,7 +80,7 @@ export function notifier({ clock, channels, channelSet, notifications, threads, 
       }
       if (!(await notifications.begin(notification.id))) return true;
       const ref = await port.send(notification, note, placeOf(notification.recipient, thread));
-      await notifications.delivered(notification.id, ref, approval === null ? null : approval.status);
+      await notifications.delivered(notification.id, ref, approval === null ? null : shownOf(approval));
       await channels.succeeded(channel.id);
       return true;
     } catch (error) {
@@ -106,7 +107,7 @@ export function notifier({ clock, channels, channelSet, notifications, threads, 
     if (approval === null) return true;
     try {
       await port.edit(card.ref, cardOf(approval));
-      await notifications.shown(card.id, approval.status);
+      await notifications.shown(card.id, shownOf(approval));
       await channels.succeeded(channel.id);
       return true;
     } catch (error) {

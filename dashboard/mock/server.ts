@@ -325,7 +325,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
         ...world.addGateway({
           name: String(body.name),
           url: typeof body.url === 'string' ? body.url : null,
-          link: { state: body.url ? 'connecting' : 'none', since: world.now(), error: null },
+          link: { state: body.url ? 'connecting' : 'none', since: world.now(), error: null, followsSessions: false },
           lastHeartbeat: null,
           pluginVersion: null,
           gate: 'unproven',
