@@ -269,6 +269,10 @@ export const raiseCap = (body: { agentId?: string; taskId?: string; amount: numb
   send<CapRaise>('POST', '/raises', body);
 export const createOperator = (body: { name: string; role: Role }) => send<Operator & { token: string }>('POST', '/operators', body);
 export const updateOperator = (id: string, body: { role: Role }) => send<Operator>('PATCH', `/operators/${id}`, body);
+/** Away until a time, with a deputy who decides approvals meanwhile. */
+export const setAbsence = (id: string, body: { until: number; deputyId: string }) =>
+  send<Operator>('POST', `/operators/${id}/absence`, body);
+export const endAbsence = (id: string) => send<Operator>('DELETE', `/operators/${id}/absence`);
 export const removeOperator = (id: string) => send('DELETE', `/operators/${id}`);
 export const issueOperatorToken = (id: string) => send<NewToken>('POST', `/operators/${id}/tokens`, {});
 export interface GatewayBody {

@@ -366,7 +366,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
       'admin',
       ({ query }) =>
         page(
-          [...world.people.values()].map((person) => ({ ...person, createdAt: world.now(), lastSeenAt: world.now() })),
+          [...world.people.values()].map((person) => ({ ...person, createdAt: world.now(), lastSeenAt: world.now(), absence: null })),
           query,
         ),
     ],
