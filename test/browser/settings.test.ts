@@ -78,7 +78,7 @@ it('names a deputy for somebody who is away: they decide under their own name, u
 
   await row('Ada Lind').getByRole('button', { name: 'Is back' }).click();
   await admin.getByText('Ada Lind is back.').waitFor();
-  await deputy.reload();
-  await server.call(await server.addAgent('Scout-05'), CALLS.build);
+  const next = await server.call(await server.addAgent('Scout-05'), CALLS.build);
+  await deputy.goto(`${server.url}/approvals/${next}`);
   await deputy.getByText('Needs the approver role; you are a viewer.').first().waitFor();
 });
