@@ -30,7 +30,7 @@ const program = new Command('mission-control')
 
 program
   .command('start')
-  .description('Run control, dashboard and proxy in this process')
+  .description('Run control, dashboard and proxy in this process, or what MC_ROLE names')
   .option('--demo', 'with sample agents that work on sample tasks, in a data folder without other agents')
   .action(start);
 
@@ -105,50 +105,64 @@ interface StopSummary {
 async function start({ demo }: { demo?: true }): Promise<void> {
   const config = settings();
   const log = pino({ level: config.MC_LOG_LEVEL, base: null }, pino.destination({ dest: 2, sync: false }));
-  const clusterSecret = randomBytes(32).toString('base64url');
-  const control = await startControl(
-    {
-      host: config.MC_HOST,
-      port: config.MC_CONTROL_PORT,
-      dataDir: config.dataDir,
-      keyDir: config.keyDir,
-      adminToken: config.MC_ADMIN_TOKEN,
-      publicUrl: config.MC_CONTROL_URL,
-      clusterSecret,
-      redisUrl: config.REDIS_URL,
-      openclaw: config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
-      allowCommands: config.MC_STDIO === 'on',
-      proxyUrl: config.proxyUrl,
-      keepDays: config.MC_KEEP_DAYS,
-      soulsDir: config.MC_SOULS_DIR,
-      dashboardDir: join(here, 'dashboard', 'dist'),
-      version,
-    },
-    log,
-    Date.now,
-  );
-  const proxy = await startProxy(
-    {
-      host: config.MC_HOST,
-      port: config.MC_PROXY_PORT,
-      egressPort: config.MC_EGRESS_PORT,
-      journalDir: join(config.dataDir, 'journal'),
-      controlUrl: control.url,
-      clusterSecret,
-      redisUrl: config.REDIS_URL,
-      metricsToken: config.MC_METRICS_TOKEN,
-      hostNames: [config.MC_HOST, ...(config.MC_HOST_NAMES?.split(/, */) ?? [])],
-      bounds: DEFAULT_BOUNDS,
-    },
-    log,
-    Date.now,
-  );
-  console.log(
-    `\nMission Control ${version} is ready.\n\n  Dashboard  ${control.url}\n  Gate       ${proxy.url}\n  Egress     ${proxy.egressUrl}\n\n  Sign in (once, within a day):\n  ${await control.signInLink()}\n`,
-  );
+  const clusterSecret = config.MC_CLUSTER_SECRET ?? randomBytes(32).toString('base64url');
+  const isServing = config.roles.includes('control');
+  const control =
+    isServing || config.roles.includes('workers')
+      ? await startControl(
+          {
+            host: config.MC_HOST,
+            port: config.MC_CONTROL_PORT,
+            dataDir: config.dataDir,
+            keyDir: config.keyDir,
+            roles: config.roles.filter((role) => role !== 'proxy'),
+            databaseUrl: config.DATABASE_URL,
+            advertiseUrl: config.roles.includes('proxy') ? null : config.MC_ADVERTISE_URL,
+            adminToken: config.MC_ADMIN_TOKEN,
+            publicUrl: config.MC_CONTROL_URL === null ? null : config.controlUrl,
+            clusterSecret,
+            redisUrl: config.REDIS_URL,
+            openclaw:
+              config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
+            allowCommands: config.MC_STDIO === 'on',
+            proxyUrl: config.proxyUrl,
+            keepDays: config.MC_KEEP_DAYS,
+            soulsDir: config.MC_SOULS_DIR,
+            dashboardDir: join(here, 'dashboard', 'dist'),
+            version,
+          },
+          log,
+          Date.now,
+        )
+      : null;
+  const proxy = config.roles.includes('proxy')
+    ? await startProxy(
+        {
+          host: config.MC_HOST,
+          port: config.MC_PROXY_PORT,
+          egressPort: config.MC_EGRESS_PORT,
+          journalDir: join(config.dataDir, 'journal'),
+          controlUrl: isServing && control ? control.url : config.controlUrls,
+          advertiseUrl: config.MC_ADVERTISE_URL,
+          clusterSecret,
+          redisUrl: config.REDIS_URL,
+          metricsToken: config.MC_METRICS_TOKEN,
+          hostNames: [config.MC_HOST, ...(config.MC_HOST_NAMES?.split(/, */) ?? [])],
+          bounds: DEFAULT_BOUNDS,
+        },
+        log,
+        Date.now,
+      )
+    : null;
+  const lines = [
+    ...(control ? [isServing ? `  Dashboard  ${control.url}` : `  Workers    ${control.url}`] : []),
+    ...(proxy ? [`  Gate       ${proxy.url}`, `  Egress     ${proxy.egressUrl}`] : []),
+    ...(control && isServing ? ['', '  Sign in (once, within a day):', `  ${await control.signInLink()}`] : []),
+  ];
+  console.log(`\nMission Control ${version} is ready.\n\n${lines.join('\n')}\n`);
 
   const playing = new AbortController();
-  if (demo) {
+  if (demo && proxy) {
     runDemo({ client: apiClient(config), gateUrl: proxy.url, log }, playing.signal).catch((error) => console.error(message(error)));
   }
 
@@ -158,8 +172,8 @@ async function start({ demo }: { demo?: true }): Promise<void> {
     stopping = true;
     playing.abort();
     log.info({ signal }, 'stopping: finishing what is under way');
-    await proxy.close();
-    await control.close();
+    await proxy?.close();
+    await control?.close();
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

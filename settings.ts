@@ -37,13 +37,33 @@ const days = z
   )
   .pipe(z.int().min(0, 'must be 0 or more').max(36_500, 'must be at most 36500'));
 const secret = z.string().min(16, 'must have at least 16 characters');
-const webUrl = z.url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:3000' });
+const WEB_URL = 'must be a URL such as http://127.0.0.1:3000';
+const webUrl = z.url({ protocol: /^https?$/, error: WEB_URL });
+/** One or several, parted by commas. */
+const webUrls = z
+  .string()
+  .refine((text) => listOf(text).every((url) => webUrl.safeParse(url).success), `${WEB_URL}, or several parted by commas`);
+const databaseUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a URL such as postgres://mc@127.0.0.1:5432/mission_control' });
 const redisUrl = z.url({ protocol: /^rediss?$/, error: 'must be a URL such as redis://127.0.0.1:6379' });
 const gatewayUrl = z.url({ protocol: /^(wss?|https?)$/, error: 'must be a URL such as ws://127.0.0.1:18789' });
 
+/** What a process can do. `all` is all of them. */
+const ROLES = ['control', 'workers', 'proxy'] as const;
+export type Role = (typeof ROLES)[number];
+const role = z
+  .string()
+  .refine(
+    (text) => text === 'all' || listOf(text).every((name) => ROLES.some((known) => known === name)),
+    `must be all, or some of ${ROLES.join(', ')} parted by commas`,
+  );
+
 /** name → schema, default and one sentence. A default of null means "not set". */
 export const SETTINGS = {
-  MC_ROLE: { schema: z.enum(['all']), default: 'all', help: 'Roles of this process.' },
+  MC_ROLE: {
+    schema: role,
+    default: 'all',
+    help: 'What this process does: `all`, or some of `control` (API, dashboard, lines to proxies), `workers` (background work) and `proxy`, parted by commas.',
+  },
   MC_HOST: { schema: z.string().min(1), default: '127.0.0.1', help: 'Address that all listeners bind to.' },
   MC_CONTROL_PORT: { schema: port, default: 3000, help: 'Control API and dashboard.' },
   MC_PROXY_PORT: { schema: port, default: 3100, help: 'The gate for agents.' },
@@ -56,15 +76,30 @@ export const SETTINGS = {
   },
   MC_ADMIN_TOKEN: { schema: secret, default: null, help: "Accepted as an administrator's bearer token (automation, tests)." },
   MC_CONTROL_URL: {
+    schema: webUrls,
+    default: null,
+    help: 'Where proxies, the command line and browsers find control; default http://MC_HOST:MC_CONTROL_PORT. Of several, parted by commas, a proxy follows one and the others when that fails.',
+  },
+  MC_CLUSTER_SECRET: {
+    schema: secret,
+    default: null,
+    help: 'By which the processes of one installation know each other; the same for all of them. A process that is alone makes one up.',
+  },
+  MC_ADVERTISE_URL: {
     schema: webUrl,
     default: null,
-    help: 'Where the command line and browsers find control; default http://MC_HOST:MC_CONTROL_PORT.',
+    help: 'How the other processes reach this one, where that is not http://MC_HOST and its port.',
+  },
+  DATABASE_URL: {
+    schema: databaseUrl,
+    default: null,
+    help: 'A PostgreSQL server that control and workers share (`?sslmode=verify-full` for TLS); without it the embedded database is used.',
   },
   MC_PROXY_URL: { schema: webUrl, default: null, help: 'Where people reach the proxy; default http://MC_HOST:MC_PROXY_PORT.' },
   REDIS_URL: {
     schema: redisUrl,
     default: null,
-    help: 'Redis or Valkey for the budget counters of several proxies; without it they are kept in the one proxy.',
+    help: 'Redis or Valkey for the budget counters of several proxies and the hints between processes; without it they are kept in the one proxy.',
   },
   MC_METRICS_TOKEN: { schema: secret, default: null, help: 'Opens /metrics of the proxy.' },
   MC_STDIO: { schema: z.enum(['on', 'off']), default: 'on', help: 'Whether upstreams may be commands that the proxy runs.' },
@@ -93,7 +128,10 @@ export type Settings = {
 export interface ResolvedSettings extends Settings {
   readonly dataDir: string;
   readonly keyDir: string;
+  readonly roles: readonly Role[];
+  /** The first of `controlUrls`. */
   readonly controlUrl: string;
+  readonly controlUrls: readonly string[];
   readonly proxyUrl: string;
 }
 
@@ -115,7 +153,7 @@ export function readSettings(environment: Readonly<Record<string, string | undef
       if (given === undefined || given === '') return [name, fallback];
       const result = schema.safeParse(given);
       if (result.success) return [name, result.data];
-      const shown = /TOKEN|SECRET|REDIS_URL/.test(name) ? 'the given value' : JSON.stringify(given);
+      const shown = /TOKEN|SECRET|REDIS_URL|DATABASE_URL/.test(name) ? 'the given value' : JSON.stringify(given);
       mistakes.push(`${name}: ${shown} ${result.error.issues[0]?.message ?? 'is not allowed'}`);
       return [name, fallback];
     }),
@@ -125,11 +163,39 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   const keyDir = values.MC_KEY_DIR === null ? `${dataDir}-keys` : resolve(folder, values.MC_KEY_DIR);
   if (isInside(keyDir, dataDir))
     mistakes.push(`MC_KEY_DIR: ${keyDir} is inside the data folder ${dataDir}; keys must not be in its backups`);
+  const roles = values.MC_ROLE === 'all' ? ROLES : ROLES.filter((name) => listOf(values.MC_ROLE).includes(name));
+  mistakes.push(...missingFor(roles, values));
   if (mistakes.length > 0) throw new SettingsError(mistakes.join('\n'));
   const host = values.MC_HOST.includes(':') ? `[${values.MC_HOST}]` : values.MC_HOST;
-  const controlUrl = values.MC_CONTROL_URL ?? `http://${host}:${values.MC_CONTROL_PORT}`;
+  const controlUrls = listOf(values.MC_CONTROL_URL ?? `http://${host}:${values.MC_CONTROL_PORT}`).map((url) => url.replace(/\/$/, ''));
+  const [controlUrl = ''] = controlUrls;
   const proxyUrl = (values.MC_PROXY_URL ?? `http://${host}:${values.MC_PROXY_PORT}`).replace(/\/$/, '');
-  return Object.freeze({ ...values, dataDir, keyDir, controlUrl, proxyUrl });
+  return Object.freeze({ ...values, dataDir, keyDir, roles, controlUrl, controlUrls, proxyUrl });
+}
+
+/** What several processes need so that together they keep what one promises. */
+function missingFor(roles: readonly Role[], values: Settings): string[] {
+  const isAlone = roles.length === ROLES.length && values.DATABASE_URL === null;
+  if (isAlone) return [];
+  const why = values.DATABASE_URL === null ? `MC_ROLE is ${values.MC_ROLE}` : 'DATABASE_URL is set';
+  const needs: (Name | false)[] = [
+    'MC_CLUSTER_SECRET',
+    // Without shared counters each proxy would spend a whole cap.
+    'REDIS_URL',
+    (roles.includes('control') || roles.includes('workers')) && 'DATABASE_URL',
+    !roles.includes('control') && roles.includes('proxy') && 'MC_CONTROL_URL',
+    /^(0\.0\.0\.0|::)$/.test(values.MC_HOST) && 'MC_ADVERTISE_URL',
+  ];
+  return needs.flatMap((name) =>
+    name !== false && values[name] === null ? `${name} must be set: ${why}, and then there are other processes.` : [],
+  );
+}
+
+function listOf(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean);
 }
 
 function readFile(path: string, mistakes: string[]): Partial<Record<string, unknown>> {

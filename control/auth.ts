@@ -61,12 +61,37 @@ export async function issueCredential(tx: Tx, kind: CredentialKind, ownerId: str
 
 export type Auth = ReturnType<typeof createAuth>;
 
+const LATELY_MS = 60 * 60 * 1000;
+const LATELY_MAX = 1_000;
+
 /** @param adminToken `MC_ADMIN_TOKEN`: stands for one human administrator (SPEC 8.3); null = off. */
 export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => number; adminToken: string | null }) {
   const adminHash = adminToken === null ? null : Buffer.from(hashSecret(adminToken));
 
+  /** People whose credential was good lately, by its hash; the longest ago are forgotten first. */
+  const lately = new Map<string, { principal: Principal; at: number }>();
+
+  function remember(secret: string, principal: Principal | null): Principal | null {
+    const digest = hashSecret(secret);
+    lately.delete(digest);
+    if (principal?.kind === 'human') lately.set(digest, { principal, at: clock() });
+    const oldest = lately.size > LATELY_MAX ? lately.keys().next().value : undefined;
+    if (oldest !== undefined) lately.delete(oldest);
+    return principal;
+  }
+
+  /** Who this credential was when the database last said so, within the last hour. For the stop, while the database says nothing. */
+  function knownLately(secret: string): Principal | null {
+    const known = lately.get(hashSecret(secret));
+    return known && known.at > clock() - LATELY_MS ? known.principal : null;
+  }
+
   /** The principal of a bearer token, or null where it opens nothing. */
   async function byToken(token: string): Promise<Principal | null> {
+    return remember(token, await lookUpToken(token));
+  }
+
+  async function lookUpToken(token: string): Promise<Principal | null> {
     const digest = hashSecret(token);
     if (adminHash && timingSafeEqual(adminHash, Buffer.from(digest))) {
       return { kind: 'human', id: 'admin', name: 'admin', role: 'admin', csrfToken: null };
@@ -97,6 +122,10 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
 
   /** The principal of a session cookie, or null where it is unknown or over. */
   async function bySession(secret: string): Promise<Principal | null> {
+    return remember(secret, await lookUpSession(secret));
+  }
+
+  async function lookUpSession(secret: string): Promise<Principal | null> {
     const session = await db
       .selectFrom('sessions')
       .select(['operator_id', 'csrf_token', 'expires_at'])
@@ -237,7 +266,7 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
     }));
   }
 
-  return { byToken, bySession, createSignInToken, signIn, signOut, revoke, listCredentials };
+  return { byToken, bySession, knownLately, createSignInToken, signIn, signOut, revoke, listCredentials };
 }
 
 /**
@@ -296,29 +325,31 @@ function readIfThere(file: string): string | null {
 }
 
 /** The operator behind the printed link: the first administrator, created at first start. */
-async function firstAdministrator(db: Db, now: number): Promise<string> {
-  const existing = await db
-    .selectFrom('operators')
-    .select('id')
-    .where('role', '=', 'admin')
-    .where('name', '<>', CLI_OPERATOR)
-    .where('removed_at', 'is', null)
-    .orderBy('created_at')
-    .executeTakeFirst();
-  if (existing) return existing.id;
-  const id = randomUUID();
-  await db
-    .insertInto('operators')
-    .values({
-      id,
-      name: 'Administrator',
-      role: 'admin',
-      created_at: now,
-      last_seen_at: null,
-      removed_at: null,
-      away_until: null,
-      deputy_id: null,
-    })
-    .execute();
-  return id;
+function firstAdministrator(db: Db, now: number): Promise<string> {
+  return db.transaction().execute(async (tx) => {
+    const existing = await tx
+      .selectFrom('operators')
+      .select('id')
+      .where('role', '=', 'admin')
+      .where('name', '<>', CLI_OPERATOR)
+      .where('removed_at', 'is', null)
+      .orderBy('created_at')
+      .executeTakeFirst();
+    if (existing) return existing.id;
+    const id = randomUUID();
+    await tx
+      .insertInto('operators')
+      .values({
+        id,
+        name: 'Administrator',
+        role: 'admin',
+        created_at: now,
+        last_seen_at: null,
+        removed_at: null,
+        away_until: null,
+        deputy_id: null,
+      })
+      .execute();
+    return id;
+  });
 }

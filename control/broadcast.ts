@@ -2,6 +2,9 @@
  * Outbox to watchers: the only publisher. Services write outbox rows in their own transactions; after the commit they call
  * `published()`, and this reads what is new, in order, and hands it on: raw rows to the lines of the proxies, loaded objects
  * to the server-sent events. An event's id is its outbox id, so a watcher can resume where it left off.
+ *
+ * Of several control processes each reads the one outbox for its own watchers: at once when the bus says that another one has written, and
+ * a moment later anyway, because the bus only carries hints.
  */
 import type { ChangeEvent, Topic } from './contract.ts';
 import { TOPICS } from './contract.ts';
@@ -28,45 +31,88 @@ export type Broadcast = ReturnType<typeof createBroadcast>;
 const PAGE = 500;
 /** How far back a watcher may resume; older rows are deleted. */
 const KEEP_ROWS = 20_000;
+/** Where others write to the outbox too, it is looked at this often without any hint. */
+const LOOK_MS = 200;
+/** A process that could not look for this long does not know any more what holds. */
+const BLIND_MS = 3_000;
 
-export function createBroadcast({ db, onError }: { db: Db; onError: (error: unknown) => void }) {
+interface Dependencies {
+  db: Db;
+  onError: (error: unknown) => void;
+  /** Tells the other processes that there is something to read; absent = there are none. */
+  hint?: () => void;
+}
+
+/** @param dependencies with `hint` where other processes write to the same outbox. */
+export function createBroadcast({ db, onError, hint }: Dependencies) {
   const rowListeners = new Set<(rows: readonly OutboxRow[]) => void>();
   const changeListeners = new Set<(batch: ChangeBatch) => void>();
+  const lossListeners = new Set<() => void>();
+  let prepare: (rows: readonly OutboxRow[]) => Promise<void> = async () => {};
+  let looking: NodeJS.Timeout | null = null;
+  let lookedAt = performance.now();
   let loaders: ViewLoaders | null = null;
   let cursor: number | null = null;
   let running: Promise<void> | null = null;
   let again = false;
   let stopped = false;
+  let isFailing = false;
 
-  /** Starts at the newest row: watchers that connect load the present state themselves. */
-  async function start(views: ViewLoaders): Promise<void> {
+  /**
+   * Starts at the newest row: watchers that connect load the present state themselves.
+   * @param before runs to its end before anybody else hears of rows, so that what this process remembers is as new as they are.
+   */
+  async function start(views: ViewLoaders, before?: (rows: readonly OutboxRow[]) => Promise<void>): Promise<void> {
     loaders = views;
+    if (before) prepare = before;
     cursor = await newestId(db);
+    lookedAt = performance.now();
+    if (hint) looking = setInterval(look, LOOK_MS);
   }
 
   /** To be called after every commit that wrote to the outbox; returns at once. */
   function published(): void {
+    hint?.();
+    look();
+  }
+
+  /** Hands on what is new, whoever wrote it; returns at once. */
+  function look(): void {
     if (cursor === null || stopped) return;
     if (running) {
       again = true;
       return;
     }
     running = drain()
-      .catch(onError)
+      .then(
+        () => {
+          isFailing = false;
+        },
+        (error) => {
+          if (!isFailing) onError(error);
+          isFailing = true;
+        },
+      )
       .finally(() => {
         running = null;
         if (again) {
           again = false;
-          published();
+          look();
         }
       });
   }
 
   async function drain(): Promise<void> {
     for (;;) {
-      const rows = await readRows(db, cursor ?? 0, PAGE);
+      const after = cursor ?? 0;
+      const askedAt = performance.now();
+      const rows = await readRows(db, after, PAGE);
       const last = rows.at(-1);
+      if (last) await prepare(rows);
+      lookedAt = askedAt;
       if (!last) return;
+      // A process that stood still for long finds that rows it has not read are deleted already.
+      if (hint && (rows[0]?.id ?? 0) > after + 1 && !(await hasRowsUpTo(after))) for (const listener of lossListeners) listener();
       cursor = last.id;
       for (const listener of rowListeners) listener(rows);
       if (changeListeners.size > 0) {
@@ -80,6 +126,10 @@ export function createBroadcast({ db, onError }: { db: Db; onError: (error: unkn
           .execute();
       if (rows.length < PAGE) return;
     }
+  }
+
+  async function hasRowsUpTo(id: number): Promise<boolean> {
+    return (await db.selectFrom('outbox').select('id').where('id', '<=', id).limit(1).executeTakeFirst()) !== undefined;
   }
 
   /** Several changes of one object become its latest state, once. */
@@ -120,6 +170,17 @@ export function createBroadcast({ db, onError }: { db: Db; onError: (error: unkn
     return () => changeListeners.delete(listener);
   }
 
+  /** Has `listener` called where changes may have been missed: whoever passes them on must begin anew. */
+  function onLoss(listener: () => void): () => void {
+    lossListeners.add(listener);
+    return () => lossListeners.delete(listener);
+  }
+
+  /** Whether this process knows what has been changed until a moment ago. Alone it always does. */
+  function isCurrent(): boolean {
+    return !hint || performance.now() - lookedAt < BLIND_MS;
+  }
+
   /** Waits until everything that was committed before has been handed on. @returns the outbox id that this reached. */
   async function drained(): Promise<number> {
     published();
@@ -129,10 +190,11 @@ export function createBroadcast({ db, onError }: { db: Db; onError: (error: unkn
 
   async function stop(): Promise<void> {
     stopped = true;
+    if (looking) clearInterval(looking);
     await running;
   }
 
-  return { start, published, drained, since, onRows, onChanges, stop, cursor: () => cursor ?? 0 };
+  return { start, published, look, drained, since, onRows, onChanges, onLoss, isCurrent, stop, cursor: () => cursor ?? 0 };
 }
 
 async function newestId(db: Db): Promise<number> {

@@ -4,13 +4,19 @@ export interface ControlConfig {
   port: number;
   dataDir: string;
   keyDir: string;
+  /** What this process does: serve API, dashboard and lines (`control`), do the work in the background (`workers`); both unless said. */
+  roles?: readonly ('control' | 'workers')[];
+  /** `DATABASE_URL`: a server that other processes share; null = the embedded database in `dataDir`. */
+  databaseUrl?: string | null;
+  /** `MC_ADVERTISE_URL`: how the other processes reach this one; null = by its listener's address. */
+  advertiseUrl?: string | null;
   /** `MC_ADMIN_TOKEN`; null = off. */
   adminToken: string | null;
   /** `MC_CONTROL_URL`: how browsers reach us, where that is not the address that they say; for the way back of OAuth. */
   publicUrl?: string | null;
   /** Shared with the proxies. */
   clusterSecret: string;
-  /** `REDIS_URL`: where the counters of several proxies are; null = none. */
+  /** `REDIS_URL`: where the counters of several proxies and the bus are; null = none. */
   redisUrl: string | null;
   /** An OpenClaw gateway to register at start. */
   openclaw: { url: string; token: string | null } | null;

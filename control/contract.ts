@@ -1800,6 +1800,8 @@ export interface SystemPicture {
   stopId: string | null;
   squadPaused: boolean;
   activeAgents: number;
+  /** Stops that are over: only this, on the line, takes back what a stop order has said. */
+  endedStops?: readonly string[];
 }
 export interface PolicyPicture {
   id: string;
@@ -2122,6 +2124,39 @@ export interface StopAcknowledgement {
   lastAdmittedAt: number | null;
   agents: readonly { id: string; lastAdmittedAt: number | null; withdrawnCalls: number }[];
 }
+
+/**
+ * A stop as it travels beside the lines: from control straight to each proxy and each other control (POST /internal/v1/stop), and on the
+ * bus. It can only stop. `seal` is an HMAC with the cluster secret over `stopOrderText`, base64url.
+ */
+export const StopOrderSchema = z
+  .object({
+    stopId: z.string().min(1).max(100),
+    at: z.int(),
+    by: z.string().max(1_000),
+    reason: z.string().max(10_000).nullable(),
+    seal: z.string().max(100),
+  })
+  .strict();
+export type StopOrder = z.infer<typeof StopOrderSchema>;
+
+/** What the seal of a stop order binds. */
+export function stopOrderText({ stopId, at, by, reason }: Omit<StopOrder, 'seal'>): string {
+  return JSON.stringify(['stop', stopId, at, by, reason]);
+}
+
+/** The channel of the bus in Redis. */
+export const BUS_CHANNEL = 'mc:bus';
+
+/** What goes over the bus: hints, and stop orders, which are sealed. `from` names the process that says it. */
+export const BusMessageSchema = z.discriminatedUnion('type', [
+  /** The outbox has grown. */
+  z.object({ type: z.literal('changes'), from: z.string().max(200) }),
+  /** All proxies on the lines of that control judge by this revision. */
+  z.object({ type: z.literal('applied'), from: z.string().max(200), revision: z.int().min(0) }),
+  z.object({ type: z.literal('stop'), order: StopOrderSchema }),
+]);
+export type BusMessage = z.infer<typeof BusMessageSchema>;
 
 function perFlipKind<T extends z.ZodType>(value: T): Record<FlipKind, T> {
   return Object.fromEntries(FLIP_KINDS.map((kind) => [kind, value])) as Record<FlipKind, T>;

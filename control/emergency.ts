@@ -2,6 +2,9 @@
  * The emergency stop. It travels first and is recorded second: the proxies are told, the stop is written to a file that
  * survives a crash and needs no database, and only then come the rows, the withdrawn holds and the blocked tasks. The receipt
  * says for every proxy and agent when it went silent.
+ *
+ * Of several control processes each keeps the stop itself, in memory and in its file. What lifts it is the record alone: a stop whose id
+ * is among those that have ended. A second stop that was pressed elsewhere at the same moment becomes part of the first.
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
@@ -23,8 +26,15 @@ export type Emergency = ReturnType<typeof createEmergency>;
 const MAKE_GOOD_MS = 1_000;
 /** How long the receipt waits for the proxies' answers; a proxy that has not answered refuses by itself once its snapshot is stale. */
 const ACKNOWLEDGE_MS = 1_000;
+/** How long it waits for all that needs the database; the stop is made good when the database is back. */
+const RECORD_MS = 3_000;
+/** What is left of that for the last of it. */
+const LEAST_MS = 50;
+/** Ended stops that are remembered: orders that arrive later than this many others are long gone. */
+const ENDED_MAX = 100;
 
-interface StopNote {
+/** A stop as it is kept in the file. */
+export interface StopNote {
   stopId: string;
   at: number;
   by: string;
@@ -43,8 +53,10 @@ interface Dependencies {
   published: () => void;
   /** Sends the system picture to every proxy at once. */
   push: () => void;
-  /** Ids of the proxies that are connected now. */
+  /** Ids of the proxies that are there now. */
   liveProxies: () => readonly string[];
+  /** Sends the stop to all other processes, past the lines; absent = there are none. */
+  order?: (stop: StopNote, onAnswer: (answer: StopAcknowledgement) => void) => Promise<void>;
 }
 
 export function createEmergency({
@@ -59,31 +71,57 @@ export function createEmergency({
   published,
   push,
   liveProxies,
+  order,
 }: Dependencies) {
   const file = join(dataDir, 'stop.json');
   let stop: StopNote | null = readNote(file);
+  let ended: readonly string[] = [];
   let acknowledgements: { stopId: string; list: StopAcknowledgement[]; changed: () => void } | null = null;
 
   /** Takes up the state of before the restart. A stop that reached the file but not the database is made good now. */
   async function load(): Promise<void> {
+    await refresh();
+    const note = stop;
+    if (note === null) return;
+    const actor: Actor = { type: 'human', id: null, name: note.by };
+    await db.transaction().execute((tx) => recordStop(tx, actor, note));
+    await refresh();
+  }
+
+  /** Brings what this process keeps in line with the record, which another process may have changed. */
+  async function refresh(): Promise<void> {
     const row = await db.selectFrom('system_state').selectAll().where('id', '=', 1).executeTakeFirstOrThrow();
-    if (stop && row.stop_id !== stop.stopId) {
-      const note = stop;
-      const actor: Actor = { type: 'human', id: null, name: note.by };
-      await db.transaction().execute((tx) => recordStop(tx, actor, note));
-    } else if (row.estop && !stop) {
+    const before = JSON.stringify(picture());
+    ended = row.ended_stops;
+    if (stop && ended.includes(stop.stopId)) {
+      stop = null;
+      rmSync(file, { force: true });
+    }
+    if (!stop && row.estop) {
       stop = {
         stopId: row.stop_id ?? randomUUID(),
         at: row.stopped_at ?? clock(),
         by: row.stopped_by ?? 'unknown',
         reason: row.stop_reason,
       };
+      // Each process that could be asked after a restart has it in a file of its own.
+      tryToWrite(file, stop);
     }
+    if (JSON.stringify(picture()) !== before) push();
+  }
+
+  /** A stop that was pressed at another process holds here too, at once; whether it is in the record shows later. */
+  function adopt(note: StopNote): void {
+    if (stop || ended.includes(note.stopId)) return;
+    stop = note;
+    push();
+    tryToWrite(file, note);
+    makeGoodLater();
   }
 
   /** What the proxies must know at once; needs no database. */
-  function picture(): Pick<SystemPicture, 'estop' | 'stopId'> {
-    return { estop: stop !== null, stopId: stop?.stopId ?? null };
+  function picture(): Pick<SystemPicture, 'estop' | 'stopId' | 'endedStops'> {
+    return { estop: stop !== null, stopId: stop?.stopId ?? null, endedStops: ended };
   }
 
   async function state(): Promise<SystemState> {
@@ -116,30 +154,29 @@ export function createEmergency({
 
   async function stopEverything(actor: Actor, reason: string | null): Promise<StopReceipt> {
     if (stop) {
-      const existing = (await state().catch(() => null))?.receipt;
+      const existing = (await within(RECORD_MS, state()).catch(() => null))?.receipt;
       if (existing) return existing;
     }
     const note: StopNote = stop ?? { stopId: randomUUID(), at: clock(), by: actor.name, reason };
     const expected = liveProxies();
+    const deadline = performance.now() + RECORD_MS;
+    const inTime = <T>(work: Promise<T>) => within(Math.max(LEAST_MS, deadline - performance.now()), work);
     stop = note;
     const collected = collect(note.stopId, expected);
     push();
+    order?.(note, (answer) => acknowledge(note.stopId, answer));
     // One of the two is enough for the stop to outlive us; without the database it is made good when that is back.
     const isNoted = tryToWrite(file, note);
-    const recorded = db
-      .transaction()
-      .execute((tx) => recordStop(tx, actor, note))
-      .catch((error) => {
-        if (!isNoted)
-          throw new Error('everything is stopped, but neither file nor database could keep it: do not restart', { cause: error });
-        makeGoodLater();
-        return 0;
-      });
+    const recorded = inTime(db.transaction().execute((tx) => recordStop(tx, actor, note))).catch((error) => {
+      if (!isNoted) throw new Error('everything is stopped, but neither file nor database could keep it: do not restart', { cause: error });
+      makeGoodLater();
+      return 0;
+    });
     recorded.catch(() => {}); // awaited below; must not be an unhandled rejection meanwhile
-    const [answers, sessions] = [await collected, await liveSessions()];
+    const [answers, sessions] = [await collected, await inTime(liveSessions()).catch(() => new Map<string, string[]>())];
     const aborted = await Promise.all(
       [...sessions].map(async ([gatewayId, keys]) => {
-        const gateway = await gateways.find(gatewayId).catch(() => null);
+        const gateway = await inTime(gateways.find(gatewayId)).catch(() => null);
         const result = await gateways.abortRuns(gatewayId, keys);
         return { id: gatewayId, name: gateway?.name ?? gatewayId, abortedSessions: result.aborted, error: result.error };
       }),
@@ -159,17 +196,18 @@ export function createEmergency({
           withdrawnCalls: answer?.agents.reduce((sum, agent) => sum + agent.withdrawnCalls, 0) ?? 0,
         };
       }),
-      agents: await perAgent(answers),
+      agents: await inTime(perAgent(answers)).catch(() => []),
       blockedTasks,
       gateways: aborted,
     };
-    await db
-      .updateTable('system_state')
-      .set({ receipt: json(receipt) })
-      .where('id', '=', 1)
-      .where('stop_id', '=', note.stopId)
-      .execute()
-      .catch(() => {}); // the receipt is answered all the same
+    await inTime(
+      db
+        .updateTable('system_state')
+        .set({ receipt: json(receipt) })
+        .where('id', '=', 1)
+        .where('stop_id', '=', note.stopId)
+        .execute(),
+    ).catch(() => {}); // the receipt is answered all the same
     published();
     return receipt;
   }
@@ -188,7 +226,21 @@ export function createEmergency({
     timer.unref();
   }
 
+  /** @returns how many tasks were blocked. One that is recorded already, or over, changes nothing. */
   async function recordStop(tx: Tx, actor: Actor, note: StopNote): Promise<number> {
+    const row = await tx.selectFrom('system_state').selectAll().where('id', '=', 1).forUpdate().executeTakeFirstOrThrow();
+    if (row.stop_id === note.stopId || row.ended_stops.includes(note.stopId)) return 0;
+    if (row.estop) {
+      await tx
+        .updateTable('system_state')
+        .set({ ended_stops: json(endedWith(row.ended_stops, note.stopId)) })
+        .where('id', '=', 1)
+        .execute();
+      await recordChanges(tx, [
+        { at: note.at, actor, action: 'emergency.stopped_again', topic: 'system', id: note.stopId, details: { partOf: row.stop_id } },
+      ]);
+      return 0;
+    }
     const reason = `emergency stop by ${note.by}${note.reason ? `: ${note.reason}` : ''}`;
     await tx
       .updateTable('system_state')
@@ -223,9 +275,18 @@ export function createEmergency({
     if (!before.estop && !before.squadPaused) throw new Refusal(409, 'NOT_STOPPED', 'Nothing is stopped.');
     const now = clock();
     await db.transaction().execute(async (tx) => {
+      const row = await tx.selectFrom('system_state').select(['stop_id', 'ended_stops']).where('id', '=', 1).executeTakeFirstOrThrow();
+      const over = [row.stop_id, stop?.stopId].filter((id) => id !== null && id !== undefined);
       await tx
         .updateTable('system_state')
-        .set({ estop: false, stop_id: null, squad_paused: false, squad_paused_at: null, squad_paused_by: null })
+        .set({
+          ended_stops: json(endedWith(row.ended_stops, ...over)),
+          estop: false,
+          stop_id: null,
+          squad_paused: false,
+          squad_paused_at: null,
+          squad_paused_by: null,
+        })
         .where('id', '=', 1)
         .execute();
       await alerts.clear(tx, 'emergency_stop', 'system', `resumed by ${actor.name}`);
@@ -241,9 +302,7 @@ export function createEmergency({
         },
       ]);
     });
-    rmSync(file, { force: true });
-    stop = null;
-    push();
+    await refresh();
     published();
     return state();
   }
@@ -350,7 +409,24 @@ export function createEmergency({
     return sessions;
   }
 
-  return { load, picture, state, stop: pressStop, resume, pauseSquad, acknowledge };
+  return { load, refresh, adopt, picture, state, stop: pressStop, resume, pauseSquad, acknowledge };
+}
+
+function endedWith(before: readonly string[], ...ids: readonly string[]): string[] {
+  return [...new Set([...before, ...ids])].slice(-ENDED_MAX);
+}
+
+/** A database that hangs must not keep the answer to who pressed the stop. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the database did not answer within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function readNote(file: string): StopNote | null {

@@ -31,7 +31,13 @@ export function eventStream(
         };
         // Joined before looking back, and what arrives meanwhile is sent after it: nothing falls between the two.
         let early: ChangeBatch[] | null = [];
-        const leave = broadcast.onChanges((batch) => (early ? early.push(batch) : send(batch)));
+        const leaveChanges = broadcast.onChanges((batch) => (early ? early.push(batch) : send(batch)));
+        // It comes back with an id that is too far back, and is told to fetch everything.
+        const leaveLoss = broadcast.onLoss(() => end());
+        const leave = () => {
+          leaveChanges();
+          leaveLoss();
+        };
         const beat = setInterval(() => write(`event: beat\ndata: ${JSON.stringify({ at: clock() })}\n\n`), BEAT_MS);
         const check = setInterval(() => {
           recheck().then(

@@ -46,6 +46,8 @@ interface Dependencies {
 export function createGateways({ db, clock, keys, auth, alerts, published, log }: Dependencies) {
   const links = new Map<string, GatewayLink>();
   const news = new Map<string, Heard>();
+  /** Address and sealed token that each link was made with. */
+  const linkedWith = new Map<string, string>();
   const startedAt = clock();
 
   /** Connects to every registered gateway that has an address. */
@@ -54,8 +56,36 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     for (const row of rows) link(row);
   }
 
+  /** Gateways may have been registered, moved or removed by another process: the links follow the record. */
+  async function refresh(ids: readonly string[]): Promise<void> {
+    const rows = await db
+      .selectFrom('gateways')
+      .selectAll()
+      .where('id', 'in', [...ids])
+      .where('removed_at', 'is', null)
+      .execute();
+    for (const id of ids) if (!rows.some((row) => row.id === id)) unlink(id);
+    for (const row of rows) link(row);
+  }
+
+  function unlink(id: string): void {
+    // It ends by itself; nobody need wait for that.
+    links
+      .get(id)
+      ?.close()
+      .catch((error) => log.warn({ err: error }, 'a link did not end in order'));
+    links.delete(id);
+    linkedWith.delete(id);
+    news.delete(id);
+  }
+
+  /** Links to the gateway as its row has it; a link that was made with the same stays. */
   function link(row: GatewaysTable): void {
+    const key = `${row.url} ${row.token_sealed}`;
+    if (linkedWith.get(row.id) === key) return;
+    unlink(row.id);
     if (!row.url) return;
+    linkedWith.set(row.id, key);
     const token = row.token_sealed ? keys.open(row.token_sealed, `gateway:${row.id}`) : '';
     const heardOf: Heard = { events: [], active: null };
     news.set(row.id, heardOf);
@@ -161,9 +191,6 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
         },
       ]);
     });
-    await links.get(id)?.close();
-    links.delete(id);
-    news.delete(id);
     link(await liveRow(db, id));
     published();
     return get(id);
@@ -233,9 +260,7 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
         },
       ]);
     });
-    await links.get(id)?.close();
-    links.delete(id);
-    news.delete(id);
+    unlink(id);
     published();
   }
 
@@ -384,6 +409,7 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
 
   return {
     start,
+    refresh,
     register,
     update,
     issueToken,

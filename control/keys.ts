@@ -3,14 +3,17 @@
  * Secrets at rest are sealed with AES-256-GCM and bound to the row that they belong to.
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Db } from './db/database.ts';
 
 export interface Keys {
   /** Key of the call digests (SPEC 3.1), base64url; handed to proxies over the authenticated line. */
   digestKey: string;
   /** Key of what proxies give MCP clients to keep (session ids, requestState), base64url; handed to them likewise. */
   stateKey: string;
+  /** Names the master key without telling anything of it. */
+  fingerprint: string;
   /** Encrypts `text` for the row named by `context`; opens only with the same context. */
   seal: (text: string, context: string) => string;
   /** @throws Error when the text was changed, belongs to another row or to another key folder. */
@@ -29,6 +32,7 @@ export function openKeys(keyDir: string): Keys {
   return {
     digestKey: derive('call-digest').toString('base64url'),
     stateKey: derive('mcp-state').toString('base64url'),
+    fingerprint: derive('fingerprint').subarray(0, 16).toString('base64url'),
     seal(text, context) {
       const nonce = randomBytes(12);
       const cipher = createCipheriv('aes-256-gcm', sealing, nonce);
@@ -45,16 +49,38 @@ export function openKeys(keyDir: string): Keys {
   };
 }
 
+/**
+ * Refuses a key folder that is not the one of this database: what was sealed with another key could not be opened, and digests would differ
+ * from process to process. @throws Error
+ */
+export async function claimDatabase(db: Db, { fingerprint }: Keys): Promise<void> {
+  const known = await db.transaction().execute(async (tx) => {
+    const row = await tx.selectFrom('system_state').select('key_fingerprint').where('id', '=', 1).executeTakeFirstOrThrow();
+    if (row.key_fingerprint !== null) return row.key_fingerprint;
+    await tx.updateTable('system_state').set({ key_fingerprint: fingerprint }).where('id', '=', 1).execute();
+    return fingerprint;
+  });
+  if (known === fingerprint) return;
+  throw new Error(
+    'the key folder belongs to another database: give every control and workers process the same MC_KEY_DIR, or restore the right one',
+  );
+}
+
 function readMaster(file: string): Buffer {
-  try {
-    const fd = openSync(file, 'wx', 0o600);
-    const key = randomBytes(32);
-    writeSync(fd, key);
+  if (!existsSync(file)) {
+    // Made whole under another name: another process that starts at the same moment sees all of it or nothing.
+    const made = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`;
+    const fd = openSync(made, 'wx', 0o600);
+    writeSync(fd, randomBytes(32));
     fsyncSync(fd);
     closeSync(fd);
-    return key;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    try {
+      linkSync(made, file);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    } finally {
+      rmSync(made, { force: true });
+    }
   }
   if (statSync(file).mode & 0o077) throw new Error(`${file} can be read by others; run: chmod 600 ${file}`);
   const key = readFileSync(file);

@@ -1,6 +1,7 @@
 /**
  * The lines to the proxies: pictures out, journal and holds in (/internal/v1, cluster secret). A line that is open proves to the
- * proxy that control is reachable: it beats every second, and a proxy that hears nothing refuses.
+ * proxy that control is reachable: it beats every second, and a proxy that hears nothing refuses. A control that does not know what
+ * others have changed does not beat.
  */
 import { hash, timingSafeEqual } from 'node:crypto';
 import { Hono } from 'hono';
@@ -9,6 +10,7 @@ import type { JsonObject, Policy, Said } from '../policies/index.ts';
 import type { Approvals } from './approvals.ts';
 import { hashSecret } from './auth.ts';
 import type { Broadcast, OutboxRow } from './broadcast.ts';
+import type { Bus } from './bus.ts';
 import type {
   AgentPicture,
   GatewayPicture,
@@ -34,9 +36,11 @@ import type { Emergency } from './emergency.ts';
 import type { GatewayPasses } from './gateway-passes.ts';
 import type { Ingest } from './ingest.ts';
 import type { Keys } from './keys.ts';
+import type { Members } from './members.ts';
 import type { Policies } from './policies.ts';
 import type { Shadows } from './shadows.ts';
 import type { Spend } from './spend.ts';
+import { readStopOrder } from './stop-order.ts';
 import { OPEN_TASKS } from './tasks.ts';
 import type { Upstreams } from './upstreams.ts';
 
@@ -54,6 +58,10 @@ const OUTCOMES_MAX = 10_000;
 const ERROR_CHARS = 2_000;
 /** Comments of a task that a proxy counts by, at least. */
 const TALK_MIN = 200;
+/** Another control that was not heard for this long is not waited for. */
+const PEER_LIVE_MS = 3_000;
+/** A stop order is small. */
+const ORDER_MAX_BYTES = 64 * 1024;
 /** A listing is answered once its pins hold at the proxies, at the latest after this time. */
 const SEEN_BINDS_MS = 2_000;
 
@@ -72,7 +80,17 @@ interface Dependencies {
   spend: Spend;
   /** Null where the one proxy keeps them. */
   counters: Counters | null;
+  /** Where several control processes work together; absent = this is the only one. */
+  cluster?: Cluster | undefined;
   log: { error: (fields: object, message: string) => void };
+}
+
+/** What a line needs to know of the other processes. */
+export interface Cluster {
+  /** Names this process on the bus. */
+  id: string;
+  bus: Bus;
+  members: Members;
 }
 
 interface Stream {
@@ -99,11 +117,14 @@ export function createLine({
   gatewayPasses,
   spend,
   counters,
+  cluster,
   log,
 }: Dependencies) {
   const secretHash = Buffer.from(hashSecret(clusterSecret));
   const streams = new Set<Stream>();
   const lastSeen = new Map<string, number>();
+  /** How far the proxies on the lines of other controls are, as those say. */
+  const peers = new Map<string, { revision: number; heardAt: number }>();
   let emergency: Emergency | null = null;
   /** Rows are turned into pictures one batch after the other, so that an older picture never overtakes a newer one. */
   let queue: Promise<void> = Promise.resolve();
@@ -114,17 +135,41 @@ export function createLine({
     const unsubscribe = broadcast.onRows((rows) => {
       queue = queue.then(() => forward(rows)).catch((error) => fail(error));
     });
+    const forget = broadcast.onLoss(() => {
+      queue = queue.then(() => fail(new Error('changes were missed')));
+    });
     const timer = setInterval(() => {
       const beat: StreamMessage = { type: 'beat', at: clock() };
       for (const stream of streams) {
-        stream.send(beat);
+        if (broadcast.isCurrent()) stream.send(beat);
         lastSeen.set(stream.proxyId, beat.at);
       }
+      sayApplied();
     }, BEAT_MS);
+    const leave = cluster?.bus.subscribe((message) => {
+      if (message.type === 'applied' && message.from !== cluster.id) {
+        peers.set(message.from, { revision: message.revision, heardAt: performance.now() });
+        for (const look of watchers) look();
+      }
+    });
     return () => {
       clearInterval(timer);
       unsubscribe();
+      forget();
+      leave?.();
     };
+  }
+
+  /** Tells the other controls how far the proxies here are, so that they may answer who changed something there. */
+  function sayApplied(): void {
+    if (!cluster) return;
+    const behind = [...streams].filter((stream) => stream.applied < stream.owes).map((stream) => stream.applied);
+    cluster.bus.publish({ type: 'applied', from: cluster.id, revision: Math.min(forwarded, ...behind) });
+  }
+
+  function arePeersAt(revision: number): boolean {
+    const since = performance.now() - PEER_LIVE_MS;
+    return [...peers.values()].every((peer) => peer.heardAt < since || peer.revision >= revision);
   }
 
   /** A picture that could not be made must not leave a proxy with an old one that looks fresh: its line is cut, and it asks again. */
@@ -137,6 +182,7 @@ export function createLine({
     const revision = rows.at(-1)?.id ?? 0;
     if (streams.size === 0) {
       forwarded = revision;
+      sayApplied();
       return;
     }
     const of = (topic: OutboxRow['topic']) => [...new Set(rows.filter((row) => row.topic === topic).map((row) => row.entityId))];
@@ -183,6 +229,7 @@ export function createLine({
       for (const message of messages) stream.send(message);
     }
     forwarded = revision;
+    sayApplied();
   }
 
   /** Whether this picture differs from the one that the proxies have. Only a hash is kept: a picture may hold a secret. */
@@ -198,23 +245,28 @@ export function createLine({
    * agent or issues a token may count on it as soon as the answer is there.
    */
   async function caughtUp(timeoutMs: number): Promise<void> {
-    const revision = await broadcast.drained();
-    const isDone = () => forwarded >= revision && [...streams].every((stream) => stream.applied >= stream.owes);
-    if (isDone()) return;
-    await new Promise<void>((resolve) => {
-      const finish = () => {
-        clearTimeout(timer);
-        watchers.delete(look);
-        resolve();
-      };
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(() => late.resolve(), timeoutMs);
+    const done = Promise.withResolvers<void>();
+    // A database that hangs must not keep an answer either.
+    broadcast.drained().then((revision) => {
       const look = () => {
-        if (isDone()) finish();
+        if (forwarded < revision || [...streams].some((stream) => stream.applied < stream.owes) || !arePeersAt(revision)) return;
+        watchers.delete(look);
+        done.resolve();
       };
-      const timer = setTimeout(finish, timeoutMs);
       watchers.add(look);
+      late.promise.then(() => watchers.delete(look));
+      look();
       // The queue may have ended between the look above and now.
       queue.then(look, look);
-    });
+    }, done.reject);
+    try {
+      await Promise.race([done.promise, late.promise]);
+    } finally {
+      clearTimeout(timer);
+      late.resolve();
+    }
   }
   const watchers = new Set<() => void>();
   const sent = new Map<string, string>();
@@ -422,6 +474,14 @@ export function createLine({
 
   function routes(): Hono {
     const app = new Hono();
+    // Another control sends a stop, or a proxy passes on one that it has heard: the seal is the credential.
+    app.post('/stop', async (context) => {
+      if (Number(context.req.header('content-length') ?? Number.NaN) > ORDER_MAX_BYTES) return context.json({ code: 'TOO_LARGE' }, 413);
+      const order = readStopOrder(await context.req.json().catch(() => null), clusterSecret);
+      if (order === null) return context.json({ code: 'UNAUTHENTICATED' }, 401);
+      emergency?.adopt(order);
+      return context.json({});
+    });
     app.use('*', async (context, next) => {
       const given = context.req.header('authorization')?.replace(/^Bearer /, '') ?? '';
       if (!timingSafeEqual(secretHash, Buffer.from(hashSecret(given)))) {
@@ -433,6 +493,15 @@ export function createLine({
       return next();
     });
     app.post('/hello', async (context) => context.json(await hello((await context.req.json<{ proxyId: string }>()).proxyId)));
+    app.post('/members', async (context) => {
+      const { proxyId, url } = await context.req.json<{ proxyId: string; url: string }>();
+      await cluster?.members.saw(proxyId, url);
+      return context.json({});
+    });
+    app.get('/members/:id', (context) => {
+      const found = cluster?.members.proxies().find(({ id }) => id === context.req.param('id'));
+      return found ? context.json({ url: found.url }) : context.json({ code: 'NOT_FOUND' }, 404);
+    });
     app.get('/stream', (context) => {
       const proxyId = context.req.query('proxyId') ?? 'unknown';
       return new Response(openStream(proxyId), { headers: { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' } });
@@ -446,6 +515,7 @@ export function createLine({
       const { proxyId, revision } = await context.req.json<{ proxyId: string; revision: number }>();
       for (const stream of streams) if (stream.proxyId === proxyId) stream.applied = Math.max(stream.applied, revision);
       for (const look of watchers) look();
+      sayApplied();
       return context.json({});
     });
     app.post('/holds', async (context) => context.json(await approvals.open(await context.req.json<HoldRequest>())));
@@ -514,9 +584,18 @@ export function createLine({
     return [...new Set([...streams].map((stream) => stream.proxyId))];
   }
 
+  /** Proxies that were heard of since the start, here or at another control. */
   function proxies() {
     const live = new Set(liveProxies());
-    return [...lastSeen].map(([id, lastSeenAt]) => ({ id, state: live.has(id) ? ('live' as const) : ('stale' as const), lastSeenAt }));
+    const here = [...lastSeen].map(([id, lastSeenAt]) => ({
+      id,
+      state: live.has(id) ? ('live' as const) : ('stale' as const),
+      lastSeenAt,
+    }));
+    const elsewhere = (cluster?.members.proxies() ?? [])
+      .filter(({ id }) => !live.has(id))
+      .map(({ id, isLive, seenAt }) => ({ id, state: isLive ? ('live' as const) : ('stale' as const), lastSeenAt: seenAt }));
+    return [...here.filter(({ id }) => !elsewhere.some((other) => other.id === id)), ...elsewhere];
   }
 
   return { start, push, caughtUp, routes, liveProxies, proxies };

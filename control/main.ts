@@ -1,9 +1,10 @@
 /**
- * Control: opens the database, wires the services, and serves API, dashboard and the lines to the proxies on one listener.
+ * Control: opens the database, wires the services, and serves API, dashboard and the lines to the proxies on one listener, or does the work
+ * in the background, or both. On a database server several such processes share everything; alone it is the only one by right.
  * Stops in order: no new requests, then the workers, then what is being published, then the database.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
@@ -19,7 +20,8 @@ import { answerError, answerNotFound, createApi } from './api.ts';
 import { createApprovals } from './approvals.ts';
 import { SYSTEM } from './audit.ts';
 import { createAuth, provideCliToken } from './auth.ts';
-import { createBroadcast, type ViewLoaders } from './broadcast.ts';
+import { createBroadcast, type OutboxRow, type ViewLoaders } from './broadcast.ts';
+import { createLocalBus, createRedisBus } from './bus.ts';
 import { createCalls } from './calls.ts';
 import { createCaps } from './caps.ts';
 import { createChannels } from './channels.ts';
@@ -28,7 +30,7 @@ import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
 import { openCounters } from './counters.ts';
-import { isAnswering, openDatabase } from './db/database.ts';
+import { isAnswering, openDatabase, openServerDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
 import { createEmergency } from './emergency.ts';
@@ -36,10 +38,11 @@ import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createGrants } from './grants.ts';
 import { createIngest } from './ingest.ts';
-import { openKeys } from './keys.ts';
+import { claimDatabase, openKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
 import { createLine } from './line.ts';
 import { openListener } from './listener.ts';
+import { createMembers } from './members.ts';
 import { createMessages } from './messages.ts';
 import { createNotifications } from './notifications.ts';
 import { createChannelSet } from './notify/channel-set.ts';
@@ -52,6 +55,7 @@ import { createPolicies } from './policies.ts';
 import { createShadows } from './shadows.ts';
 import { createSouls } from './souls.ts';
 import { createSpend } from './spend.ts';
+import { readStopOrder, sealStop } from './stop-order.ts';
 import { createTasks } from './tasks.ts';
 import { createThreads } from './threads.ts';
 import { createTimeline } from './timeline.ts';
@@ -77,6 +81,9 @@ import { tokenRefresher } from './workers/token-refresher.ts';
 /** A database that needs longer for a question of nothing is none to work with. */
 const READY_MS = 2_000;
 
+/** A replay of another process that takes longer than this is not going on any more. */
+const REPLAY_MAX_MS = 15 * 60 * 1000;
+
 export interface Control {
   /** Base URL of API and dashboard. */
   url: string;
@@ -91,9 +98,22 @@ export interface Control {
  * @throws Error with the reason when database, keys, policy or port are not to be had.
  */
 export async function startControl(config: ControlConfig, log: Logger, clock: () => number, pace: Pace = AS_WRITTEN): Promise<Control> {
-  const { db, close: closeDatabase } = await openDatabase(config.dataDir);
+  const { roles = ['control', 'workers'], databaseUrl = null } = config;
+  const isShared = databaseUrl !== null;
+  const { db, close: closeDatabase } = databaseUrl === null ? await openDatabase(config.dataDir) : await openServerDatabase(databaseUrl);
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const keys = openKeys(config.keyDir);
-  const broadcast = createBroadcast({ db, onError: (error) => log.error({ err: error }, 'changes could not be published') });
+  await claimDatabase(db, keys);
+  const holder = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
+  const bus =
+    isShared && config.redisUrl !== null
+      ? createRedisBus(config.redisUrl, (error) => log.warn({ err: error }, 'the bus is away; changes travel a moment later without it'))
+      : createLocalBus();
+  const broadcast = createBroadcast({
+    db,
+    onError: (error) => log.error({ err: error }, 'changes could not be published'),
+    ...(isShared && { hint: () => bus.publish({ type: 'changes', from: holder }) }),
+  });
   const { published } = broadcast;
   const base = { db, clock, published };
 
@@ -101,7 +121,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   await policies.load(readFileSync(new URL('../policies/default.yaml', import.meta.url), 'utf8'));
   const activePolicy = policies.current;
   const trials = createTrials({ db, clock, policies, log });
-  await trials.load();
+  await trials.load(isShared ? REPLAY_MAX_MS : 0);
   const shadows = createShadows({ ...base, policies, trials });
   await shadows.load();
   const auth = createAuth({ db, clock, adminToken: config.adminToken });
@@ -132,7 +152,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const threads = createThreads({ db, clock });
   const notifications = createNotifications({ ...base, channels, approvals, alerts });
   const channelSet = createChannelSet({ clock, publicUrl: config.publicUrl ?? null });
-  const leases = createLeases({ db, clock, holder: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}` });
+  const leases = createLeases({ db, clock, holder });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
   const gatewayPasses = createGatewayPasses({ ...base, keys, proxyUrl: config.proxyUrl ?? 'http://127.0.0.1:3100' });
   const upstreamOAuth = createUpstreamOAuth({ ...base, keys, alerts });
@@ -147,6 +167,12 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
         });
   const caps = createCaps({ ...base, tasks, alerts, activePolicy });
   const ingest = createIngest({ ...base, agents, gateways, alerts, spend, caps });
+  const members = createMembers({
+    db,
+    clock,
+    self: { id: holder, url: () => config.advertiseUrl ?? url() },
+    onError: (error) => log.warn({ err: error }, 'the other processes could not be looked up'),
+  });
   const line = createLine({
     db,
     clock,
@@ -161,6 +187,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     gatewayPasses,
     spend,
     counters,
+    cluster: isShared ? { id: holder, bus, members } : undefined,
     log,
   });
   const emergency = createEmergency({
@@ -173,8 +200,31 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     gateways,
     push: line.push,
     liveProxies: line.liveProxies,
+    ...(isShared && {
+      liveProxies: () => [...new Set([...line.liveProxies(), ...members.proxies().flatMap(({ id, isLive }) => (isLive ? id : []))])],
+      order: (stop, onAnswer) => {
+        const order = sealStop(stop, config.clusterSecret);
+        bus.publish({ type: 'stop', order });
+        return members.order(order, onAnswer);
+      },
+    }),
   });
   await emergency.load();
+  const leaveBus = bus.subscribe((message) => {
+    if (message.type === 'changes' && message.from !== holder) broadcast.look();
+    if (message.type !== 'stop') return;
+    const order = readStopOrder(message.order, config.clusterSecret);
+    if (order) emergency.adopt(order);
+    else log.error({ stopId: message.order.stopId }, 'somebody put a stop on the bus that none of us has sealed');
+  });
+
+  /** What this process remembers of the record follows what another one has changed, before anybody is told of the change. */
+  async function follow(rows: readonly OutboxRow[]): Promise<void> {
+    const has = (topic: OutboxRow['topic']) => rows.some((row) => row.topic === topic);
+    if (has('policy')) await Promise.all([policies.refresh(), shadows.load()]);
+    if (has('system')) await emergency.refresh();
+    if (has('gateway')) await gateways.refresh([...new Set(rows.flatMap((row) => (row.topic === 'gateway' ? row.entityId : [])))]);
+  }
 
   const overview = async (): Promise<Overview> => {
     const { id, version, policy, today } = activePolicy();
@@ -210,7 +260,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     upstream: upstreams.find,
     system: overview,
   };
-  await broadcast.start(views);
+  await broadcast.start(views, isShared ? follow : undefined);
 
   const conversation = createConversation({ clock, identities, notifications, approvals, messages, emergency, overview });
 
@@ -256,6 +306,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.notFound(answerNotFound);
   app.get('/healthz', (context) => context.text('ok'));
   app.get('/readyz', async (context) => ((await isAnswering(db, READY_MS)) ? context.text('ready') : context.text('not ready', 503)));
+  const isServing = roles.includes('control');
   const ownServer = createOwnServer({
     tasks,
     messages,
@@ -270,20 +321,24 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const internal = line.routes();
   // Behind the same secret as the lines: which agent asks is what the proxy says.
   internal.all('/mission-control', (context) => ownServer.serve(context.req.raw, context.req.header('x-mc-agent') ?? ''));
-  app.route('/internal/v1', internal);
-  app.route('/api', api);
-  serveOAuthReturn(app);
-  app.route('/chat', chatHooks({ clock, channels, channelSet, conversation, notifications, threads }));
-  serveReference(app);
-  // What the API and the lines do not know is not a page of the dashboard.
-  for (const path of ['/api/*', '/internal/*', '/chat/*']) app.all(path, answerNotFound);
-  serveDashboard(app, config.dashboardDir);
+  if (isServing) {
+    app.route('/internal/v1', internal);
+    app.route('/api', api);
+    serveOAuthReturn(app);
+    app.route('/chat', chatHooks({ clock, channels, channelSet, conversation, notifications, threads }));
+    serveReference(app);
+    // What the API and the lines do not know is not a page of the dashboard.
+    for (const path of ['/api/*', '/internal/*', '/chat/*']) app.all(path, answerNotFound);
+    serveDashboard(app, config.dashboardDir);
+  }
 
   const stopLine = line.start(emergency);
   const server = await openListener(app, config.host, config.port);
   await gateways.start();
   if (config.openclaw) await registerGateway(config.openclaw);
-  await leases.clear();
+  // Who held a lease of a database that is ours alone is dead.
+  if (!isShared) await leases.clear();
+  if (isShared && isServing) await members.start(line.liveProxies);
   const onChannelError = (error: unknown, channel: string) => log.error({ err: error, channel }, 'a channel failed; it is tried again');
   const telling = notifier({
     clock,
@@ -296,46 +351,51 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     onError: onChannelError,
   });
   const polling = telegramPoller({ clock, channels, channelSet, conversation, notifications, threads, onError: onChannelError });
-  const stopWorkers = startWorkers(
-    [
-      approvalProcessor({ approvals, agents, gateways }),
-      dispatcher({ deliveries, gateways }),
-      telling,
-      polling,
-      chatReconciler({ channels, channelSet, threads }),
-      loopDetector({ ...base, tasks, alerts, activePolicy }),
-      tokenRefresher({ upstreamOAuth }),
-      heartbeatMonitor({ ...base, alerts }),
-      { name: 'retirement', everyMs: 5_000, tick: agents.retire },
-      reconciler({ ...base, tasks, agents, alerts }),
-      rosterWatch({ ...base, agents, gateways }),
-      sessionWatch({ ...base, agents, gateways }),
-      dailyStandup({ ...base, activePolicy }),
-      retention({ db, clock, keepDays: config.keepDays }),
-      ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
-      { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
-      { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
-    ],
-    { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },
-    pace,
-  );
+  const stopWorkers = !roles.includes('workers')
+    ? async () => {}
+    : startWorkers(
+        [
+          approvalProcessor({ approvals, agents, gateways }),
+          dispatcher({ deliveries, gateways }),
+          telling,
+          polling,
+          chatReconciler({ channels, channelSet, threads }),
+          loopDetector({ ...base, tasks, alerts, activePolicy }),
+          tokenRefresher({ upstreamOAuth }),
+          heartbeatMonitor({ ...base, alerts }),
+          { name: 'retirement', everyMs: 5_000, tick: agents.retire },
+          reconciler({ ...base, tasks, agents, alerts }),
+          rosterWatch({ ...base, agents, gateways }),
+          sessionWatch({ ...base, agents, gateways }),
+          dailyStandup({ ...base, activePolicy }),
+          retention({ db, clock, keepDays: config.keepDays }),
+          ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
+          { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
+          { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
+        ],
+        { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },
+        pace,
+      );
 
   /** The gateway named in the environment; its token for our gate is issued by `openclaw connect`. */
   async function registerGateway(input: { url: string; token: string | null }): Promise<void> {
-    const existing = await db
-      .selectFrom('gateways')
-      .select('id')
-      .where('url', '=', input.url)
-      .where('removed_at', 'is', null)
-      .executeTakeFirst();
-    if (!existing) await gateways.register(SYSTEM, { name: 'openclaw', ...input });
+    const find = () =>
+      db.selectFrom('gateways').select('id').where('url', '=', input.url).where('removed_at', 'is', null).executeTakeFirst();
+    if (await find()) return;
+    await gateways.register(SYSTEM, { name: 'openclaw', ...input }).catch(async (error) => {
+      // Another process that started at the same moment may have been quicker.
+      if (!(await find())) throw error;
+    });
   }
 
-  const { address, port } = server.address() as AddressInfo;
-  const url = `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+  function url(): string {
+    const { address, port } = server.address() as AddressInfo;
+    return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+  }
+
   return {
-    url,
-    signInLink: async () => `${url}/sign-in#token=${await auth.createSignInToken('admin')}`,
+    url: url(),
+    signInLink: async () => `${config.publicUrl ?? url()}/sign-in#token=${await auth.createSignInToken('admin')}`,
     close: async () => {
       stopLine();
       await closeServer(server);
@@ -346,6 +406,9 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       await channelSet.close();
       await trials.close();
       await gateways.stop();
+      if (isShared && isServing) await members.stop();
+      leaveBus();
+      await bus.close();
       await broadcast.stop();
       await counters?.close();
       await closeDatabase();

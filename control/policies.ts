@@ -56,12 +56,22 @@ export function createPolicies({ db, clock, published, gateRoots }: Dependencies
     const now = clock();
     const { document } = parseSource(shipped, gateRoots);
     const id = randomUUID();
-    await db.transaction().execute(async (tx) => {
+    const isFirst = await db.transaction().execute(async (tx) => {
+      // Another process that started at the same moment may have been quicker.
+      if (await tx.selectFrom('policies').select('id').where('active', '=', true).executeTakeFirst()) return false;
       await insert(tx, id, 'v1', document, shipped, 'Shipped with Mission Control', SYSTEM.name, now);
       await tx.updateTable('policies').set({ active: true, activated_at: now, activated_by: SYSTEM.name }).where('id', '=', id).execute();
       await recordChanges(tx, [{ at: now, actor: SYSTEM, action: 'policy.activated', topic: 'policy', id, details: { version: 'v1' } }]);
+      return true;
     });
-    active = compiled(id, 'v1', shipped);
+    if (isFirst) active = compiled(id, 'v1', shipped);
+    else await refresh();
+  }
+
+  /** Takes up what another process has activated. */
+  async function refresh(): Promise<void> {
+    const row = await db.selectFrom('policies').select(['id', 'version', 'source']).where('active', '=', true).executeTakeFirst();
+    if (row && row.id !== active?.id) active = compiled(row.id, row.version, row.source);
   }
 
   function current(): ActivePolicy {
@@ -143,7 +153,9 @@ export function createPolicies({ db, clock, published, gateRoots }: Dependencies
         },
       ]);
     });
+    // Where another process has activated something after us, that is what holds.
     active = next;
+    await refresh();
     for (const listener of listeners) await listener();
     published();
     return get(row.id);
@@ -175,7 +187,7 @@ export function createPolicies({ db, clock, published, gateRoots }: Dependencies
     return Object.fromEntries(rows.map(({ version, source }) => [version, source]));
   }
 
-  return { gateRoots, load, current, list, get, add, activate, onActivation, textOf, texts };
+  return { gateRoots, load, refresh, current, list, get, add, activate, onActivation, textOf, texts };
 }
 
 function compileSource(id: string, version: string, source: string, gateRoots: readonly string[]): ActivePolicy {

@@ -55,12 +55,13 @@ export function createTrials({ db, clock, policies, log }: Dependencies) {
   const { gateRoots } = policies;
   const running = new Map<string, { judged: number; isCanceled: boolean; done: Promise<void> }>();
 
-  /** A replay that an earlier process did not bring to its end never will be. */
-  async function load(): Promise<void> {
+  /** A replay that an earlier process did not bring to its end never will be. @param sinceMs those of others get this long. */
+  async function load(sinceMs = 0): Promise<void> {
     await db
       .updateTable('policy_replays')
       .set({ status: 'failed', error: 'Mission Control was restarted.', finished_at: clock() })
       .where('status', '=', 'running')
+      .where('created_at', '<=', clock() - sinceMs)
       .execute();
   }
 
@@ -194,6 +195,7 @@ export function createTrials({ db, clock, policies, log }: Dependencies) {
         .updateTable('policy_replays')
         .set({ status, error, result: json(result), judged: progress.judged, finished_at: clock() })
         .where('id', '=', id)
+        .where('status', '=', 'running')
         .execute();
     try {
       const result = await replayJudge.run(async (ask) => {
@@ -201,7 +203,7 @@ export function createTrials({ db, clock, policies, log }: Dependencies) {
         if (begun.errors !== null) throw invalid(begun.errors);
         let judging: Promise<unknown> = Promise.resolve();
         for await (const calls of pages(window)) {
-          if (progress.isCanceled) return null;
+          if (progress.isCanceled || !(await goesOn(id, progress.judged))) return null;
           await judging;
           // The next page is read while this one is judged.
           judging = ask({ do: 'judge', calls }).then(() => {
@@ -218,6 +220,18 @@ export function createTrials({ db, clock, policies, log }: Dependencies) {
       if (!(error instanceof Refusal)) log.error({ err: error, replay: id }, 'a replay broke off');
       await finish('failed', error instanceof Refusal ? error.message : 'It broke off; the log says why.', null).catch(() => {});
     }
+  }
+
+  /** Notes how far a replay is, for other processes to see. @returns false where one of them has canceled it. */
+  async function goesOn(id: string, judged: number): Promise<boolean> {
+    const row = await db
+      .updateTable('policy_replays')
+      .set({ judged })
+      .where('id', '=', id)
+      .where('status', '=', 'running')
+      .returning('id')
+      .executeTakeFirst();
+    return row !== undefined;
   }
 
   /**
@@ -302,6 +316,14 @@ export function createTrials({ db, clock, policies, log }: Dependencies) {
     if (progress) {
       progress.isCanceled = true;
       await progress.done;
+    } else {
+      // Another process runs it, and finds this with its next page.
+      await db
+        .updateTable('policy_replays')
+        .set({ status: 'canceled', finished_at: clock() })
+        .where('id', '=', id)
+        .where('status', '=', 'running')
+        .execute();
     }
     return get(id);
   }

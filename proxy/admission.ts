@@ -13,7 +13,6 @@
  * - A held call runs only after a person's approval was redeemed for this very call, and was judged again after the decision.
  * - What fails, refuses; what was reserved for it is released.
  */
-import { randomUUID } from 'node:crypto';
 import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts, ModelMeter } from '../control/contract.ts';
 import {
   type Decision,
@@ -118,6 +117,8 @@ interface Collaborators {
   shadow: Shadow;
   openings: Openings;
   spawns: Spawns;
+  /** Names a new call. */
+  newId: () => string;
   /** Epoch milliseconds. */
   clock: () => number;
   limits: { inputMaxChars: number; outputMaxChars: number };
@@ -144,8 +145,8 @@ export class Gatekeeper {
 
   /** Judges a call: allowed and recorded, held for a person, or denied. Never rejects. */
   async admit(request: CallRequest): Promise<Admission> {
-    const { snapshot, register, rates, clock } = this.#with;
-    const id = randomUUID();
+    const { snapshot, register, rates, newId, clock } = this.#with;
+    const id = newId();
     const at = clock();
     const picture = snapshot.current(at);
     if (!picture || !this.#fingerprint) {

@@ -6,10 +6,12 @@ export interface ProxyConfig {
   egressPort?: number;
   /** Folder of the journal; belongs to this proxy alone. */
   journalDir: string;
-  /** Base URL of control. */
-  controlUrl: string;
+  /** Base URL of control; of several, the first that answers is followed. */
+  controlUrl: string | readonly string[];
+  /** `MC_ADVERTISE_URL`: how control reaches this proxy; absent = by its listener's address. */
+  advertiseUrl?: string | null;
   clusterSecret: string;
-  /** `REDIS_URL`: counters shared with other proxies; null = this proxy is the only one. */
+  /** `REDIS_URL`: counters shared with other proxies, and the bus; null = this proxy is the only one. */
   redisUrl: string | null;
   /** `MC_METRICS_TOKEN`: opens /metrics; null = closed. */
   metricsToken: string | null;

@@ -17,12 +17,13 @@ import {
 } from '../control/contract.ts';
 import { decide, isBareWrapper, microsFromUsd, unwrapCall } from '../policies/index.ts';
 import type { Admission, Gatekeeper } from './admission.ts';
-import { BadRequest, readJson } from './body.ts';
+import { BadRequest, parseJson, readBytes, readJson } from './body.ts';
 import type { ProxyBounds } from './config.ts';
 import { factsOf, scopeKeys, scopesOf } from './facts.ts';
 import { attribute, authenticate, type Bearer, identify, OUT_OF_TOUCH, speaksFor } from './identity.ts';
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
+import type { Peers } from './peers.ts';
 import { recordedText } from './record.ts';
 import type { CallRecord } from './register.ts';
 import { problem, refusalText, refuseEntry, respond } from './respond.ts';
@@ -42,6 +43,7 @@ export interface HookDependencies {
   snapshot: Snapshot;
   ledger: Ledger;
   journal: Journal;
+  peers: Peers;
   spawns: Spawns;
   traces: Traces;
   telemetry: Telemetry;
@@ -52,7 +54,7 @@ export interface HookDependencies {
 export type Hook = ReturnType<typeof createHook>;
 
 /** The routes under /v1. */
-export function createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }: HookDependencies) {
+export function createHook({ gate, snapshot, ledger, journal, peers, spawns, traces, telemetry, clock, bounds }: HookDependencies) {
   /** Sub-agents' sessions that control was told of; the oldest are forgotten first. */
   const reported = new Set<string>();
 
@@ -123,6 +125,11 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, traces, te
     action: string | undefined,
     query: URLSearchParams,
   ): Promise<void> {
+    let body: Buffer | null = null;
+    if (peers.isForeign(request, id)) {
+      body = action === undefined ? null : await readBytes(request, bounds.bodyMaxBytes);
+      if (await peers.passOn(request, response, id, body)) return;
+    }
     let record: CallRecord | null;
     try {
       record = await gate.find(id);
@@ -133,7 +140,10 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, traces, te
     if (!record || !speaksFor(bearer, record.agentId, record.gatewayId)) {
       return problem(response, 404, 'NOT_FOUND', `No call of yours has the id "${id}".`);
     }
-    if (action === 'outcome') return settle(request, response, bearer, record);
+    if (action === 'outcome') {
+      const said = body === null ? await readJson(request, bounds.bodyMaxBytes) : parseJson(body);
+      return settle(said, response, bearer, record);
+    }
     if (action === 'cancel') {
       try {
         await gate.cancel(record, 'cancelled by the caller');
@@ -147,8 +157,8 @@ export function createHook({ gate, snapshot, ledger, journal, spawns, traces, te
     answer(response, await gate.take(record, waitOf(query), gone.signal));
   }
 
-  async function settle(request: IncomingMessage, response: ServerResponse, bearer: Bearer, record: CallRecord): Promise<void> {
-    const { status, output, error, durationMs, usage } = parse(GateOutcomeSchema, await readJson(request, bounds.bodyMaxBytes));
+  async function settle(said: unknown, response: ServerResponse, bearer: Bearer, record: CallRecord): Promise<void> {
+    const { status, output, error, durationMs, usage } = parse(GateOutcomeSchema, said);
     const text = output === undefined ? null : typeof output === 'string' ? output : JSON.stringify(output);
     const reported = usage?.costUsd === undefined ? null : microsOf(usage.costUsd);
     // An agent's own word does not make its call cheaper than the price that was reserved for it; its gateway's does.

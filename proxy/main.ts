@@ -7,7 +7,7 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import type { KnownCall, StreamMessage } from '../control/contract.ts';
+import type { KnownCall, StopAcknowledgement, StopOrder, StreamMessage } from '../control/contract.ts';
 import { dayOf } from '../policies/index.ts';
 import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
@@ -27,6 +27,7 @@ import { createMcp } from './mcp.ts';
 import { createModelEntry } from './model.ts';
 import { Openings } from './openings.ts';
 import { ownServer } from './own-server.ts';
+import { createPeers, noPeers } from './peers.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { Retries } from './retries.ts';
@@ -34,6 +35,7 @@ import { createListener } from './server.ts';
 import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
 import { Spawns } from './spawns.ts';
+import { followBus, readStopOrder } from './stop-order.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { Traces } from './traces.ts';
 import { Uplink } from './uplink.ts';
@@ -82,7 +84,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
         ? log.warn('the journal can be written again')
         : log.error({ trouble }, 'the journal cannot be written: every call is refused until it can'),
   );
-  const snapshot = new Snapshot([ownServer(config.controlUrl, config.clusterSecret)]);
+  const snapshot = new Snapshot([ownServer(uplink.controlUrl, config.clusterSecret)]);
   const time = { clock, ttlMs: () => snapshot.current(clock())?.policy.reservationTtlMs ?? RESERVATION_TTL_MS };
   const local = new LocalLedger(time);
   const shared = config.redisUrl === null ? null : sharedLedger(config.redisUrl);
@@ -99,6 +101,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   });
   const openings = new Openings();
   const spawns = new Spawns();
+  const peers = config.redisUrl === null ? noPeers() : createPeers(journal.proxyId, uplink, clock);
   const gate = new Gatekeeper({
     snapshot,
     ledger,
@@ -112,6 +115,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     labels,
     retries,
     shadow,
+    newId: peers.callId,
     clock,
     limits: bounds,
   });
@@ -125,29 +129,66 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   /** Entry points with calls under way that something may end. */
   const doors: { review: () => void }[] = [];
   let announcedStop: string | null = null;
+  let followed = uplink.controlUrl;
+  let moves = 1;
+  let ownUrl: string | null = null;
   function onMessage(message: StreamMessage): void {
+    if (message.type === 'picture' && uplink.controlUrl !== followed) {
+      followed = uplink.controlUrl;
+      snapshot.moveOwn([ownServer(followed, config.clusterSecret, ++moves)]);
+    }
     snapshot.apply(message, clock());
-    if (message.type === 'picture') ready.resolve();
+    if (message.type === 'picture') {
+      ready.resolve();
+      announce();
+    }
     if (message.type === 'picture' || message.type === 'policy') shadow.follow(message.policy.shadow, message.policy.gateRoots);
     if (REVIEWED.has(message.type)) for (const door of doors) door.review();
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
     const { estop, stopId } = snapshot.system();
-    if (estop && stopId !== null && stopId !== announcedStop) {
-      announcedStop = stopId;
-      holds.wakeAll();
-      const admitted = gate.lastAdmitted();
-      const held = register.held();
-      const agents = [...new Set([...admitted.keys(), ...held.keys()])].map((id) => ({
-        id,
-        lastAdmittedAt: admitted.get(id) ?? null,
-        withdrawnCalls: held.get(id) ?? 0,
-      }));
-      const last = admitted.size > 0 ? Math.max(...admitted.values()) : null;
-      uplink
-        .acknowledgeStop(stopId, { proxyId: journal.proxyId, at: clock(), lastAdmittedAt: last, agents })
-        .catch((error) => log.warn({ err: error }, 'the stop holds here, but control could not be told'));
-    }
+    if (!estop || stopId === null || stopId === announcedStop) return;
+    announcedStop = stopId;
+    holds.wakeAll();
+    uplink
+      .acknowledgeStop(stopId, stopAnswer())
+      .catch((error) => log.warn({ err: error }, 'the stop holds here, but control could not be told'));
+  }
+
+  /** When this proxy last let something run, and what it holds: what a stop's receipt is made of. */
+  function stopAnswer(): StopAcknowledgement {
+    const admitted = gate.lastAdmitted();
+    const held = register.held();
+    const agents = [...new Set([...admitted.keys(), ...held.keys()])].map((id) => ({
+      id,
+      lastAdmittedAt: admitted.get(id) ?? null,
+      withdrawnCalls: held.get(id) ?? 0,
+    }));
+    return {
+      proxyId: journal.proxyId,
+      at: clock(),
+      lastAdmittedAt: admitted.size > 0 ? Math.max(...admitted.values()) : null,
+      agents,
+    };
+  }
+
+  /** A stop that came past the line: straight from a control, or over the bus. */
+  function takeStop(order: StopOrder): void {
+    if (!snapshot.order(order.stopId) || announcedStop === order.stopId) return;
+    announcedStop = order.stopId;
+    for (const door of doors) door.review();
+    holds.wakeAll();
+    log.warn({ stopId: order.stopId, by: order.by }, 'the emergency stop holds here');
+    uplink
+      .passOn(order)
+      .then(() => uplink.acknowledgeStop(order.stopId, stopAnswer()))
+      .catch((error) => log.warn({ err: error }, 'the stop holds here, but control could not be told'));
+  }
+
+  /** Where control reaches us past the line; said anew with each picture, because it may come from another control. */
+  function announce(): void {
+    if (ownUrl === null) return;
+    uplink.announce(journal.proxyId, ownUrl).catch((error) => log.warn({ err: error }, 'control could not be told where this proxy is'));
   }
 
   function sharedLedger(url: string): RedisLedger {
@@ -185,11 +226,12 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   retries.load(known.outcomes);
   const picture = snapshot.current(clock());
   if (!picture) throw new Error('control sent no picture that can be used');
-  register.load(known.calls, (call) => scopesSince(call, picture));
+  // Of several proxies each answers for what it let run itself.
+  const isOurs = (call: KnownCall) => shared === null || call.proxyId === journal.proxyId;
+  const calls = known.calls.filter((call) => call.state !== 'running' || isOurs(call));
+  register.load(calls, (call) => scopesSince(call, picture));
   for (const call of known.calls) {
-    // Of several proxies each answers for what it let run itself.
-    const isOurs = shared === null || call.proxyId === journal.proxyId;
-    if (call.state === 'running' && isOurs) ledger.restore(call.id, scopesSince(call, picture), call.estimatedCost);
+    if (call.state === 'running' && isOurs(call)) ledger.restore(call.id, scopesSince(call, picture), call.estimatedCost);
   }
   await shared?.start(LEDGER_WAIT_MS);
   gate.useDigestKey(known.digestKey);
@@ -230,11 +272,16 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   doors.push(mcp, http, model, ...(egress === null ? [] : [egress]));
   const gateway = createGatewayDoor({ uplink, journal, clock, hostNames: config.hostNames, log });
   const server = createListener({
+    stop: (body) => {
+      const order = readStopOrder(body, config.clusterSecret);
+      if (order) takeStop(order);
+      return order && stopAnswer();
+    },
     mcp,
     http,
     gateway,
     model,
-    hook: createHook({ gate, snapshot, ledger, journal, spawns, traces, telemetry, clock, bounds }),
+    hook: createHook({ gate, snapshot, ledger, journal, peers, spawns, traces, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null
         ? 'no fresh picture from control'
@@ -255,12 +302,21 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
 
   const urlOf = (listener: Server) =>
     `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(listener.address() as AddressInfo).port}`;
+  ownUrl = config.advertiseUrl ?? urlOf(server);
+  announce();
+  const leaveBus =
+    config.redisUrl === null
+      ? async () => {}
+      : followBus({ url: config.redisUrl, clusterSecret: config.clusterSecret }, takeStop, () =>
+          log.error({}, 'somebody put a stop on the bus that none of us has sealed'),
+        );
   return {
     url: urlOf(server),
     egressUrl: egress === null ? null : urlOf(egress.server),
     core: { gate, snapshot, journal, telemetry },
     close: async () => {
       clearInterval(sweepTimer);
+      await leaveBus();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // Whoever waits for a person is sent back at once: the hold stays, and the wait is taken up after the restart.
       holds.close();
@@ -276,6 +332,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await egress?.close();
       await ledger.close();
       await journal.close(DRAIN_MS);
+      await peers.close();
       await uplink.close();
       await following;
     },

@@ -3,8 +3,11 @@ import { OWN_SERVER, type UpstreamPicture } from '../control/contract.ts';
 
 const LIMITS = { concurrency: 128, responseMaxBytes: 8 * 1024 * 1024, timeoutMs: 30_000, sessions: 256 };
 
-/** @param secret the cluster secret, by which control knows that it is a proxy that says which agent asks. */
-export function ownServer(controlUrl: string, secret: string): UpstreamPicture {
+/**
+ * @param secret the cluster secret, by which control knows that it is a proxy that says which agent asks.
+ * @param revision another one with each move to another control.
+ */
+export function ownServer(controlUrl: string, secret: string, revision = 1): UpstreamPicture {
   return {
     id: OWN_SERVER,
     name: OWN_SERVER,
@@ -19,7 +22,7 @@ export function ownServer(controlUrl: string, secret: string): UpstreamPicture {
     routes: [],
     price: null,
     limits: LIMITS,
-    revision: 1,
+    revision,
     pinned: false,
     tools: {},
   };

@@ -1,13 +1,16 @@
 /** The proxy's listener: paths to entry points, health, and the bounds of every connection. Plain node:http (PERFORMANCE.md 3). */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { BadRequest } from './body.ts';
+import type { StopAcknowledgement } from '../control/contract.ts';
+import { BadRequest, readJson } from './body.ts';
 import type { ProxyBounds } from './config.ts';
 import type { GatewayDoor } from './gateway.ts';
 import type { Hook } from './hook.ts';
 import type { HttpTools } from './http.ts';
 import type { Mcp } from './mcp.ts';
 import type { ModelEntry } from './model.ts';
-import { answerBrokenRequest, problem } from './respond.ts';
+import { answerBrokenRequest, problem, respond } from './respond.ts';
+
+const STOP_MAX_BYTES = 64 * 1024;
 
 export interface ListenerDependencies {
   hook: Hook;
@@ -15,6 +18,8 @@ export interface ListenerDependencies {
   http: Pick<HttpTools, 'handle'>;
   model: Pick<ModelEntry, 'handle'>;
   gateway: Pick<GatewayDoor, 'handle' | 'takesUpgrade' | 'upgrade'>;
+  /** Takes a stop that a control sends straight to us. @returns what is answered, or null where nobody of ours has sealed it. */
+  stop: (body: unknown) => StopAcknowledgement | null;
   /** Null while the proxy can judge; otherwise why it cannot. */
   notReady: () => string | null;
   /** Text of /metrics, or null where this credential may not read it. */
@@ -24,7 +29,18 @@ export interface ListenerDependencies {
 }
 
 /** Creates the listener; the caller decides where it listens. */
-export function createListener({ hook, mcp, http, model, gateway, notReady, metrics, onError, bounds }: ListenerDependencies): Server {
+export function createListener({
+  hook,
+  mcp,
+  http,
+  model,
+  gateway,
+  stop,
+  notReady,
+  metrics,
+  onError,
+  bounds,
+}: ListenerDependencies): Server {
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = request.url ?? '/';
     const mark = url.indexOf('?');
@@ -35,6 +51,11 @@ export function createListener({ hook, mcp, http, model, gateway, notReady, metr
       const page = await metrics(request.headers.authorization);
       if (page !== null) return void text(response, 200, page);
       return problem(response, 401, 'UNAUTHENTICATED', 'Send the metrics token (MC_METRICS_TOKEN) as a bearer token.');
+    }
+    if (path === '/internal/v1/stop' && request.method === 'POST') {
+      const answer = stop(await readJson(request, STOP_MAX_BYTES));
+      if (answer !== null) return respond(response, 200, answer);
+      return problem(response, 401, 'UNAUTHENTICATED', 'This stop is not sealed by a control of ours.');
     }
     const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
     if (await hook.handle(request, response, path, query)) return;

@@ -1,7 +1,7 @@
 /**
  * The live picture that every call is judged by: active policy, agents, tasks, stop. Control sends it whole once and then what
  * changes, and beats every second; a picture that has not been confirmed for `limits.snapshotMaxAgeMs` is no picture, and the
- * call is refused. The stop is kept even then.
+ * call is refused. The stop is kept even then. A stop order that came past the line holds until the line says that this very stop is over.
  */
 import type {
   AgentPicture,
@@ -47,6 +47,8 @@ export class Snapshot {
   #policy: Policy | null = null;
   #policyVersion = '';
   #system: SystemPicture = { estop: false, stopId: null, squadPaused: false, activeAgents: 0 };
+  /** The stop that was ordered past the line. */
+  #ordered: string | null = null;
   readonly #agents = new Map<string, AgentPicture>();
   readonly #gateways = new Map<string, GatewayPicture>();
   readonly #tasks = new Map<string, TaskPicture>();
@@ -61,7 +63,7 @@ export class Snapshot {
   readonly #upstreamByName = new Map<string, UpstreamPicture>();
   #confirmedAt: number | null = null;
   /** Servers that are part of Mission Control: always there, under names that nobody can register. */
-  readonly #own: readonly UpstreamPicture[];
+  #own: readonly UpstreamPicture[];
   readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system'> = {
     agent: (id) => this.#agents.get(id) ?? this.#expectedChild(({ agent }) => agent.id === id),
     agentByToken: (hash) => this.#agentByToken.get(hash),
@@ -94,11 +96,17 @@ export class Snapshot {
     for (const upstream of own) this.#addUpstream(upstream);
   }
 
+  /** Mission Control's own servers have moved to another control. */
+  moveOwn(own: readonly UpstreamPicture[]): void {
+    this.#own = own;
+    for (const upstream of own) this.#addUpstream(upstream);
+  }
+
   /** The picture, or null where it is missing or older than the policy allows. @param now epoch milliseconds. */
   current(now: number): Picture | null {
     if (this.#policy === null || this.#confirmedAt === null) return null;
     if (now - this.#confirmedAt > this.#policy.snapshotMaxAgeMs) return null;
-    return { ...this.#picture, policy: this.#policy, policyVersion: this.#policyVersion, system: this.#system };
+    return { ...this.#picture, policy: this.#policy, policyVersion: this.#policyVersion, system: this.system() };
   }
 
   /** Milliseconds since control last confirmed the picture; null = never. */
@@ -128,7 +136,14 @@ export class Snapshot {
   }
 
   system(): SystemPicture {
-    return this.#system;
+    return this.#ordered === null || this.#system.estop ? this.#system : { ...this.#system, estop: true, stopId: this.#ordered };
+  }
+
+  /** Takes a stop that came past the line. @returns false where the line has said that it is over. */
+  order(stopId: string): boolean {
+    if (this.#system.endedStops?.includes(stopId)) return false;
+    this.#ordered = stopId;
+    return true;
   }
 
   /** Takes in what control sent. @param now when it arrived, by our clock: control's own clock does not matter. */
@@ -188,6 +203,7 @@ export class Snapshot {
       case 'beat':
         break;
     }
+    if (this.#ordered !== null && this.#system.endedStops?.includes(this.#ordered)) this.#ordered = null;
     this.#confirmedAt = now;
   }
 

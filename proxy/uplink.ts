@@ -1,6 +1,7 @@
 /**
  * The line to control: authenticated requests, and the stream of pictures that proves that control is reachable. Reconnects by
- * itself; everything it cannot do rejects, and the caller refuses.
+ * itself; everything it cannot do rejects, and the caller refuses. Of several controls one is followed until its stream breaks, then the
+ * next; a request that does not reach the one goes to the others, because whatever is asked may be asked twice.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
@@ -16,6 +17,7 @@ import type {
   RedeemedTicket,
   ShadowReport,
   StopAcknowledgement,
+  StopOrder,
   StreamMessage,
   ToolListing,
   UpstreamHealth,
@@ -32,20 +34,53 @@ const LINE_MAX_CHARS = 64 * 1024 * 1024;
 /** The stream beats every second; silent for this long, it is dead even if the socket is not. */
 const STREAM_SILENT_MS = 5_000;
 
+interface UplinkOptions {
+  /** Base URL of control, or of each. */
+  controlUrl: string | readonly string[];
+  clusterSecret: string;
+  timeoutMs: number;
+}
+
 export class Uplink {
-  readonly #pool: Pool;
+  readonly #urls: readonly string[];
+  readonly #pools: readonly Pool[];
+  /** Index of the control that is followed. */
+  #followed: number;
   readonly #authorization: string;
   readonly #timeoutMs: number;
   readonly #closing = new AbortController();
 
-  constructor({ controlUrl, clusterSecret, timeoutMs }: { controlUrl: string; clusterSecret: string; timeoutMs: number }) {
-    this.#pool = new Pool(controlUrl, { connections: 32, pipelining: 1, keepAliveTimeout: 30_000 });
+  constructor({ controlUrl, clusterSecret, timeoutMs }: UplinkOptions) {
+    this.#urls = [controlUrl].flat();
+    this.#pools = this.#urls.map((url) => new Pool(url, { connections: 32, pipelining: 1, keepAliveTimeout: 30_000 }));
+    // Proxies spread over the controls by themselves.
+    this.#followed = Math.floor(Math.random() * this.#urls.length);
     this.#authorization = `Bearer ${clusterSecret}`;
     this.#timeoutMs = timeoutMs;
   }
 
+  /** Base URL of the control that is followed. */
+  get controlUrl(): string {
+    return this.#urls[this.#followed] ?? '';
+  }
+
   hello(proxyId: string): Promise<HelloAnswer> {
     return this.#post('/hello', { proxyId });
+  }
+
+  /** Says where this proxy is reached, for what must not wait for the line. */
+  announce(proxyId: string, url: string): Promise<unknown> {
+    return this.#post('/members', { proxyId, url });
+  }
+
+  /** Where another proxy is reached; null where control knows none by that id. */
+  async addressOf(proxyId: string): Promise<string | null> {
+    return (await this.#send<{ url: string } | null>('GET', `/members/${encodeURIComponent(proxyId)}`, null))?.url ?? null;
+  }
+
+  /** Passes on a stop that was heard past the line, so that the control we follow holds it too. */
+  passOn(order: StopOrder): Promise<unknown> {
+    return this.#post('/stop', order);
   }
 
   /** Ships journal lines, which are JSON already. @returns the last sequence number recorded. */
@@ -144,6 +179,7 @@ export class Uplink {
         throw new ControlUnavailable('control ended the stream');
       } catch (error) {
         if (this.#closing.signal.aborted) return;
+        this.#followed = (this.#followed + 1) % this.#urls.length;
         onLost(error);
       }
       await sleep(RECONNECT_MS, undefined, { signal: this.#closing.signal }).catch(() => {});
@@ -151,7 +187,7 @@ export class Uplink {
   }
 
   async #followOnce(proxyId: string, onMessage: (message: StreamMessage) => void): Promise<void> {
-    const { statusCode, body } = await this.#pool.request({
+    const { statusCode, body } = await this.#pool().request({
       method: 'GET',
       path: `/internal/v1/stream?proxyId=${encodeURIComponent(proxyId)}`,
       headers: { authorization: this.#authorization },
@@ -179,7 +215,7 @@ export class Uplink {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#pool.destroy();
+    await Promise.all(this.#pools.map((pool) => pool.destroy()));
   }
 
   #post<T>(path: string, body: unknown): Promise<T> {
@@ -187,24 +223,35 @@ export class Uplink {
   }
 
   async #send<T>(method: 'GET' | 'POST', path: string, body: string | null): Promise<T> {
-    let statusCode: number;
-    let text: string;
-    try {
-      const response = await this.#pool.request({
-        method,
-        path: `/internal/v1${path}`,
-        headers: { authorization: this.#authorization, ...(body !== null && { 'content-type': 'application/json' }) },
-        body,
-        headersTimeout: this.#timeoutMs,
-        bodyTimeout: this.#timeoutMs,
-      });
-      statusCode = response.statusCode;
-      text = await response.body.text();
-    } catch (error) {
-      throw new ControlUnavailable(`control cannot be reached: ${error instanceof Error ? error.message : error}`, { cause: error });
-    }
+    const { statusCode, text } = await this.#ask(method, path, body);
     if (statusCode === 404 && method === 'GET') return null as T;
     if (statusCode !== 200) throw new ControlUnavailable(`control answered ${statusCode} to ${method} ${path}`);
     return JSON.parse(text) as T;
+  }
+
+  async #ask(method: 'GET' | 'POST', path: string, body: string | null): Promise<{ statusCode: number; text: string }> {
+    const first = this.#followed;
+    for (let tried = 0; ; tried++) {
+      try {
+        const response = await this.#pool((first + tried) % this.#pools.length).request({
+          method,
+          path: `/internal/v1${path}`,
+          headers: { authorization: this.#authorization, ...(body !== null && { 'content-type': 'application/json' }) },
+          body,
+          headersTimeout: this.#timeoutMs,
+          bodyTimeout: this.#timeoutMs,
+        });
+        return { statusCode: response.statusCode, text: await response.body.text() };
+      } catch (error) {
+        if (tried + 1 < this.#pools.length && !this.#closing.signal.aborted) continue;
+        throw new ControlUnavailable(`control cannot be reached: ${error instanceof Error ? error.message : error}`, { cause: error });
+      }
+    }
+  }
+
+  #pool(index = this.#followed): Pool {
+    const pool = this.#pools[index];
+    if (!pool) throw new ControlUnavailable('no control is named');
+    return pool;
   }
 }

@@ -18,6 +18,7 @@ import { up as gatewayPasses } from './migrations/007-gateway-passes.ts';
 import { up as upstreamOAuth } from './migrations/008-upstream-oauth.ts';
 import { up as grants } from './migrations/009-grants.ts';
 import { up as chat } from './migrations/010-chat.ts';
+import { up as members } from './migrations/011-members.ts';
 import { up as loopFacts } from './migrations/012-loop-facts.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
@@ -37,6 +38,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '008-upstream-oauth': { up: upstreamOAuth },
   '009-grants': { up: grants },
   '010-chat': { up: chat },
+  '011-members': { up: members },
   '012-loop-facts': { up: loopFacts },
 };
 

@@ -83,6 +83,7 @@ export interface Database {
   chat_threads: ChatThreadsTable;
   task_sessions: { task_id: string; agent_id: string; session_key: string; created_at: number };
   leases: LeasesTable;
+  members: { id: string; role: 'control' | 'proxy'; url: string; seen_at: number };
   ledger_entries: LedgerEntriesTable;
   spend_by_proxy: { scope: string; proxy_id: string; micros: number };
   ledger_proxies: { proxy_id: string; bound: number; seen_at: number };
@@ -475,6 +476,8 @@ export interface SystemStateTable {
   squad_paused_at: number | null;
   squad_paused_by: string | null;
   receipt: Jsonb<StopReceipt | null>;
+  ended_stops: Jsonb<string[]>;
+  key_fingerprint: string | null;
 }
 
 export interface AuditTable {

@@ -6,7 +6,7 @@
  * workers do was done once.
  */
 import { FakeOpenClaw } from '../openclaw/fake-openclaw.ts';
-import { newAgent, startWorld, until, type World } from '../support/world.ts';
+import { newAgent, type OneProcess, startProcess, until } from '../support/world.ts';
 
 export interface WorkCrashReport {
   rounds: number;
@@ -66,7 +66,7 @@ interface Team {
   quiet: { id: string };
 }
 interface Campaign {
-  world: World;
+  world: OneProcess;
   supervisor: Supervisor;
   openclaw: FakeOpenClaw;
   team: Team;
@@ -96,7 +96,7 @@ export async function runWorkCrashes({ seed, kills }: { seed: number; kills: num
   openclaw.reply = ({ method, params }) => ({ payload: method === 'chat.send' ? { runId: params.idempotencyKey } : { agents: [] } });
   const env: Record<string, string> = { MC_KEEP_DAYS: '1', CHAOS_AHEAD_MS: '0', CHAOS_LAST_READING: '0' };
   // A start takes a third less where the database is compiled once and not twice.
-  const world = await startWorld(env, ['--liftoff-only', 'test/chaos/hurried-process.ts']);
+  const world = await startProcess(['--liftoff-only', 'test/chaos/hurried-process.ts'], env);
   const report: WorkCrashReport = {
     rounds: 0,
     kills: { afterAnswers: 0, atReading: 0, atStart: 0 },
@@ -133,7 +133,7 @@ export async function runWorkCrashes({ seed, kills }: { seed: number; kills: num
 type Supervisor = ReturnType<typeof supervise>;
 
 /** Starts the product again whenever it has ended, hours later by its clock, and asks it for those who must have an answer. */
-function supervise(world: World, env: Record<string, string>, random: () => number, report: WorkCrashReport) {
+function supervise(world: OneProcess, env: Record<string, string>, random: () => number, report: WorkCrashReport) {
   let isOver = false;
   let kills = 0;
   let answersLeft = 1 + Math.floor(random() * ANSWERS_MAX);

@@ -34,6 +34,7 @@ async function listen(notReady: () => string | null = () => null) {
     http: { handle: async () => false },
     gateway: NO_GATEWAY,
     model: { handle: async () => false },
+    stop: () => null,
     notReady,
     metrics,
     onError: (error) => errors.push(error),

@@ -1,6 +1,6 @@
 /** A real PostgreSQL server on a port and in a folder of its own, with as many databases as are asked for. It can be frozen, killed and started again. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import postgres from 'postgres';
@@ -42,12 +42,10 @@ export async function startPostgres(): Promise<PostgresServer> {
 
   async function start(): Promise<void> {
     const settings = { port, listen_addresses: '127.0.0.1', unix_socket_directories: folder, fsync: 'off', shared_buffers: '16MB' };
-    const started = spawn(
-      program ?? '',
-      ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
-      // A process group of its own: the server is many processes.
-      { ...options, detached: true, stdio: ['ignore', 'ignore', 'pipe'] },
-    );
+    const started = spawn(program ?? '', ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])], {
+      ...options,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     child = started;
     await new Promise<void>((resolve, reject) => {
       let log = '';
@@ -61,12 +59,20 @@ export async function startPostgres(): Promise<PostgresServer> {
 
   async function kill(): Promise<void> {
     const running = child;
-    child = null;
     if (!running || running.exitCode !== null || running.signalCode !== null) return;
     await new Promise<void>((resolve) => {
       running.once('exit', () => resolve());
-      process.kill(-Number(running.pid), 'SIGKILL');
+      signalAll('SIGKILL');
     });
+    child = null;
+  }
+
+  /** To the server and to the processes that serve connections, which are in groups of their own. */
+  function signalAll(signal: NodeJS.Signals): void {
+    const pid = child?.pid;
+    if (pid === undefined) return;
+    const serving = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+    for (const one of [pid, ...serving]) process.kill(one, signal);
   }
 
   await start();
@@ -78,8 +84,8 @@ export async function startPostgres(): Promise<PostgresServer> {
       await sql.end();
       return `postgres://mc@127.0.0.1:${port}/${name}`;
     },
-    freeze: () => void (child && process.kill(-Number(child.pid), 'SIGSTOP')),
-    thaw: () => void (child && process.kill(-Number(child.pid), 'SIGCONT')),
+    freeze: () => signalAll('SIGSTOP'),
+    thaw: () => signalAll('SIGCONT'),
     kill,
     start,
     close: async () => {

@@ -1,0 +1,114 @@
+/**
+ * The processes of an installation that several share: which proxies and controls there are and where each is reached, so that a stop goes
+ * straight to every one of them. Kept in the database and remembered here, because the stop must not need the database.
+ */
+import { request } from 'undici';
+import type { StopAcknowledgement, StopOrder } from './contract.ts';
+import type { Db } from './db/database.ts';
+
+export type Members = ReturnType<typeof createMembers>;
+
+export interface Member {
+  id: string;
+  role: 'control' | 'proxy';
+  url: string;
+  seenAt: number;
+}
+
+const BEAT_MS = 5_000;
+/** Who was not seen for this long is not waited for, but told all the same. */
+const LIVE_MS = 15_000;
+const FORGET_MS = 24 * 60 * 60 * 1000;
+const ORDER_MAX_MS = 1_000;
+
+interface Dependencies {
+  db: Db;
+  clock: () => number;
+  /** This control process. */
+  self: { id: string; url: () => string };
+  onError: (error: unknown) => void;
+}
+
+export function createMembers({ db, clock, self, onError }: Dependencies) {
+  let known: readonly Member[] = [];
+  let timer: NodeJS.Timeout | null = null;
+  let beating: Promise<void> = Promise.resolve();
+
+  /** Notes this process and those that are on its lines, and learns of the others. @param present ids of proxies that are here now. */
+  async function start(present: () => readonly string[]): Promise<void> {
+    const beat = async () => {
+      const now = clock();
+      await note({ id: self.id, role: 'control', url: self.url() }, now);
+      const ids = present();
+      if (ids.length > 0)
+        await db
+          .updateTable('members')
+          .set({ seen_at: now })
+          .where('id', 'in', [...ids])
+          .execute();
+      await db
+        .deleteFrom('members')
+        .where('seen_at', '<', now - FORGET_MS)
+        .execute();
+      await refresh();
+    };
+    await beat();
+    timer = setInterval(() => {
+      beating = beat().catch(onError);
+    }, BEAT_MS);
+  }
+
+  async function refresh(): Promise<void> {
+    const rows = await db.selectFrom('members').selectAll().orderBy('id').execute();
+    known = rows.map(({ id, role, url, seen_at }) => ({ id, role, url, seenAt: seen_at }));
+  }
+
+  /** A proxy says who and where it is. */
+  async function saw(id: string, url: string): Promise<void> {
+    await note({ id, role: 'proxy', url }, clock());
+    await refresh();
+  }
+
+  async function note({ id, role, url }: Omit<Member, 'seenAt'>, now: number): Promise<void> {
+    await db
+      .insertInto('members')
+      .values({ id, role, url, seen_at: now })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet({ role, url, seen_at: now }))
+      .execute();
+  }
+
+  function proxies(): (Member & { isLive: boolean })[] {
+    const since = clock() - LIVE_MS;
+    return known.filter(({ role }) => role === 'proxy').map((member) => ({ ...member, isLive: member.seenAt > since }));
+  }
+
+  /**
+   * Sends a stop straight to every proxy and every other control, all at once.
+   * @param onAnswer hears of each proxy that refuses from now on. @returns when all have answered or their time is over; never rejects.
+   */
+  async function order(stop: StopOrder, onAnswer: (answer: StopAcknowledgement) => void): Promise<void> {
+    const body = JSON.stringify(stop);
+    const told = known
+      .filter(({ id }) => id !== self.id)
+      .map(async ({ role, url }) => {
+        const answer = await request(new URL('/internal/v1/stop', url), {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body,
+          signal: AbortSignal.timeout(ORDER_MAX_MS),
+        });
+        const text = await answer.body.text();
+        if (answer.statusCode === 200 && role === 'proxy') onAnswer(JSON.parse(text) as StopAcknowledgement);
+      });
+    await Promise.allSettled(told);
+  }
+
+  /** Takes this process off the list. */
+  async function stop(): Promise<void> {
+    if (timer) clearInterval(timer);
+    await beating;
+    await db.deleteFrom('members').where('id', '=', self.id).execute().catch(onError);
+  }
+
+  return { start, saw, proxies, order, stop };
+}

@@ -1,0 +1,20 @@
+/** The seal of a stop order: who knows the cluster secret may stop everything, and nobody else can make it look so. */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { type StopOrder, StopOrderSchema, stopOrderText } from './contract.ts';
+
+export function sealStop(stop: Omit<StopOrder, 'seal'>, clusterSecret: string): StopOrder {
+  const { stopId, at, by, reason } = stop;
+  return { stopId, at, by, reason, seal: sealOf(stop, clusterSecret) };
+}
+
+/** The order that `body` is, or null where it is none or nobody of ours has sealed it. */
+export function readStopOrder(body: unknown, clusterSecret: string): StopOrder | null {
+  const { data } = StopOrderSchema.safeParse(body);
+  if (!data) return null;
+  const [given, right] = [Buffer.from(data.seal), Buffer.from(sealOf(data, clusterSecret))];
+  return given.length === right.length && timingSafeEqual(given, right) ? data : null;
+}
+
+function sealOf(stop: Omit<StopOrder, 'seal'>, clusterSecret: string): string {
+  return createHmac('sha256', clusterSecret).update(stopOrderText(stop)).digest('base64url');
+}
