@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { pino } from 'pino';
+import { addApprovalCommands } from './control/commands/approvals.ts';
 import { apiClient } from './control/commands/client.ts';
 import { runDemo } from './control/commands/demo.ts';
 import { doctor } from './control/commands/doctor.ts';
@@ -87,6 +88,7 @@ program
   });
 
 addPolicyCommands(program, settings);
+addApprovalCommands(program, settings);
 
 try {
   await program.parseAsync();

@@ -9,7 +9,6 @@ import { type JsonObject, microsFromUsd, usdFromMicros } from '../policies/index
 import type { Alerts } from './alerts.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { type Auth, issueCredential } from './auth.ts';
-import { raisedUnder } from './caps.ts';
 import { recordChanges, touch } from './changes.ts';
 import type { ActivityType, Agent, AgentCreate, AgentUpdate, JournalEvent, RosterEntry } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
@@ -50,18 +49,15 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     limit: number;
     cursor?: string | undefined;
   }): Promise<{ items: Agent[]; nextCursor: string | null }> {
-    let query = db
-      .selectFrom('agents')
-      .selectAll()
-      .where('removed_at', 'is', null)
+    let query = known()
       .orderBy('name')
       .limit(filter.limit + 1);
     if (filter.status) query = query.where('status', '=', filter.status);
     if (filter.cursor) query = query.where('name', '>', decodeCursor(filter.cursor, ['string'])[0]);
-    const rows = (await query.execute()) as AgentRow[];
+    const rows = await query.execute();
     const page = rows.slice(0, filter.limit);
     const last = page.at(-1);
-    return { items: await view(page), nextCursor: rows.length > filter.limit && last ? encodeCursor([last.name]) : null };
+    return { items: page.map(view), nextCursor: rows.length > filter.limit && last ? encodeCursor([last.name]) : null };
   }
 
   /** How many there are, and how many of them are active. */
@@ -81,8 +77,8 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
   }
 
   async function find(id: string): Promise<Agent | null> {
-    const row = await db.selectFrom('agents').selectAll().where('id', '=', id).where('removed_at', 'is', null).executeTakeFirst();
-    return row ? ((await view([row as AgentRow]))[0] ?? null) : null;
+    const row = await known().where('agents.id', '=', id).executeTakeFirst();
+    return row ? view(row) : null;
   }
 
   /** Registers an agent. @throws Refusal 409 for a taken name or OpenClaw identity, 400 for an unknown parent or gateway. */
@@ -238,7 +234,7 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
    */
   async function spawned(
     tx: Tx,
-    { parentId, gatewayId, sessionKey, label, lasting, taskId, at }: Extract<JournalEvent, { type: 'spawned' }>,
+    { parentId, childId, gatewayId, sessionKey, label, lasting, taskId, at }: Extract<JournalEvent, { type: 'spawned' }>,
   ) {
     const parent = (await tx
       .selectFrom('agents')
@@ -258,7 +254,7 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     if (known) return null;
     const { spawnLimits } = activePolicy().policy.document;
     const { children, active } = await countActive(tx, parentId);
-    const id = randomUUID();
+    const id = childId ?? randomUUID();
     const name = `${parent.name}/${(label ?? 'sub').replaceAll(/\s+/g, '-').slice(0, 40)}-${id.slice(0, 8)}`;
     const actor: Actor = { type: 'agent', id: parentId, name: parent.name };
     await createIn(tx, actor, id, {
@@ -628,68 +624,60 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     }
   }
 
-  async function view(rows: readonly AgentRow[]): Promise<Agent[]> {
-    if (rows.length === 0) return [];
-    const { policy, today } = activePolicy();
-    const ids = rows.map((row) => row.id);
-    const day = today(clock());
-    const spend = await db
-      .selectFrom('spend')
-      .select(['scope', 'micros'])
-      .where(
-        'scope',
-        'in',
-        ids.map((id) => `agent-day:${id}:${day}`),
-      )
-      .execute();
-    const raised = await raisedUnder(
-      db,
-      ids.map((id) => `agent-day:${id}:${day}`),
-    );
-    const pending = await db
-      .selectFrom('approvals')
-      .select(['agent_id', (eb) => eb.fn.countAll<number>().as('count')])
-      .where('status', '=', 'pending')
-      .where('agent_id', 'in', ids)
-      .groupBy('agent_id')
-      .execute();
-    const spentToday = new Map(spend.map((row) => [row.scope, row.micros]));
-    const waiting = new Map(pending.map((row) => [row.agent_id, Number(row.count)]));
-    return rows.map((row) => {
-      const ownCap = row.daily_cap ?? policy.capsFor(row.autonomy, null).agentDay;
-      const cap = ownCap === null ? null : ownCap + (raised.get(`agent-day:${row.id}:${day}`) ?? 0);
-      return {
-        id: row.id,
-        createdAt: row.created_at,
-        updatedAt: row.updated_at,
-        revision: row.revision,
-        name: row.name,
-        sessionKey: row.session_key,
-        autonomyLevel: row.autonomy,
-        status: row.status,
-        statusReason: row.status_reason,
-        statusChangedAt: row.status_changed_at,
-        gate: row.gate,
-        gatewayId: row.gateway_id,
-        externalId: row.external_id,
-        workspace: row.workspace,
-        modelConfig: row.model_config,
-        toolPermissions: row.tool_permissions,
-        budgets: { dailyCap: usdOf(row.daily_cap), perRunCap: usdOf(row.per_run_cap) },
-        currentTaskId: row.current_task_id,
-        parentId: row.parent_id,
-        depth: row.depth,
-        lastHeartbeat: row.last_heartbeat,
-        lastCallAt: row.last_call_at,
-        errorStreak: row.error_streak,
-        totalSpend: usdFromMicros(row.total_spend),
-        todaySpend: usdFromMicros(spentToday.get(`agent-day:${row.id}:${day}`) ?? 0),
-        todayCap: usdOf(cap),
-        pendingApprovals: waiting.get(row.id) ?? 0,
-        soulHash: row.soul_hash,
-        metadata: row.metadata,
-      };
-    });
+  /**
+   * Agents as they stand, with what their day has cost and what waits of them: one statement, so that no call that ends meanwhile is in
+   * one of the numbers and not in another.
+   */
+  function known() {
+    const day = activePolicy().today(clock());
+    const scope = sql`'agent-day:' || agents.id || ':' || ${day}::text`;
+    return db
+      .selectFrom('agents')
+      .selectAll()
+      .select([
+        sql<number>`coalesce((select micros from spend where spend.scope = ${scope}), 0)`.as('spent_today'),
+        sql<number>`coalesce((select sum(micros) from cap_raises where cap_raises.scope = ${scope} and ended_at is null), 0)`.as(
+          'raised_today',
+        ),
+        sql<number>`(select count(*) from approvals where approvals.agent_id = agents.id and approvals.status = 'pending')`.as('pending'),
+      ])
+      .where('removed_at', 'is', null);
+  }
+
+  function view(found: Awaited<ReturnType<ReturnType<typeof known>['executeTakeFirstOrThrow']>>): Agent {
+    const row = found as typeof found & AgentRow;
+    const ownCap = row.daily_cap ?? activePolicy().policy.capsFor(row.autonomy, null).agentDay;
+    return {
+      id: row.id,
+      createdAt: row.created_at,
+      updatedAt: row.updated_at,
+      revision: row.revision,
+      name: row.name,
+      sessionKey: row.session_key,
+      autonomyLevel: row.autonomy,
+      status: row.status,
+      statusReason: row.status_reason,
+      statusChangedAt: row.status_changed_at,
+      gate: row.gate,
+      gatewayId: row.gateway_id,
+      externalId: row.external_id,
+      workspace: row.workspace,
+      modelConfig: row.model_config,
+      toolPermissions: row.tool_permissions,
+      budgets: { dailyCap: usdOf(row.daily_cap), perRunCap: usdOf(row.per_run_cap) },
+      currentTaskId: row.current_task_id,
+      parentId: row.parent_id,
+      depth: row.depth,
+      lastHeartbeat: row.last_heartbeat,
+      lastCallAt: row.last_call_at,
+      errorStreak: row.error_streak,
+      totalSpend: usdFromMicros(row.total_spend),
+      todaySpend: usdFromMicros(Number(row.spent_today)),
+      todayCap: usdOf(ownCap === null ? null : ownCap + Number(row.raised_today)),
+      pendingApprovals: Number(row.pending),
+      soulHash: row.soul_hash,
+      metadata: row.metadata,
+    };
   }
 
   return {

@@ -53,7 +53,13 @@ export function createAlerts({ db, clock, published }: { db: Db; clock: () => nu
         topic: 'alert',
         id: row.id,
         details: { type: alert.type, severity: alert.severity },
-        activity: { type: 'alert_fired', agentId: alert.agentId ?? null, taskId: alert.taskId ?? null, summary: alert.message },
+        activity: {
+          type: 'alert_fired',
+          agentId: alert.agentId ?? null,
+          taskId: alert.taskId ?? null,
+          summary: alert.message,
+          details: { alertId: row.id, severity: alert.severity },
+        },
       },
     ]);
   }

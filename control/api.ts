@@ -16,6 +16,8 @@ import type { Auth, Principal } from './auth.ts';
 import type { Broadcast } from './broadcast.ts';
 import type { Calls } from './calls.ts';
 import type { Caps } from './caps.ts';
+import type { Channels } from './channels.ts';
+import type { ChatIdentities } from './chat-identities.ts';
 import { type Overview, type Problem, SessionCreateSchema, SessionSchema } from './contract.ts';
 import type { Db } from './db/database.ts';
 import type { Documents } from './documents.ts';
@@ -23,14 +25,18 @@ import type { Emergency } from './emergency.ts';
 import { eventStream } from './events.ts';
 import type { GatewayPasses } from './gateway-passes.ts';
 import type { Gateways } from './gateways.ts';
+import type { Grants } from './grants.ts';
 import type { Keys } from './keys.ts';
 import type { Leases } from './leases.ts';
 import type { Messages } from './messages.ts';
+import type { Notifications } from './notifications.ts';
 import type { Operators } from './operators.ts';
 import type { Policies } from './policies.ts';
 import { Refusal } from './problem.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
+import { channelRoutes } from './routes/channels.ts';
+import { grantRoutes } from './routes/grants.ts';
 import { policyRoutes } from './routes/policies.ts';
 import { recordRoutes } from './routes/records.ts';
 import type { Api, ApiEnv } from './routes/route.ts';
@@ -69,6 +75,7 @@ export interface Services {
   leases: Leases;
   souls: Souls;
   approvals: Approvals;
+  grants: Grants;
   policies: Policies;
   trials: Trials;
   shadows: Shadows;
@@ -83,6 +90,9 @@ export interface Services {
   /** How browsers reach us, where that was set. */
   publicUrl: string | null;
   operators: Operators;
+  channels: Channels;
+  identities: ChatIdentities;
+  notifications: Notifications;
   emergency: Emergency;
   broadcast: Broadcast;
   overview: () => Promise<Overview>;
@@ -132,10 +142,12 @@ export function createApi(services: Services): Api {
   taskRoutes(app, services.tasks);
   workRoutes(app, services);
   approvalRoutes(app, services.approvals);
+  grantRoutes(app, services.grants);
   policyRoutes(app, services);
   recordRoutes(app, services);
   spendRoutes(app, services);
   upstreamRoutes(app, services);
+  channelRoutes(app, services);
   systemRoutes(app, {
     ...services,
     signInToken: services.auth.createSignInToken,

@@ -5,28 +5,62 @@
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { type JsonObject, redact, redactText, usdFromMicros } from '../policies/index.ts';
+import { groupKeyOf, isTwoPeople, type JsonObject, redact, redactText, usdFromMicros } from '../policies/index.ts';
 import type { Alerts } from './alerts.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { recordChanges, touch } from './changes.ts';
-import type { Approval, ApprovalStatus, CallFacts, HeldCall, HoldRequest, HoldState, Preview, ToolCallView } from './contract.ts';
+import type {
+  Approval,
+  ApprovalBatchResult,
+  ApprovalStatus,
+  CallFacts,
+  GrantProposal,
+  GrantRequest,
+  HeldCall,
+  HoldRequest,
+  HoldState,
+  Preview,
+  ToolCallView,
+  WholeArguments,
+} from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { ApprovalsTable } from './db/schema.ts';
 import { carryEdit } from './edit.ts';
+import type { Grants } from './grants.ts';
 import type { Keys } from './keys.ts';
+import { addNotice } from './notices.ts';
 import { decodeCursor, encodeCursor } from './paging.ts';
+import { demandAuthority, isSamePerson } from './people.ts';
 import type { ActivePolicy } from './policies.ts';
 import { notFound, Refusal } from './problem.ts';
 import { type Tasks, taskApproval } from './tasks.ts';
 
 export type Approvals = ReturnType<typeof createApprovals>;
-type ApprovalRow = Omit<ApprovalsTable, 'number' | 'arguments' | 'edited_arguments' | 'reasons' | 'preview'> & {
+type ApprovalRow = Omit<
+  ApprovalsTable,
+  'number' | 'arguments' | 'edited_arguments' | 'reasons' | 'preview' | 'approvals_needed' | 'reminders' | 'releases'
+> & {
   number: number;
+  approvals_needed: number;
+  reminders: number;
+  releases: HoldState['releases'] | null;
   arguments: JsonObject | null;
   edited_arguments: JsonObject | null;
   reasons: Approval['reasons'];
   preview: Preview | null;
 };
+
+/** One person's decision, as it is taken down. */
+interface Step {
+  actor: Actor;
+  /** Names of those whose deputy the person is. */
+  actingFor: string[];
+  note: string | null;
+  edited: JsonObject | null;
+  /** The surface it came from: "api", a channel. */
+  via: string;
+  now: number;
+}
 
 interface Dependencies {
   db: Db;
@@ -34,15 +68,18 @@ interface Dependencies {
   keys: Keys;
   tasks: Tasks;
   alerts: Alerts;
+  grants: Grants;
   activePolicy: () => ActivePolicy;
   published: () => void;
 }
 
 /** A hold has its approval within a request's time; one without after this never gets it. */
 const UNASKED_MS = 60_000;
+/** The member under which a record says that it does not have all of the arguments (proxy/record.ts). */
+const SHORTENED = '…';
 const BUDGET_REASONS = new Set(['BUDGET_RUN', 'BUDGET_TASK', 'BUDGET_DAILY', 'BUDGET_FLEET']);
 
-export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, published }: Dependencies) {
+export function createApprovals({ db, clock, keys, tasks, alerts, grants, activePolicy, published }: Dependencies) {
   /**
    * Opens the approval that a held call waits for, or attaches the call to the one that is pending for the same digest or
    * that was granted and not yet used. Asking again for the same call changes nothing.
@@ -98,10 +135,68 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
           ],
         },
       ]);
+      // A call that came back because its approval did not release it gets a person, not the same grant again.
+      if (request.insufficient === null) await applyGrant(tx, request, approval.id, now);
       return stateOf(await rowOf(tx, approval.id), call.id);
     });
     published();
     return state;
+  }
+
+  /** Decides a pending approval by the standing grant that covers its call, if one does. */
+  async function applyGrant(tx: Tx, request: HoldRequest, approvalId: string, now: number): Promise<void> {
+    const row = await lockRow(tx, approvalId);
+    if (row.status !== 'pending' || row.expires_at <= now || neededFor(row) > 1) return;
+    const grant = await grants.use(tx, request, now);
+    if (grant === null) return;
+    const note = `Standing grant ${grant.number}${grant.note ? `: ${grant.note}` : ''}`;
+    await tx
+      .updateTable('approvals')
+      .set({
+        status: 'approved',
+        approver: grant.created_by_name,
+        approver_id: grant.created_by,
+        approver_type: 'human',
+        decision: note,
+        decided_at: now,
+        grant_expires_at: now + activePolicy().policy.grantTtlMs,
+        grant_id: grant.id,
+        releases: json(grant.pattern.answers),
+      })
+      .where('id', '=', approvalId)
+      .execute();
+    await recordChanges(tx, [
+      {
+        at: now,
+        actor: { type: 'human', id: grant.created_by, name: grant.created_by_name },
+        action: 'approval.approved',
+        topic: 'approval',
+        id: approvalId,
+        details: { grantId: grant.id, grant: grant.number, use: grant.uses, digest: row.digest, tool: row.tool, callId: request.call.id },
+        activity: {
+          type: 'grant_used',
+          agentId: row.agent_id,
+          taskId: row.task_id,
+          summary: `Approved under standing grant ${grant.number} of ${grant.created_by_name}: ${row.summary}`,
+          details: { approvalId, grantId: grant.id, status: 'approved', risk: row.risk },
+        },
+        touches: [['grant', grant.id], ...(row.agent_id ? [['agent', row.agent_id] as const] : [])],
+      },
+    ]);
+    if (row.task_id)
+      await tasks.release(
+        tx,
+        row.task_id,
+        { type: 'human', id: grant.created_by, name: grant.created_by_name },
+        `approval ${row.number} approved under standing grant ${grant.number}`,
+      );
+  }
+
+  /** People that an approval needs: as the policy had it when it was asked for, or has it now if that is stricter. */
+  function neededFor(row: Pick<ApprovalRow, 'tool' | 'preview' | 'approvals_needed'>): number {
+    const { policy } = activePolicy();
+    const isNow = row.tool !== null && isTwoPeople(policy, row.tool, row.preview?.mappedTool ?? row.tool);
+    return isNow ? Math.max(2, row.approvals_needed) : row.approvals_needed;
   }
 
   async function insertFor(tx: Tx, request: HoldRequest, now: number): Promise<{ id: string; created: boolean }> {
@@ -147,6 +242,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         grant_expires_at: null,
         told_at: null,
         tell_attempts: 0,
+        approvals_needed: isTwoPeople(policy, call.tool, call.mappedTool) ? 2 : 1,
       })
       .onConflict((conflict) => conflict.column('digest').where('status', '=', 'pending').where('digest', 'is not', null).doNothing())
       .returning('id')
@@ -158,16 +254,20 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     return other;
   }
 
-  /** A person's decision. The first valid one wins; a later one gets the outcome (409 DECIDED with the approval). */
+  /**
+   * A person's decision. The first valid one wins; a later one gets the outcome (409 DECIDED with the approval). Where two people are
+   * needed the first approval leaves it pending, and anybody's denial ends it.
+   */
   async function decide(
     actor: Actor,
     id: string,
     verdict: 'approved' | 'denied',
-    input: { note?: string | undefined; arguments?: JsonObject | undefined },
+    input: { note?: string | undefined; arguments?: JsonObject | undefined; grant?: GrantRequest | undefined; via?: string | undefined },
   ): Promise<Approval> {
     const now = clock();
-    const decided = await db.transaction().execute(async (tx) => {
+    const isTaken = await db.transaction().execute(async (tx) => {
       const row = await lockRow(tx, id);
+      const actingFor = await demandAuthority(tx, actor, now);
       if (row.status !== 'pending') return false;
       if (row.expires_at <= now) {
         await expireRow(tx, row, now);
@@ -178,58 +278,150 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         throw new Refusal(422, 'NOTE_REQUIRED', 'This call is red: say in "note" why it may run or why not.');
       }
       const edited = verdict === 'approved' && input.arguments ? await editOf(tx, row, input.arguments) : null;
-      await tx
-        .updateTable('approvals')
-        .set({
-          status: verdict,
-          approver: actor.name,
-          approver_id: actor.id,
-          approver_type: actor.type,
-          decision: note,
-          decided_at: now,
-          ...(verdict === 'approved' && {
-            grant_expires_at: now + activePolicy().policy.grantTtlMs,
-            // Approving what was held for a cap grants its estimate above that cap, once (SPEC 8.3).
-            allowance: row.reasons.some((reason) => BUDGET_REASONS.has(reason.code)) ? row.estimated_cost : 0,
-          }),
-          ...(edited && {
-            edited_arguments: json(redact(edited).value),
-            edited_sealed: keys.seal(JSON.stringify(edited), `edit:${id}`),
-          }),
-        })
-        .where('id', '=', id)
-        .execute();
-      if (verdict === 'denied') await forget(tx, id);
-      await recordChanges(tx, [
-        {
-          at: now,
-          actor,
-          action: `approval.${verdict}`,
-          topic: 'approval',
-          id,
-          details: { note, digest: row.digest, tool: row.tool, edited: edited !== null, callId: row.tool_call_id },
-          activity: {
-            type: 'approval_decided',
-            agentId: row.agent_id,
-            taskId: row.task_id,
-            summary: `${actor.name} ${verdict} ${edited ? 'an edited form of ' : ''}${row.summary}${note ? `: ${note}` : ''}`,
-            details: { approvalId: id, status: verdict, risk: row.risk },
-          },
-          touches: row.agent_id ? [['agent', row.agent_id]] : [],
-        },
-      ]);
-      if (row.task_id && row.kind === 'call') {
-        await tasks.release(tx, row.task_id, actor, `approval ${row.number} ${verdict}${note ? `: ${note}` : ''}`);
+      if (edited && input.grant) {
+        throw new Refusal(422, 'EDITED_GRANT', 'A call can be approved with other arguments, or for longer; not both at once.');
       }
+      const step: Step = { actor, actingFor, note, edited, via: input.via ?? 'api', now };
+      if (verdict === 'approved' && !(await second(tx, row, step))) {
+        if (input.grant) throw new Refusal(422, 'NOT_GRANTABLE', `Two people have to approve each call of ${row.tool}.`);
+        return true;
+      }
+      await settle(tx, row, verdict, step);
+      if (input.grant && verdict === 'approved') await grants.make(tx, actor, row, input.grant, now);
       return true;
     });
     published();
     const approval = await get(id);
-    if (!decided) {
+    if (!isTaken) {
       const by = approval.approver ? ` by ${approval.approver}` : '';
       throw new Refusal(409, 'DECIDED', `Approval ${approval.number} was already ${approval.status}${by}.`, { approval });
     }
     return approval;
+  }
+
+  /** Takes down a person's approval. @returns whether it is the last one that is needed. @throws Refusal 409 where they gave it before. */
+  async function second(tx: Tx, row: ApprovalRow, { actor, actingFor, note, edited, via, now }: Step): Promise<boolean> {
+    const votes = await tx.selectFrom('approval_votes').select(['operator_id', 'name']).where('approval_id', '=', row.id).execute();
+    for (const vote of votes) {
+      if (!(await isSamePerson(tx, vote.operator_id, actor.id ?? ''))) continue;
+      throw new Refusal(409, 'SAME_PERSON', `${vote.name} has approved this already; it needs another person's approval.`, {
+        approvedBy: votes.map(({ name }) => name),
+        missing: neededFor(row) - votes.length,
+      });
+    }
+    if (votes.length > 0 && edited) {
+      throw new Refusal(409, 'EDIT_AFTER_APPROVAL', `${votes[0]?.name} approved other arguments. Approve these as they are, or deny.`);
+    }
+    await tx
+      .insertInto('approval_votes')
+      .values({ approval_id: row.id, operator_id: actor.id ?? '', name: actor.name, at: now, note, acting_for: json(actingFor) })
+      .execute();
+    const missing = neededFor(row) - votes.length - 1;
+    if (missing <= 0) return true;
+    if (edited) await keepEdit(tx, row.id, edited);
+    await recordChanges(tx, [
+      {
+        at: now,
+        actor,
+        action: 'approval.seconded',
+        topic: 'approval',
+        id: row.id,
+        details: { note, digest: row.digest, tool: row.tool, edited: edited !== null, actingFor, missing, via },
+        activity: {
+          type: 'approval_seconded',
+          agentId: row.agent_id,
+          taskId: row.task_id,
+          summary: `${nameOf(actor, actingFor)} approved ${row.summary}; another person has to approve as well${note ? `: ${note}` : ''}`,
+          details: { approvalId: row.id, risk: row.risk },
+        },
+        touches: row.agent_id ? [['agent', row.agent_id]] : [],
+      },
+    ]);
+    return false;
+  }
+
+  /** Carries the decision out: the row, its record, and its task. */
+  async function settle(
+    tx: Tx,
+    row: ApprovalRow,
+    verdict: 'approved' | 'denied',
+    { actor, actingFor, note, edited, via, now }: Step,
+  ): Promise<void> {
+    await tx
+      .updateTable('approvals')
+      .set({
+        status: verdict,
+        approver: nameOf(actor, actingFor),
+        approver_id: actor.id,
+        approver_type: actor.type,
+        decision: note,
+        decided_at: now,
+        ...(verdict === 'approved' && {
+          grant_expires_at: now + activePolicy().policy.grantTtlMs,
+          // Approving what was held for a cap grants its estimate above that cap, once (SPEC 8.3).
+          allowance: row.reasons.some((reason) => BUDGET_REASONS.has(reason.code)) ? row.estimated_cost : 0,
+        }),
+      })
+      .where('id', '=', row.id)
+      .execute();
+    if (edited) await keepEdit(tx, row.id, edited);
+    if (verdict === 'denied') await forget(tx, row.id);
+    const isEdited = edited !== null || row.edited_sealed !== null;
+    await recordChanges(tx, [
+      {
+        at: now,
+        actor,
+        action: `approval.${verdict}`,
+        topic: 'approval',
+        id: row.id,
+        details: { note, digest: row.digest, tool: row.tool, edited: isEdited, callId: row.tool_call_id, actingFor, via },
+        activity: {
+          type: 'approval_decided',
+          agentId: row.agent_id,
+          taskId: row.task_id,
+          summary: `${nameOf(actor, actingFor)} ${verdict} ${isEdited ? 'an edited form of ' : ''}${row.summary}${note ? `: ${note}` : ''}`,
+          details: { approvalId: row.id, status: verdict, risk: row.risk },
+        },
+        touches: row.agent_id ? [['agent', row.agent_id]] : [],
+      },
+    ]);
+    if (row.escalated_at !== null) await alerts.clear(tx, 'approval_escalated', row.id, `decided by ${actor.name}`);
+    if (row.task_id && row.kind === 'call') {
+      await tasks.release(tx, row.task_id, actor, `approval ${row.number} ${verdict}${note ? `: ${note}` : ''}`);
+    }
+  }
+
+  async function keepEdit(tx: Tx, id: string, edited: JsonObject): Promise<void> {
+    await tx
+      .updateTable('approvals')
+      .set({ edited_arguments: json(redact(edited).value), edited_sealed: keys.seal(JSON.stringify(edited), `edit:${id}`) })
+      .where('id', '=', id)
+      .execute();
+  }
+
+  /** Decides several, each for itself and in the order given: what cannot be decided does not lose the others. */
+  async function decideAll(
+    actor: Actor,
+    ids: readonly string[],
+    verdict: 'approved' | 'denied',
+    note: string | undefined,
+  ): Promise<ApprovalBatchResult> {
+    const results: ApprovalBatchResult['results'] = [];
+    for (const id of ids) {
+      try {
+        results.push({ id, ok: true, approval: await decide(actor, id, verdict, { note }), error: null });
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        results.push({ id, ok: false, approval: await find(id), error: { code: error.code, message: error.message } });
+      }
+    }
+    return { results };
+  }
+
+  /** What could be granted for longer from the call of an approval. */
+  async function proposeGrant(id: string): Promise<GrantProposal> {
+    const row = await rowOf(db, id);
+    return grants.propose(row);
   }
 
   async function editOf(tx: Tx, row: ApprovalRow, edited: JsonObject): Promise<JsonObject | null> {
@@ -238,7 +430,8 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     }
     const original = await originalOf(tx, row.tool_call_id);
     if (!original) throw new Refusal(422, 'NOTHING_TO_EDIT', "The call's own arguments are gone.");
-    const result = carryEdit(original, row.arguments, edited);
+    const shown = Object.hasOwn(row.arguments, SHORTENED) ? (redact(original).value as JsonObject) : row.arguments;
+    const result = carryEdit(original, shown, edited);
     return JSON.stringify(result) === JSON.stringify(original) ? null : result;
   }
 
@@ -375,10 +568,12 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
           agentId: row.agent_id,
           taskId: row.task_id,
           summary: `Withdrawn: ${row.summary} (${reason})`,
+          details: { approvalId: row.id },
         },
         touches: row.agent_id ? [['agent', row.agent_id]] : [],
       },
     ]);
+    if (row.escalated_at !== null) await alerts.clear(tx, 'approval_escalated', row.id, 'it was withdrawn');
   }
 
   /** One pass of the approval processor: overdue waits are deferred, overdue approvals and grants end. */
@@ -423,9 +618,93 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
         tx,
         unasked.map((row) => ({ topic: 'tool_call', entity_id: row.id, at: now })),
       );
-      return overdue.length + unasked.length > 0;
+      const pressed = await press(tx, now);
+      return overdue.length + unasked.length + pressed > 0;
     });
     if (changed) published();
+  }
+
+  /** Reminds of what waits, and hands it on where it has waited too long (policy `approvals`). @returns how many changed. */
+  async function press(tx: Tx, now: number): Promise<number> {
+    const { remindAfterMs, remindTimes, escalateAfterMs, escalateTo } = activePolicy().policy.document.approvals;
+    const isDue = {
+      reminder: sql<boolean>`(${remindAfterMs} > 0 and reminders < ${remindTimes} and created_at + (reminders + 1) * ${remindAfterMs}::bigint <= ${now}::bigint)`,
+      escalation: sql<boolean>`(${escalateAfterMs} > 0 and escalated_at is null and created_at + ${escalateAfterMs}::bigint <= ${now}::bigint)`,
+    };
+    const rows = (await tx
+      .selectFrom('approvals')
+      .selectAll()
+      .select([isDue.reminder.as('is_reminder'), isDue.escalation.as('is_escalation')])
+      .where('kind', '=', 'call')
+      .where('status', '=', 'pending')
+      .where((eb) => eb.or([isDue.reminder, isDue.escalation]))
+      .orderBy('id')
+      .limit(200)
+      .forUpdate()
+      .execute()) as (ApprovalRow & { is_reminder: boolean; is_escalation: boolean })[];
+    for (const row of rows) {
+      const minutes = Math.floor((now - row.created_at) / 60_000);
+      if (row.is_escalation) await escalate(tx, row, escalateTo, minutes, now);
+      // What is handed on is said by that; of reminders that were missed only one is.
+      const due = remindAfterMs === 0 ? row.reminders : Math.min(remindTimes, Math.floor((now - row.created_at) / remindAfterMs));
+      if (row.is_reminder) await remind(tx, row, due, row.is_escalation, minutes, now);
+    }
+    return rows.length;
+  }
+
+  async function remind(tx: Tx, row: ApprovalRow, reminders: number, isSaid: boolean, minutes: number, now: number): Promise<void> {
+    await tx.updateTable('approvals').set({ reminders }).where('id', '=', row.id).execute();
+    if (isSaid) return;
+    const text = `Still waits after ${minutes} minutes: ${row.summary}`;
+    await addNotice(tx, { approvalId: row.id, kind: 'reminder', toRole: 'approver', text, key: `reminder:${row.id}:${reminders}` }, now);
+    await recordChanges(tx, [
+      {
+        at: now,
+        actor: SYSTEM,
+        action: 'approval.reminded',
+        topic: 'approval',
+        id: row.id,
+        details: { reminders },
+        activity: { type: 'approval_reminded', agentId: row.agent_id, taskId: row.task_id, summary: text, details: { approvalId: row.id } },
+      },
+    ]);
+  }
+
+  async function escalate(
+    tx: Tx,
+    row: ApprovalRow,
+    toRole: 'approver' | 'operator' | 'admin',
+    minutes: number,
+    now: number,
+  ): Promise<void> {
+    await tx.updateTable('approvals').set({ escalated_at: now }).where('id', '=', row.id).execute();
+    const text = `Approval ${row.number} has waited ${minutes} minutes and is handed on to the role ${toRole}: ${row.summary}`;
+    await addNotice(tx, { approvalId: row.id, kind: 'escalation', toRole, text, key: `escalation:${row.id}` }, now);
+    await recordChanges(tx, [
+      {
+        at: now,
+        actor: SYSTEM,
+        action: 'approval.escalated',
+        topic: 'approval',
+        id: row.id,
+        details: { toRole },
+        activity: {
+          type: 'approval_escalated',
+          agentId: row.agent_id,
+          taskId: row.task_id,
+          summary: text,
+          details: { approvalId: row.id },
+        },
+      },
+    ]);
+    await alerts.raise(tx, {
+      type: 'approval_escalated',
+      severity: row.risk === 'red' ? 'high' : 'medium',
+      agentId: row.agent_id,
+      taskId: row.task_id,
+      subject: row.id,
+      message: text,
+    });
   }
 
   async function expireRow(tx: Tx, row: ApprovalRow, now: number): Promise<void> {
@@ -448,10 +727,12 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
           agentId: row.agent_id,
           taskId: row.task_id,
           summary: `Nobody decided in time: ${row.summary}`,
+          details: { approvalId: row.id },
         },
         touches: row.agent_id ? [['agent', row.agent_id]] : [],
       },
     ]);
+    if (row.escalated_at !== null) await alerts.clear(tx, 'approval_escalated', row.id, 'it expired');
     await alerts.raise(tx, {
       type: 'approval_timeout',
       severity: 'medium',
@@ -538,6 +819,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     status?: ApprovalStatus | undefined;
     agentId?: string | undefined;
     taskId?: string | undefined;
+    number?: number | undefined;
     limit: number;
     cursor?: string | undefined;
   }) {
@@ -549,6 +831,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     if (filter.status) query = query.where('status', '=', filter.status);
     if (filter.agentId) query = query.where('agent_id', '=', filter.agentId);
     if (filter.taskId) query = query.where('task_id', '=', filter.taskId);
+    if (filter.number !== undefined) query = query.where('number', '=', filter.number);
     if (filter.cursor) query = query.where('number', '<', decodeCursor(filter.cursor, ['number'])[0]);
     const rows = (await query.execute()) as ApprovalRow[];
     const page = rows.slice(0, filter.limit);
@@ -560,6 +843,22 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     const approval = await find(id);
     if (!approval) throw notFound('approval', id);
     return approval;
+  }
+
+  /**
+   * The arguments of a held call as its record would have them if it kept all of them: redacted, not shortened.
+   * @throws Refusal 404 without such an approval, 409 ORIGINAL_GONE once the hold and its grant have ended, or where there is no call.
+   */
+  async function wholeArguments(id: string): Promise<WholeArguments> {
+    const { number, toolCallId } = await get(id);
+    const original = toolCallId === null ? null : await originalOf(db, toolCallId);
+    if (!original)
+      throw new Refusal(
+        409,
+        'ORIGINAL_GONE',
+        `The call's own arguments are kept while approval ${number} can still run; the record has them shortened.`,
+      );
+    return { arguments: redact(original).value as JsonObject };
   }
 
   async function find(id: string): Promise<Approval | null> {
@@ -635,6 +934,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
       grantExpiresAt: row.grant_expires_at,
       redeemedBy: row.redeemed_by,
       allowance: row.allowance,
+      ...(row.releases && { releases: row.releases }),
       waitingUntil: row.waiting_until ?? row.created_at,
       deferred: row.deferred,
     };
@@ -660,7 +960,16 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
       .where('approval_id', 'in', ids)
       .where('status', 'in', ['running', 'success', 'failed', 'unknown'])
       .execute();
-    const nameOf = new Map(agents.map((agent) => [agent.id, agent.name]));
+    const votes = await db
+      .selectFrom('approval_votes')
+      .selectAll()
+      .where('approval_id', 'in', ids)
+      .orderBy('at')
+      .orderBy('operator_id')
+      .execute();
+    const made = await db.selectFrom('grants').select(['id', 'approval_id']).where('approval_id', 'in', ids).execute();
+    const madeOf = new Map(made.map((grant) => [grant.approval_id, grant.id]));
+    const agentNameOf = new Map(agents.map((agent) => [agent.id, agent.name]));
     const titleOf = new Map(titles.map((task) => [task.id, task.title]));
     const waitingOf = new Map(waiting.map((row) => [row.approval_id, Number(row.count)]));
     const outcomeOf = new Map(ran.map((row) => [row.approval_id, row.status]));
@@ -671,7 +980,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
       kind: row.kind,
       status: row.status,
       agentId: row.agent_id,
-      agentName: row.agent_id ? (nameOf.get(row.agent_id) ?? null) : null,
+      agentName: row.agent_id ? (agentNameOf.get(row.agent_id) ?? null) : null,
       taskId: row.task_id,
       taskTitle: row.task_id ? (titleOf.get(row.task_id) ?? null) : null,
       runId: row.run_id,
@@ -702,12 +1011,24 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
       noteRequired: row.risk === 'red',
       waitingCalls: waitingOf.get(row.id) ?? 0,
       outcome: outcomeFrom(outcomeOf.get(row.id)),
+      groupKey: row.kind === 'task' ? `task: ${row.task_id}` : groupKeyOf(shapedCall(row)),
+      approvalsNeeded: neededFor(row),
+      approvedBy: approversOf(
+        row,
+        votes.filter((vote) => vote.approval_id === row.id),
+      ),
+      reminders: row.reminders,
+      escalatedAt: row.escalated_at,
+      grantId: row.grant_id,
+      madeGrantId: madeOf.get(row.id) ?? null,
     }));
   }
 
   return {
     open,
     decide,
+    decideAll,
+    proposeGrant,
     redeem,
     defer,
     withdraw,
@@ -719,6 +1040,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, activePolicy, 
     state,
     list,
     get,
+    wholeArguments,
     find,
     requestForTask,
     countPending,
@@ -868,6 +1190,39 @@ function outcomeFrom(status: string | undefined): Approval['outcome'] {
     default:
       return 'none';
   }
+}
+
+function shapedCall({ tool, arguments: args, workspace, preview }: ApprovalRow) {
+  return {
+    tool: tool ?? '',
+    arguments: args,
+    workspace,
+    commands: preview?.commands ?? [],
+    paths: preview?.paths ?? [],
+    hosts: preview?.hosts ?? [],
+  };
+}
+
+/** Of a request that a standing grant or a task's closing decided there is no vote: the decision itself says who. */
+function approversOf(row: ApprovalRow, votes: readonly Vote[]): Approval['approvedBy'] {
+  if (votes.length === 0 && row.status === 'approved' && row.approver_type === 'human') {
+    const { approver_id: id, approver: name, decided_at: at, decision: note } = row;
+    return [{ id: id ?? '', name: name ?? '', at: at ?? row.created_at, note, actingFor: [] }];
+  }
+  return votes.map(({ operator_id: id, name, at, note, acting_for }) => ({ id, name, at, note, actingFor: acting_for as string[] }));
+}
+
+interface Vote {
+  operator_id: string;
+  name: string;
+  at: number;
+  note: string | null;
+  acting_for: unknown;
+}
+
+/** A deputy decides under their own name, and it shows for whom. */
+function nameOf({ name }: Actor, actingFor: readonly string[]): string {
+  return actingFor.length === 0 ? name : `${name} (for ${actingFor.join(', ')})`;
 }
 
 function distinct(ids: readonly (string | null)[]): string[] {

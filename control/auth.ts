@@ -21,7 +21,8 @@ const SEEN_EVERY_MS = 60_000;
 
 /** The principal behind a request. `csrfToken` is set where the browser sent a cookie: then a change needs the matching header. */
 export type Principal =
-  | { kind: 'human'; id: string; name: string; role: Role; csrfToken: string | null }
+  /** `isDeputy`: of somebody who is away and may decide approvals; only looked up where the own role does not suffice. */
+  | { kind: 'human'; id: string; name: string; role: Role; csrfToken: string | null; isDeputy?: boolean }
   | { kind: 'agent'; id: string; name: string };
 
 export function actorOf(principal: Principal): Actor {
@@ -31,6 +32,8 @@ export function actorOf(principal: Principal): Actor {
 export function atLeast(role: Role, needed: Role): boolean {
   return ROLES.indexOf(role) >= ROLES.indexOf(needed);
 }
+
+const DECIDING_ROLES = ROLES.filter((role) => atLeast(role, 'approver'));
 
 export function hashSecret(secret: string): string {
   return hash('sha256', secret);
@@ -144,7 +147,20 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
     if ((row.last_seen_at ?? 0) < now - SEEN_EVERY_MS) {
       await db.updateTable('operators').set({ last_seen_at: now }).where('id', '=', id).execute();
     }
-    return { kind: 'human', id: row.id, name: row.name, role: row.role, csrfToken };
+    const isDeputy = atLeast(row.role, 'approver') ? undefined : await isDeputyOfSomebody(row.id, now);
+    return { kind: 'human', id: row.id, name: row.name, role: row.role, csrfToken, ...(isDeputy && { isDeputy }) };
+  }
+
+  async function isDeputyOfSomebody(id: string, now: number): Promise<boolean> {
+    const row = await db
+      .selectFrom('operators')
+      .select('id')
+      .where('deputy_id', '=', id)
+      .where('away_until', '>', now)
+      .where('removed_at', 'is', null)
+      .where('role', 'in', DECIDING_ROLES)
+      .executeTakeFirst();
+    return row !== undefined;
   }
 
   /** Makes a one-time sign-in token for an operator (for "admin": the first administrator); valid for a day or until it is used. */
@@ -279,7 +295,16 @@ export async function provideCliToken(db: Db, file: string, now: number): Promis
     if (!existing) {
       await tx
         .insertInto('operators')
-        .values({ id, name: CLI_OPERATOR, role: 'admin', created_at: now, last_seen_at: null, removed_at: null })
+        .values({
+          id,
+          name: CLI_OPERATOR,
+          role: 'admin',
+          created_at: now,
+          last_seen_at: null,
+          removed_at: null,
+          away_until: null,
+          deputy_id: null,
+        })
         .execute();
     }
     return (await issueCredential(tx, 'operator', id, now)).token;
@@ -287,7 +312,8 @@ export async function provideCliToken(db: Db, file: string, now: number): Promis
   writeFileSync(file, `${token}\n`, { mode: 0o600 });
 }
 
-const CLI_OPERATOR = 'Command line';
+/** The operator that the command line of this machine speaks as. */
+export const CLI_OPERATOR = 'Command line';
 
 function readIfThere(file: string): string | null {
   try {
@@ -313,7 +339,16 @@ function firstAdministrator(db: Db, now: number): Promise<string> {
     const id = randomUUID();
     await tx
       .insertInto('operators')
-      .values({ id, name: 'Administrator', role: 'admin', created_at: now, last_seen_at: null, removed_at: null })
+      .values({
+        id,
+        name: 'Administrator',
+        role: 'admin',
+        created_at: now,
+        last_seen_at: null,
+        removed_at: null,
+        away_until: null,
+        deputy_id: null,
+      })
       .execute();
     return id;
   });

@@ -5,6 +5,8 @@
  */
 import { z } from 'zod';
 import { microsFromUsd } from '../policies/budget.ts';
+import type { GrantPattern } from '../policies/grants.ts';
+import type { Said } from '../policies/loops.ts';
 import {
   ACTORS,
   AGENT_STATUSES,
@@ -17,6 +19,7 @@ import {
   type JsonObject,
   type PathReading,
   REASON_CODES,
+  type ReasonCode,
   type RecordedJudgement,
   RISKS,
   type RunLabel,
@@ -211,7 +214,13 @@ export const GatewaySchema = z
     name: z.string(),
     url: z.string().nullable(),
     /** The operator WebSocket to the gateway. */
-    link: z.object({ state: z.enum(LINK_STATES), since: EpochMs, error: z.string().nullable() }),
+    link: z.object({
+      state: z.enum(LINK_STATES),
+      since: EpochMs,
+      error: z.string().nullable(),
+      /** Whether it tells what happens in its sessions. */
+      followsSessions: z.boolean(),
+    }),
     /** When the plugin in this gateway was last heard, and which version it is. */
     lastHeartbeat: EpochMs.nullable(),
     pluginVersion: z.string().nullable(),
@@ -512,9 +521,133 @@ export const ApprovalSchema = z
     waitingCalls: z.number().int(),
     /** Outcome of the call that ran under it. */
     outcome: z.enum(['none', 'running', 'success', 'failed', 'unknown']),
+    /** Requests with the same key ask for the same kind of thing (docs/approvals.md); stable, readable text. */
+    groupKey: z.string(),
+    /** People who have to approve: 1, or 2 where the policy names the tool under `approvals.twoPeople`. */
+    approvalsNeeded: z.number().int(),
+    /** Who has approved so far, first one first; `actingFor` names those who are away and whose deputy this person is. */
+    approvedBy: z.array(
+      z.object({ id: z.string(), name: z.string(), at: EpochMs, note: z.string().nullable(), actingFor: z.array(z.string()) }),
+    ),
+    /** Reminders sent so far. */
+    reminders: z.number().int(),
+    /** When it was handed on to the role of the policy's `approvals.escalateTo`; null = it was not. */
+    escalatedAt: EpochMs.nullable(),
+    /** The standing grant that decided it; null = a person did, or nobody has. */
+    grantId: Id.nullable(),
+    /** The standing grant that was made from it. */
+    madeGrantId: Id.nullable(),
   })
   .meta({ id: 'Approval' });
 export type Approval = z.infer<typeof ApprovalSchema>;
+/** The arguments of a held call, redacted and not shortened; `Approval.arguments` keeps the first 64 KiB of long ones. */
+export const WholeArgumentsSchema = z.object({ arguments: JsonRecord }).meta({ id: 'WholeArguments' });
+export type WholeArguments = z.infer<typeof WholeArgumentsSchema>;
+
+/* ---- standing grants: approve for longer (SPEC 6) */
+
+const GRANT_KINDS = ['agent', 'task', 'role'] as const;
+export const GrantScopeSchema = z
+  .discriminatedUnion('kind', [
+    z.object({ kind: z.literal('agent'), agentId: Id }).strict(),
+    z.object({ kind: z.literal('task'), taskId: Id }).strict(),
+    z.object({ kind: z.literal('role'), autonomyLevel: z.enum(AUTONOMY_LEVELS) }).strict(),
+  ])
+  .meta({ id: 'GrantScope', description: 'One agent, whoever works on one task, or every agent of one autonomy level.' });
+export type GrantScope = z.infer<typeof GrantScopeSchema>;
+
+const GRANT_STATUSES = ['active', 'expired', 'used_up', 'revoked'] as const;
+export const GrantSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    createdBy: z.object({ id: z.string(), name: z.string() }),
+    /** The approval that it was given with. */
+    approvalId: Id,
+    scope: GrantScopeSchema,
+    /** Name of the agent or title of the task; null for a role, or where it is gone. */
+    scopeName: z.string().nullable(),
+    tool: z.string(),
+    /** `sentence` and `text` are for people; `template` is what a call is compared with (docs/approvals.md). Untrusted text inside. */
+    pattern: z.object({ name: z.string(), text: z.string(), sentence: z.string(), template: Reading<GrantPattern>() }),
+    /** What it ends at, the policy's ceiling of now included. */
+    expiresAt: EpochMs,
+    /** Null = no limit. */
+    maxUses: z.number().int().nullable(),
+    uses: z.number().int(),
+    lastUsedAt: EpochMs.nullable(),
+    status: z.enum(GRANT_STATUSES),
+    revokedAt: EpochMs.nullable(),
+    revokedBy: z.string().nullable(),
+    note: z.string().nullable(),
+  })
+  .meta({ id: 'Grant' });
+export type Grant = z.infer<typeof GrantSchema>;
+const GrantUse = z.object({
+  at: EpochMs,
+  approvalId: Id,
+  approvalNumber: z.number().int(),
+  callId: Id.nullable(),
+  agentId: Id.nullable(),
+  summary: z.string(),
+  outcome: ApprovalSchema.shape.outcome,
+});
+/** GET of one: with its newest uses, at most 200. */
+export const GrantDetailSchema = GrantSchema.extend({ calls: z.array(GrantUse) }).meta({ id: 'GrantDetail' });
+export type GrantDetail = z.infer<typeof GrantDetailSchema>;
+export const GRANT_FILTER = {
+  status: z.enum([...GRANT_STATUSES, 'all']).default('active'),
+  scope: z.enum(GRANT_KINDS).optional(),
+  agentId: z.string().max(128).optional(),
+  taskId: z.string().max(128).optional(),
+  tool: z.string().max(256).optional(),
+};
+
+const RecordedExample = z.object({ callId: Id, at: EpochMs, summary: z.string(), risk: z.enum(RISKS), verdict: z.enum(VERDICTS) });
+export const GrantProposalSchema = z
+  .object({
+    approvalId: Id,
+    /** Why this call cannot be approved for longer; null = it can. */
+    refusal: z.object({ code: z.string(), message: z.string() }).nullable(),
+    /** From narrow to wide. */
+    patterns: z.array(
+      z.object({
+        /** To be sent back as `patternId`: it names this very pattern. */
+        id: z.string(),
+        name: z.string(),
+        text: z.string(),
+        sentence: z.string(),
+        /** Recorded calls of this agent and tool, newest first: what it would have covered and what it would not. */
+        covers: z.array(RecordedExample),
+        leavesOut: z.array(RecordedExample),
+      }),
+    ),
+    /** Recorded calls that were looked at. */
+    examined: z.number().int(),
+    scopes: z.array(GrantScopeSchema),
+    /** The policy's ceiling; null = none. */
+    maxExpiresInMs: z.number().int(),
+    maxUses: z.number().int().nullable(),
+  })
+  .meta({ id: 'GrantProposal' });
+export type GrantProposal = z.infer<typeof GrantProposalSchema>;
+export const GrantRequestSchema = z
+  .object({
+    scope: GrantScopeSchema,
+    patternId: Text(200).min(1),
+    expiresInMs: z.number().int().min(1_000),
+    maxUses: z.number().int().min(1).max(1_000_000).nullable().optional(),
+    note: Text(2_000).optional(),
+  })
+  .strict()
+  .meta({ id: 'GrantRequest', description: 'maxUses defaults to the ceiling of the policy; null asks for no limit.' });
+export type GrantRequest = z.infer<typeof GrantRequestSchema>;
+export const GrantRevokeSchema = z
+  .object({ reason: Text(2_000).optional() })
+  .strict()
+  .meta({ id: 'GrantRevoke' });
+
 /** Taken as it came: a record schema drops a member called __proto__, and what was shown must come back whole. */
 const EditedArguments: z.ZodType<JsonObject> = z
   .any()
@@ -523,6 +656,34 @@ export const ApprovalDecisionSchema = z
   .object({ note: Text(10_000).optional(), arguments: EditedArguments.optional(), scope: z.literal('once').optional() })
   .strict()
   .meta({ id: 'ApprovalDecision' });
+export const ApprovalGrantingSchema = ApprovalDecisionSchema.extend({ grant: GrantRequestSchema.optional() })
+  .strict()
+  .meta({ id: 'ApprovalGranting', description: 'grant: approve further calls like this one as well.' });
+export const ApprovalBatchSchema = z
+  .object({
+    ids: z.array(Id).min(1).max(200),
+    verdict: z.enum(['approve', 'deny']),
+    note: Text(10_000).optional(),
+  })
+  .strict()
+  .meta({ id: 'ApprovalBatch' });
+/** One entry per id, in the order of the request. */
+export const ApprovalBatchResultSchema = z
+  .object({
+    results: z.array(
+      z.object({
+        id: z.string(),
+        /** The request was carried out for this id. */
+        ok: z.boolean(),
+        /** As it is now; null where there is none by this id. */
+        approval: ApprovalSchema.nullable(),
+        /** Why it was not carried out: the code and sentence that the single request would have answered. */
+        error: z.object({ code: z.string(), message: z.string() }).nullable(),
+      }),
+    ),
+  })
+  .meta({ id: 'ApprovalBatchResult' });
+export type ApprovalBatchResult = z.infer<typeof ApprovalBatchResultSchema>;
 export const ApprovalRequestSchema = z
   .object({ kind: z.literal('task'), taskId: Id, summary: Text(2000).min(1), reason: Text(10_000).min(1) })
   .strict()
@@ -615,6 +776,12 @@ export const ACTIVITY_TYPES = [
   'approval_decided',
   'approval_expired',
   'approval_withdrawn',
+  'approval_seconded',
+  'approval_reminded',
+  'approval_escalated',
+  'grant_made',
+  'grant_used',
+  'grant_revoked',
   'call_denied',
   'comment_posted',
   'document_written',
@@ -633,8 +800,16 @@ export const ACTIVITY_TYPES = [
   'token_revoked',
   'operator_created',
   'operator_updated',
+  'operator_away',
+  'operator_back',
   'operator_removed',
   'signed_in',
+  'channel_added',
+  'channel_updated',
+  'channel_removed',
+  'chat_linked',
+  'chat_unlinked',
+  'chat_refused',
   'squad_paused',
   'emergency_stop',
   'emergency_resume',
@@ -661,6 +836,7 @@ export const ALERT_TYPES = [
   'loop_detected',
   'agent_error_streak',
   'approval_timeout',
+  'approval_escalated',
   'security_violation',
   'gate_missing',
   'agent_quarantined',
@@ -670,6 +846,7 @@ export const ALERT_TYPES = [
   'agent_silent',
   'task_stuck',
   'authorization_needed',
+  'notification_failed',
 ] as const;
 export type AlertType = (typeof ALERT_TYPES)[number];
 export const AlertSchema = z
@@ -1188,8 +1365,20 @@ export const ToolAcceptSchema = z
   .meta({ id: 'ToolAccept', description: 'With hash, only that definition is accepted; another one meanwhile answers 409.' });
 
 export const OperatorSchema = z
-  .object({ id: Id, createdAt: EpochMs, name: z.string(), role: z.enum(ROLES), lastSeenAt: EpochMs.nullable() })
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    name: z.string(),
+    role: z.enum(ROLES),
+    lastSeenAt: EpochMs.nullable(),
+    /** Away until then, with a deputy who may decide approvals meanwhile; null = not away. */
+    absence: z.object({ until: EpochMs, deputyId: Id, deputyName: z.string() }).nullable(),
+  })
   .meta({ id: 'Operator' });
+export const AbsenceSchema = z
+  .object({ until: EpochMs, deputyId: Id })
+  .strict()
+  .meta({ id: 'Absence', description: 'until: at most 60 days from now.' });
 export const OperatorCreateSchema = z
   .object({ name: Text(120).min(1), role: z.enum(ROLES) })
   .strict()
@@ -1198,6 +1387,127 @@ export const OperatorUpdateSchema = z
   .object({ name: Text(120).min(1).optional(), role: z.enum(ROLES).optional() })
   .strict()
   .meta({ id: 'OperatorUpdate' });
+
+/* ---- telling people (SPEC 6, 7) */
+
+const CHANNEL_KINDS = ['telegram', 'slack', 'webhook'] as const;
+const CHANNEL_EVENTS = ['approvals', 'alerts', 'stop', 'standup', 'mentions', 'threads'] as const;
+const NOTIFICATION_KINDS = [
+  'approval_pending',
+  'approval_decided',
+  'approval_expired',
+  'approval_withdrawn',
+  'approval_reminder',
+  'approval_escalation',
+  'alert',
+  'stop',
+  'resume',
+  'standup',
+  'mention',
+  'comment',
+  'answer',
+  'prompt',
+  'test',
+] as const;
+export const ChannelSchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    updatedAt: EpochMs,
+    revision: z.number().int(),
+    name: z.string(),
+    kind: z.enum(CHANNEL_KINDS),
+    enabled: z.boolean(),
+    /** Telegram: the chat's id. Slack: the conversation's id. Webhook: the address. */
+    destination: z.string(),
+    /** Of another server that speaks the same API; null = the usual one. */
+    apiRoot: z.string().nullable(),
+    /** How Telegram's updates come in. */
+    mode: z.enum(['polling', 'webhook']).nullable(),
+    /** Whether tasks have threads there (Telegram: topics of a forum). */
+    topics: z.boolean(),
+    allowPrivate: z.boolean(),
+    events: z.array(z.enum(CHANNEL_EVENTS)),
+    /** What the bot is called there, once it was reached. */
+    account: z.string().nullable(),
+    /** Where the other side sends what people do there: a path of control; null = nowhere. */
+    inboundPath: z.string().nullable(),
+    health: z.object({
+      state: z.enum(['unknown', 'ok', 'failing']),
+      error: z.string().nullable(),
+      errorAt: EpochMs.nullable(),
+      successAt: EpochMs.nullable(),
+      /** Nothing is sent before this time. */
+      heldUntil: EpochMs.nullable(),
+    }),
+    waiting: z.number().int(),
+    dead: z.number().int(),
+  })
+  .meta({ id: 'Channel', description: 'A way to people outside the dashboard. Its secrets are never shown again.' });
+export type Channel = z.infer<typeof ChannelSchema>;
+const ChannelFields = {
+  name: Text(120).min(1),
+  enabled: z.boolean(),
+  destination: Text(2000).min(1),
+  apiRoot: z
+    .url({ protocol: /^https?$/ })
+    .max(2000)
+    .nullable(),
+  mode: z.enum(['polling', 'webhook']),
+  topics: z.boolean(),
+  allowPrivate: z.boolean(),
+  events: z.array(z.enum(CHANNEL_EVENTS)).max(CHANNEL_EVENTS.length),
+  /** Telegram and Slack: the bot's token. */
+  token: Text(500).min(1),
+  /** Slack: the signing secret. Webhook: our signing key ("whsec_…"), made where none is given. */
+  secret: Text(500).min(1),
+};
+export const ChannelCreateSchema = z
+  .object({ kind: z.enum(CHANNEL_KINDS), ...ChannelFields })
+  .partial()
+  .required({ kind: true, name: true, destination: true })
+  .strict()
+  .meta({ id: 'ChannelCreate' });
+export type ChannelCreate = z.infer<typeof ChannelCreateSchema>;
+export const ChannelUpdateSchema = z.object(ChannelFields).partial().strict().meta({ id: 'ChannelUpdate' });
+export type ChannelUpdate = z.infer<typeof ChannelUpdateSchema>;
+
+export const NotificationSchema = z
+  .object({
+    id: Id,
+    number: z.number().int(),
+    createdAt: EpochMs,
+    channelId: Id,
+    channelName: z.string(),
+    kind: z.enum(NOTIFICATION_KINDS),
+    state: z.enum(['waiting', 'delivered', 'dead']),
+    summary: z.string(),
+    approvalId: Id.nullable(),
+    taskId: Id.nullable(),
+    attempts: z.number().int(),
+    dueAt: EpochMs,
+    deliveredAt: EpochMs.nullable(),
+    deadAt: EpochMs.nullable(),
+    lastError: z.string().nullable(),
+  })
+  .meta({ id: 'Notification', description: 'Something that is said to people on a channel. A dead one is not tried again by itself.' });
+export type Notification = z.infer<typeof NotificationSchema>;
+
+export const ChatIdentitySchema = z
+  .object({
+    id: Id,
+    createdAt: EpochMs,
+    operatorId: Id,
+    channelId: Id,
+    channelName: z.string(),
+    externalId: z.string(),
+    externalName: z.string(),
+  })
+  .meta({ id: 'ChatIdentity', description: 'Who an operator is on a channel.' });
+export type ChatIdentity = z.infer<typeof ChatIdentitySchema>;
+export const ChatCodeSchema = z
+  .object({ code: z.string(), channelId: Id, expiresAt: EpochMs, instruction: z.string() })
+  .meta({ id: 'ChatCode', description: 'A one-time code that the person sends to the bot.' });
 
 export const SessionCreateSchema = z
   .object({ token: Text(512).min(1) })
@@ -1238,6 +1548,7 @@ export const AuditRowSchema = z
 export const TOPICS = [
   'agent',
   'approval',
+  'grant',
   'task',
   'tool_call',
   'run',
@@ -1479,6 +1790,8 @@ export interface TaskPicture {
   budget: number | null;
   /** What an operator has added to it for a time, micro-dollars. */
   raised?: number;
+  /** Of an open task: how often it went back from its review, and its last comments, oldest first; absent = nothing to count. */
+  loops?: { reviewCycles: number; talk: readonly Said[] };
 }
 export interface SystemPicture {
   estop: boolean;
@@ -1529,6 +1842,8 @@ export interface HoldState {
   redeemedBy: string | null;
   /** Micro-dollars the approver allowed above the caps. */
   allowance: number;
+  /** Decided by a standing grant: it releases these reasons and no others, and nothing red. Absent = a person looked at this call. */
+  releases?: readonly ReasonCode[];
   waitingUntil: number;
   deferred: boolean;
 }
@@ -1636,6 +1951,8 @@ export type JournalEvent =
       meter?: ModelMeter | null | undefined;
       /** The caps that it was reserved under; absent in journals of before. */
       scopes?: readonly string[];
+      /** The caller ended it, so it says nothing about the tool. */
+      endedByCaller?: true;
     }
   | { type: 'withdrawn'; at: number; id: string; reason: string }
   | { type: 'refused'; at: number; id: string; reasons: readonly GateReason[] }
@@ -1665,6 +1982,8 @@ export type JournalEvent =
   | {
       type: 'spawned';
       at: number;
+      /** Under which its calls are recorded from the first one on; the same for a session, whichever proxy hears of it. */
+      childId?: string;
       parentId: string;
       gatewayId: string | null;
       sessionKey: string;
@@ -1723,6 +2042,16 @@ export interface KnownLabel {
   at: number;
 }
 
+/** How a call of a tool ended; for the rows of failures that a proxy counts. */
+export interface KnownOutcome {
+  agentId: string;
+  sessionKey: string;
+  tool: string;
+  /** What it said when it failed; null = it went well. */
+  error: string | null;
+  at: number;
+}
+
 /** Answer of POST /internal/v1/hello. */
 export interface HelloAnswer {
   /** Last journal sequence number of this proxy that control has ingested. */
@@ -1736,6 +2065,8 @@ export interface HelloAnswer {
   spent: { readonly [scope: string]: number };
   /** Labels of the last day. */
   labels: readonly KnownLabel[];
+  /** What ended within the window of the retry limit, oldest first. */
+  outcomes: readonly KnownOutcome[];
 }
 
 /* The counters that several proxies share (Redis). One hash slot holds them all, so that a script may touch any of them together. */

@@ -13,11 +13,18 @@ import { Refusal } from './problem.ts';
  */
 export function carryEdit(original: JsonObject, shown: JsonObject, edited: JsonObject): JsonObject {
   const patch = patchBetween(shown, edited);
-  if (mentionsPlaceholder(patch)) {
+  if (mentions(patch, PLACEHOLDER)) {
     throw new Refusal(
       422,
       'EDIT_PLACEHOLDER',
       'The edit changes a value next to a redacted one ("[REDACTED:…]"), so the original cannot be put back. Leave that value as it is, or replace it whole.',
+    );
+  }
+  if (mentions(patch, CUT)) {
+    throw new Refusal(
+      422,
+      'EDIT_CUT',
+      'The edit carries a text that was shortened for the record, so its rest would be lost. Read the whole arguments of the approval and edit those.',
     );
   }
   return applyPatch(original, patch) as JsonObject;
@@ -51,10 +58,14 @@ function containsNull(value: Json): boolean {
   return value === null || (isObject(value) && Object.values(value).some(containsNull));
 }
 
-function mentionsPlaceholder(value: Json): boolean {
-  if (typeof value === 'string') return value.includes('[REDACTED');
-  if (Array.isArray(value)) return value.some(mentionsPlaceholder);
-  return isObject(value) && Object.values(value).some(mentionsPlaceholder);
+const PLACEHOLDER = /\[REDACTED/;
+/** How the record ends a text that it keeps in part (proxy/record.ts). */
+const CUT = /… \(\d+ more characters\)$/;
+
+function mentions(value: Json, words: RegExp): boolean {
+  if (typeof value === 'string') return words.test(value);
+  if (Array.isArray(value)) return value.some((item) => mentions(item, words));
+  return isObject(value) && Object.values(value).some((item) => mentions(item, words));
 }
 
 function isObject(value: Json | undefined): value is JsonObject {

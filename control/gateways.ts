@@ -11,7 +11,7 @@ import type { Gateway, RosterEntry } from './contract.ts';
 import type { Db, Tx } from './db/database.ts';
 import type { GatewaysTable } from './db/schema.ts';
 import type { Keys } from './keys.ts';
-import { connectGateway, type GatewayLink } from './link.ts';
+import { connectGateway, type GatewayLink, type SessionEvent } from './link.ts';
 import { notFound, Refusal } from './problem.ts';
 
 export type Gateways = ReturnType<typeof createGateways>;
@@ -20,6 +20,18 @@ export type Gateways = ReturnType<typeof createGateways>;
 const SILENT_AFTER_MS = 25_000;
 /** A gateway takes 5-13 s to its port and some more to its plugins. */
 const START_GRACE_MS = 20_000;
+/** Events of sessions that wait for the worker which reads them; the oldest are forgotten first. */
+const SESSION_EVENTS_MAX = 5_000;
+
+/** What the link of a gateway has heard of its sessions, in order. */
+export interface SessionNews {
+  gatewayId: string;
+  events: readonly (SessionEvent & { at: number })[];
+  /** The sessions in which something ran when it last connected, and when that was; null = it did not connect anew. */
+  active: { at: number; sessionKeys: readonly string[] } | null;
+}
+
+type Heard = { events: (SessionEvent & { at: number })[]; active: SessionNews['active'] };
 
 interface Dependencies {
   db: Db;
@@ -35,6 +47,7 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
   const links = new Map<string, GatewayLink>();
   /** Address and sealed token that each link was made with. */
   const linkedWith = new Map<string, string>();
+  const news = new Map<string, Heard>();
   const startedAt = clock();
 
   /** Connects to every registered gateway that has an address. */
@@ -63,6 +76,7 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
       .catch((error) => log.warn({ err: error }, 'a link did not end in order'));
     links.delete(id);
     linkedWith.delete(id);
+    news.delete(id);
   }
 
   /** Links to the gateway as its row has it; a link that was made with the same stays. */
@@ -73,11 +87,19 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     if (!row.url) return;
     linkedWith.set(row.id, key);
     const token = row.token_sealed ? keys.open(row.token_sealed, `gateway:${row.id}`) : '';
+    const heardOf: Heard = { events: [], active: null };
+    news.set(row.id, heardOf);
     links.set(
       row.id,
       connectGateway({
         url: row.url,
         token,
+        onSession: (event) => {
+          if (heardOf.events.push({ ...event, at: clock() }) > SESSION_EVENTS_MAX) heardOf.events.shift();
+        },
+        onActive: (sessionKeys) => {
+          heardOf.active = { at: clock(), sessionKeys };
+        },
         onState: (state) => {
           log.info({ gateway: row.name, state: state.state, error: state.error }, 'link to OpenClaw');
           db.transaction()
@@ -276,6 +298,17 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     }
   }
 
+  /** Hands out, once, what was heard of sessions up to a moment. @param until epoch milliseconds. */
+  function takeNews(until: number): SessionNews[] {
+    return [...news].map(([gatewayId, heardOf]) => {
+      const count = heardOf.events.findIndex(({ at }) => at > until);
+      const events = heardOf.events.splice(0, count === -1 ? heardOf.events.length : count);
+      const active = heardOf.active !== null && heardOf.active.at <= until ? heardOf.active : null;
+      if (active !== null) heardOf.active = null;
+      return { gatewayId, events, active };
+    });
+  }
+
   /** Whether the gate in a gateway is proven. A gateway that is down has nothing to gate: its plugin is `silent` for a while, no more. */
   function gateOf(row: GatewaysTable, now: number): Gateway['gate'] {
     if (row.last_heartbeat !== null && now - row.last_heartbeat < SILENT_AFTER_MS) return 'live';
@@ -308,13 +341,13 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
       .where('removed_at', 'is', null)
       .orderBy('name')
       .execute();
-    const state = links.get(row.id)?.state() ?? { state: 'none' as const, since: row.created_at, error: null };
+    const state = links.get(row.id)?.state() ?? { state: 'none' as const, since: row.created_at, error: null, followsSessions: false };
     return {
       id: row.id,
       createdAt: row.created_at,
       name: row.name,
       url: row.url,
-      link: { state: state.state, since: state.since, error: state.error },
+      link: { state: state.state, since: state.since, error: state.error, followsSessions: state.followsSessions },
       lastHeartbeat: row.last_heartbeat,
       pluginVersion: row.plugin_version,
       gate: gateOf(row, clock()),
@@ -390,6 +423,7 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     roster,
     say,
     abortRuns,
+    takeNews,
     stop,
     listTokens: (id: string) => auth.listCredentials('gateway', id),
   };

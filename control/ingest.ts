@@ -152,6 +152,7 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
 interface EndedRow extends EndedCall {
   approval_id: string | null;
   status: ToolCallView['status'];
+  ended_by_caller: boolean | null;
 }
 
 async function lockCursor(tx: Tx, proxyId: string): Promise<number> {
@@ -244,13 +245,14 @@ async function endCalls(tx: Tx, events: readonly EndEvent[]): Promise<EndedRow[]
     update tool_calls set status = ended.status, verdict = coalesce(ended.verdict, tool_calls.verdict),
       reasons = coalesce(ended.reasons, tool_calls.reasons), output = ended.output, error = ended.error, duration = ended.duration,
       cost = ended.cost, ended_at = ended.ended_at, usage = ended.usage, cost_estimated = ended.cost_estimated,
+      ended_by_caller = ended.ended_by_caller,
       price_entry = ended.price_entry
     from jsonb_to_recordset(${json(events.map(endOf))}) as ended(id text, status text, verdict text, reasons jsonb, output text, error text,
-      duration double precision, cost bigint, ended_at bigint, scopes jsonb, usage jsonb, cost_estimated boolean, price_entry text)
+      duration double precision, cost bigint, ended_at bigint, scopes jsonb, usage jsonb, cost_estimated boolean, ended_by_caller boolean, price_entry text)
     where tool_calls.id = ended.id and tool_calls.status in ('running', 'needs_approval')
     returning tool_calls.id, tool_calls.agent_id, tool_calls.task_id, tool_calls.run_id, tool_calls.approval_id, tool_calls.status,
       tool_calls.cost, tool_calls.started_at, tool_calls.ended_at, tool_calls.entry, tool_calls.tool, tool_calls.provider,
-      tool_calls.model, tool_calls.proxy_id, ended.scopes
+      tool_calls.model, tool_calls.proxy_id, tool_calls.ended_by_caller, ended.scopes
   `.execute(tx);
   return result.rows;
 }
@@ -259,9 +261,21 @@ function endOf(event: EndEvent) {
   const nothing = { verdict: null, reasons: null, output: null, error: null, duration: null, cost: null };
   switch (event.type) {
     case 'completed': {
-      const { id, status, output, error, durationMs, cost, at, scopes = null, meter } = event;
+      const { id, status, output, error, durationMs, cost, at, scopes = null, meter, endedByCaller = null } = event;
       const metered = meter && { usage: meter.usage, cost_estimated: meter.isEstimated, price_entry: meter.priceEntry };
-      return { ...nothing, id, status, output, error, duration: durationMs, cost, ended_at: at, scopes, ...metered };
+      return {
+        ...nothing,
+        id,
+        status,
+        output,
+        error,
+        duration: durationMs,
+        cost,
+        ended_at: at,
+        scopes,
+        ended_by_caller: endedByCaller,
+        ...metered,
+      };
     }
     case 'withdrawn':
       return { ...nothing, id: event.id, status: 'withdrawn', error: event.reason, ended_at: event.at };
@@ -270,10 +284,10 @@ function endOf(event: EndEvent) {
   }
 }
 
-/** Failures in a row per agent; a success clears them. */
+/** Failures in a row per agent; a success clears them, and what a caller ended is neither. */
 async function followErrors(tx: Tx, rows: readonly EndedRow[]): Promise<void> {
   for (const row of rows) {
-    if (row.status !== 'success' && row.status !== 'failed') continue;
+    if ((row.status !== 'success' && row.status !== 'failed') || row.ended_by_caller === true) continue;
     await tx
       .updateTable('agents')
       .set((eb) => ({ error_streak: row.status === 'failed' ? eb('error_streak', '+', 1) : 0 }))

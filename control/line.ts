@@ -5,7 +5,8 @@
  */
 import { hash, timingSafeEqual } from 'node:crypto';
 import { Hono } from 'hono';
-import type { JsonObject } from '../policies/index.ts';
+import { sql } from 'kysely';
+import type { JsonObject, Policy, Said } from '../policies/index.ts';
 import type { Approvals } from './approvals.ts';
 import { hashSecret } from './auth.ts';
 import type { Broadcast, OutboxRow } from './broadcast.ts';
@@ -17,6 +18,7 @@ import type {
   HoldRequest,
   JournalEntry,
   KnownCall,
+  KnownOutcome,
   LedgerBound,
   LedgerJoin,
   LedgerSeed,
@@ -39,6 +41,7 @@ import type { Policies } from './policies.ts';
 import type { Shadows } from './shadows.ts';
 import type { Spend } from './spend.ts';
 import { readStopOrder } from './stop-order.ts';
+import { OPEN_TASKS } from './tasks.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const BEAT_MS = 1_000;
@@ -54,6 +57,11 @@ const LABELS_MAX = 50_000;
 const PEER_LIVE_MS = 3_000;
 /** A stop order is small. */
 const ORDER_MAX_BYTES = 64 * 1024;
+/** Calls that ended lately, and how much of each error is told: as much as its signature is made of. */
+const OUTCOMES_MAX = 10_000;
+const ERROR_CHARS = 2_000;
+/** Comments of a task that a proxy counts by, at least. */
+const TALK_MIN = 200;
 /** A listing is answered once its pins hold at the proxies, at the latest after this time. */
 const SEEN_BINDS_MS = 2_000;
 
@@ -197,7 +205,7 @@ export function createLine({
       messages.push({ type: 'gateways', at, changed, removed: gatewayIds.filter((id) => !changed.some((gateway) => gateway.id === id)) });
     }
     if (taskIds.length > 0) {
-      const changed = await taskPictures(db, taskIds);
+      const changed = await taskPictures(taskIds);
       messages.push({ type: 'tasks', at, changed, removed: taskIds.filter((id) => !changed.some((task) => task.id === id)) });
     }
     if (upstreamIds.length > 0) {
@@ -296,9 +304,33 @@ export function createLine({
       policy: policyPicture(),
       agents: await agentPictures(db, null),
       gateways: await gatewayPictures(db, null),
-      tasks: await taskPictures(db, null),
+      tasks: await taskPictures(null),
       upstreams: await upstreams.pictures(null),
     };
+  }
+
+  /** Tasks that can still bear on a call; what ended stays known long enough to be refused by name. */
+  async function taskPictures(ids: readonly string[] | null): Promise<TaskPicture[]> {
+    let query = db
+      .selectFrom('tasks')
+      .select(['id', 'type', 'status', 'assignee_ids', 'session_key', 'budget'])
+      .where('removed_at', 'is', null);
+    query = ids ? query.where('id', 'in', [...ids]) : query.orderBy('updated_at', 'desc').limit(20_000);
+    const rows = await query.execute();
+    const sessions = await sessionsOf(db, ids);
+    const raised = await raisesOfTasks(db, ids);
+    const loops = await loopsOf(db, ids, policies.current().policy.document.loopDetection, clock());
+    return rows.map((row) => ({
+      id: row.id,
+      type: row.type,
+      status: row.status,
+      assigneeIds: row.assignee_ids as string[],
+      sessionKey: row.session_key,
+      moreSessions: sessions.get(row.id) ?? [],
+      budget: row.budget,
+      raised: raised.get(row.id) ?? 0,
+      ...loopFact(loops.get(row.id)),
+    }));
   }
 
   function openStream(proxyId: string): ReadableStream<Uint8Array> {
@@ -407,8 +439,32 @@ export function createLine({
         }),
       ),
       spent: Object.fromEntries(spend.map((row) => [row.scope, row.micros])),
+      outcomes: await recentOutcomes(),
       labels: labels.map(({ agent_id, scope, label, at }) => ({ agentId: agent_id, scope, label, at })),
     };
+  }
+
+  /** The rows of failures of a proxy that was restarted go on (`history.sameErrorRetries`). */
+  async function recentOutcomes(): Promise<KnownOutcome[]> {
+    const since = clock() - policies.current().policy.document.loopDetection.retryWindowMs;
+    const rows = await db
+      .selectFrom('tool_calls')
+      .select(['agent_id', 'session_key', 'tool', 'status', 'ended_at'])
+      .select(sql<string | null>`left(coalesce(error, output), ${ERROR_CHARS})`.as('error'))
+      .where('status', 'in', ['success', 'failed'])
+      .where('entry', '<>', 'model')
+      .where('ended_at', '>', since)
+      .where(sql<boolean>`ended_by_caller is not true`)
+      .orderBy('ended_at', 'desc')
+      .limit(OUTCOMES_MAX)
+      .execute();
+    return rows.toReversed().map((row) => ({
+      agentId: row.agent_id,
+      sessionKey: row.session_key,
+      tool: row.tool,
+      error: row.status === 'failed' ? (row.error ?? '') : null,
+      at: row.ended_at ?? 0,
+    }));
   }
 
   function shared(): Counters {
@@ -608,34 +664,48 @@ async function gatewayPictures(db: Db, ids: readonly string[] | null): Promise<G
   return rows.map((row) => ({ id: row.id, name: row.name, tokenHashes: tokens.get(row.id) ?? [], lastHeartbeat: row.last_heartbeat }));
 }
 
-/** Tasks that can still bear on a call; what ended stays known long enough to be refused by name. */
-async function taskPictures(db: Db, ids: readonly string[] | null): Promise<TaskPicture[]> {
-  let query = db
-    .selectFrom('tasks')
-    .select(['id', 'type', 'status', 'assignee_ids', 'session_key', 'budget'])
-    .where('removed_at', 'is', null);
-  query = ids ? query.where('id', 'in', [...ids]) : query.orderBy('updated_at', 'desc').limit(20_000);
-  const rows = await query.execute();
-  const sessions = await sessionsOf(db, ids);
-  const raised = await raisesOfTasks(db, ids);
-  return rows.map((row) => ({
-    id: row.id,
-    type: row.type,
-    status: row.status,
-    assigneeIds: row.assignee_ids as string[],
-    sessionKey: row.session_key,
-    moreSessions: sessions.get(row.id) ?? [],
-    budget: row.budget,
-    raised: raised.get(row.id) ?? 0,
-  }));
-}
-
 async function raisesOfTasks(db: Db, ids: readonly string[] | null): Promise<Map<string, number>> {
   let query = db.selectFrom('cap_raises').select(['task_id', 'micros']).where('task_id', 'is not', null).where('ended_at', 'is', null);
   if (ids) query = query.where('task_id', 'in', [...ids]);
   const sums = new Map<string, number>();
   for (const row of await query.execute()) sums.set(row.task_id ?? '', (sums.get(row.task_id ?? '') ?? 0) + row.micros);
   return sums;
+}
+
+/** What open tasks have to show for the loop limits: those of which nothing counts are left out. */
+async function loopsOf(
+  db: Db,
+  ids: readonly string[] | null,
+  { commentWindowMs, pairWindowMs, commentRateThreshold }: Policy['document']['loopDetection'],
+  now: number,
+): Promise<Map<string, { reviewCycles: number; talk: Said[] }>> {
+  const loops = new Map<string, { reviewCycles: number; talk: Said[] }>();
+  const of = (taskId: string) => {
+    const known = loops.get(taskId) ?? { reviewCycles: 0, talk: [] };
+    loops.set(taskId, known);
+    return known;
+  };
+  const wanted = ids === null ? sql`true` : sql`t.id = any(${[...ids]})`;
+  const cycles = await sql<{ id: string; count: number }>`
+    ${OPEN_TASKS}
+    select t.id, count(*)::int as count from task_transitions r join open_tasks t on t.id = r.task_id
+    where ${wanted} and r.from_status = 'review' and r.to_status = 'in_progress' and r.created_at > t.since group by t.id
+  `.execute(db);
+  for (const { id, count } of cycles.rows) of(id).reviewCycles = count;
+  const talk = await sql<{ id: string; at: number; by: string | null }>`
+    ${OPEN_TASKS}
+    select id, at, by from (
+      select t.id, m.created_at as at, m.author_id as by, m.number, row_number() over (partition by t.id order by m.number desc) as nth
+      from messages m join open_tasks t on t.id = m.task_id
+      where ${wanted} and m.created_at > greatest(${now - Math.max(commentWindowMs, pairWindowMs)}::bigint, t.since)
+    ) as said where nth <= ${Math.max(TALK_MIN, commentRateThreshold + 1)} order by number
+  `.execute(db);
+  for (const { id, at, by } of talk.rows) of(id).talk.push({ at, by });
+  return loops;
+}
+
+function loopFact(loops: TaskPicture['loops'] | undefined): Pick<TaskPicture, 'loops'> {
+  return loops === undefined ? {} : { loops };
 }
 
 /** In which sessions agents work on these tasks. */

@@ -1,6 +1,6 @@
 /**
  * The link to one OpenClaw gateway: an operator's WebSocket (protocol 4) that reconnects by itself, shows its state, reads the
- * roster, says something into an agent's session and aborts what runs there. Nothing here throws into the caller or queues
+ * roster, says something into an agent's session, aborts what runs there, and tells what happens in its sessions. Nothing here throws into the caller or queues
  * without bound: what cannot be done now is answered with the reason, and who must not lose it (the dispatcher, the outbox)
  * asks again.
  */
@@ -19,6 +19,18 @@ export interface LinkState {
   error: string | null;
   /** OpenClaw's own version, once it was connected. */
   version: string | null;
+  /** Whether the gateway tells what happens in its sessions; without it their end is known from the plugin and from silence alone. */
+  followsSessions: boolean;
+}
+
+/** Something happened in a session: it gave a sign of life, one of its runs is over, or the session itself is gone. */
+export interface SessionEvent {
+  sessionKey: string;
+  /** OpenClaw's name of the agent; null where it does not say. */
+  agentId: string | null;
+  what: 'sign' | 'ended' | 'failed' | 'removed';
+  /** The names of the run, as OpenClaw and whoever started it know it. */
+  runIds: readonly string[];
 }
 
 /** An agent as the gateway lists it. */
@@ -49,6 +61,10 @@ interface LinkOptions {
   random?: () => number;
   /** Called with every change of state; must not throw. */
   onState?: (state: LinkState) => void;
+  /** Called with everything that happens in a session; must not throw. Events may be left out when the gateway is busy. */
+  onSession?: (event: SessionEvent) => void;
+  /** Called after each connect with the sessions in which something runs now; must not throw. */
+  onActive?: (sessionKeys: readonly string[]) => void;
 }
 
 export interface GatewayLink {
@@ -77,6 +93,8 @@ const LIMITS = {
   unauthorizedRetryMs: 60_000,
   /** Where the gateway does not say how often it ticks. */
   tickMs: 30_000,
+  /** Sessions that run at once, as far as they are told after a connect; where there are more, nothing is said about the rest. */
+  activeSessions: 500,
 } as const;
 
 const SCOPES = ['operator.read', 'operator.write'];
@@ -88,7 +106,7 @@ const Failure = z.object({
 });
 const Frame = z.union([
   z.object({ type: z.literal('res'), id: z.string(), ok: z.boolean(), payload: z.unknown().optional(), error: Failure.optional() }),
-  z.object({ type: z.literal('event'), event: z.string() }),
+  z.object({ type: z.literal('event'), event: z.string(), payload: z.unknown().optional() }),
 ]);
 const Hello = z.object({
   server: z.object({ version: z.string() }),
@@ -96,6 +114,22 @@ const Hello = z.object({
 });
 const Roster = z.object({
   agents: z.array(z.object({ id: z.string().min(1), name: z.string().optional(), workspace: z.string().optional() })),
+});
+const Followed = z.object({
+  subscribed: z.literal(true),
+  list: z.object({
+    sessions: z.array(z.object({ key: z.string(), hasActiveRun: z.boolean().optional() })),
+    hasMore: z.boolean().optional(),
+  }),
+});
+/** As 2026.9.6 sends it: of a run `phase` start, model, end or error; of a session `reason`. */
+const SessionChange = z.object({
+  sessionKey: z.string().min(1),
+  agentId: z.string().optional().catch(undefined),
+  phase: z.string().optional().catch(undefined),
+  reason: z.string().optional().catch(undefined),
+  runId: z.string().optional().catch(undefined),
+  clientRunId: z.string().optional().catch(undefined),
 });
 const Sent = z.object({ runId: z.string() });
 const Aborted = z.object({ abortedRunId: z.string().nullable().optional() });
@@ -130,7 +164,7 @@ class Link implements GatewayLink {
   constructor(options: LinkOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#state = { state: 'connecting', since: this.#clock.now(), error: null, version: null };
+    this.#state = { state: 'connecting', since: this.#clock.now(), error: null, version: null, followsSessions: false };
     this.#running = this.#run();
   }
 
@@ -192,13 +226,14 @@ class Link implements GatewayLink {
   async #session(connected: () => void): Promise<{ unauthorized: boolean; error: string }> {
     let wire: Wire | null = null;
     try {
-      wire = new Wire(this.#options.url, this.#clock);
+      wire = new Wire(this.#options.url, this.#clock, (change) => this.#tell(change));
       this.#closing.signal.addEventListener('abort', () => wire?.close(), { once: true, signal: wire.ended });
       const hello = await wire.greet(this.#options.token);
       this.#wire = wire;
       connected();
       this.#state = { ...this.#state, version: hello.version };
       this.#become('connected', null);
+      void this.#follow(wire);
       return { unauthorized: false, error: await wire.untilEnd(hello.tickMs) };
     } catch (error) {
       const unauthorized =
@@ -210,11 +245,31 @@ class Link implements GatewayLink {
     }
   }
 
+  /** Asks to be told what happens in sessions. A gateway that does not do that is linked all the same. */
+  async #follow(wire: Wire): Promise<void> {
+    const answer = await wire.ask('sessions.subscribe', { activeOnly: true, limit: LIMITS.activeSessions }, Followed);
+    if (!answer.ok || this.#wire !== wire) return;
+    this.#state = { ...this.#state, followsSessions: true };
+    this.#options.onState?.(this.state());
+    const { sessions, hasMore = false } = answer.value.list;
+    if (!hasMore) this.#options.onActive?.(sessions.flatMap(({ key, hasActiveRun }) => (hasActiveRun === false ? [] : [key])));
+  }
+
+  #tell(payload: unknown): void {
+    const change = SessionChange.safeParse(payload);
+    if (!change.success) return;
+    const { sessionKey, agentId = null, phase, reason, runId, clientRunId } = change.data;
+    const what = reason === 'delete' ? 'removed' : phase === 'end' ? 'ended' : phase === 'error' ? 'failed' : 'sign';
+    const runIds = [runId, clientRunId].filter((id) => id !== undefined);
+    this.#options.onSession?.({ sessionKey, agentId, what, runIds });
+  }
+
   #become(state: LinkStatus, error: string | null): void {
     const changed = state !== this.#state.state || error !== this.#state.error;
     if (!changed) return;
     const since = state === this.#state.state ? this.#state.since : this.#clock.now();
-    this.#state = { ...this.#state, state, since, error };
+    const followsSessions = state === 'connected' && this.#state.followsSessions;
+    this.#state = { ...this.#state, state, since, error, followsSessions };
     this.#options.onState?.(this.state());
   }
 }
@@ -233,11 +288,13 @@ class Wire {
   readonly #challenge = Promise.withResolvers<void>();
   readonly #end = Promise.withResolvers<string>();
   readonly #over = new AbortController();
+  readonly #onSessions: (payload: unknown) => void;
   #lastFrame: number;
   #refused = false;
 
-  constructor(url: string, clock: LinkClock) {
+  constructor(url: string, clock: LinkClock, onSessions: (payload: unknown) => void) {
     this.#clock = clock;
+    this.#onSessions = onSessions;
     this.#lastFrame = clock.now();
     this.#challenge.promise.catch(() => undefined);
     this.#socket = new WebSocket(url);
@@ -343,6 +400,7 @@ class Wire {
     if (!frame.success) return;
     if (frame.data.type === 'event') {
       if (frame.data.event === 'connect.challenge') this.#challenge.resolve();
+      if (frame.data.event === 'sessions.changed') this.#onSessions(frame.data.payload);
       return;
     }
     const { id, ok, payload, error } = frame.data;

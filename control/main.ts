@@ -24,6 +24,8 @@ import { createBroadcast, type OutboxRow, type ViewLoaders } from './broadcast.t
 import { createLocalBus, createRedisBus } from './bus.ts';
 import { createCalls } from './calls.ts';
 import { createCaps } from './caps.ts';
+import { createChannels } from './channels.ts';
+import { createChatIdentities } from './chat-identities.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
@@ -34,6 +36,7 @@ import { createDocuments } from './documents.ts';
 import { createEmergency } from './emergency.ts';
 import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
+import { createGrants } from './grants.ts';
 import { createIngest } from './ingest.ts';
 import { claimDatabase, openKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
@@ -41,6 +44,10 @@ import { createLine } from './line.ts';
 import { openListener } from './listener.ts';
 import { createMembers } from './members.ts';
 import { createMessages } from './messages.ts';
+import { createNotifications } from './notifications.ts';
+import { createChannelSet } from './notify/channel-set.ts';
+import { createConversation } from './notify/conversation.ts';
+import { chatHooks } from './notify/hooks.ts';
 import { serveOAuthReturn } from './oauth-return.ts';
 import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
@@ -50,20 +57,25 @@ import { createSouls } from './souls.ts';
 import { createSpend } from './spend.ts';
 import { readStopOrder, sealStop } from './stop-order.ts';
 import { createTasks } from './tasks.ts';
+import { createThreads } from './threads.ts';
 import { createTimeline } from './timeline.ts';
 import { createTrials } from './trials.ts';
 import { createUpstreamOAuth } from './upstream-oauth.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
+import { chatReconciler } from './workers/chat-reconciler.ts';
 import { dispatcher } from './workers/dispatcher.ts';
 import { heartbeatMonitor } from './workers/heartbeat-monitor.ts';
 import { ledgerReconciler } from './workers/ledger-reconciler.ts';
-import { startWorkers } from './workers/loop.ts';
+import { AS_WRITTEN, type Pace, startWorkers } from './workers/loop.ts';
 import { loopDetector } from './workers/loop-detector.ts';
+import { notifier } from './workers/notifier.ts';
 import { reconciler } from './workers/reconciler.ts';
 import { retention } from './workers/retention.ts';
 import { rosterWatch } from './workers/roster.ts';
+import { sessionWatch } from './workers/session-watch.ts';
 import { dailyStandup } from './workers/standup.ts';
+import { telegramPoller } from './workers/telegram-poller.ts';
 import { tokenRefresher } from './workers/token-refresher.ts';
 
 /** A database that needs longer for a question of nothing is none to work with. */
@@ -80,8 +92,12 @@ export interface Control {
   close: () => Promise<void>;
 }
 
-/** Starts control. @throws Error with the reason when database, keys, policy or port are not to be had. */
-export async function startControl(config: ControlConfig, log: Logger, clock: () => number): Promise<Control> {
+/**
+ * Starts control.
+ * @param pace how often the workers tick; with the clock it is what time is to control.
+ * @throws Error with the reason when database, keys, policy or port are not to be had.
+ */
+export async function startControl(config: ControlConfig, log: Logger, clock: () => number, pace: Pace = AS_WRITTEN): Promise<Control> {
   const { roles = ['control', 'workers'], databaseUrl = null } = config;
   const isShared = databaseUrl !== null;
   const { db, close: closeDatabase } = databaseUrl === null ? await openDatabase(config.dataDir) : await openServerDatabase(databaseUrl);
@@ -113,7 +129,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const operators = createOperators({ ...base, auth });
   const alerts = createAlerts(base);
   const tasks = createTasks(base);
-  const approvals = createApprovals({ ...base, keys, tasks, alerts, activePolicy });
+  const grants = createGrants({ ...base, keys, activePolicy });
+  const approvals = createApprovals({ ...base, keys, tasks, alerts, grants, activePolicy });
   const gateways = createGateways({ ...base, keys, auth, alerts, log });
   const agents = createAgents({
     ...base,
@@ -130,6 +147,11 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const souls = createSouls({ db, agents, folder: config.soulsDir ?? null });
   const timeline = createTimeline({ db, activePolicy });
   const deliveries = createDeliveries({ db, clock });
+  const channels = createChannels({ ...base, keys, alerts });
+  const identities = createChatIdentities(base);
+  const threads = createThreads({ db, clock });
+  const notifications = createNotifications({ ...base, channels, approvals, alerts });
+  const channelSet = createChannelSet({ clock, publicUrl: config.publicUrl ?? null });
   const leases = createLeases({ db, clock, holder });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
   const gatewayPasses = createGatewayPasses({ ...base, keys, proxyUrl: config.proxyUrl ?? 'http://127.0.0.1:3100' });
@@ -227,6 +249,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const views: ViewLoaders = {
     agent: agents.find,
     approval: approvals.find,
+    grant: grants.find,
     task: tasks.find,
     tool_call: calls.find,
     run: calls.findRun,
@@ -238,6 +261,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     system: overview,
   };
   await broadcast.start(views, isShared ? follow : undefined);
+
+  const conversation = createConversation({ clock, identities, notifications, approvals, messages, emergency, overview });
 
   const api = createApi({
     db,
@@ -252,6 +277,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     leases,
     souls,
     approvals,
+    grants,
     policies,
     trials,
     shadows,
@@ -265,6 +291,9 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     upstreamOAuth,
     publicUrl: config.publicUrl ?? null,
     operators,
+    channels,
+    identities,
+    notifications,
     emergency,
     broadcast,
     overview,
@@ -296,9 +325,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     app.route('/internal/v1', internal);
     app.route('/api', api);
     serveOAuthReturn(app);
+    app.route('/chat', chatHooks({ clock, channels, channelSet, conversation, notifications, threads }));
     serveReference(app);
     // What the API and the lines do not know is not a page of the dashboard.
-    for (const path of ['/api/*', '/internal/*']) app.all(path, answerNotFound);
+    for (const path of ['/api/*', '/internal/*', '/chat/*']) app.all(path, answerNotFound);
     serveDashboard(app, config.dashboardDir);
   }
 
@@ -309,26 +339,42 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   // Who held a lease of a database that is ours alone is dead.
   if (!isShared) await leases.clear();
   if (isShared && isServing) await members.start(line.liveProxies);
-  const stopWorkers = !roles.includes('workers')
-    ? async () => {}
-    : startWorkers(
-        [
-          approvalProcessor({ approvals, agents, gateways }),
-          dispatcher({ deliveries, gateways }),
-          loopDetector({ ...base, tasks, alerts, activePolicy }),
-          tokenRefresher({ upstreamOAuth }),
-          heartbeatMonitor({ ...base, alerts }),
-          { name: 'retirement', everyMs: 5_000, tick: agents.retire },
-          reconciler({ ...base, tasks, agents, alerts }),
-          rosterWatch({ ...base, agents, gateways }),
-          dailyStandup({ ...base, activePolicy }),
-          retention({ db, clock, keepDays: config.keepDays }),
-          ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
-          { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
-          { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
-        ],
-        { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },
-      );
+  const onChannelError = (error: unknown, channel: string) => log.error({ err: error, channel }, 'a channel failed; it is tried again');
+  const telling = notifier({
+    clock,
+    channels,
+    channelSet,
+    notifications,
+    threads,
+    approvals,
+    publicUrl: config.publicUrl ?? null,
+    onError: onChannelError,
+  });
+  const polling = telegramPoller({ clock, channels, channelSet, conversation, notifications, threads, onError: onChannelError });
+  const workers = [
+    approvalProcessor({ approvals, agents, gateways }),
+    dispatcher({ deliveries, gateways }),
+    telling,
+    polling,
+    chatReconciler({ channels, channelSet, threads }),
+    loopDetector({ ...base, tasks, alerts, activePolicy }),
+    tokenRefresher({ upstreamOAuth }),
+    heartbeatMonitor({ ...base, alerts }),
+    { name: 'retirement', everyMs: 5_000, tick: agents.retire },
+    reconciler({ ...base, tasks, agents, alerts }),
+    rosterWatch({ ...base, agents, gateways }),
+    sessionWatch({ ...base, agents, gateways }),
+    dailyStandup({ ...base, activePolicy }),
+    retention({ db, clock, keepDays: config.keepDays }),
+    ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
+    { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
+    { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
+  ];
+  const stopWorkers = startWorkers(
+    roles.includes('workers') ? workers : [],
+    { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },
+    pace,
+  );
 
   /** The gateway named in the environment; its token for our gate is issued by `openclaw connect`. */
   async function registerGateway(input: { url: string; token: string | null }): Promise<void> {
@@ -354,6 +400,9 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       await closeServer(server);
       await ownServer.close();
       await stopWorkers();
+      await polling.close();
+      await telling.settled();
+      await channelSet.close();
       await trials.close();
       await gateways.stop();
       if (isShared && isServing) await members.stop();

@@ -1,6 +1,6 @@
 /**
- * HTTP requests to addresses that somebody else has named (a server's documents about whom to ask for a token). They go only where the
- * upstream's own rules allow, follow no redirect by themselves, and are bounded in size and time.
+ * HTTP requests to addresses that somebody has named (a server's documents about whom to ask for a token, a channel's settings). They go
+ * only where the upstream's or channel's own rules allow, follow no redirect by themselves, and are bounded in size and time.
  */
 import type { LookupAddress } from 'node:dns';
 import { lookup } from 'node:dns/promises';
@@ -14,30 +14,47 @@ export interface Outbound {
   close: () => Promise<void>;
 }
 
-const REQUEST_MS = 10_000;
-const BODY_MAX_BYTES = 256 * 1024;
-const REQUESTS_MAX = 20;
+interface Bounds {
+  /** Everything together may take this long; null = open until it is closed. */
+  errandMs: number | null;
+  requestMs: number;
+  bodyMaxBytes: number;
+  requestsMax: number;
+}
+
+const CONNECT_MS = 10_000;
+const ERRAND: Omit<Bounds, 'errandMs'> = { requestMs: 10_000, bodyMaxBytes: 256 * 1024, requestsMax: 20 };
+const SERVICE: Omit<Bounds, 'requestMs'> = { errandMs: null, bodyMaxBytes: 2 * 1024 * 1024, requestsMax: Number.POSITIVE_INFINITY };
 
 /**
  * A way out for one errand. @param allowPrivate whether private addresses, and plain http, are meant (the upstream's own setting).
  * @param errandMs how long everything together may take.
  */
 export function openOutbound(allowPrivate: boolean, errandMs: number): Outbound {
+  return open(allowPrivate, { ...ERRAND, errandMs });
+}
+
+/** A way out to a service that is used again and again, until it is closed. @param requestMs how long one request may take. */
+export function openService(allowPrivate: boolean, requestMs: number): Outbound {
+  return open(allowPrivate, { ...SERVICE, requestMs });
+}
+
+function open(allowPrivate: boolean, { errandMs, requestMs, bodyMaxBytes, requestsMax }: Bounds): Outbound {
   const agent = new Agent({
     pipelining: 1,
     allowH2: false,
     keepAliveTimeout: 1_000,
     maxHeaderSize: 32 * 1024,
-    connect: { timeout: REQUEST_MS, ...(!allowPrivate && { lookup: publicAddresses }) },
+    connect: { timeout: CONNECT_MS, ...(!allowPrivate && { lookup: publicAddresses }) },
   });
-  const errand = AbortSignal.timeout(errandMs);
+  const errand = errandMs === null ? [] : [AbortSignal.timeout(errandMs)];
   let requests = 0;
   return {
     async fetch(url, init = {}) {
       const target = new URL(url);
       const refusal = refusalOf(target, allowPrivate);
       if (refusal !== null) throw new TypeError(refusal);
-      if (++requests > REQUESTS_MAX) throw new TypeError(`more than ${REQUESTS_MAX} requests were needed, which is too many`);
+      if (++requests > requestsMax) throw new TypeError(`more than ${requestsMax} requests were needed, which is too many`);
       try {
         const answer = await agent.request({
           origin: target.origin,
@@ -45,15 +62,15 @@ export function openOutbound(allowPrivate: boolean, errandMs: number): Outbound 
           method: (init.method ?? 'GET') as 'GET' | 'POST',
           headers: Object.fromEntries(new Headers(init.headers)),
           body: init.body === undefined || init.body === null ? null : String(init.body),
-          headersTimeout: REQUEST_MS,
-          bodyTimeout: REQUEST_MS,
-          signal: AbortSignal.any([errand, AbortSignal.timeout(REQUEST_MS)]),
+          headersTimeout: requestMs,
+          bodyTimeout: requestMs,
+          signal: AbortSignal.any([...errand, ...(init.signal ? [init.signal] : []), AbortSignal.timeout(requestMs)]),
         });
         const headers = new Headers();
         for (const [name, value] of Object.entries(answer.headers)) {
           for (const one of [value ?? []].flat()) headers.append(name, one);
         }
-        const body = await read(answer.body);
+        const body = await read(answer.body, bodyMaxBytes);
         return new Response([204, 205, 304].includes(answer.statusCode) ? null : body, { status: answer.statusCode, headers });
       } catch (error) {
         if (error instanceof TypeError) throw error;
@@ -84,12 +101,12 @@ function publicAddresses(name: string, options: object, done: (error: Error | nu
   );
 }
 
-async function read(body: AsyncIterable<Buffer>): Promise<string> {
+async function read(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of body) {
     size += chunk.length;
-    if (size > BODY_MAX_BYTES) throw new Error(`its answer is larger than ${BODY_MAX_BYTES} bytes`);
+    if (size > maxBytes) throw new Error(`its answer is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');

@@ -31,6 +31,11 @@ type TaskRow = Omit<TasksTable, JsonColumns | 'number'> & {
 /** Tasks that an emergency stop or a quarantine blocks (SPEC 7). */
 const OPEN: readonly TaskStatus[] = ['inbox', 'assigned', 'in_progress', 'review', 'needs_approval'];
 
+/** Open tasks, as `open_tasks (id, since)`: when each was last unblocked. What happened before that is no sign of a loop any more. */
+export const OPEN_TASKS = sql`with open_tasks as (
+  select tasks.id, coalesce((select max(created_at) from task_transitions where task_id = tasks.id and from_status = 'blocked'), 0) as since
+  from tasks where removed_at is null and status in ('inbox', 'assigned', 'in_progress', 'review', 'needs_approval'))`;
+
 export interface TaskFilter {
   status?: Task['status'] | undefined;
   agentId?: string | undefined;

@@ -11,6 +11,7 @@ import { applyPatch, diffDocuments, type JsonObject, parsePolicyText, type Repla
 import type { Actor } from './audit.ts';
 import type { PolicyReference, Replay } from './contract.ts';
 import { type Db, json } from './db/database.ts';
+import type { PolicyReplaysTable } from './db/schema.ts';
 import { Judge } from './judge.ts';
 import type { Checked } from './judge-worker.ts';
 import { invalid, type Policies } from './policies.ts';
@@ -274,7 +275,11 @@ export function createTrials({ db, clock, policies, log }: Dependencies) {
   async function get(id: string): Promise<Replay> {
     const row = await db.selectFrom('policy_replays').selectAll().where('id', '=', id).executeTakeFirst();
     if (!row) throw notFound('replay', id);
-    const { judged = row.judged } = running.get(id) ?? {};
+    return view(row);
+  }
+
+  function view(row: Omit<PolicyReplaysTable, 'result' | 'source'> & { result?: unknown }): Replay {
+    const { judged = row.judged } = running.get(row.id) ?? {};
     return {
       id: row.id,
       createdAt: row.created_at,
@@ -288,7 +293,7 @@ export function createTrials({ db, clock, policies, log }: Dependencies) {
       total: row.total,
       finishedAt: row.finished_at,
       error: row.error,
-      result: row.result,
+      result: (row.result ?? null) as Replay['result'],
     };
   }
 
@@ -296,12 +301,13 @@ export function createTrials({ db, clock, policies, log }: Dependencies) {
   async function list(): Promise<Replay[]> {
     const rows = await db
       .selectFrom('policy_replays')
-      .select('id')
+      .select(['id', 'created_at', 'created_by', 'policy_id', 'policy_name', 'base_id', 'base_version'])
+      .select(['since', 'until', 'status', 'judged', 'total', 'finished_at', 'error'])
       .orderBy('created_at', 'desc')
       .orderBy('id', 'desc')
       .limit(LISTED_MAX)
       .execute();
-    return Promise.all(rows.map(async ({ id }) => ({ ...(await get(id)), result: null })));
+    return rows.map(view);
   }
 
   /** Breaks a running replay off; one that has ended stays as it is. */

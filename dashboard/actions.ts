@@ -8,6 +8,7 @@ import type {
   AgentUpdate,
   Alert,
   Approval,
+  Grant,
   Task,
   TaskCreate,
   TaskUpdate,
@@ -20,6 +21,7 @@ import type {
 import type { TaskStatus } from '../policies/model.ts';
 import * as api from './api.ts';
 import { missingWords, numberOf } from './elements/task-text.ts';
+import { toLine } from './elements/visible-text.ts';
 import { say } from './notices.ts';
 import { go, openTask } from './routes.ts';
 import * as store from './store.ts';
@@ -32,12 +34,10 @@ const STOP_RETRY_MS = 1_000;
  * True when this decision counted.
  */
 export async function decide(approval: Approval, verdict: 'approve' | 'deny', body: api.DecisionBody): Promise<boolean> {
-  const who = approval.agentName ?? 'The agent';
   try {
-    settle(await api.decide(approval.id, verdict, body));
-    const edited = body.arguments ? ' with your arguments' : '';
-    const done = verdict === 'approve' ? `Approved once${edited}. ${who} is told.` : `Denied. ${who} is told why.`;
-    say('done', done, { label: 'Open', run: () => go(`/approvals/${approval.id}`) });
+    const after = await api.decide(approval.id, verdict, body);
+    settle(after);
+    say('done', decidedSentence(after, verdict, body), { label: 'Open', run: () => go(`/approvals/${approval.id}`) });
     return true;
   } catch (error) {
     const winner = outcomeOf(error);
@@ -47,6 +47,54 @@ export async function decide(approval: Approval, verdict: 'approve' | 'deny', bo
     } else {
       say('refused', `Not ${verdict === 'approve' ? 'approved' : 'denied'}. ${sentence(error)}`);
     }
+    return false;
+  }
+}
+
+function decidedSentence(after: Approval, verdict: 'approve' | 'deny', body: api.DecisionBody): string {
+  const who = toLine(after.agentName ?? 'The agent');
+  if (verdict === 'deny') return `Denied. ${who} is told why.`;
+  if (after.status === 'pending')
+    return `Your approval is ${after.approvedBy.length} of ${after.approvalsNeeded}. Another person has to approve as well.`;
+  if (body.grant) return `Approved, and calls like it for longer. ${who} is told.`;
+  return `Approved once${body.arguments ? ' with your arguments' : ''}. ${who} is told.`;
+}
+
+/**
+ * Decides several calls, each for itself: what somebody else decided first, or what was refused, is said and takes nothing from the others.
+ * Answers whether the request was carried out at all.
+ */
+export async function decideAll(ids: readonly string[], verdict: 'approve' | 'deny', note: string): Promise<boolean> {
+  const word = verdict === 'approve' ? 'Approved' : 'Denied';
+  try {
+    const results = await api.decideAll(ids, verdict, note);
+    for (const { approval } of results) if (approval) settle(approval);
+    const done = results.filter((result) => result.ok).length;
+    const first = results.find((result) => !result.ok);
+    if (!first) {
+      say('done', `${word} ${plural(done, 'call')}${verdict === 'approve' ? ', once each' : ''}.`);
+    } else {
+      const others = results.length - done;
+      say(
+        done > 0 ? 'race' : 'refused',
+        `${word} ${done} of ${plural(results.length, 'call')}. Of the other ${others === 1 ? 'one' : String(others)}: ${first.error?.message ?? 'not decided.'}`,
+      );
+    }
+    return true;
+  } catch (error) {
+    say('refused', `Not ${word.toLowerCase()}. ${sentence(error)}`);
+    return false;
+  }
+}
+
+/** True when it was revoked; else the person has been told why not. */
+export async function revokeGrant(grant: Grant, reason: string): Promise<boolean> {
+  try {
+    store.grants.set(await api.revokeGrant(grant.id, reason));
+    say('done', `Grant ${grant.number} is revoked. The next call needs a person again.`);
+    return true;
+  } catch (error) {
+    say('refused', `Not revoked. ${sentence(error)}`);
     return false;
   }
 }

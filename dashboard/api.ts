@@ -9,11 +9,16 @@ import type {
   AgentUpdate,
   Alert,
   Approval,
+  ApprovalBatchResult,
   ApprovalStatus,
   AuditRowSchema,
   CapRaise,
   Forecast,
   Gateway,
+  Grant,
+  GrantDetail,
+  GrantProposal,
+  GrantRequest,
   Message,
   NewTokenSchema,
   OperatorSchema,
@@ -41,6 +46,7 @@ import type {
   UpstreamCreate,
   UpstreamTool,
   UpstreamUpdate,
+  WholeArguments,
   WorkDocument,
 } from '../control/contract.ts';
 import type { AgentStatus, Autonomy, Reason, Risk, TaskStatus, Verdict } from '../policies/model.ts';
@@ -146,6 +152,15 @@ export interface ApprovalQuery {
   limit?: number;
 }
 export const listApprovals = (query: ApprovalQuery) => send<Page<Approval>>('GET', `/approvals${search(query)}`);
+/** All arguments of a held call, redacted, where the approval itself keeps them shortened. */
+export const readWholeArguments = async (id: string) => (await send<WholeArguments>('GET', `/approvals/${id}/arguments`)).arguments;
+/** What could be approved for longer from this call, or why nothing. */
+export const readGrantProposal = (id: string) => send<GrantProposal>('GET', `/approvals/${id}/grant-proposal`);
+export const listGrants = (query: { status?: Grant['status'] | 'all'; limit?: number; cursor?: string }) =>
+  send<Page<Grant>>('GET', `/grants${search(query)}`);
+/** With the calls that used it. */
+export const readGrant = (id: string) => send<GrantDetail>('GET', `/grants/${id}`);
+export const revokeGrant = (id: string, reason: string) => send<Grant>('POST', `/grants/${id}/revoke`, reason ? { reason } : {});
 export const readApproval = (id: string) => send<Approval>('GET', `/approvals/${id}`);
 
 export interface ToolCallQuery {
@@ -190,7 +205,12 @@ export const listTokens = (agentId: string) => all<Token>(`/agents/${agentId}/to
 export interface DecisionBody {
   note?: string;
   arguments?: Record<string, unknown>;
+  /** Approve further calls like this one as well. */
+  grant?: GrantRequest;
 }
+/** Decides several in one request; each is answered for itself. */
+export const decideAll = async (ids: readonly string[], verdict: 'approve' | 'deny', note: string) =>
+  (await send<ApprovalBatchResult>('POST', '/approvals/decide', { ids, verdict, ...(note ? { note } : {}) })).results;
 export const decide = (id: string, verdict: 'approve' | 'deny', body: DecisionBody) =>
   send<Approval>('POST', `/approvals/${id}/${verdict}`, body);
 /** One case for the simulator (SPEC 8.2): how would this call be judged by the active policy, with no approval. Nothing happens. */

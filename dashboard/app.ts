@@ -39,6 +39,11 @@ const VIEWS: Record<ShellPlace, View> = {
     load: () => import('./views/approvals.ts'),
     render: ({ id }) => html`<mc-approvals .approvalId=${id}></mc-approvals>`,
   },
+  grants: {
+    title: 'Standing grants',
+    load: () => import('./views/grants.ts'),
+    render: ({ id }) => html`<mc-grants .grantId=${id}></mc-grants>`,
+  },
   agents: {
     title: 'Agents',
     load: () => import('./views/agents.ts'),
@@ -77,6 +82,7 @@ const GO: readonly Binding[] = (
     ['g b', 'Board', '/board'],
     ['g o', 'Overview', '/overview'],
     ['g a', 'Approvals', '/approvals'],
+    ['g r', 'Standing grants', '/grants'],
     ['g g', 'Agents', '/agents'],
     ['g f', 'Feed', '/feed'],
     ['g l', 'Alerts', '/alerts'],

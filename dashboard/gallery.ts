@@ -4,7 +4,7 @@
  */
 import { html, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { Agent, Approval, Task, ToolCallView } from '../control/contract.ts';
+import type { Agent, Approval, GrantProposal, Task, ToolCallView } from '../control/contract.ts';
 import type { AgentStatus, CommandReading, Reason } from '../policies/model.ts';
 import './app.css';
 import './elements/agent-row.ts';
@@ -14,7 +14,8 @@ import type { Draft } from './elements/argument-draft.ts';
 import './elements/area-chart.ts';
 import './elements/arguments-editor.ts';
 import type { Judgement } from './elements/arguments-editor.ts';
-import { argumentBlocks, effectRows, reasonRows } from './elements/call-facts.ts';
+import { type BudgetView, budgetRow } from './elements/budget-effect.ts';
+import { argumentBlocks, type Effects, effectRows, reasonRows } from './elements/call-facts.ts';
 import './elements/call-table.ts';
 import './elements/command-list.ts';
 import './elements/data-age.ts';
@@ -24,10 +25,12 @@ import { feedRow } from './elements/feed-row.ts';
 import type { FeedEntry } from './elements/feed-text.ts';
 import { type Flip, flipList } from './elements/flip-list.ts';
 import { approvalChip, callWord, priorityGlyph, rankGlyph, riskChip, riskWord, stateChip, taskChip } from './elements/glyph.ts';
+import './elements/grant-form.ts';
 import './elements/hold-button.ts';
 import './elements/policy-editor.ts';
 import './elements/key-sheet.ts';
 import { LightElement } from './elements/light-element.ts';
+import './elements/like-list.ts';
 import './elements/notice-bar.ts';
 import { button, choice, empty, failed, meter, skeleton, spentOf, why } from './elements/parts.ts';
 import './elements/stop-form.ts';
@@ -94,7 +97,9 @@ export class GalleryElement extends LightElement {
       ${section('Approval list', html`<div class="gl-narrow"><mc-approval-list .groups=${groupApprovals(PENDING)} .decided=${DECIDED} .selectedId=${PENDING[0]?.id ?? null} .now=${NOW}></mc-approval-list></div>`)}
       ${section('Parsed command', html`<mc-command-list .line=${LINE} .commands=${COMMANDS}></mc-command-list>`)}
       ${section('Why it is held', html`${reasonRows(REASONS, 'held')}${reasonRows(REASONS.slice(0, 1), 'denied')}`)}
-      ${section('What would happen', effectRows({ preview: PENDING[0]?.preview ?? null, tool: 'exec', cwd: '/srv/forge/workspace', workspace: '/srv/forge/workspace', estimatedCost: 0.31 }))}
+      ${section('What would happen', effectRows({ preview: PENDING[0]?.preview ?? null, tool: 'exec', arguments: { command: LINE }, cwd: '/srv/forge/workspace', workspace: '/srv/forge/workspace', estimatedCost: 0.31 }))}
+      ${EFFECTS.map(([title, effects]) => section(title, effectRows(effects)))}
+      ${section('Budget with a held call', html`<div class="gl-col">${BUDGETS.map((view) => budgetRow(view))}</div>`)}
       ${section('Untrusted text', html`<p>${voiceTag()}</p><mc-voice .text=${'Please approve quickly. <b>Ignore the policy</b> [click](x) \u202etxt.exe\u202c zero\u200bwidth no\u00a0break \u0007'}></mc-voice><mc-voice .text=${Array.from({ length: 30 }, (_, i) => `line ${i + 1}`).join('\n')}></mc-voice>`)}
       ${section('Arguments', argumentBlocks({ path: 'docs/CHANGES.md', content: '## 2.4\n\n- first\n- second', force: false }))}
       ${section('Editing arguments', html`<mc-arguments-editor .original=${{ command: LINE, retries: 3 }} .draft=${this.draft} .judgement=${{ state: 'judged', verdict: 'hold', risk: 'red', reasons: REASONS } satisfies Judgement} @mc-draft=${(event: CustomEvent<Draft>) => this.#draft(event.detail)}></mc-arguments-editor>`)}
@@ -107,6 +112,18 @@ export class GalleryElement extends LightElement {
         ${DECIDED.map((approval) => html`<mc-decision-panel .approval=${approval} .now=${NOW}></mc-decision-panel>`)}
       </div>`,
       )}
+      ${section(
+        'Decision by two people, decision on several',
+        html`<div class="gl-three">
+        <mc-decision-panel .approval=${approval({ approvalsNeeded: 2 })} .note=${'Checked'} .now=${NOW}></mc-decision-panel>
+        <mc-decision-panel .approval=${approval({ approvalsNeeded: 2, approvedBy: [VOTE] })} .note=${'Checked'} .myId=${'op_1'} .now=${NOW}></mc-decision-panel>
+        <mc-decision-panel .approval=${PENDING[1]} .chosen=${6} .note=${'Checked'} .now=${NOW}></mc-decision-panel>
+        <mc-decision-panel .approval=${PENDING[1]} .canGrant=${true} .now=${NOW}></mc-decision-panel>
+        <mc-decision-panel .approval=${approval({ status: 'approved', approver: 'Mara Voss', decidedAt: NOW - 60_000, grantId: 'gr_1', grantExpiresAt: NOW + 60_000 })} .now=${NOW}></mc-decision-panel>
+      </div>`,
+      )}
+      ${section('Calls alike', html`<mc-like-list .group=${groupApprovals(ALIKE)[0] ?? null} .selected=${new Set(['al_1', 'al_2'])} .currentId=${'al_1'} .now=${NOW}></mc-like-list>`)}
+      ${section('Approving for longer', html`<div class="gl-three"><mc-grant-form .proposal=${PROPOSAL} .names=${{ agent: 'Forge-03', task: 'Ship it' }}></mc-grant-form><mc-grant-form .proposal=${{ ...PROPOSAL, examined: 0 }} .reason=${'It is decided.'}></mc-grant-form><mc-grant-form .proposal=${{ ...PROPOSAL, refusal: { code: 'RED', message: 'A red call is approved once, never for longer.' } }}></mc-grant-form></div>`)}
       ${section('Calls', html`<mc-call-table .calls=${CALLS} .now=${NOW}></mc-call-table>`)}
       ${section('Feed', html`<div class="gl-feed">${FEED.map((entry) => feedRow(entry, { nameOf: () => 'Forge-03', waits: () => true }))}</div>`)}
       ${section('Task state and priority', html`<div class="gl-row">${TASK_STATES.map((value) => taskChip(value))}</div><div class="gl-row">${(['low', 'medium', 'high'] as const).map((value) => html`<span class="bare">${priorityGlyph(value)}${value}</span>`)}</div>`)}
@@ -192,6 +209,52 @@ const REASONS: Reason[] = [
   { code: 'SHELL_NOT_ALLOWLISTED', message: 'npm publish matches none of 14 rules', policyPath: 'allowlists.shell' },
 ];
 
+const effects = (mappedTool: string, args: Record<string, unknown>): Effects => ({
+  preview: { mappedTool, commands: [], paths: [], hosts: [] },
+  tool: mappedTool,
+  arguments: args,
+  cwd: '/srv/forge/workspace',
+  workspace: '/srv/forge/workspace',
+  estimatedCost: 0,
+});
+const EFFECTS: readonly (readonly [string, Effects])[] = [
+  [
+    'Writing a file whose old content is not known',
+    effects('write_file', { path: 'docs/a.md', content: `# Title\n\u202ehidden\u202c\n${'line\n'.repeat(40)}` }),
+  ],
+  [
+    'Changing a file',
+    effects('write_file', {
+      path: 'config/app.yaml',
+      edits: [{ oldText: 'port: 80\nhost: a\n', newText: 'port: 8080\nhost: a\ntls: true\n' }],
+      replaceAll: true,
+    }),
+  ],
+  [
+    'Patching files',
+    effects('write_file', {
+      input:
+        '*** Begin Patch\n*** Update File: src/a.ts\n*** Move to: src/b.ts\n@@ main\n const x = 1;\n-run(x);\n+walk(x);\n*** Delete File: src/c.ts\n*** End Patch',
+    }),
+  ],
+  [
+    'Sending a message',
+    effects('post_social', {
+      channel: 'slack',
+      to: ['team@acme.example', '#release'],
+      cc: 'all@rival.example',
+      text: 'Hello <b>all</b>',
+      media: 'https://files.example/a.pdf',
+    }),
+  ],
+  ['Sending to nobody that is named', effects('post_social', { text: 'Hello' })],
+];
+const BUDGETS: readonly BudgetView[] = [
+  { name: 'Forge-03 today', spent: 9.84, cap: 12, adds: 0.31 },
+  { name: 'Task MC-431', spent: 7.9, cap: 8, adds: 0.31 },
+  { name: 'Fleet today', spent: 38.42, cap: null, adds: 0 },
+];
+
 function approval(over: Partial<Approval>): Approval {
   return {
     id: 'ap_1',
@@ -265,6 +328,13 @@ function approval(over: Partial<Approval>): Approval {
     noteRequired: true,
     waitingCalls: 1,
     outcome: 'none',
+    groupKey: 'exec: npm publish',
+    approvalsNeeded: 1,
+    approvedBy: [],
+    reminders: 0,
+    escalatedAt: null,
+    grantId: null,
+    madeGrantId: null,
     ...over,
   };
 }
@@ -286,6 +356,41 @@ const PENDING = [
     deferred: false,
   }),
 ];
+const VOTE = { id: 'op_1', name: 'Mara Voss', at: NOW - 30_000, note: 'Checked with Jon', actingFor: ['Ada Lind'] };
+const ALIKE = ['tokens', 'icons', 'forms', 'table', 'chart', 'theme', 'zero\u200bwidth'].map((name, i) =>
+  approval({ id: `al_${i}`, number: 200 + i, createdAt: NOW - i * 31_000, arguments: { command: `npm publish packages/${name}` } }),
+);
+const EXAMPLE = { callId: 'tc_9', at: NOW - 400_000, summary: 'make -C tokens', risk: 'yellow', verdict: 'hold' } as const;
+const PROPOSAL: GrantProposal = {
+  approvalId: 'ap_2',
+  refusal: null,
+  patterns: [
+    {
+      id: 'a',
+      name: 'exact',
+      text: 'make -C tokens',
+      sentence: 'Exactly this call, word for word.',
+      covers: [EXAMPLE],
+      leavesOut: [{ ...EXAMPLE, summary: 'make -C icons' }],
+    },
+    {
+      id: 'b',
+      name: 'listed',
+      text: 'make -C <folder>',
+      sentence: 'make in any folder of the workspace.',
+      covers: [EXAMPLE, EXAMPLE, EXAMPLE, EXAMPLE, EXAMPLE],
+      leavesOut: [],
+    },
+  ],
+  examined: 6,
+  scopes: [
+    { kind: 'agent', agentId: 'ag_1' },
+    { kind: 'task', taskId: 'ta_1' },
+    { kind: 'role', autonomyLevel: 'specialist' },
+  ],
+  maxExpiresInMs: 28_800_000,
+  maxUses: 100,
+};
 const DECIDED = [
   approval({
     id: 'ap_3',

@@ -1,5 +1,5 @@
 /**
- * The one event stream → store. Opens it, applies what it says, notices when it goes quiet, tries again and resumes where it was.
+ * The event stream → store: reads the lists, applies what the stream says, and begins anew where something may be missing.
  * Whatever happens, the store is never a mix of two pasts: lists are read after the stream is open, and what arrives meanwhile is applied on top.
  */
 import type {
@@ -10,6 +10,7 @@ import type {
   BeatEvent,
   ChangeEvent,
   Gateway,
+  Grant,
   Overview,
   Task,
   ToolCallView,
@@ -18,122 +19,61 @@ import type {
 } from '../control/contract.ts';
 import * as api from './api.ts';
 import { heardServerTime } from './clock.ts';
-import { EventParser, type StreamEvent } from './event-parser.ts';
+import { type EventLink, type LinkListener, openEventLink } from './event-link.ts';
+import type { StreamEvent } from './event-parser.ts';
 import * as store from './store.ts';
 import { readFirstTasks, takeFirstTasks, touchTask } from './task-pages.ts';
 
-/** The server beats every second; this much silence means that the connection is dead without knowing it. */
-const SILENCE_MS = 6_000;
-const RETRY_MS = [500, 1_000, 2_000, 4_000, 8_000] as const;
 /** Cheap header figures are asked for again at most this often while things change. */
 const OVERVIEW_MS = 2_000;
 /** Decided approvals and resolved alerts that are kept for looking back. */
 const KEEP_SETTLED = 300;
 const FIRST_PAGE = 100;
 
-export interface Live {
-  /** Tries again at once instead of waiting. */
-  retryNow(): void;
-  stop(): void;
-}
-
-/** Keeps the store live until stopped. */
-export function startLive(): Live {
-  const stopped = new AbortController();
-  let wake = () => {};
-  const retryNow = () => wake();
-  addEventListener('online', retryNow);
-  addEventListener('visibilitychange', retryNow);
-
-  void (async () => {
-    let lastEventId: string | null = null;
-    let failures = 0;
-    while (!stopped.signal.aborted) {
-      const connection = new Connection(lastEventId, stopped.signal);
-      const error = await connection.run();
-      if (stopped.signal.aborted) return;
-      lastEventId = connection.resumable && store.allTasksHere.get() ? connection.lastEventId : null;
-      failures = connection.opened ? 0 : failures + 1;
-      const delay = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] ?? 0;
-      store.link.set({ state: 'lost', since: store.heardAt.get() ?? Date.now(), retryAt: Date.now() + delay, error });
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, delay);
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
-  })();
-
+/** Keeps the store live until stopped. @param owner whose session it is; the tabs of one owner share the stream. */
+export function startLive(owner: string): EventLink {
+  const picture = new Picture((why) => link.fail(why));
+  const link = openEventLink(owner, picture);
   return {
-    retryNow,
+    ...link,
     stop() {
-      removeEventListener('online', retryNow);
-      removeEventListener('visibilitychange', retryNow);
-      stopped.abort();
-      wake();
+      link.stop();
+      picture.end();
     },
   };
 }
 
-/** One stream from its opening to its end. */
-class Connection {
-  lastEventId: string | null;
-  /** The stream was up at least for a moment. */
-  opened = false;
-  /** The lists are in the store, so a later stream may continue from `lastEventId` instead of reading all again. */
-  resumable: boolean;
-  readonly #aborted = new AbortController();
+/** What this tab knows, kept by the stream: the lists, read once the stream is open, and every change since. */
+class Picture implements LinkListener {
+  readonly #fail: (why: string) => void;
+  /** The lists are in the store, so a later stream may go on instead of reading all again. */
+  #isRead = false;
   /** Changes that arrived while the lists were being read; null when they are not. */
   #meanwhile: ChangeEvent[] | null = null;
-  #failure = 'The connection was closed.';
+  /** The time between an opening and the loss of the stream. */
+  #open = new AbortController();
 
-  constructor(lastEventId: string | null, stopped: AbortSignal) {
-    this.lastEventId = lastEventId;
-    this.resumable = lastEventId !== null;
-    stopped.addEventListener('abort', () => this.#aborted.abort(), { signal: this.#aborted.signal });
+  constructor(fail: (why: string) => void) {
+    this.#fail = fail;
   }
 
-  /** Answers why it ended. */
-  async run(): Promise<string> {
-    let watchdog: ReturnType<typeof setTimeout> | undefined;
-    const heard = () => {
-      clearTimeout(watchdog);
-      watchdog = setTimeout(() => this.#fail('Nothing was heard for 6 s.'), SILENCE_MS);
-    };
-    try {
-      heard();
-      const body = await api.openEvents(this.lastEventId, this.#aborted.signal);
-      if (!this.resumable) this.#readLists();
-      const parser = new EventParser();
-      const decoder = new TextDecoder();
-      const reader = body.getReader();
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        heard();
-        this.opened = true;
-        store.heardAt.set(Date.now());
-        if (store.link.get().state !== 'open') store.link.set({ state: 'open' });
-        for (const event of parser.push(decoder.decode(value, { stream: true }))) this.#take(event);
-      }
-    } catch (error) {
-      if (!this.#aborted.signal.aborted) this.#failure = error instanceof Error ? error.message : String(error);
-    } finally {
-      clearTimeout(watchdog);
-      this.#aborted.abort();
-    }
-    return this.#failure;
+  isWhole(): boolean {
+    return this.#isRead && store.allTasksHere.get();
   }
 
-  #fail(why: string): void {
-    this.#failure = why;
-    this.#aborted.abort();
+  opened(resumed: boolean): void {
+    this.#open.abort();
+    this.#open = new AbortController();
+    this.#meanwhile = null;
+    if (!resumed) this.#readLists();
   }
 
-  #take(event: StreamEvent): void {
-    if (event.id !== null) this.lastEventId = event.id;
+  heard(): void {
+    store.heardAt.set(Date.now());
+    if (store.link.get().state !== 'open') store.link.set({ state: 'open' });
+  }
+
+  take(event: StreamEvent): void {
     if (event.name === 'reset') {
       this.#readLists();
     } else if (event.name === 'beat') {
@@ -145,17 +85,29 @@ class Connection {
     }
   }
 
+  lost(why: string, retryAt: number): void {
+    this.end();
+    store.link.set({ state: 'lost', since: store.heardAt.get() ?? Date.now(), retryAt, error: why });
+  }
+
+  end(): void {
+    this.#open.abort();
+    this.#meanwhile = null;
+  }
+
   /** Reads every list anew; a second reset while reading starts over. */
   #readLists(): void {
     const mine: ChangeEvent[] = [];
+    const { signal } = this.#open;
     this.#meanwhile = mine;
+    this.#isRead = false;
     readLists().then(
       (put) => {
-        if (this.#meanwhile !== mine || this.#aborted.signal.aborted) return;
-        put(this.#aborted.signal);
+        if (this.#meanwhile !== mine || signal.aborted) return;
+        put(signal);
         this.#meanwhile = null;
         for (const change of mine) apply(change);
-        this.resumable = true;
+        this.#isRead = true;
       },
       (error: unknown) => {
         if (this.#meanwhile !== mine) return;
@@ -237,6 +189,9 @@ function apply(change: ChangeEvent): void {
     case 'task':
       touchTask(id);
       put(store.tasks, id, data as Task | null);
+      break;
+    case 'grant':
+      put(store.grants, id, data as Grant | null);
       break;
     case 'run':
       break;

@@ -9,6 +9,7 @@ export type PlaceName =
   | 'overview'
   | 'board'
   | 'approvals'
+  | 'grants'
   | 'agents'
   | 'feed'
   | 'alerts'
@@ -36,6 +37,7 @@ const PLACES: Record<string, PlaceName> = {
   overview: 'overview',
   board: 'board',
   approvals: 'approvals',
+  grants: 'grants',
   agents: 'agents',
   feed: 'feed',
   alerts: 'alerts',

@@ -4,11 +4,12 @@
  */
 import type { Session } from '../control/contract.ts';
 import * as api from './api.ts';
-import { type Live, startLive } from './live.ts';
+import type { EventLink } from './event-link.ts';
+import { startLive } from './live.ts';
 import { go, place } from './routes.ts';
 import { forget, presence } from './store.ts';
 
-let live: Live | null = null;
+let live: EventLink | null = null;
 /** Where to go on after signing in again. */
 let wanted: string | null = null;
 
@@ -60,7 +61,7 @@ export function retryNow(): void {
 
 function open(session: Session): void {
   presence.set({ state: 'in', session });
-  live ??= startLive();
+  live ??= startLive(session.operator.id);
 }
 
 function leaveLocally(reason: string | null): void {

@@ -9,6 +9,7 @@ import type {
   Alert,
   Approval,
   Gateway,
+  Grant,
   Overview,
   Session,
   SystemState,
@@ -147,6 +148,8 @@ export const approvals = new Collection<Approval>();
 export const alerts = new Collection<Alert>();
 export const gateways = new Collection<Gateway>();
 export const upstreams = new Collection<Upstream>();
+/** Standing grants, as far as a view has read them or the stream has told of them. */
+export const grants = new Collection<Grant>();
 export const tasks = new Collection<Task>();
 /** False while older tasks are still being read, so that counts are said to be "at least". */
 export const allTasksHere = signal(false);
@@ -214,7 +217,7 @@ export function openDependencies(task: Task): string[] {
 export function forget(): void {
   overview.set(null);
   system.set(null);
-  for (const collection of [agents, approvals, alerts, gateways, upstreams, tasks, latestCalls]) collection.replace([]);
+  for (const collection of [agents, approvals, alerts, gateways, upstreams, grants, tasks, latestCalls]) collection.replace([]);
   for (const recent of [activities, toolCalls]) recent.replace([], null);
   allTasksHere.set(false);
   olderDone.set(null);

@@ -191,6 +191,7 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   loop_detected: 'Loop detected',
   agent_error_streak: 'Errors in a row',
   approval_timeout: 'Approval expired',
+  approval_escalated: 'Approval waits too long',
   security_violation: 'Security violation',
   gate_missing: 'Gate missing',
   agent_quarantined: 'Agent quarantined',
@@ -200,6 +201,7 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   agent_silent: 'Agent silent',
   task_stuck: 'Task stuck',
   authorization_needed: 'Authorization needed',
+  notification_failed: 'People not told',
 };
 export const ROLE_WORDS: Record<Role, string> = {
   viewer: 'viewer',

@@ -87,7 +87,7 @@ function visitAddresses(gathered: Gathered, values: readonly Json[], depth: numb
 }
 
 /** Arguments of a shell tool that change neither what runs nor where; any other key is not known and held. */
-const HARMLESS_SHELL_KEYS: ReadonlySet<string> = new Set([
+export const HARMLESS_SHELL_KEYS: ReadonlySet<string> = new Set([
   'command',
   'workdir',
   'cwd',

@@ -147,10 +147,36 @@ export function decide(
       // A model call is never held (SPEC 3): whoever waits for it would wait for nobody.
       if (mappedTool === 'model_call') return conclude('deny', reasons.list, estimate);
       if (approval.state !== 'fits' || isOverCap) return conclude('hold', reasons.list, estimate);
+      const releases = facts.approval?.releases;
+      if (
+        releases !== undefined &&
+        (risk === 'red' || !reasons.list.every((reason) => isAnswerable(reason) && releases.includes(reason.code)))
+      ) {
+        reasons.hold(
+          'APPROVAL_INVALID',
+          'The standing grant does not answer all of this: a person has to look at the call.',
+          'builtin.approvals',
+        );
+        return conclude('hold', reasons.list, estimate);
+      }
       const approved: Reason = { code: 'APPROVED', message: approval.message, policyPath: approval.policyPath };
       return conclude('allow', [approved, ...reasons.list], estimate);
     }
   }
+}
+
+/** Reasons for holding that can be answered for longer; every other one needs a person each time (docs/approvals.md). */
+const ANSWERABLE: ReadonlySet<string> = new Set([
+  'YELLOW_INTERN',
+  'RULE',
+  'SHELL_NOT_ALLOWLISTED',
+  'FS_READ_OUTSIDE',
+  'FS_WRITE_OUTSIDE',
+] satisfies ReasonCode[]);
+
+/** Whether a standing grant may answer a reason. The hold of a level of autonomy, yes; a rule of the policy's own wants a person. */
+export function isAnswerable({ code, policyPath }: { code: string; policyPath: string }): boolean {
+  return ANSWERABLE.has(code) && (code !== 'RULE' || policyPath.startsWith('autonomyRules.'));
 }
 
 const NO_RULES: readonly AppliedRule[] = Object.freeze([]);

@@ -13,13 +13,26 @@ export {
   remaining,
   usdFromMicros,
 } from './budget.ts';
+export { groupKeyOf, type ShapedCall } from './call-shape.ts';
 export { canonicalJson, isBoundedJson, MAX_JSON_DEPTH, MAX_JSON_PARTS } from './canonical.ts';
 export { type CaseFile, type CaseOutcome, caseFileSchema, casesOf, testCases } from './cases.ts';
+export { findOddCharacter } from './characters.ts';
 export { classify, isBareWrapper, unwrapCall } from './classify.ts';
-export { decide } from './decide.ts';
+export { decide, isAnswerable } from './decide.ts';
 export { annotationsOf, compareDefinitions, type DefinitionChange, definitionOf, definitionText, sourceOf } from './definitions.ts';
 export { type DocumentChange, diffDocuments } from './difference.ts';
-export { errorSignature, findLoops, type LoopFinding } from './loops.ts';
+export {
+  covers,
+  type Grantable,
+  type GrantableCall,
+  type GrantPattern,
+  type GrantRefusal,
+  isRefusal,
+  isTwoPeople,
+  proposePatterns,
+  readGrantable,
+} from './grants.ts';
+export { countTalk, errorSignature, exchangesOf, findLoops, type LoopFinding, type Said } from './loops.ts';
 export * from './model.ts';
 export { isSpecialAddress, readAuthority, readUrl, tunnelScheme } from './network.ts';
 export {

@@ -37,6 +37,34 @@ export function findLoops(history: Facts['history'], policy: Policy): readonly L
   return found;
 }
 
+/** One comment: when, epoch milliseconds, and by whom; null = nobody who can be named. */
+export interface Said {
+  at: number;
+  by: string | null;
+}
+
+/** What the comments of a task, oldest first, say about its loop limits at a moment: `now` in epoch milliseconds. */
+export function countTalk(
+  talk: readonly Said[],
+  now: number,
+  { commentWindowMs, pairWindowMs }: Policy['document']['loopDetection'],
+): Pick<Facts['history'], 'commentsIn30Min' | 'pairExchangesIn10Min'> {
+  const authors = talk.flatMap(({ at, by }) => (by !== null && at > now - pairWindowMs ? [by] : []));
+  return { commentsIn30Min: talk.filter(({ at }) => at > now - commentWindowMs).length, pairExchangesIn10Min: exchangesOf(authors) };
+}
+
+/** How often the same two answered each other: the most turns between any pair of authors who spoke right after one another. */
+export function exchangesOf(authors: readonly string[]): number {
+  const turns = new Map<string, number>();
+  for (let i = 1; i < authors.length; i++) {
+    const [before, after] = [authors[i - 1] ?? '', authors[i] ?? ''];
+    if (before === after) continue;
+    const pair = [before, after].toSorted().join(' ');
+    turns.set(pair, (turns.get(pair) ?? 0) + 1);
+  }
+  return Math.max(0, ...turns.values());
+}
+
 /**
  * What two failures must share to count as the same error: the beginning of the text, without what differs from one time to the next
  * (numbers, long hexadecimal ids, white space). Paths and names stay: five files that are missing are five errors.

@@ -134,6 +134,8 @@ export interface ApprovalFact {
   ageMs: number;
   /** One-time allowance above the caps that it carries, per scope (SPEC 8.3, budget holds). */
   allowance: Micros;
+  /** Of one that a standing grant gave: the reasons that it releases, and nothing red. Absent = a person looked at this call. */
+  releases?: readonly ReasonCode[];
 }
 
 export const RUN_LABELS = ['untrusted', 'private', 'code'] as const;
@@ -242,6 +244,8 @@ export interface HostReading {
   /** `refused`: credentials, address literal, private or special address, non-canonical spelling. */
   verdict: 'listed' | 'not_listed' | 'refused';
   why: string;
+  /** What the name resolved to, where somebody asked before the call was judged; absent where nobody did. */
+  addresses?: readonly string[];
 }
 
 /** The outcome of judging one call. Reasons are in the order of SPEC 4.1. */

@@ -152,18 +152,21 @@ function readHost(
   rules: NetworkRules,
 ): HostReading {
   const opening = port === null ? null : findOpening(host, port, scheme, rules);
-  const reading = { given, host, port, scheme };
+  const addresses = resolvedAddresses(host, context);
+  const reading = { given, host, port, scheme, ...(addresses?.length && { addresses }) };
   if (opening?.allowPrivate !== true) {
     if (isAddressText(host)) return { ...reading, verdict: 'refused', why: 'an address instead of a name is refused' };
     if (isPrivateName(host) || (!host.includes('.') && WEB_SCHEMES.has(scheme)))
       return { ...reading, verdict: 'refused', why: `${host} is a private name` };
-    const special = resolvedAddresses(host, context).find(isSpecialAddress);
+    // All addresses must be public, and of none that cannot be said.
+    if (addresses?.length === 0) return { ...reading, verdict: 'refused', why: `${host} resolves to no address` };
+    const special = addresses?.find(isSpecialAddress);
     if (special !== undefined)
       return { ...reading, verdict: 'refused', why: `${host} resolves to ${special}, which is not a public address` };
   }
   if (opening !== null) return { ...reading, verdict: 'listed', why: `matches ${opening.entry}` };
   const where = port === null || port === DEFAULT_PORTS.get(scheme) ? host : `${host}:${port}`;
-  return notListed(given, host, port, scheme, `${scheme}://${where} is not on the network allowlist`);
+  return { ...reading, verdict: 'not_listed', why: `${scheme}://${where} is not on the network allowlist` };
 }
 
 function findOpening(host: string, port: number, scheme: string, rules: NetworkRules): Opening | null {
@@ -182,12 +185,13 @@ function openingsOf(host: string, rules: NetworkRules): readonly Opening[] {
 
 const NONE: readonly Opening[] = Object.freeze([]);
 
-function resolvedAddresses(host: string, context: NetworkContext): readonly string[] {
+/** Null: nobody has looked. */
+function resolvedAddresses(host: string, context: NetworkContext): readonly string[] | null {
   if (Object.hasOwn(context.dns, host)) return context.dns[host] ?? [];
   for (const name of Object.keys(context.dns)) {
     if (name.length <= host.length + 1 && name.toLowerCase().replace(/\.$/, '') === host) return context.dns[name] ?? [];
   }
-  return [];
+  return null;
 }
 
 function refuse(given: string, why: string): HostReading {

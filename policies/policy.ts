@@ -28,6 +28,9 @@ export const LIMITS = {
   holdInlineMs: { min: 0, max: 300_000 },
   approvalTtlMs: { min: 1, max: 30 * 86_400_000 },
   grantTtlMs: { min: 1, max: 86_400_000 },
+  /** 0: nothing is approved for longer. */
+  maxGrantMs: { min: 0, max: 30 * 86_400_000 },
+  maxGrantUses: { min: 1, max: 1_000_000 },
   snapshotMaxAgeMs: { min: 100, max: 120_000 },
   reservationTtlMs: { min: 1, max: 86_400_000 },
   /** YAML text of a policy, in UTF-16 units. */
@@ -157,6 +160,23 @@ export const policyDocumentSchema = z.strictObject({
     .strictObject({
       ttlMs: within(LIMITS.approvalTtlMs).default(86_400_000),
       grantTtlMs: within(LIMITS.grantTtlMs).default(900_000),
+      /** The longest that a call may be approved for longer, and how often it may be used. */
+      maxGrantMs: within(LIMITS.maxGrantMs).default(28_800_000),
+      maxGrantUses: within(LIMITS.maxGrantUses).default(100),
+      /** Tools, by name or glob, that may be approved for longer at all. */
+      grantableTools: list(name).default(['shell_exec', 'read_file', 'write_file', 'git_commit', 'network_call']),
+      /** Tools that two different people have to approve. */
+      twoPeople: list(name).default([]),
+      /** A request that waits is said again after this long, as often as this; 0 = never. */
+      remindAfterMs: z.int().min(0).max(86_400_000).default(900_000),
+      remindTimes: z.int().min(0).max(20).default(3),
+      /** After this long it is handed on to everybody of this role; 0 = never. */
+      escalateAfterMs: z
+        .int()
+        .min(0)
+        .max(7 * 86_400_000)
+        .default(3_600_000),
+      escalateTo: z.enum(['approver', 'operator', 'admin']).default('admin'),
     })
     .prefault({}),
   holds: z.strictObject({ inlineMs: within(LIMITS.holdInlineMs).default(240_000) }).prefault({}),
@@ -360,6 +380,9 @@ function* contradictionsIn(document: PolicyDocument): Generator<Problem> {
   const { untrusted, private: confidential, outside } = document.sequence;
   for (const [key, tools] of Object.entries({ untrusted, private: confidential, outside }))
     for (const [i, tool] of tools.entries()) yield* toolNameProblems(['sequence', key, i], tool);
+  const { grantableTools, twoPeople } = document.approvals;
+  for (const [key, tools] of Object.entries({ grantableTools, twoPeople }))
+    for (const [i, tool] of tools.entries()) yield* toolNameProblems(['approvals', key, i], tool);
   for (const tool of Object.keys(document.rates.callsPerMinute)) yield* toolNameProblems(['rates', 'callsPerMinute', tool], tool);
   for (const upstream of Object.keys(document.upstreams))
     if (!/^[a-z0-9-]+$/.test(upstream)) yield [['upstreams', upstream], 'an upstream name has only a-z, 0-9 and "-"'];

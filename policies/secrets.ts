@@ -507,7 +507,10 @@ function redactString(text: string, run: Run, path: string, depth: number): stri
 /** @throws CROWDED */
 function redactPlainText(text: string, hinted: boolean, long: boolean, run: Run, path: string): string {
   const spans = new Spans(run.budget);
-  if (long) findVendorTokens(text, spans);
+  if (long) {
+    findVendorTokens(text, spans);
+    findShapedTokens(text, spans);
+  }
   if (hinted) {
     findPemBlocks(text, spans);
     findUrlSecrets(text, spans);
@@ -640,6 +643,34 @@ shopify-token: shpat_ shpss_ shpca_ shppa_; alnum; 32
 square-token: sq0atp- sq0csp-; dash; 20
 square-token: EAAA; dash; 56
 facebook-token: EAAC EAAG EAAB; alnum; 60
+facebook-token: EAACEdEose0cBA; alnum; 20
+tailscale-key: tskey-auth- tskey-api- tskey-client- tskey-scim- tskey-webhook-; dash; 20
+pulumi-token: pul-; hex; 40!
+brevo-key: xkeysib- xsmtpsib-; dash; 60
+easypost-key: EZAK EZTK; alnum; 54!
+shippo-key: shippo_live_ shippo_test_; hex; 40
+flutterwave-key: FLWSECK- FLWSECK_TEST-; dash; 32
+plaid-token: access-sandbox- access-development- access-production-; dash; 36
+duffel-token: duffel_live_ duffel_test_; dash; 30
+sourcegraph-token: sgp_; word; 40
+prefect-token: pnu_ pnb_; alnum; 36
+readme-key: rdme_; alnum; 60
+clojars-token: CLOJARS_; alnum; 50
+openshift-token: sha256~; dash; 43!
+apify-token: apify_api_; alnum; 30
+elevenlabs-key: sk_; hex; 48!
+cerebras-key: csk-; alnum; 40
+firecrawl-key: fc-; hex; 32!
+e2b-key: e2b_; hex; 40
+neon-key: napi_; alnum; 60
+posthog-key: phx_; alnum; 40
+render-key: rnd_; alnum; 28
+mapbox-token: sk.eyJ; dots; 50
+octopus-key: API-; upper; 26!
+yandex-key: AQVN; dash; 35
+jfrog-token: AKCp; alnum; 69
+jfrog-token: cmVmdGtuO; alnum; 50
+cloudflare-key: v1.0-; dash; 150
 planetscale-token: pscale_tkn_ pscale_pw_ pscale_oauth_; dots; 30
 supabase-key: sbp_; hex; 40
 supabase-key: sb_secret_; dash; 20
@@ -766,6 +797,28 @@ function matchVendor(text: string, at: number, start: number, spans: Spans): num
 }
 
 const JWT_PART = /[\w-]*/y;
+
+/** Formats that are known by the shape of their parts rather than by how they begin; each is bounded, and looked for where its mark stands. */
+const SHAPES: readonly (readonly [kind: string, mark: string, shape: RegExp])[] = [
+  ['discord-token', '.', /(?<![\w.-])[MNO][\w-]{23,27}\.[\w-]{6,7}\.[\w-]{27,45}(?![\w.-])/g],
+  ['azure-secret', 'Q~', /(?<![\w.~-])[\w.~-]{3}\dQ~[\w.~-]{31,34}(?![\w.~-])/g],
+  ['mailchimp-key', '-us', /(?<![\w-])[0-9a-f]{32}-us\d{1,2}(?![\w-])/g],
+  ['airtable-token', 'pat', /(?<![\w.-])pat[A-Za-z0-9]{14}\.[0-9a-f]{64}(?![\w.-])/g],
+  ['resend-key', 're_', /(?<![\w-])re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}(?![\w-])/g],
+];
+
+function findShapedTokens(text: string, spans: Spans): void {
+  for (const [kind, mark, shape] of SHAPES) {
+    if (!text.includes(mark)) continue;
+    shape.lastIndex = 0;
+    for (let match = shape.exec(text); match !== null; match = shape.exec(text)) {
+      const end = match.index + match[0].length;
+      // All of them are made at random, so digits and letters are in each.
+      if (/\d/.test(match[0].slice(3)) && /[A-Za-z]/.test(match[0].slice(3)) && !isVendorPlaceholder(match[0]))
+        spans.push({ start: match.index, end, kind });
+    }
+  }
+}
 
 /** `eyJ….eyJ….…`; encrypted ones have five parts. It starts where a run of its characters starts, so each run is read once. */
 function matchJwt(text: string, at: number, spans: Spans): number {

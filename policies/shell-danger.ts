@@ -896,8 +896,9 @@ function findSecretAccess(program: string, words: Words): string | null {
   if (program === 'printenv') return 'printenv shows the environment, which holds credentials';
   if (program === 'env' && words.slice(1).every((word) => word === '-0' || word === '--null'))
     return 'env shows the environment, which holds credentials';
+  if (program === 'set' && words.length === 1) return 'set shows the environment, which holds credentials';
   if (
-    (program === 'set' || program === 'export' || program === 'declare' || program === 'typeset') &&
+    (program === 'export' || program === 'declare' || program === 'typeset') &&
     words.slice(1).every((word) => /^-[px]+$/.test(word ?? ''))
   ) {
     return `${program} shows the environment, which holds credentials`;

@@ -250,8 +250,20 @@ export class Gatekeeper {
     const cost = outcome.costMicros ?? record.estimatedMicros;
     const output = recordedText(outcome.output, limits.outputMaxChars);
     const error = recordedText(outcome.error, limits.outputMaxChars);
-    const { status, durationMs, meter } = outcome;
-    const ended = { type: 'completed' as const, at: clock(), id, status, output, error, durationMs, cost, scopes, meter };
+    const { status, durationMs, meter, endedByCaller } = outcome;
+    const ended = {
+      type: 'completed' as const,
+      at: clock(),
+      id,
+      status,
+      output,
+      error,
+      durationMs,
+      cost,
+      scopes,
+      meter,
+      ...(endedByCaller && { endedByCaller }),
+    };
     const recording = journal.append(ended, false);
     // Of two outcomes of one call the second finds this one under way.
     record.settling = recording.catch(() => {});
@@ -666,7 +678,7 @@ function isSpared({ risk, estimatedCost }: Decision, { policy }: Picture): boole
 }
 
 function isKnownTo({ gatewayId }: AgentPicture, picture: Picture): (session: string) => boolean {
-  return (session) => gatewayId !== null && picture.childOf(gatewayId, session) !== undefined;
+  return (session) => gatewayId !== null && picture.isRegistered(gatewayId, session);
 }
 
 function describe({ agent, arguments: _args, estimate: _estimate, ...request }: CallRequest) {

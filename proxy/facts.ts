@@ -1,7 +1,8 @@
 /** From the live picture to what `decide` is told: the caps that bind a call with what is spent of each, and everything else. */
-import type { AgentPicture, CallFacts, HoldState } from '../control/contract.ts';
+import type { AgentPicture, CallFacts, HoldState, TaskPicture } from '../control/contract.ts';
 import {
   type ApprovalFact,
+  countTalk,
   dayOf,
   type Facts,
   type JsonObject,
@@ -31,6 +32,20 @@ export function scopesOf(call: { agentId: string; runId: string | null; taskId: 
     agentDay: `agent-day:${call.agentId}:${day}`,
     fleetDay: `fleet-day:${day}`,
   };
+}
+
+/**
+ * What a call that was let through before a restart counts against: its own scopes, and the days of those that started its agent. The day
+ * is the one on which it began.
+ */
+export function scopesSince(
+  call: { agentId: string; runId: string | null; taskId: string | null; at: number },
+  picture: Picture,
+): string[] {
+  const scopes = scopesOf(call, picture.policy, call.at);
+  const agent = picture.agent(call.agentId);
+  const parents = agent === undefined ? [] : parentsOf(agent, picture);
+  return [...scopeKeys(scopes), ...parents.map((parent) => dayCapOf(parent, scopes, picture).scope)];
 }
 
 export function scopeKeys(scopes: Scopes): string[] {
@@ -170,7 +185,7 @@ export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSo
     approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
     mcp: mcpFact(call, picture),
     ...routeFact(call, rest.arguments, picture),
-    history: rest.sameErrorRetries === 0 ? NO_HISTORY : { ...NO_HISTORY, sameErrorRetries: rest.sameErrorRetries },
+    history: historyOf(rest.sameErrorRetries, task?.loops, picture, rest.now),
     network: call.dns === undefined ? NO_NETWORK : { ...NO_NETWORK, dns: call.dns },
     files: { symlinks: rest.symlinks },
     rates: { callsLastMinute: rest.callsLastMinute, concurrent: rest.concurrent },
@@ -189,6 +204,12 @@ function ownCaps(agent: AgentPicture, task: { budget: number | null } | undefine
     ...(taskCap !== undefined && { task: taskCap }),
     ...(agent.dailyCap !== null && { agentDay: agent.dailyCap }),
   };
+}
+
+/** What the loop limits are about (SPEC 7): what this proxy counts by itself, and what control tells of the task. */
+function historyOf(sameErrorRetries: number, loops: TaskPicture['loops'], { policy }: Picture, now: number): Facts['history'] {
+  if (loops === undefined) return sameErrorRetries === 0 ? NO_HISTORY : { ...NO_HISTORY, sameErrorRetries };
+  return { sameErrorRetries, reviewCycles: loops.reviewCycles, ...countTalk(loops.talk, now, policy.document.loopDetection) };
 }
 
 function raisedFact(agentDay = 0, task = 0): Pick<Facts, 'raised'> {
@@ -248,5 +269,6 @@ function approvalFact(hold: HoldState, agentId: string, call: Partial<CallFacts>
     uses: hold.redeemedBy === null || hold.redeemedBy === call.id ? 0 : 1,
     ageMs: hold.decidedAt === null ? 0 : Math.max(0, now - hold.decidedAt),
     allowance: hold.allowance,
+    ...(hold.releases && { releases: hold.releases }),
   };
 }

@@ -2,6 +2,7 @@
  * The OpenClaw gate (SPEC 3.1): HTTP in front of admission for everything that runs inside an OpenClaw gateway. It parses, settles
  * who speaks for whom, and translates what admission answers; it decides nothing.
  */
+import { hash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   type AgentPicture,
@@ -86,12 +87,11 @@ export function createHook({ gate, snapshot, ledger, journal, peers, spawns, tra
   /** POST /v1/tool-calls */
   async function judge(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
     const body = parse(GateCallSchema, await readJson(request, bounds.bodyMaxBytes));
-    const agent = identify(bearer, body.agentId, picture, body.sessionKey);
-    if ('code' in agent) return void refuseEntry(response, agent);
     const sessionKey = body.sessionKey ?? '';
+    const agent = await speakerOf(bearer, body.agentId, sessionKey, picture);
+    if ('code' in agent) return void refuseEntry(response, agent);
     const attribution = attribute(agent, body.taskId, sessionKey, picture);
     if ('code' in attribution) return void refuseEntry(response, attribution);
-    if (bearer.kind === 'gateway' && isUnknownChild(agent, sessionKey)) await began(agent, sessionKey, {}, attribution.taskId);
     const given = { tool: body.tool, arguments: body.arguments, toolKind: body.toolKind ?? null, ...placeOf(agent, body) };
     if (bearer.kind === 'gateway' && isBareWrapper(given)) {
       // A wrapper is no call of its own: what it carries comes to the gate by itself (SPEC 3, Attribution).
@@ -177,9 +177,9 @@ export function createHook({ gate, snapshot, ledger, journal, peers, spawns, tra
   /** POST /v1/runs/check: may a run start? The same judgement as for a call that costs the least there is. */
   async function checkRun(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
     const body = parse(RunCheckSchema, await readJson(request, bounds.bodyMaxBytes));
-    const agent = identify(bearer, body.agentId, picture, body.sessionKey);
-    if ('code' in agent) return void refuseEntry(response, agent);
     const sessionKey = body.sessionKey ?? '';
+    const agent = await speakerOf(bearer, body.agentId, sessionKey, picture);
+    if ('code' in agent) return void refuseEntry(response, agent);
     const attribution = attribute(agent, body.taskId, sessionKey, picture);
     if ('code' in attribution) return void refuseEntry(response, attribution);
     const now = clock();
@@ -262,6 +262,15 @@ export function createHook({ gate, snapshot, ledger, journal, peers, spawns, tra
     respond(response, 200, { ok: true });
   }
 
+  /** The agent that a request speaks for. A sub-agent whose start nobody reported is known from here on. */
+  async function speakerOf(bearer: Bearer, named: string | undefined, sessionKey: string, picture: Picture) {
+    const agent = identify(bearer, named, picture, sessionKey);
+    if ('code' in agent || bearer.kind !== 'gateway' || !isUnknownChild(agent, sessionKey)) return agent;
+    const attribution = attribute(agent, undefined, sessionKey, picture);
+    await began(agent, sessionKey, {}, 'code' in attribution ? null : attribution.taskId);
+    return identify(bearer, named, picture, sessionKey);
+  }
+
   async function began(
     parent: AgentPicture,
     childSession: string,
@@ -272,9 +281,13 @@ export function createHook({ gate, snapshot, ledger, journal, peers, spawns, tra
     if (reported.has(key)) return;
     spawns.began(parent.id, childSession);
     const { id: parentId, gatewayId } = parent;
+    const childId = idOfChild(gatewayId, childSession);
     const label = recordedText(about.label ?? null, SPAWN_LABEL_MAX);
     const lasting = about.lasting ?? false;
-    await journal.append({ type: 'spawned', at: clock(), parentId, gatewayId, sessionKey: childSession, label, lasting, taskId }, false);
+    const started = { parentId, childId, gatewayId, sessionKey: childSession, label, lasting, taskId };
+    await journal.append({ type: 'spawned', at: clock(), ...started }, false);
+    // After the record, so that control knows the sub-agent before it hears of its calls.
+    snapshot.expect(childPicture(parent, childId, childSession, taskId), clock());
     reported.add(key);
     const oldest = reported.size > REPORTED_MAX ? reported.values().next().value : undefined;
     if (oldest !== undefined) reported.delete(oldest);
@@ -305,6 +318,33 @@ export function createHook({ gate, snapshot, ledger, journal, peers, spawns, tra
   }
 
   return { handle };
+}
+
+/** The id of a sub-agent, from its session: every proxy that hears of it comes to the same. */
+function idOfChild(gatewayId: string | null, sessionKey: string): string {
+  const digest = hash('sha256', `sub-agent\u0000${gatewayId}\u0000${sessionKey}`);
+  // Version 8: an id that is made of something.
+  return `${digest.slice(0, 8)}-${digest.slice(8, 12)}-8${digest.slice(13, 16)}-a${digest.slice(17, 20)}-${digest.slice(20, 32)}`;
+}
+
+/** What control will register: the parent's level, tools and place, a line and caps of its own. */
+function childPicture(parent: AgentPicture, id: string, childSession: string, taskId: string | null): AgentPicture {
+  return {
+    ...parent,
+    id,
+    name: `${parent.name}/sub-agent`,
+    status: 'active',
+    depth: parent.depth + 1,
+    children: 0,
+    parentId: parent.id,
+    childSession,
+    currentTaskId: taskId,
+    externalId: null,
+    dailyCap: null,
+    perRunCap: null,
+    raises: {},
+    tokenHashes: [],
+  };
 }
 
 /** A session that OpenClaw made for a sub-agent, and no sub-agent of ours: its start was not reported, and this call is the first sign. */

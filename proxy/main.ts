@@ -13,7 +13,7 @@ import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
 import type { ProxyConfig } from './config.ts';
 import { createEgress } from './egress.ts';
-import { scopeKeys, scopesOf } from './facts.ts';
+import { scopesSince } from './facts.ts';
 import { createGatewayDoor } from './gateway.ts';
 import { Holds } from './holds.ts';
 import { createHook } from './hook.ts';
@@ -223,15 +223,15 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const known = await uplink.hello(journal.proxyId);
   local.load(known.spent);
   labels.load(known.labels);
+  retries.load(known.outcomes);
   const picture = snapshot.current(clock());
   if (!picture) throw new Error('control sent no picture that can be used');
   // Of several proxies each answers for what it let run itself.
   const isOurs = (call: KnownCall) => shared === null || call.proxyId === journal.proxyId;
   const calls = known.calls.filter((call) => call.state !== 'running' || isOurs(call));
-  register.load(calls, (call) => scopeKeys(scopesOf(call, picture.policy, call.at)));
+  register.load(calls, (call) => scopesSince(call, picture));
   for (const call of known.calls) {
-    if (call.state === 'running' && isOurs(call))
-      ledger.restore(call.id, scopeKeys(scopesOf(call, picture.policy, call.at)), call.estimatedCost);
+    if (call.state === 'running' && isOurs(call)) ledger.restore(call.id, scopesSince(call, picture), call.estimatedCost);
   }
   await shared?.start(LEDGER_WAIT_MS);
   gate.useDigestKey(known.digestKey);

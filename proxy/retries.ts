@@ -1,8 +1,9 @@
 /**
  * Failures in a row of one tool in one session, with the same error each time: the loop fact that a proxy knows by itself
- * (`history.sameErrorRetries`). A success, another error or a quiet while ends the row. Bounded: the row that is oldest goes first. Not
- * taken up after a restart: the rows begin anew.
+ * (`history.sameErrorRetries`). A success, another error or a quiet while ends the row. Bounded: the row that is oldest goes first.
+ * Taken up from control at a start.
  */
+import type { KnownOutcome } from '../control/contract.ts';
 import { errorSignature } from '../policies/index.ts';
 
 /** Rows that are remembered. */
@@ -17,6 +18,14 @@ interface Row {
 
 export class Retries {
   readonly #rows = new Map<string, Row>();
+
+  /** Takes up what control knows of the time before a restart, oldest first. */
+  load(known: readonly KnownOutcome[]): void {
+    for (const { agentId, sessionKey, tool, error, at } of known) {
+      if (error === null) this.succeeded(agentId, sessionKey, tool);
+      else this.failed(agentId, sessionKey, tool, error, at);
+    }
+  }
 
   /** A call failed. @param error what it said; null = nothing. */
   failed(agentId: string, sessionKey: string, tool: string, error: string | null, now: number): void {

@@ -25,8 +25,10 @@ export interface Picture {
   agentOfGateway: (gatewayId: string, nameOrId: string) => AgentPicture | undefined;
   /** The agent of a gateway that has only one; of several nobody can say which is meant. */
   soleAgentOfGateway: (gatewayId: string) => AgentPicture | undefined;
-  /** A sub-agent by its session. */
+  /** A sub-agent by its session: one that control has registered, or one that is expected. */
   childOf: (gatewayId: string, sessionKey: string) => AgentPicture | undefined;
+  /** Whether control has registered a sub-agent of that session. */
+  isRegistered: (gatewayId: string, sessionKey: string) => boolean;
   task: (id: string) => TaskPicture | undefined;
   taskOfSession: (sessionKey: string) => TaskPicture | undefined;
   /** By the name in its path. */
@@ -37,6 +39,9 @@ export interface Picture {
 
 /** The plugin beats every 10 s; two missed beats and a margin. */
 const GATE_SILENT_MS = 30_000;
+/** Control registers a sub-agent within a second or two of its start. */
+const EXPECTED_MS = 60_000;
+const EXPECTED_MAX = 1_000;
 
 export class Snapshot {
   #policy: Policy | null = null;
@@ -52,13 +57,15 @@ export class Snapshot {
   readonly #agentByExternal = new Map<string, AgentPicture>();
   readonly #taskBySession = new Map<string, TaskPicture>();
   readonly #childBySession = new Map<string, AgentPicture>();
+  /** Sub-agents that have begun and that control has not registered yet, by id; the oldest is forgotten first. */
+  readonly #expected = new Map<string, { agent: AgentPicture; until: number }>();
   readonly #upstreams = new Map<string, UpstreamPicture>();
   readonly #upstreamByName = new Map<string, UpstreamPicture>();
   #confirmedAt: number | null = null;
   /** Servers that are part of Mission Control: always there, under names that nobody can register. */
   #own: readonly UpstreamPicture[];
   readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system'> = {
-    agent: (id) => this.#agents.get(id),
+    agent: (id) => this.#agents.get(id) ?? this.#expectedChild(({ agent }) => agent.id === id),
     agentByToken: (hash) => this.#agentByToken.get(hash),
     gatewayByToken: (hash) => this.#gatewayByToken.get(hash),
     agentOfGateway: (gatewayId, nameOrId) => {
@@ -71,7 +78,10 @@ export class Snapshot {
       const [first, second] = [...this.#agents.values()].filter((agent) => agent.gatewayId === gatewayId);
       return second === undefined ? first : undefined;
     },
-    childOf: (gatewayId, sessionKey) => this.#childBySession.get(externalKey(gatewayId, sessionKey)),
+    childOf: (gatewayId, sessionKey) =>
+      this.#childBySession.get(externalKey(gatewayId, sessionKey)) ??
+      this.#expectedChild(({ agent }) => agent.childSession === sessionKey && agent.gatewayId === gatewayId),
+    isRegistered: (gatewayId, sessionKey) => this.#childBySession.has(externalKey(gatewayId, sessionKey)),
     task: (id) => this.#tasks.get(id),
     taskOfSession: (sessionKey) => this.#taskBySession.get(sessionKey),
     upstream: (name) => this.#upstreamByName.get(name),
@@ -102,6 +112,27 @@ export class Snapshot {
   /** Milliseconds since control last confirmed the picture; null = never. */
   age(now: number): number | null {
     return this.#confirmedAt === null ? null : now - this.#confirmedAt;
+  }
+
+  /** A sub-agent has begun: until control has registered it, it is known by what its parent is. @param now epoch milliseconds. */
+  expect(agent: AgentPicture, now: number): void {
+    if (this.#agents.has(agent.id)) return;
+    this.#expected.set(agent.id, { agent, until: now + EXPECTED_MS });
+    const oldest = this.#expected.size > EXPECTED_MAX ? this.#expected.keys().next().value : undefined;
+    if (oldest !== undefined) this.#expected.delete(oldest);
+  }
+
+  /** One that is expected; what stops its parent stops it. */
+  #expectedChild(isIt: (expected: { agent: AgentPicture }) => boolean): AgentPicture | undefined {
+    // Rarely more than a few, and none at all at most times.
+    for (const expected of this.#expected.values()) {
+      if (!isIt(expected)) continue;
+      const { agent, until } = expected;
+      const parent = this.#agents.get(agent.parentId ?? '') ?? this.#expectedChild((other) => other.agent.id === agent.parentId);
+      if (parent === undefined || (this.#confirmedAt ?? 0) > until) return undefined;
+      return parent.status === 'active' || parent.status === 'drained' ? agent : { ...agent, status: parent.status };
+    }
+    return undefined;
   }
 
   system(): SystemPicture {
@@ -184,6 +215,7 @@ export class Snapshot {
   }
 
   #addAgent(agent: AgentPicture): void {
+    this.#expected.delete(agent.id);
     this.#agents.set(agent.id, agent);
     for (const hash of agent.tokenHashes) this.#agentByToken.set(hash, agent);
     if (agent.gatewayId && agent.externalId) this.#agentByExternal.set(externalKey(agent.gatewayId, agent.externalId), agent);

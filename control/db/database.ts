@@ -16,7 +16,10 @@ import { up as work } from './migrations/005-work.ts';
 import { up as modelCalls } from './migrations/006-model-calls.ts';
 import { up as gatewayPasses } from './migrations/007-gateway-passes.ts';
 import { up as upstreamOAuth } from './migrations/008-upstream-oauth.ts';
+import { up as grants } from './migrations/009-grants.ts';
+import { up as chat } from './migrations/010-chat.ts';
 import { up as members } from './migrations/011-members.ts';
+import { up as loopFacts } from './migrations/012-loop-facts.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 import { serverDialect } from './server-dialect.ts';
@@ -33,7 +36,10 @@ const MIGRATIONS: Record<string, Migration> = {
   '006-model-calls': { up: modelCalls },
   '007-gateway-passes': { up: gatewayPasses },
   '008-upstream-oauth': { up: upstreamOAuth },
+  '009-grants': { up: grants },
+  '010-chat': { up: chat },
   '011-members': { up: members },
+  '012-loop-facts': { up: loopFacts },
 };
 
 /**

@@ -9,11 +9,16 @@ import type {
   Alert,
   Approval,
   CallFacts,
+  Channel,
   GateReason,
+  Grant,
+  GrantScope,
   HoldRequest,
+  HoldState,
   KnownLabel,
   Message,
   ModelMeter,
+  Notification,
   Preview,
   Replay,
   Role,
@@ -44,6 +49,9 @@ export interface Database {
   task_transitions: TransitionsTable;
   approvals: ApprovalsTable;
   held_calls: HeldCallsTable;
+  grants: GrantsTable;
+  approval_votes: ApprovalVotesTable;
+  approval_notices: ApprovalNoticesTable;
   tool_calls: ToolCallsTable;
   runs: RunsTable;
   activities: ActivitiesTable;
@@ -67,6 +75,12 @@ export interface Database {
   messages: MessagesTable;
   documents: DocumentsTable;
   deliveries: DeliveriesTable;
+  channels: ChannelsTable;
+  notifications: NotificationsTable;
+  notification_cursor: { id: number; activity_id: number };
+  chat_identities: ChatIdentitiesTable;
+  chat_codes: ChatCodesTable;
+  chat_threads: ChatThreadsTable;
   task_sessions: { task_id: string; agent_id: string; session_key: string; created_at: number };
   leases: LeasesTable;
   members: { id: string; role: 'control' | 'proxy'; url: string; seen_at: number };
@@ -84,6 +98,9 @@ export interface OperatorsTable {
   created_at: number;
   last_seen_at: number | null;
   removed_at: number | null;
+  /** Away until then; the deputy may decide approvals meanwhile. */
+  away_until: number | null;
+  deputy_id: string | null;
 }
 
 export interface CredentialsTable {
@@ -244,6 +261,60 @@ export interface ApprovalsTable {
   /** When the agent was told of the decision through its session; null = not (yet) needed or not done. */
   told_at: number | null;
   tell_attempts: number;
+  /** As the policy had it when it was opened. */
+  approvals_needed: Generated<number>;
+  reminders: Generated<number>;
+  escalated_at: number | null;
+  /** The standing grant that decided it, and the reasons that it answers. */
+  grant_id: string | null;
+  releases: Jsonb<HoldState['releases'] | null>;
+}
+
+/** A person's approval of one request; two where the policy wants two people. */
+interface ApprovalVotesTable {
+  approval_id: string;
+  operator_id: string;
+  name: string;
+  at: number;
+  note: string | null;
+  /** Names of those who are away and whose deputy this person is. */
+  acting_for: Jsonb<string[]>;
+}
+
+/** What has to be said to people about an approval; written with what causes it, taken by whoever delivers (docs/approvals.md). */
+export interface ApprovalNoticesTable {
+  id: string;
+  dedupe_key: string;
+  created_at: number;
+  approval_id: string;
+  kind: 'reminder' | 'escalation';
+  to_role: Role;
+  text: string;
+  taken_at: number | null;
+}
+
+/** Approvals for longer (SPEC 6). Of the three scope columns one is set, as `scope_kind` says. */
+export interface GrantsTable {
+  id: string;
+  number: Generated<number>;
+  created_at: number;
+  created_by: string;
+  created_by_name: string;
+  approval_id: string;
+  scope_kind: GrantScope['kind'];
+  agent_id: string | null;
+  task_id: string | null;
+  autonomy_level: Agent['autonomyLevel'] | null;
+  tool: string;
+  pattern: Jsonb<Grant['pattern']['template']>;
+  expires_at: number;
+  max_uses: number | null;
+  uses: number;
+  last_used_at: number | null;
+  revoked_at: number | null;
+  revoked_by: string | null;
+  revoke_reason: string | null;
+  note: string | null;
 }
 
 /** A held call's own arguments, encrypted, until its hold and grant have ended (SPEC 6). */
@@ -300,6 +371,8 @@ export interface ToolCallsTable {
   model: string | null;
   usage: Jsonb<ModelMeter['usage']>;
   cost_estimated: boolean | null;
+  /** Its caller ended it: no failure of the tool. */
+  ended_by_caller: boolean | null;
   price_entry: string | null;
 }
 
@@ -558,6 +631,118 @@ export interface DeliveriesTable {
   /** When it had become pointless. */
   dropped_at: number | null;
   last_error: string | null;
+}
+
+/** A way to people outside the dashboard. */
+export interface ChannelsTable {
+  id: string;
+  created_at: number;
+  updated_at: number;
+  revision: number;
+  name: string;
+  kind: Channel['kind'];
+  enabled: boolean;
+  /** The chat, the conversation, or the address. */
+  destination: string;
+  api_root: string | null;
+  mode: Channel['mode'];
+  topics: boolean;
+  allow_private: boolean;
+  events: Jsonb<Channel['events']>;
+  /** JSON {token, secret}, encrypted. */
+  sealed: string;
+  /** The revision that the other side was last told of (commands, webhook). */
+  setup_revision: Generated<number>;
+  /** What we are called there. */
+  account: string | null;
+  /** Up to where what came in has been dealt with (Telegram's update id). */
+  inbound_cursor: Generated<number>;
+  /** Nothing is sent before this time: it asked for a pause, or cannot be reached. */
+  held_until: Generated<number>;
+  failures: Generated<number>;
+  last_error: string | null;
+  last_error_at: number | null;
+  last_success_at: number | null;
+  removed_at: number | null;
+}
+
+/** Something to be said on a channel, once; kept after it was. */
+export interface NotificationsTable {
+  id: string;
+  number: Generated<number>;
+  dedupe_key: string;
+  created_at: number;
+  due_at: number;
+  channel_id: string;
+  kind: Notification['kind'];
+  recipient: Jsonb<Recipient>;
+  approval_id: string | null;
+  task_id: string | null;
+  summary: string;
+  /** What people read; null for an approval's card, which is made of the approval when it is sent. */
+  note: Jsonb<unknown>;
+  /** What a program reads (webhook). */
+  payload: Jsonb<Record<string, unknown>>;
+  attempts: Generated<number>;
+  /** When the last attempt began; with delivered_at null it is not known whether it arrived. */
+  sending_at: number | null;
+  delivered_at: number | null;
+  dead_at: number | null;
+  last_error: string | null;
+  /** Where it stands there. */
+  ref: Jsonb<MessageRef | null>;
+  /** The state of the approval that its card shows. */
+  shown: string | null;
+  edit_due_at: Generated<number>;
+  edit_attempts: Generated<number>;
+}
+
+/** Where something goes on a channel. */
+export interface Recipient {
+  /** A chat or conversation there; null = the channel's own. */
+  chat: string | null;
+  /** Into the thread of the notification's task, where the channel has threads. */
+  inThread?: boolean;
+  /** Only this user sees it (Slack). */
+  onlyFor?: string;
+  /** As an answer to this message. */
+  replyTo?: string;
+}
+
+/** A message on a channel, as that names it. */
+export interface MessageRef {
+  chat: string;
+  message: string;
+}
+
+export interface ChatIdentitiesTable {
+  id: string;
+  created_at: number;
+  operator_id: string;
+  channel_id: string;
+  external_id: string;
+  external_name: string;
+  removed_at: number | null;
+}
+
+/** One-time codes by which somebody shows who they are on a channel. */
+export interface ChatCodesTable {
+  hash: string;
+  operator_id: string;
+  channel_id: string;
+  created_at: number;
+  expires_at: number;
+  used_at: number | null;
+}
+
+/** The thread of a task on a channel, and what it is called there. */
+export interface ChatThreadsTable {
+  channel_id: string;
+  task_id: string;
+  external_id: string;
+  created_at: number;
+  shown_title: string;
+  closed: boolean;
 }
 
 /** Which process does a worker's job, and until when. */

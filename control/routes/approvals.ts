@@ -1,6 +1,17 @@
 import { z } from 'zod';
 import type { Approvals } from '../approvals.ts';
-import { APPROVAL_STATUSES, ApprovalDecisionSchema, ApprovalRequestSchema, ApprovalSchema, listOf } from '../contract.ts';
+import {
+  APPROVAL_STATUSES,
+  ApprovalBatchResultSchema,
+  ApprovalBatchSchema,
+  ApprovalDecisionSchema,
+  ApprovalGrantingSchema,
+  ApprovalRequestSchema,
+  ApprovalSchema,
+  GrantProposalSchema,
+  listOf,
+  WholeArgumentsSchema,
+} from '../contract.ts';
 import { type Api, ID, PAGE, route } from './route.ts';
 
 /** Approvals: what waits for a person, and the person's decision. */
@@ -19,6 +30,7 @@ export function approvalRoutes(app: Api, approvals: Approvals): void {
         status: z.enum([...APPROVAL_STATUSES, 'all']).default('pending'),
         agentId: z.string().max(128).optional(),
         taskId: z.string().max(128).optional(),
+        number: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
       },
       response: listOf(ApprovalSchema),
     },
@@ -51,23 +63,71 @@ export function approvalRoutes(app: Api, approvals: Approvals): void {
     },
     ({ params }) => approvals.get(params.id),
   );
-  for (const [action, verdict, summary] of [
-    ['approve', 'approved', 'Approve once; the call is judged again and then runs'],
-    ['deny', 'denied', 'Deny; the agent gets the note as the reason'],
-  ] as const) {
-    route(
-      app,
-      {
-        method: 'post',
-        path: `/approvals/{id}/${action}`,
-        tag,
-        summary,
-        access: { role: 'approver' },
-        params: ID,
-        body: ApprovalDecisionSchema,
-        response: ApprovalSchema,
-      },
-      ({ actor, params, body }) => approvals.decide(actor, params.id, verdict, { note: body.note, arguments: body.arguments }),
-    );
-  }
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/approvals/{id}/arguments',
+      tag,
+      summary: 'The whole arguments of a held call, redacted, also where the approval keeps them shortened',
+      access: { role: 'viewer' },
+      params: ID,
+      response: WholeArgumentsSchema,
+    },
+    ({ params }) => approvals.wholeArguments(params.id),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/approvals/{id}/grant-proposal',
+      tag,
+      summary: 'What could be approved for longer from this call: patterns from narrow to wide, tried on recorded calls, or why none',
+      access: { role: 'viewer' },
+      params: ID,
+      response: GrantProposalSchema,
+    },
+    ({ params }) => approvals.proposeGrant(params.id),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/approvals/decide',
+      tag,
+      summary: 'Decide several, each for itself; the answer says for each id what came of it',
+      access: { role: 'approver', deputies: true },
+      body: ApprovalBatchSchema,
+      response: ApprovalBatchResultSchema,
+    },
+    ({ actor, body }) => approvals.decideAll(actor, body.ids, body.verdict === 'approve' ? 'approved' : 'denied', body.note),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/approvals/{id}/approve',
+      tag,
+      summary: 'Approve once, or with "grant" for longer; the call is judged again and then runs',
+      access: { role: 'approver', deputies: true },
+      params: ID,
+      body: ApprovalGrantingSchema,
+      response: ApprovalSchema,
+    },
+    ({ actor, params, body }) => approvals.decide(actor, params.id, 'approved', body),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/approvals/{id}/deny',
+      tag,
+      summary: 'Deny; the agent gets the note as the reason',
+      access: { role: 'approver', deputies: true },
+      params: ID,
+      body: ApprovalDecisionSchema,
+      response: ApprovalSchema,
+    },
+    ({ actor, params, body }) => approvals.decide(actor, params.id, 'denied', { note: body.note }),
+  );
 }

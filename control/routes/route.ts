@@ -15,6 +15,8 @@ import { Refusal } from '../problem.ts';
 export interface Access {
   role: Role;
   agents?: true;
+  /** Also for the deputy of somebody who is away. */
+  deputies?: true;
 }
 
 export interface ApiEnv {
@@ -95,7 +97,7 @@ function permit(principal: Principal, access: Access): void {
     if (access.agents) return;
     throw new Refusal(403, 'HUMANS_ONLY', 'This is for people. An agent takes part through its own tasks and the gate.');
   }
-  if (!atLeast(principal.role, access.role)) {
+  if (!atLeast(principal.role, access.role) && !(access.deputies && principal.isDeputy)) {
     throw new Refusal(403, 'ROLE', `This needs the role ${access.role} or higher; ${principal.name} is ${principal.role}.`);
   }
 }
@@ -145,7 +147,7 @@ function revisionOf(header: string | undefined): number | null {
 
 function document<P extends Shape, Q extends Shape, B extends z.ZodType>(app: Api, spec: RouteSpec<P, Q, B>): void {
   const problem = { description: 'Refused', content: { 'application/problem+json': { schema: ProblemSchema } } };
-  const who = `Role: ${spec.access.role}${spec.access.agents ? ', or an agent for what is its own' : ''}.`;
+  const who = `Role: ${spec.access.role}${spec.access.agents ? ', or an agent for what is its own' : ''}${spec.access.deputies ? ', or the deputy of one who is away' : ''}.`;
   app.openAPIRegistry.registerPath({
     method: spec.method,
     path: `/api${spec.path}`,

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import { z } from 'zod';
 import {
+  AbsenceSchema,
   ControlActionSchema,
   GatewayCreateSchema,
   GatewaySchema,
@@ -296,6 +297,46 @@ export function systemRoutes(
     app,
     { method: 'delete', path: '/operators/{id}', tag: 'operators', summary: 'Remove a person', access: { role: 'admin' }, params: ID },
     ({ actor, params }) => operators.remove(actor, params.id),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/operators/deputies',
+      tag: 'operators',
+      summary: 'Those whom you could name as your deputy',
+      access: { role: 'viewer' },
+      query: PAGE,
+      response: listOf(OperatorSchema.pick({ id: true, name: true, role: true })),
+    },
+    async ({ principal, query }) => pageOf(await operators.listDeputies(principal.id), query),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/operators/{id}/absence',
+      tag: 'operators',
+      summary: 'Be away until a time, with a deputy who may decide approvals meanwhile; for oneself, or for anybody as administrator',
+      access: { role: 'viewer' },
+      params: ID,
+      body: AbsenceSchema,
+      response: OperatorSchema,
+    },
+    ({ principal, actor, params, body }) => operators.setAbsence(principal, actor, params.id, body),
+  );
+  route(
+    app,
+    {
+      method: 'delete',
+      path: '/operators/{id}/absence',
+      tag: 'operators',
+      summary: 'Be back',
+      access: { role: 'viewer' },
+      params: ID,
+      response: OperatorSchema,
+    },
+    ({ principal, actor, params }) => operators.endAbsence(principal, actor, params.id),
   );
   route(
     app,

@@ -4,14 +4,14 @@
  * alert, and a summary for the person who has to look at it. What happened before a person unblocked the task counts no more.
  */
 import { sql } from 'kysely';
-import { errorSignature, findLoops, type LoopFinding, usdFromMicros } from '../../policies/index.ts';
+import { errorSignature, exchangesOf, findLoops, type LoopFinding, usdFromMicros } from '../../policies/index.ts';
 import type { Alerts } from '../alerts.ts';
 import { SYSTEM } from '../audit.ts';
 import { recordChanges } from '../changes.ts';
 import type { Db, Tx } from '../db/database.ts';
 import { writeDocument } from '../documents.ts';
 import type { ActivePolicy } from '../policies.ts';
-import type { Tasks } from '../tasks.ts';
+import { OPEN_TASKS, type Tasks } from '../tasks.ts';
 import type { Worker } from './loop.ts';
 
 /** How far back failures of a tool count. */
@@ -125,7 +125,7 @@ export function loopDetector({ db, clock, tasks, alerts, activePolicy, published
       select c.task_id, c.task_id || ' ' || c.agent_id || ' ' || c.session_key || ' ' || c.tool as row_key, c.status,
         left(c.error, 2000) as error, left(c.output, 2000) as output
       from tool_calls c join open_tasks t on t.id = c.task_id
-      where c.entry <> 'model' and c.status in ('success', 'failed') and c.ended_at > greatest(${now - RETRY_WINDOW_MS}::bigint, t.since)
+      where c.entry <> 'model' and c.status in ('success', 'failed') and c.ended_by_caller is not true and c.ended_at > greatest(${now - RETRY_WINDOW_MS}::bigint, t.since)
       order by row_key, c.ended_at, c.id limit ${READ_MAX}
     `.execute(db);
     for (const [, row] of grouped(
@@ -142,23 +142,6 @@ export function loopDetector({ db, clock, tasks, alerts, activePolicy, published
   }
 
   return { name: 'loop-detector', everyMs: 60_000, tick };
-}
-
-/** Open tasks that may be blocked, with when a person last unblocked each. */
-const OPEN_TASKS = sql`with open_tasks as (
-  select tasks.id, coalesce((select max(created_at) from task_transitions where task_id = tasks.id and from_status = 'blocked'), 0) as since
-  from tasks where removed_at is null and status in ('inbox', 'assigned', 'in_progress', 'review', 'needs_approval'))`;
-
-/** How often the same two answered each other: the most turns between any pair of authors who spoke right after one another. */
-function exchangesOf(authors: readonly string[]): number {
-  const turns = new Map<string, number>();
-  for (let i = 1; i < authors.length; i++) {
-    const [before, after] = [authors[i - 1] ?? '', authors[i] ?? ''];
-    if (before === after) continue;
-    const pair = [before, after].toSorted().join(' ');
-    turns.set(pair, (turns.get(pair) ?? 0) + 1);
-  }
-  return Math.max(0, ...turns.values());
 }
 
 /** The longest row of failures with the same error, less the first, which is no retry. */

@@ -21,8 +21,17 @@ interface Dependencies {
   onError: (name: string, error: unknown) => void;
 }
 
+/** How long a worker waits between two ticks, milliseconds; what stands in the worker unless somebody injects another time. */
+export type Pace = (everyMs: number) => number;
+
+export const AS_WRITTEN: Pace = (everyMs) => everyMs;
+
 /** Starts all workers. @returns a function that stops them, waits for ticks that are under way, and gives the leases back. */
-export function startWorkers(workers: readonly Worker[], { leases, clock, onError }: Dependencies): () => Promise<void> {
+export function startWorkers(
+  workers: readonly Worker[],
+  { leases, clock, onError }: Dependencies,
+  pace: Pace = AS_WRITTEN,
+): () => Promise<void> {
   const running = new Map<string, Promise<void>>();
   const passes = workers.map((worker) => ({ worker, pass: createPass(worker, { leases, clock, onError }) }));
   const timers = passes.map(({ worker, pass }) =>
@@ -32,7 +41,7 @@ export function startWorkers(workers: readonly Worker[], { leases, clock, onErro
         worker.name,
         pass().finally(() => running.delete(worker.name)),
       );
-    }, worker.everyMs),
+    }, pace(worker.everyMs)),
   );
   return async () => {
     for (const timer of timers) clearInterval(timer);

@@ -13,6 +13,8 @@ import './agent-row.css';
 export class AgentRowElement extends LightElement {
   @property({ attribute: false }) agent: Agent | null = null;
   @property({ attribute: false }) selected = false;
+  /** How far below the first of its family it stands in the list. */
+  @property({ attribute: false }) depth = 0;
   /** The server's time. */
   @property({ attribute: false }) now = 0;
 
@@ -23,9 +25,9 @@ export class AgentRowElement extends LightElement {
     const off = state === 'paused' || state === 'stopped' || state === 'quarantined';
     const [ask] = attentionOf(agent, this.now);
     const loud = state === 'quarantined' ? 'm-red b' : ask ? 'm-amber b' : '';
-    return html`<a class="agent ${off ? 'agent--off' : ''}" href="/agents/${agent.id}" aria-current=${this.selected ? 'page' : nothing}>
+    return html`<a class="agent ${off ? 'agent--off' : ''}" .style=${`--depth: ${Math.min(this.depth, 6)}`} href="/agents/${agent.id}" aria-current=${this.selected ? 'page' : nothing}>
       <span class="agent-st">${statusGlyph(state)}<span class="sr">${AGENT_STATE_WORDS[state]}, </span></span>
-      <span class="agent-nm nm"><span class="cut">${agent.name}</span>${rankGlyph(agent.autonomyLevel)}</span>
+      <span class="agent-nm nm">${this.depth > 0 ? html`<span class="sr">sub-agent </span>` : nothing}<span class="cut">${agent.name}</span>${rankGlyph(agent.autonomyLevel)}</span>
       <span class="agent-mny">${money(agent.todaySpend, agent.todayCap)}${agent.todayCap === null ? nothing : html`<span>/${capMoney(agent.todayCap).slice(1)}</span>`}</span>
       <span class="agent-l2">
         <span>${meter(agent.todaySpend, agent.todayCap)}</span>

@@ -38,6 +38,42 @@ export function byAttention(now: number): (a: Agent, b: Agent) => number {
   return (a, b) => weigh(b, now) - weigh(a, now) || a.name.localeCompare(b.name, 'en', { numeric: true });
 }
 
+/** An agent in its family: how far below the first of them it stands. */
+export interface Relative {
+  agent: Agent;
+  depth: number;
+}
+
+/**
+ * Every agent once, sub-agents behind their parent; a family comes where the first of its members would.
+ * @param sorted the agents in the order that they would have alone. Whoever's parent is not among them stands alone.
+ */
+export function inFamilies(sorted: readonly Agent[]): Relative[] {
+  const byId = new Map(sorted.map((agent) => [agent.id, agent]));
+  const children = Map.groupBy(sorted, (agent) => agent.parentId);
+  const told = new Set<string>();
+  const rows: Relative[] = [];
+  const tell = (agent: Agent, depth: number) => {
+    if (told.has(agent.id)) return;
+    told.add(agent.id);
+    rows.push({ agent, depth });
+    for (const child of children.get(agent.id) ?? []) tell(child, depth + 1);
+  };
+  for (const agent of sorted) if (!told.has(agent.id)) tell(headOf(agent, byId), 0);
+  return rows;
+}
+
+function headOf(agent: Agent, byId: ReadonlyMap<string, Agent>): Agent {
+  const seen = new Set<string>();
+  let head = agent;
+  for (let parent: Agent | undefined = agent; parent !== undefined && !seen.has(parent.id); ) {
+    seen.add(parent.id);
+    head = parent;
+    parent = parent.parentId === null ? undefined : byId.get(parent.parentId);
+  }
+  return head;
+}
+
 function weigh(agent: Agent, now: number): number {
   const state = stateOf(agent, now);
   let weight = { quarantined: 8, silent: 6, active: 2, drained: 2, idle: 1, paused: 1, stopped: 0 }[state];

@@ -10,7 +10,7 @@ export function fillWorld(world: World): void {
   const amsterdam = world.addGateway({
     name: 'openclaw-ams',
     url: 'ws://127.0.0.1:18789',
-    link: { state: 'connected', since: world.now() - 190 * MINUTE, error: null },
+    link: { state: 'connected', since: world.now() - 190 * MINUTE, error: null, followsSessions: true },
     lastHeartbeat: world.now() - 2_000,
     pluginVersion: '0.1.0',
     gate: 'live',
@@ -19,7 +19,7 @@ export function fillWorld(world: World): void {
   const newYork = world.addGateway({
     name: 'openclaw-nyc',
     url: 'ws://10.0.4.2:18789',
-    link: { state: 'down', since: world.now() - 4 * MINUTE, error: 'connection refused' },
+    link: { state: 'down', since: world.now() - 4 * MINUTE, error: 'connection refused', followsSessions: false },
     lastHeartbeat: world.now() - 4 * MINUTE,
     pluginVersion: '0.1.0',
     gate: 'silent',

@@ -18,6 +18,7 @@ import type {
   UpstreamUpdate,
 } from '../../control/contract.ts';
 import { readCommands } from './command-reader.ts';
+import { proposeGrant } from './grants.ts';
 import { type Person, Problem, type World } from './world.ts';
 
 const RANK: Record<Role, number> = { viewer: 0, approver: 1, operator: 2, admin: 3 };
@@ -167,6 +168,42 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
           query,
         ),
     ],
+    [
+      'GET',
+      /^approvals\/([^/]+)\/grant-proposal$/,
+      'viewer',
+      ({ params: [id = ''] }) => proposeGrant(found(world.approvals.get(id), 'approval', id), [...world.approvals.values()]),
+    ],
+    [
+      'POST',
+      /^approvals\/decide$/,
+      'approver',
+      ({ body, person }) =>
+        world.decideAll(body.ids as string[], body.verdict as 'approve', body.note === undefined ? undefined : String(body.note), person),
+    ],
+    [
+      'GET',
+      /^grants$/,
+      'viewer',
+      ({ query }) =>
+        page(newest([...world.grants.values()].filter((grant) => [grant.status, 'all'].includes(query.get('status') ?? 'active'))), query),
+    ],
+    ['GET', /^grants\/([^/]+)$/, 'viewer', ({ params: [id = ''] }) => ({ ...found(world.grants.get(id), 'grant', id), calls: [] })],
+    [
+      'POST',
+      /^grants\/([^/]+)\/revoke$/,
+      'approver',
+      ({ params: [id = ''], person }) => {
+        const grant = {
+          ...found(world.grants.get(id), 'grant', id),
+          status: 'revoked' as const,
+          revokedAt: world.now(),
+          revokedBy: person.name,
+        };
+        world.putGrant(grant);
+        return grant;
+      },
+    ],
     ['GET', /^approvals\/([^/]+)$/, 'viewer', ({ params: [id = ''] }) => found(world.approvals.get(id), 'approval', id)],
     [
       'POST',
@@ -288,7 +325,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
         ...world.addGateway({
           name: String(body.name),
           url: typeof body.url === 'string' ? body.url : null,
-          link: { state: body.url ? 'connecting' : 'none', since: world.now(), error: null },
+          link: { state: body.url ? 'connecting' : 'none', since: world.now(), error: null, followsSessions: false },
           lastHeartbeat: null,
           pluginVersion: null,
           gate: 'unproven',

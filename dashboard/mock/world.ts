@@ -11,9 +11,12 @@ import type {
   AgentUpdate,
   Alert,
   Approval,
+  ApprovalBatchResult,
   ChangeEvent,
   Forecast,
   Gateway,
+  Grant,
+  GrantRequest,
   Message,
   Overview,
   Role,
@@ -34,6 +37,7 @@ import type {
   UpstreamTool,
   UpstreamUpdate,
 } from '../../control/contract.ts';
+import { groupKeyOf } from '../../policies/call-shape.ts';
 import { compareDefinitions } from '../../policies/definitions.ts';
 import type {
   AgentStatus,
@@ -48,6 +52,7 @@ import type {
 } from '../../policies/model.ts';
 import { makesClaimsByDefault, transition } from '../../policies/task.ts';
 import { readCommands } from './command-reader.ts';
+import { grantFrom } from './grants.ts';
 import { MockPolicies } from './policies.ts';
 
 export interface Person {
@@ -72,8 +77,17 @@ export interface SampleCall {
   durationMs?: number;
   task?: { id: string; title: string };
   cwd?: string;
+  /** People who have to approve it; 1 unless said. */
+  people?: number;
   /** Shown in the past. */
   agoMs?: number;
+}
+
+/** What somebody says with a decision. */
+interface Decision {
+  note?: string;
+  arguments?: Record<string, unknown>;
+  grant?: GrantRequest;
 }
 
 export interface StoredToken {
@@ -122,6 +136,7 @@ export class World {
   readonly now: () => number;
   readonly agents = new Map<string, Agent>();
   readonly approvals = new Map<string, Approval>();
+  readonly grants = new Map<string, Grant>();
   readonly calls = new Map<string, ToolCallView>();
   readonly tasks = new Map<string, Task>();
   readonly policies: MockPolicies;
@@ -227,7 +242,17 @@ export class World {
 
   /** An empty squad again; people and their tokens stay. */
   clear(): void {
-    for (const list of [this.agents, this.approvals, this.calls, this.alerts, this.gateways, this.tokens, this.upstreams, this.tools])
+    for (const list of [
+      this.agents,
+      this.approvals,
+      this.grants,
+      this.calls,
+      this.alerts,
+      this.gateways,
+      this.tokens,
+      this.upstreams,
+      this.tools,
+    ])
       list.clear();
     this.activities.length = 0;
     this.#setSystem({
@@ -595,6 +620,20 @@ export class World {
       noteRequired: sample.risk === 'red',
       waitingCalls: 1,
       outcome: 'none',
+      groupKey: groupKeyOf({
+        tool: call.tool,
+        arguments: sample.arguments as JsonObject,
+        workspace: agent.workspace,
+        commands,
+        paths: sample.paths ?? [],
+        hosts: sample.hosts ?? [],
+      }),
+      approvalsNeeded: sample.people ?? 1,
+      approvedBy: [],
+      reminders: 0,
+      escalatedAt: null,
+      grantId: null,
+      madeGrantId: null,
     };
     this.#putApproval(approval);
     this.changeAgent(agent.id, { lastCallAt: call.createdAt, pendingApprovals: agent.pendingApprovals + 1 });
@@ -606,7 +645,7 @@ export class World {
     return approval;
   }
 
-  decide(id: string, verdict: 'approve' | 'deny', body: { note?: string; arguments?: Record<string, unknown> }, by: Person): Approval {
+  decide(id: string, verdict: 'approve' | 'deny', body: Decision, by: Person): Approval {
     const approval = this.approvals.get(id);
     if (!approval) throw new Problem(404, 'NOT_FOUND', `There is no approval ${id}.`);
     if (approval.status !== 'pending')
@@ -614,8 +653,23 @@ export class World {
     if (approval.noteRequired && !body.note?.trim())
       throw new Problem(422, 'NOTE_REQUIRED', 'A red call needs a note from whoever decides.');
     const now = this.now();
+    if (verdict === 'approve' && approval.approvedBy.some((vote) => vote.id === by.id))
+      throw new Problem(409, 'SAME_PERSON', `${by.name} has approved this already; it needs another person's approval.`);
+    const approvedBy =
+      verdict === 'approve'
+        ? [...approval.approvedBy, { id: by.id, name: by.name, at: now, note: body.note ?? null, actingFor: [] }]
+        : approval.approvedBy;
+    if (verdict === 'approve' && approvedBy.length < approval.approvalsNeeded) {
+      const seconded = { ...approval, approvedBy };
+      this.#putApproval(seconded);
+      return seconded;
+    }
+    const grant = verdict === 'approve' && body.grant ? grantFrom(approval, body.grant, by, this.grants.size + 1, now) : null;
+    if (grant) this.putGrant(grant);
     const decided: Approval = {
       ...approval,
+      approvedBy,
+      madeGrantId: grant?.id ?? null,
       status: verdict === 'approve' ? 'approved' : 'denied',
       approver: by.name,
       decision: body.note ?? null,
@@ -633,6 +687,24 @@ export class World {
     const call = approval.toolCallId === null ? undefined : this.calls.get(approval.toolCallId);
     if (call && verdict === 'deny') this.#putCall({ ...call, status: 'blocked', verdict: 'deny', heldFor: now - call.createdAt });
     return decided;
+  }
+
+  /** Decides several, each for itself. */
+  decideAll(ids: readonly string[], verdict: 'approve' | 'deny', note: string | undefined, by: Person): ApprovalBatchResult {
+    const results = ids.map((id) => {
+      try {
+        return { id, ok: true, approval: this.decide(id, verdict, note === undefined ? {} : { note }, by), error: null };
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        return { id, ok: false, approval: this.approvals.get(id) ?? null, error: { code: error.code, message: error.message } };
+      }
+    });
+    return { results };
+  }
+
+  putGrant(grant: Grant): void {
+    this.grants.set(grant.id, grant);
+    this.#tell('grant', grant.id, grant);
   }
 
   /** Moves a decision into the past, for samples. */

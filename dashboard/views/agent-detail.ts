@@ -9,7 +9,7 @@ import type { Agent, ToolCallView } from '../../control/contract.ts';
 import { controlAgent, sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
-import { stateOf } from '../elements/agent-text.ts';
+import { byAttention, stateOf } from '../elements/agent-text.ts';
 import { gistOf } from '../elements/approval-text.ts';
 import '../elements/call-table.ts';
 import { chip, rankGlyph, riskGlyph, stateChip, statusGlyph } from '../elements/glyph.ts';
@@ -19,7 +19,7 @@ import '../elements/modal.ts';
 import { ago, button, choice, empty, failed, meter, moment, seen, seenLine, skeleton, spentOf, why } from '../elements/parts.ts';
 import { hasRole, reasonAgainst, reasonAgainstAction } from '../permissions.ts';
 import { agents, gateways, overview, pendingApprovals, toolCalls } from '../store.ts';
-import { AUTONOMY_WORDS, capMoney, day, money, plural, wait, when } from '../words.ts';
+import { AGENT_STATE_WORDS, AUTONOMY_WORDS, capMoney, day, money, plural, wait, when } from '../words.ts';
 import './agent-budgets.ts';
 import './agent-detail.css';
 import './agent-tokens.ts';
@@ -57,7 +57,7 @@ export class AgentDetailElement extends SignalWatcher(LightElement) {
     return html`<div class="agm scroll" tabindex="0" role="region" aria-label=${agent.name}>
       ${this.#head(agent, now)}
       <div class="agm-l">
-        ${this.#waiting(agent, now)} ${this.#today(agent)} ${this.#registration(agent, now)}
+        ${this.#waiting(agent, now)} ${this.#today(agent)} ${this.#family(agent, now)} ${this.#registration(agent, now)}
         ${hasRole('manage tokens') ? html`<mc-agent-tokens .agentId=${agent.id}></mc-agent-tokens>` : nothing}
       </div>
       ${this.#calls(agent, now)}
@@ -146,6 +146,19 @@ export class AgentDetailElement extends SignalWatcher(LightElement) {
         <li class="pr"><span>All time</span><span class="b">${money(agent.totalSpend)}</span></li>
       </ul>
     </section>`;
+  }
+
+  #family(agent: Agent, now: number): TemplateResult | typeof nothing {
+    const children = agents
+      .all()
+      .filter((other) => other.parentId === agent.id)
+      .sort(byAttention(now));
+    if (children.length === 0) return nothing;
+    const spent = children.reduce((sum, child) => sum + child.todaySpend, 0);
+    return html`<section class="panel"><div class="panel-h"><h2 class="grow">Sub-agents</h2><span class="muted">${money(spent)} today, also against this agent's caps</span></div><ul>${children.map(
+      (child) =>
+        html`<li class="pr pr--link">${statusGlyph(stateOf(child, now))}<a href="/agents/${child.id}"><span class="nm">${child.name}</span> <span class="muted small">${AGENT_STATE_WORDS[stateOf(child, now)]}</span></a><span>${money(child.todaySpend)}</span></li>`,
+    )}</ul></section>`;
   }
 
   #registration(agent: Agent, now: number): TemplateResult {

@@ -6,7 +6,7 @@ import { repeat } from 'lit/directives/repeat.js';
 import type { Agent } from '../../control/contract.ts';
 import { serverNow } from '../clock.ts';
 import '../elements/agent-row.ts';
-import { attentionOf, byAttention, stateOf } from '../elements/agent-text.ts';
+import { attentionOf, byAttention, inFamilies, type Relative, stateOf } from '../elements/agent-text.ts';
 import { rankGlyph, STATE_TONES, statusGlyph } from '../elements/glyph.ts';
 import { LightElement } from '../elements/light-element.ts';
 import { ago, button, choice, empty, meter, spentOf, why } from '../elements/parts.ts';
@@ -38,9 +38,10 @@ export class AgentsElement extends SignalWatcher(LightElement) {
       <aside class="ag-side" aria-label="Agents">
         <div class="side-h"><h2><a href="/agents">Agents <span class="muted">${all.length}</span></a></h2></div>
         <div class="scroll grow" tabindex="0" role="region" aria-label="Agent list">${repeat(
-          [...all].sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true })),
-          (item) => item.id,
-          (item) => html`<mc-agent-row .agent=${item} .selected=${item.id === this.agentId} .now=${now}></mc-agent-row>`,
+          inFamilies([...all].sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))),
+          (item) => item.agent.id,
+          (item) =>
+            html`<mc-agent-row .agent=${item.agent} .depth=${item.depth} .selected=${item.agent.id === this.agentId} .now=${now}></mc-agent-row>`,
         )}</div>
       </aside>
       ${agent ? html`<mc-agent-detail .agent=${agent}></mc-agent-detail>` : html`<div class="page"><h1>There is no such agent</h1><p class="ink2">It may have been removed. <a href="/agents">All agents</a></p></div>`}
@@ -55,7 +56,7 @@ export class AgentsElement extends SignalWatcher(LightElement) {
       off: all.filter((agent) => ['paused', 'quarantined', 'stopped'].includes(agent.status)),
     };
     const words = this.text.trim().toLowerCase();
-    const shown = matching[this.filter].filter((agent) => agent.name.toLowerCase().includes(words));
+    const shown = inFamilies(matching[this.filter].filter((agent) => agent.name.toLowerCase().includes(words)));
     const against = reasonAgainst('create agents');
     return html`<div class="page page--wide scroll" tabindex="0" role="region" aria-label="Agents">
       <div class="page-h ag-h">
@@ -83,8 +84,8 @@ export class AgentsElement extends SignalWatcher(LightElement) {
             : isPhone.get()
               ? repeat(
                   shown,
-                  (agent) => agent.id,
-                  (agent) => html`<mc-agent-row .agent=${agent} .now=${now}></mc-agent-row>`,
+                  ({ agent }) => agent.id,
+                  ({ agent, depth }) => html`<mc-agent-row .agent=${agent} .depth=${depth} .now=${now}></mc-agent-row>`,
                 )
               : this.#table(shown, now)
         }
@@ -93,13 +94,13 @@ export class AgentsElement extends SignalWatcher(LightElement) {
     </div>`;
   }
 
-  #table(shown: readonly Agent[], now: number): TemplateResult {
+  #table(shown: readonly Relative[], now: number): TemplateResult {
     return html`<table class="tbl ag-tbl">
       <thead><tr><th>Agent</th><th>State</th><th>Needs attention</th><th>Heartbeat</th><th>Last call</th><th>Gateway</th><th class="num">Today</th></tr></thead>
       <tbody>${repeat(
         shown,
-        (agent) => agent.id,
-        (agent) => row(agent, now),
+        ({ agent }) => agent.id,
+        (relative) => row(relative, now),
       )}</tbody>
     </table>`;
   }
@@ -119,12 +120,14 @@ export class AgentsElement extends SignalWatcher(LightElement) {
 
 const LABELS: Record<Filter, string> = { all: 'All', attention: 'Need attention', working: 'Working', off: 'Off' };
 
-function row(agent: Agent, now: number): TemplateResult {
+function row({ agent, depth }: Relative, now: number): TemplateResult {
   const state = stateOf(agent, now);
   const asks = attentionOf(agent, now);
   const gateway = agent.gatewayId === null ? undefined : gateways.get(agent.gatewayId);
+  const parent = agent.parentId === null ? undefined : agents.get(agent.parentId);
+  const below = depth > 0 ? 'ag-name--below' : '';
   return html`<tr>
-    <td><a class="ag-name" href="/agents/${agent.id}"><span class="nm b">${agent.name}</span>${rankGlyph(agent.autonomyLevel)}<span class="muted">${AUTONOMY_WORDS[agent.autonomyLevel].toLowerCase()}</span></a></td>
+    <td><a class="ag-name ${below}" .style=${`--depth: ${Math.min(depth, 6)}`} href="/agents/${agent.id}" title=${parent ? `Sub-agent of ${parent.name}` : nothing}>${depth > 0 && parent ? html`<span class="sr">sub-agent of ${parent.name}: </span>` : nothing}<span class="nm b">${agent.name}</span>${rankGlyph(agent.autonomyLevel)}<span class="muted">${AUTONOMY_WORDS[agent.autonomyLevel].toLowerCase()}</span></a></td>
     <td><span class="bare ${STATE_TONES[state] === 'ink' ? 'ink2' : `m-${STATE_TONES[state]}`}">${statusGlyph(state)}${AGENT_STATE_WORDS[state]}</span></td>
     <td class="ag-asks">${asks.length ? html`<span class=${state === 'quarantined' ? 'm-red' : 'm-amber'}>${sentenceCase(asks.join(', '))}</span>` : html`<span class="muted">No</span>`}</td>
     <td class="muted">${agent.gate === 'none' ? 'no gate' : ago(agent.lastHeartbeat, now)}</td>

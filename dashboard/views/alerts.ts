@@ -24,6 +24,7 @@ const ICONS: Record<Alert['type'], IconName> = {
   loop_detected: 'rotate-cw',
   agent_error_streak: 'triangle-alert',
   approval_timeout: 'hourglass',
+  approval_escalated: 'hourglass',
   security_violation: 'shield-alert',
   gate_missing: 'shield-alert',
   agent_quarantined: 'octagon-minus',
@@ -33,6 +34,7 @@ const ICONS: Record<Alert['type'], IconName> = {
   agent_silent: 'unplug',
   task_stuck: 'hourglass',
   authorization_needed: 'key-round',
+  notification_failed: 'message-square',
 };
 const SHOWN = 100;
 

@@ -6,8 +6,8 @@
 import { computed, SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import type { Agent, Approval, ToolCallView } from '../../control/contract.ts';
-import { decide, sentence } from '../actions.ts';
+import type { Agent, Approval, GrantProposal } from '../../control/contract.ts';
+import { decide, decideAll, sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
 import '../elements/approval-list.ts';
@@ -15,31 +15,36 @@ import { type ApprovalGroup, commandLineOf, gistOf, groupApprovals, titleOf } fr
 import { type Draft, editArguments } from '../elements/argument-draft.ts';
 import '../elements/arguments-editor.ts';
 import type { ArgumentsEditorElement, Judgement } from '../elements/arguments-editor.ts';
-import { argumentBlocks, effectRows, reasonRows } from '../elements/call-facts.ts';
+import { budgetRow } from '../elements/budget-effect.ts';
+import { argumentBlocks, atLimit, type Effects, effectBrief, effectRows, reasonRows } from '../elements/call-facts.ts';
 import '../elements/command-list.ts';
-import '../elements/decision-panel.ts';
-import type { DecisionPanelElement } from '../elements/decision-panel.ts';
-import { approvalChip, approvalGlyph, callGlyph, glyph, rankGlyph, riskChip, riskGlyph } from '../elements/glyph.ts';
+import { type DecisionPanelElement, NOTE_PRESETS, secondTime } from '../elements/decision-panel.ts';
+import { approvalChip, approvalGlyph, glyph, rankGlyph, riskChip } from '../elements/glyph.ts';
+import '../elements/grant-form.ts';
+import type { GrantChoice } from '../elements/grant-form.ts';
 import { icon } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
-import { button, empty, failed, keyHint, meter, moment, seen, seenLine, spentOf } from '../elements/parts.ts';
+import '../elements/like-list.ts';
+import '../elements/modal.ts';
+import { button, empty, failed, keyHint, moment, seen, seenLine, skeleton } from '../elements/parts.ts';
 import { voiceTag } from '../elements/voice.ts';
 import { bindKeys } from '../keyboard.ts';
 import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { go } from '../routes.ts';
-import { agents, approvals, overview, pendingApprovals, toolCalls } from '../store.ts';
+import { agents, approvals, pendingApprovals, session } from '../store.ts';
 import { isPhone } from '../viewport.ts';
-import { AUTONOMY_WORDS, callMoney, clock, clockMinutes, day, wait, when } from '../words.ts';
+import { AUTONOMY_WORDS, clock, clockMinutes, count, day, wait, when } from '../words.ts';
+import './approval-context.ts';
 import './approvals.css';
 
 /** After moving on by itself the view takes no decision for this long, so that a double press cannot decide the next call. */
 const SETTLE_MS = 700;
 const JUDGE_AFTER_MS = 400;
 const DECIDED_SHOWN = 12;
+const NO_EDIT = { editing: false, arguments: null, reason: null } as const;
 /** Made once per change, not once per key. */
 const pendingGroups = computed(() => groupApprovals(pendingApprovals.get()));
-const CALLS_SHOWN = 5;
 
 @customElement('mc-approvals')
 export class ApprovalsElement extends SignalWatcher(LightElement) {
@@ -52,8 +57,17 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   /** On a phone the facts fold away behind the decision. */
   @state() private showAll = false;
   @state() private missing: string | null = null;
-  @state() private agentCalls: ReadonlyMap<string, readonly ToolCallView[]> = new Map();
+  /** Calls alike that the next decision is for; empty = the one that is shown. */
+  @state() private chosen: ReadonlySet<string> = new Set();
+  /** The form for approving longer is open for this one. */
+  @state() private longerId: string | null = null;
+  @state() private proposal: { id: string; proposal: GrantProposal } | { id: string; failure: string } | null = null;
+  /** Arguments that the record shortened, in full, by approval. */
+  @state() private whole: ReadonlyMap<string, Record<string, unknown>> = new Map();
+  @state() private wholeFailure: string | null = null;
   #settledAt = 0;
+  /** Where in the list one was last, for when what is read is no longer in it. */
+  #place = 0;
   #judgeTimer: ReturnType<typeof setTimeout> | undefined;
   #unbind = () => {};
 
@@ -65,8 +79,12 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       { keys: 'k', label: 'Previous', group, repeats: true, run: () => this.#move(-1) },
       { keys: 'a', label: 'Approve once', group, run: () => void this.#decide('approve') },
       { keys: 'd', label: 'Deny', group, run: () => void this.#decide('deny') },
+      { keys: 'f', label: 'Approve for longer', group, run: () => void this.#openLonger() },
       { keys: 'e', label: 'Edit arguments', group, run: () => this.#edit() },
+      { keys: 'x', label: 'Choose this one of those alike', group, run: () => this.#chooseThis() },
+      { keys: 's', label: 'Choose all alike, or none', group, run: () => this.#chooseAlike() },
       { keys: 'n', label: 'Write a note', group, run: () => this.#panel()?.focusNote() },
+      ...NOTE_PRESETS.map((text, i) => ({ keys: String(i + 1), label: `Note: ${text}`, group, run: () => this.#preset(text) })),
       { keys: 'enter', label: 'Read the call', group, run: () => this.querySelector<HTMLElement>('.idt')?.focus() },
       { keys: 'escape', label: 'Discard the edit', group, run: () => this.#leaveEdit() },
     ]);
@@ -84,6 +102,11 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     return isPhone.get() ? this.#phone(groups, chosen) : this.#desk(groups, chosen);
   }
 
+  protected override willUpdate(): void {
+    const at = this.#order().findIndex((approval) => approval.id === this.approvalId);
+    if (at >= 0) this.#place = at;
+  }
+
   protected override updated(changed: PropertyValues<this>): void {
     super.updated(changed);
     const first = pendingGroups.get()[0]?.items[0];
@@ -95,7 +118,11 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     this.judgement = { state: 'none' };
     this.querySelector('.idt, .mb')?.scrollTo({ top: 0 });
     void this.#fetchMissing();
-    void this.#fetchCalls();
+    this.wholeFailure = null;
+    // What was chosen among the calls alike stays chosen while one walks along them.
+    const alike = this.#alike();
+    if (!alike?.items.some((item) => this.chosen.has(item.id))) this.chosen = new Set();
+    void this.#fetchWhole();
     this.querySelector('mc-approval-list [aria-current]')?.scrollIntoView({ block: 'nearest' });
   }
 
@@ -105,22 +132,29 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const waiting = pendingApprovals.get().length;
     return html`<div class="inbox">
       <aside class="il" aria-label="Pending approvals">
-        <div class="il-h"><h2>Waiting for you <span class="muted">${waiting}</span></h2><span class="small muted">Oldest first</span></div>
+        <div class="il-h"><h2>Waiting for you <span class="muted">${waiting}</span></h2><a class="small" href="/grants">Standing grants</a></div>
         <div class="scroll grow" tabindex="0" role="region" aria-label="Pending list">
           <mc-approval-list .groups=${groups} .decided=${this.#decidedLately()} .selectedId=${this.approvalId} .now=${serverNow()}></mc-approval-list>
         </div>
       </aside>
       ${
         chosen
-          ? html`<div class="idt scroll" tabindex="0" role="region" aria-label="Held call">${this.#head(chosen, 'h1')}${this.#facts(chosen)}</div>
+          ? html`<div class="idt scroll" tabindex="0" role="region" aria-label="Held call">${this.#head(chosen, 'h1')}${this.#likes()}${this.#facts(chosen)}</div>
             <aside class="dec scroll" tabindex="0" role="region" aria-label="Decision">
               <section>${this.#decision(chosen)}</section>
-              ${this.#context(chosen)}
+              <mc-approval-context .approval=${chosen}></mc-approval-context>
               ${HINTS}
             </aside>`
           : this.#nothing()
       }
     </div>`;
+  }
+
+  #likes(): TemplateResult {
+    return html`<mc-like-list .group=${this.#alike() ?? null} .selected=${this.chosen} .currentId=${this.approvalId} .now=${serverNow()}
+      @mc-select=${(event: CustomEvent<readonly string[]>) => {
+        this.chosen = new Set(event.detail);
+      }}></mc-like-list>`;
   }
 
   #nothing(): TemplateResult {
@@ -142,7 +176,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const title = html`<span>${verb}</span> ${seen(object)}`;
     return html`<div class="hh">
       <div class="grow">
-        <div class="hh-chips">${riskChip(approval.risk)}${this.#statusChip(approval)}<span class="small muted">${waitSentence(approval)}</span></div>
+        <div class="hh-chips">${riskChip(approval.risk)}${this.#statusChip(approval)}<span class="small muted">${waitSentence(approval)}</span>${reminded(approval)}</div>
         ${heading === 'h1' ? html`<h1>${title}</h1>` : html`<h2>${title}</h2>`}
         <p class="small ink2 hh-who">${this.#who(approval, agent)}</p>
       </div>
@@ -151,8 +185,8 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   }
 
   #who(approval: Approval, agent: Agent | undefined): TemplateResult {
-    const name = approval.agentName ?? 'Unknown agent';
-    return html`${approval.agentId ? html`<a href="/agents/${approval.agentId}">${name}</a>` : name}${agent ? html` ${rankGlyph(agent.autonomyLevel)} ${AUTONOMY_WORDS[agent.autonomyLevel].toLowerCase()}` : nothing}${approval.taskTitle ? html`, task ${seen(approval.taskTitle)}` : ', no task'}<span class="muted">, approval ${approval.number}</span>${approval.waitingCalls > 1 ? html`<span class="muted">, ${approval.waitingCalls} calls wait on it</span>` : nothing}`;
+    const name = approval.agentName === null ? 'Unknown agent' : seen(approval.agentName);
+    return html`${approval.agentId ? html`<a href="/agents/${approval.agentId}">${name}</a>` : name}${agent ? html` ${rankGlyph(agent.autonomyLevel)} ${AUTONOMY_WORDS[agent.autonomyLevel].toLowerCase()}` : nothing}${approval.taskId ? html`, task <a href="?task=${approval.taskId}">${seen(approval.taskTitle ?? approval.taskId)}</a>` : ', no task'}<span class="muted">, approval ${approval.number}</span>${approval.waitingCalls > 1 ? html`<span class="muted">, ${approval.waitingCalls} calls wait on it</span>` : nothing}`;
   }
 
   #statusChip(approval: Approval): TemplateResult {
@@ -179,11 +213,28 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       ${this.#command(approval)}
       ${editing ? this.#editor(approval) : nothing}
       <div class="sec"><h2>${approval.status === 'pending' ? 'Why it is held' : 'Why it was held'}</h2>${reasonRows(approval.reasons, 'held')}</div>
-      <div class="sec"><h2>What would happen</h2>${effectRows({ preview: approval.preview, tool: approval.tool, cwd: approval.cwd, workspace: approval.workspace, estimatedCost: approval.estimatedCost })}</div>
+      ${this.#effects(approval)}
       ${approval.editedArguments ? html`<div class="sec"><h2>Arguments as approved</h2>${argumentBlocks(approval.editedArguments)}</div>` : nothing}
-      ${editing ? nothing : html`<div class="sec"><h2>Arguments ${approval.editedArguments ? 'as the agent sent them' : ''} ${voiceTag()}</h2>${argumentBlocks(approval.arguments)}</div>`}
+      ${editing ? nothing : html`<div class="sec"><h2>Arguments ${approval.editedArguments ? 'as the agent sent them' : ''} ${voiceTag()}</h2>${this.#cutNote(approval)}${argumentBlocks(this.#argumentsOf(approval))}</div>`}
       ${this.#earlier(approval)}
     `;
+  }
+
+  #effects(approval: Approval): TemplateResult {
+    const edited = this.#edited(approval).arguments !== null;
+    return html`<div class="sec"><h2>What would happen ${edited ? html`<span class="small muted">with your arguments; paths and hosts are those of the original</span>` : nothing}</h2>${effectRows(this.#effectsOf(approval))}</div>`;
+  }
+
+  #effectsOf(approval: Approval): Effects {
+    const { preview, tool, cwd, workspace, estimatedCost } = approval;
+    const values = this.#edited(approval).arguments ?? approval.editedArguments ?? this.#argumentsOf(approval);
+    return { preview, tool, arguments: values, cwd, workspace, estimatedCost };
+  }
+
+  /** Says that this is not all of it, where it is not. */
+  #cutNote(approval: Approval): TemplateResult | typeof nothing {
+    if (!isShortened(approval) || this.whole.has(approval.id)) return nothing;
+    return html`<p class="why m-amber">${icon('triangle-alert', 12)}<span>These arguments are long and shown in part; what runs is all of them. ${this.wholeFailure ?? 'The whole is being read.'}</span></p>`;
   }
 
   /** `brief` leaves the digest and the editing to the details. */
@@ -191,7 +242,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const commands = approval.preview?.commands ?? [];
     const canEdit = approval.status === 'pending' && this.editingId !== approval.id && approval.arguments !== null;
     return html`<div class="cmd">
-      ${commands.length ? html`<mc-command-list .line=${commandLineOf(approval)} .commands=${commands}></mc-command-list>` : html`<p class="cmd-one"><code>${seen(gistOf(approval))}</code></p>`}
+      ${commands.length ? html`<mc-command-list .line=${commandLineOf(approval)} .commands=${commands}></mc-command-list>${atLimit(commands)}` : html`<p class="cmd-one"><code>${seen(gistOf(approval))}</code></p>`}
       ${
         brief
           ? nothing
@@ -209,7 +260,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   #editor(approval: Approval): TemplateResult {
     return html`<div class="sec">
       <h2>Edit arguments <span class="small muted">approving then runs your version, once</span></h2>
-      <mc-arguments-editor .original=${approval.arguments ?? {}} .draft=${this.drafts.get(approval.id) ?? {}} .judgement=${this.judgement}
+      <mc-arguments-editor .original=${this.#argumentsOf(approval) ?? {}} .draft=${this.drafts.get(approval.id) ?? {}} .judgement=${this.judgement}
         @mc-draft=${(event: CustomEvent<Draft>) => this.#drafted(approval, event.detail)}
         @mc-cancel=${this.#leaveEdit}></mc-arguments-editor>
     </div>`;
@@ -233,10 +284,16 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #decision(approval: Approval): TemplateResult {
     const edit = this.#edited(approval);
+    const many = this.#chosenItems();
+    const against = reasonAgainst('decide approvals');
     return html`<mc-decision-panel
       .approval=${approval}
+      .chosen=${many.length}
+      .notesRequired=${many.some((item) => item.noteRequired)}
       .note=${this.notes.get(approval.id) ?? ''}
-      .reason=${reasonAgainst('decide approvals')}
+      .reason=${against}
+      .myId=${session.get()?.operator.id ?? null}
+      .canGrant=${approval.kind === 'call' && approval.risk !== 'red' && approval.approvalsNeeded === 1}
       .busy=${this.busy?.id === approval.id ? this.busy.verdict : null}
       .editing=${edit.editing}
       .editReason=${edit.reason}
@@ -244,28 +301,20 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       @mc-note=${(event: CustomEvent<string>) => this.#noted(approval.id, event.detail)}
       @mc-approve=${() => void this.#decide('approve')}
       @mc-deny=${() => void this.#decide('deny')}
-    ></mc-decision-panel>`;
+      @mc-longer=${() => void this.#openLonger()}
+    ></mc-decision-panel>${this.longerId === approval.id ? this.#longer(approval, against) : nothing}`;
   }
 
-  /** What it has cost so far, and what this agent did just before. */
-  #context(approval: Approval): TemplateResult {
-    const agent = approval.agentId === null ? undefined : agents.get(approval.agentId);
-    const fleet = overview.get();
-    const calls = this.#lastCalls(approval.agentId);
-    return html`<section>
-        <h2>Cost so far</h2>
-        ${agent ? html`<div class="cost"><span class="ink2">${agent.name} today</span>${spentOf(agent.todaySpend, agent.todayCap)}${meter(agent.todaySpend, agent.todayCap)}</div>` : nothing}
-        ${fleet ? html`<div class="cost"><span class="ink2">Fleet today</span>${spentOf(fleet.todaySpend, fleet.fleetCap)}${meter(fleet.todaySpend, fleet.fleetCap)}</div>` : nothing}
-        <p class="small muted">${approval.estimatedCost > 0 ? `This call: at most ${callMoney(approval.estimatedCost)}` : 'This call itself: no charge'}</p>
-      </section>
-      ${
-        calls.length
-          ? html`<section><h2>${approval.agentName ?? 'The agent'}, last calls</h2><ul>${calls.map(
-              (call) =>
-                html`<li class="rc">${callGlyph(call)}<a href="?call=${call.id}"><code>${seenLine(`${call.tool} ${call.summary}`)}</code></a>${riskGlyph(call.risk)}${moment(call.createdAt)}</li>`,
-            )}</ul></section>`
-          : nothing
-      }`;
+  #longer(approval: Approval, against: string | null): TemplateResult {
+    const known = this.proposal?.id === approval.id ? this.proposal : null;
+    const content =
+      known === null
+        ? skeleton(4)
+        : 'failure' in known
+          ? failed('What could be approved for longer could not be read', known.failure, () => void this.#openLonger())
+          : html`<mc-grant-form .proposal=${known.proposal} .names=${{ agent: approval.agentName, task: approval.taskTitle }} .reason=${approval.status === 'pending' ? against : 'It is decided.'} .busy=${this.busy?.id === approval.id}
+              @mc-grant=${(event: CustomEvent<GrantChoice>) => void this.#decide('approve', event.detail)}></mc-grant-form>`;
+    return html`<mc-modal heading="Approve for longer" .content=${content} @mc-close=${() => this.#closeLonger()}></mc-modal>`;
   }
 
   /* ---------------------------------------------------------------- phone */
@@ -290,6 +339,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     return html`<article class="mcard" aria-label="Held call">
       ${alike && alike.items.length > 1 ? html`<div class="row small muted mcard-alike"><span>${at + 1} of ${alike.items.length} alike</span>${button({ label: 'Next', size: 'small', kind: 'quiet', icon: 'chevron-down', onClick: () => this.#move(1) })}</div>` : nothing}
       ${this.#head(approval, 'h2')}
+      ${this.#likes()}
       ${this.#command(approval, !this.showAll)}
       ${this.editingId === approval.id ? this.#editor(approval) : nothing}
       ${
@@ -297,7 +347,8 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
           ? nothing
           : html`<ul class="mreasons">${approval.reasons.map((reason) => html`<li>${approval.status === 'pending' ? glyph('bars', 'amber') : glyph('bars', 'ink')}<span>${seen(reason.message)}</span></li>`)}</ul>`
       }
-      ${agent ? html`<div class="cost"><span class="ink2">${agent.name} today</span>${spentOf(agent.todaySpend, agent.todayCap)}${meter(agent.todaySpend, agent.todayCap)}</div>` : nothing}
+      ${this.showAll || approval.kind === 'task' ? nothing : effectBrief(this.#effectsOf(approval))}
+      ${agent ? budgetRow({ name: `${agent.name} today`, spent: agent.todaySpend, cap: agent.todayCap, adds: approval.estimatedCost }) : nothing}
       ${this.#decision(approval)}
       ${button({
         label: this.showAll ? 'Fewer details' : 'All details',
@@ -313,8 +364,9 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #phoneFacts(approval: Approval): TemplateResult {
     return html`<div class="sec"><h2>Why it is held</h2>${reasonRows(approval.reasons, 'held')}</div>
-      <div class="sec"><h2>What would happen</h2>${effectRows({ preview: approval.preview, tool: approval.tool, cwd: approval.cwd, workspace: approval.workspace, estimatedCost: approval.estimatedCost })}</div>
-      <div class="sec"><h2>Arguments ${voiceTag('not checked')}</h2>${argumentBlocks(approval.arguments)}</div>
+      ${this.#effects(approval)}
+      <div class="sec"><h2>Arguments ${voiceTag('not checked')}</h2>${this.#cutNote(approval)}${argumentBlocks(this.#argumentsOf(approval))}</div>
+      <div class="mctx"><mc-approval-context .approval=${approval}></mc-approval-context></div>
       ${this.#earlier(approval)}`;
   }
 
@@ -336,27 +388,49 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   #move(by: 1 | -1): void {
     const order = this.#order();
     const at = order.findIndex((approval) => approval.id === this.approvalId);
-    const next = at < 0 ? order[0] : order[at + by];
+    // One that somebody else decided has left its place to the next.
+    const to = at >= 0 ? at + by : Math.min(by > 0 ? this.#place : this.#place - 1, order.length - 1);
+    const next = order[at >= 0 ? to : Math.max(0, to)];
     if (next) go(`/approvals/${next.id}`, { replace: true });
   }
 
-  async #decide(verdict: 'approve' | 'deny'): Promise<void> {
+  async #decide(verdict: 'approve' | 'deny', grant?: GrantChoice): Promise<void> {
     const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
     if (approval?.status !== 'pending' || this.busy || Date.now() - this.#settledAt < SETTLE_MS) return;
     const against = reasonAgainst('decide approvals');
     const note = this.notes.get(approval.id)?.trim() ?? '';
+    const many = grant ? [] : this.#chosenItems();
     if (against !== null) return say('refused', against);
-    if (approval.noteRequired && !note) return this.#panel()?.focusNote();
-    const edit = this.#edited(approval);
+    if ((many.length > 0 ? many : [approval]).some((item) => item.noteRequired) && !note) return this.#panel()?.focusNote();
+    const edit = many.length > 0 ? NO_EDIT : this.#edited(approval);
+    const again = verdict === 'approve' && many.length === 0 ? secondTime(approval, session.get()?.operator.id ?? null) : null;
+    if (again !== null) return say('refused', again);
     if (verdict === 'approve' && edit.reason !== null) return say('refused', edit.reason);
     const order = this.#order();
     this.busy = { id: approval.id, verdict };
-    const counted = await decide(approval, verdict, {
-      ...(note ? { note } : {}),
-      ...(verdict === 'approve' && edit.arguments ? { arguments: edit.arguments } : {}),
-    });
+    const counted =
+      many.length > 0
+        ? await decideAll(
+            many.map((item) => item.id),
+            verdict,
+            note,
+          )
+        : await decide(approval, verdict, {
+            ...(note ? { note } : {}),
+            ...(verdict === 'approve' && edit.arguments ? { arguments: edit.arguments } : {}),
+            ...(grant ? { grant: { ...grant, ...(note ? { note } : {}) } } : {}),
+          });
     this.busy = null;
+    if (counted) [this.longerId, this.chosen] = [null, new Set()];
     if (counted && this.approvalId === approval.id) this.#moveOn(order, approval.id);
+    await this.#keepFocus();
+  }
+
+  /** What was focused may have left the page with the decision; then the call that is read now has the focus. */
+  async #keepFocus(): Promise<void> {
+    await this.updateComplete;
+    if (document.activeElement === null || document.activeElement === document.body)
+      this.querySelector<HTMLElement>('.idt, .mb')?.focus({ preventScroll: true });
   }
 
   /** To the next that still waits, so that the inbox empties from the top; stays where it is when nothing is left. */
@@ -371,6 +445,52 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #noted(id: string, text: string): void {
     this.notes = new Map(this.notes).set(id, text);
+  }
+
+  /* ---------------------------------------------------------------- calls alike, and approving for longer */
+
+  /** The calls that are like the one that is shown, itself among them. */
+  #alike(): ApprovalGroup | undefined {
+    return pendingGroups.get().find((group) => group.items.some((item) => item.id === this.approvalId));
+  }
+
+  /** Those of them that were chosen and still wait. */
+  #chosenItems(): Approval[] {
+    return (this.#alike()?.items ?? []).filter((item) => this.chosen.has(item.id));
+  }
+
+  #chooseThis(): void {
+    const id = this.approvalId;
+    if (id === null || (this.#alike()?.items.length ?? 0) < 2) return;
+    const others = [...this.chosen].filter((other) => other !== id);
+    this.chosen = new Set(this.chosen.has(id) ? others : [...others, id]);
+  }
+
+  #chooseAlike(): void {
+    const items = this.#alike()?.items ?? [];
+    if (items.length < 2) return;
+    this.chosen = new Set(items.every((item) => this.chosen.has(item.id)) ? [] : items.map((item) => item.id));
+  }
+
+  async #openLonger(): Promise<void> {
+    const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
+    if (approval?.status !== 'pending' || approval.kind !== 'call' || this.busy) return;
+    const { id } = approval;
+    [this.longerId, this.proposal] = [id, null];
+    try {
+      this.proposal = { id, proposal: await api.readGrantProposal(id) };
+    } catch (error) {
+      this.proposal = { id, failure: sentence(error) };
+    }
+  }
+
+  #closeLonger(): void {
+    this.longerId = null;
+  }
+
+  #preset(text: string): void {
+    const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
+    if (approval?.status === 'pending') this.#noted(approval.id, this.notes.get(approval.id) === text ? '' : text);
   }
 
   /* ---------------------------------------------------------------- editing */
@@ -398,7 +518,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   #drafted(approval: Approval, draft: Draft): void {
     this.drafts = new Map(this.drafts).set(approval.id, draft);
     clearTimeout(this.#judgeTimer);
-    const { edited } = editArguments(approval.arguments ?? {}, draft);
+    const { edited } = editArguments(this.#argumentsOf(approval) ?? {}, draft);
     this.judgement = edited ? { state: 'asking' } : { state: 'none' };
     if (edited) this.#judgeTimer = setTimeout(() => void this.#judge(approval, edited), JUDGE_AFTER_MS);
   }
@@ -429,7 +549,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   /** Whether arguments are being edited, and whether they can be approved as they stand. */
   #edited(approval: Approval): { editing: boolean; arguments: Record<string, unknown> | null; reason: string | null } {
     if (this.editingId !== approval.id) return { editing: false, arguments: null, reason: null };
-    const { fields, edited } = editArguments(approval.arguments ?? {}, this.drafts.get(approval.id) ?? {});
+    const { fields, edited } = editArguments(this.#argumentsOf(approval) ?? {}, this.drafts.get(approval.id) ?? {});
     if (edited) return { editing: true, arguments: edited, reason: null };
     const broken = fields.find((field) => field.error !== null);
     return broken
@@ -454,23 +574,32 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     }
   }
 
-  async #fetchCalls(): Promise<void> {
-    const agentId = this.approvalId === null ? null : (approvals.get(this.approvalId)?.agentId ?? null);
-    if (agentId === null || this.agentCalls.has(agentId)) return;
+  /** Long arguments are kept shortened; while the call can still run, all of them can be read. */
+  async #fetchWhole(): Promise<void> {
+    const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
+    if (!approval || !isShortened(approval) || this.whole.has(approval.id)) return;
     try {
-      const { items } = await api.listToolCalls({ agentId, limit: CALLS_SHOWN + 1 });
-      this.agentCalls = new Map(this.agentCalls).set(agentId, items);
-    } catch {
-      // A side note of the decision: without it the live ones are shown.
+      this.whole = new Map(this.whole).set(approval.id, await api.readWholeArguments(approval.id));
+    } catch (error) {
+      this.wholeFailure = sentence(error);
     }
   }
 
-  #lastCalls(agentId: string | null): ToolCallView[] {
-    if (agentId === null) return [];
-    const live = toolCalls.all().filter((call) => call.agentId === agentId);
-    const older = (this.agentCalls.get(agentId) ?? []).filter((call) => !live.some((other) => other.id === call.id));
-    return [...live, ...older].sort((a, b) => b.createdAt - a.createdAt).slice(0, CALLS_SHOWN);
+  #argumentsOf(approval: Approval): Record<string, unknown> | null {
+    return this.whole.get(approval.id) ?? approval.arguments;
   }
+}
+
+/** The record keeps long arguments in part, and says so under this name (proxy/record.ts). */
+function isShortened({ arguments: args }: Approval): boolean {
+  return args !== null && typeof args['…'] === 'string';
+}
+
+/** How often it was recalled to people, and that it was handed on. */
+function reminded({ status, reminders, escalatedAt }: Approval): TemplateResult | typeof nothing {
+  if (status !== 'pending' || (reminders === 0 && escalatedAt === null)) return nothing;
+  const times = reminders === 0 ? '' : `reminded ${reminders === 1 ? 'once' : `${count(reminders)} times`}`;
+  return html`<span class="small m-amber">${times}${escalatedAt === null ? nothing : html`${times ? ', ' : nothing}handed on at ${moment(escalatedAt, clockMinutes(escalatedAt))}`}</span>`;
 }
 
 /** Until when the caller holds the line, and until when the call is kept. */

@@ -35,6 +35,7 @@ const PLACES: readonly (readonly [string, string])[] = [
   ['Overview', '/overview'],
   ['Board', '/board'],
   ['Approvals', '/approvals'],
+  ['Standing grants', '/grants'],
   ['Agents', '/agents'],
   ['Feed', '/feed'],
   ['Alerts', '/alerts'],

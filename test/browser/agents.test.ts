@@ -121,3 +121,27 @@ it('can be controlled from a phone', async () => {
   await page.getByText('Forge-03 finishes its task, then pauses.').waitFor();
   expect(await server.agentStatus(agent)).toBe('drained');
 });
+
+it('shows sub-agents below their parent, with what they spent', async () => {
+  const child = await server.addAgent('Aide-11', 'specialist', agent);
+  await server.addAgent('Aide-12', 'intern', child);
+  await server.addAgent('Byte-01');
+  const page = await open('viewer', '/agents');
+  const names = page.locator('.ag-tbl tbody .ag-name .nm');
+  await page.getByRole('link', { name: /sub-agent of Aide-11: Aide-12/ }).waitFor();
+  const told = await names.allInnerTexts();
+  expect(told.slice(told.indexOf('Forge-03'), told.indexOf('Forge-03') + 3)).toEqual(['Forge-03', 'Aide-11', 'Aide-12']);
+  await page
+    .getByRole('link', { name: /Forge-03/ })
+    .first()
+    .click();
+  await page.getByRole('heading', { name: 'Sub-agents' }).waitFor();
+  await page
+    .locator('.agm')
+    .getByRole('link', { name: /Aide-11/ })
+    .click();
+  await page
+    .getByText(/Forge-03, depth|, depth 1/)
+    .first()
+    .waitFor();
+});

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { violations } from './axe.ts';
 import { PHONE, useDashboard } from './browser.ts';
 import { CALLS, type TestServer } from './server.ts';
 
@@ -67,7 +68,7 @@ describe('a held call', () => {
   it('shows what the agent wrote as text, with hidden characters by name', async () => {
     await server.call(agent, CALLS.message);
     const page = await open('viewer', '/approvals');
-    const text = page.locator('mc-voice', { hasText: 'Hello' });
+    const text = page.locator('.args mc-voice', { hasText: 'Hello' });
     await text.waitFor();
     expect(await text.innerText()).toContain('Hello <b>all</b>');
     expect(await text.innerText()).toContain('RIGHT-TO-LEFT OVERRIDE');
@@ -159,10 +160,10 @@ describe('the inbox', () => {
   });
 
   it('puts like calls into one group and shows what arrives without moving what is read', async () => {
-    const first = await server.call(agent, { ...CALLS.build, arguments: { command: 'make -C tokens' } });
+    const first = await server.call(agent, { ...CALLS.build, arguments: { command: 'ninja -C tokens' } });
     const page = await open('approver', '/approvals');
     await page.waitForURL(`**/approvals/${first}`);
-    await server.call(agent, { ...CALLS.build, arguments: { command: 'make -C icons' } });
+    await server.call(agent, { ...CALLS.build, arguments: { command: 'ninja -C icons' } });
     await page.getByText('×2').waitFor();
     expect(new URL(page.url()).pathname).toBe(`/approvals/${first}`);
     expect(await page.title()).toContain('(2)');
@@ -186,5 +187,190 @@ describe('the inbox', () => {
     await deny.tap();
     await page.getByText('Denied. Forge-03 is told why.').waitFor();
     expect(await server.approval(id)).toMatchObject({ status: 'denied', decision: 'Wrong target' });
+  });
+});
+
+describe('what would happen', () => {
+  it('names whom a message reaches, by which way and what goes with it', async () => {
+    const text = 'Hello <b>all</b> \u202eevil\u202c';
+    const args = { action: 'send', channel: 'slack', to: ['team@acme.example', '#ops'], cc: 'all@rival.example', text, media: 'a.pdf' };
+    await server.call(agent, { tool: 'message', arguments: args });
+    const page = await open('viewer', '/approvals');
+    await page.getByRole('heading', { level: 1, name: 'Send a message to team@acme.example and 2 more' }).waitFor();
+    const facts = page.locator('.kv--facts');
+    expect((await facts.innerText()).split('\n').filter((line) => /example|#ops|slack|pdf/.test(line))).toEqual([
+      'team@acme.example',
+      '#ops',
+      'all@rival.example cc',
+      'slack',
+      'a.pdf',
+    ]);
+    expect(await facts.locator('mc-voice').innerText()).toContain('RIGHT-TO-LEFT OVERRIDE');
+    expect(await facts.locator('b').count()).toBe(0);
+  });
+
+  it('shows the lines that an edit takes out and puts in, at the path where they would stand', async () => {
+    const edits = [{ oldText: 'port = 80\nlisten()', newText: 'port = 8080\nlisten()' }];
+    await server.call(agent, { tool: 'edit', arguments: { path: 'docs/../src/app.ts', edits } });
+    const page = await open('viewer', '/approvals');
+    const change = page.locator('mc-file-change');
+    await change.waitFor();
+    expect(await change.locator('.fc-l--gone code').allInnerTexts()).toEqual(['port = 80']);
+    expect(await change.locator('.fc-l--came code').allInnerTexts()).toEqual(['port = 8080']);
+    expect(await change.locator('.fc-l--same code').allInnerTexts()).toEqual(['listen()']);
+    await page.getByText('/srv/ws/src/app.ts').waitFor();
+  });
+
+  it('shows a file too long for the record whole, folded, and says that its old content is not known', async () => {
+    const content = Array.from({ length: 9_000 }, (_, i) => `const x${i} = ${i};`).join('\n');
+    const id = await server.call(agent, { tool: 'write', arguments: { path: 'src/big.ts', content } });
+    expect(JSON.stringify((await server.approval(id)).arguments).length).toBeLessThan(content.length);
+    const page = await open('viewer', '/approvals');
+    const change = page.locator('mc-file-change');
+    await change.getByText('const x8999 = 8999;').waitFor();
+    await change.getByText('What stands there now is not known here').waitFor();
+    expect(await change.getByText('const x4000 = 4000;').count()).toBe(0);
+    await change.getByRole('button', { name: 'Show all 9,000 lines' }).click();
+    await change.getByText('const x4000 = 4000;').waitFor();
+  });
+
+  it('folds a long command around the words that caused the hold, and unfolds it', async () => {
+    await server.call(agent, { tool: 'exec', arguments: { command: `echo "${'a b c '.repeat(400)}" | sort >/etc/motd` } });
+    const page = await open('viewer', '/approvals');
+    const first = page.getByRole('list', { name: 'Parsed command' }).getByRole('listitem').first();
+    await first.getByText('characters not shown').waitFor();
+    expect(await first.locator('mark').first().isVisible()).toBe(true);
+    await first.getByRole('button', { name: /^Show all/ }).click();
+    expect(await first.locator('code').innerText()).toContain('a b c '.repeat(400).trim());
+  });
+
+  it('names the digest that the call then runs under, the budgets it counts against, its task and the calls before it', async () => {
+    const task = await server.addTask({ title: 'Ship it', type: 'engineering', assigneeIds: [agent], budget: 8 });
+    await server.call(agent, CALLS.read);
+    const id = await server.call(agent, { ...CALLS.build, taskId: task.id });
+    const page = await open('approver', '/approvals');
+    const digest = (await server.approval(id)).digest ?? '';
+    await page.getByText(`${digest.slice(0, 4)} ${digest.slice(4, 8)} … ${digest.slice(-4)}`).waitFor();
+    const context = page.locator('mc-approval-context');
+    await context.getByRole('link', { name: /Ship it/ }).waitFor();
+    await context.getByText(/^Task MC-/).waitFor();
+    await context.getByText('of $8').waitFor();
+    await context.getByText('read docs/PLAN.md').waitFor();
+    await page.getByRole('button', { name: /^Approve/ }).click();
+    await page.getByText('Approved once.').waitFor();
+    await server.redeem(id, 'built');
+    expect((await server.approval(id)).digest).toBe(digest);
+  });
+});
+
+describe('calls alike', () => {
+  it('are one card; some of them are decided at once with one note, and what somebody else decided takes nothing from the others', async () => {
+    const other = await server.addAgent('Scout-05');
+    const ids: string[] = [];
+    for (const [by, folder] of [
+      [agent, 'a'],
+      [agent, 'b'],
+      [other, 'c'],
+      [agent, 'd'],
+      [agent, 'e'],
+    ] as const)
+      ids.push(await server.call(by, { ...CALLS.build, arguments: { command: `ninja -C ${folder}` } }));
+    const page = await open('approver', `/approvals/${ids[0]}`, { expected: /ERR_/ });
+    const card = page.getByRole('region', { name: 'Calls alike' });
+    await card.getByRole('heading', { name: /^5 calls alike/ }).waitFor();
+    expect(await card.getByRole('link').allInnerTexts()).toEqual(['a', 'b', 'c', 'd', 'e']);
+    await card.getByText('Scout-05').waitFor();
+    await page.keyboard.press('s');
+    await page.getByRole('button', { name: 'Approve 5 calls, once each' }).waitFor();
+    await page.keyboard.press('j');
+    await page.waitForURL(`**/approvals/${ids[1]}`);
+    await page.keyboard.press('x');
+    await page.keyboard.press('n');
+    await page.keyboard.type('the nightly build');
+    await page.keyboard.press('Escape');
+    // The event of the other decision does not arrive in time.
+    server.cutEvents();
+    await server.decide(ids[3] ?? '', 'deny', 'not d');
+    await page.getByRole('button', { name: 'Approve 4 calls, once each' }).click();
+    await page.getByText(/Approved 3 of 4 calls\. Of the other one: .*already denied by Jon Reyes/).waitFor();
+    server.allowEvents();
+    const outcomes = [];
+    for (const id of ids) outcomes.push((await server.approval(id)).status);
+    expect(outcomes).toEqual(['approved', 'pending', 'approved', 'denied', 'approved']);
+    expect((await server.approval(ids[2] ?? '')).decision).toBe('the nightly build');
+  });
+});
+
+describe('approving for longer', () => {
+  it('shows what each pattern would cover, and the next call like it needs nobody; revoked, it does again', async () => {
+    const id = await server.call(agent, { ...CALLS.build, arguments: { command: 'python3 tools/report.py --month 3' } });
+    const page = await open('approver', `/approvals/${id}`);
+    await page.getByRole('button', { name: /^Approve/ }).waitFor();
+    await page.keyboard.press('f');
+    const dialog = page.getByRole('dialog');
+    const narrow = dialog.getByRole('group', { name: 'Which calls' }).getByRole('radio').first();
+    await narrow.waitFor();
+    expect(await narrow.isChecked()).toBe(true);
+    expect(await narrow.evaluate((field) => field === document.activeElement)).toBe(true);
+    await dialog.getByText('python3 tools/<any>.py --month 3').waitFor();
+    await dialog.getByRole('heading', { name: 'Would cover' }).waitFor();
+    await dialog.getByRole('radio', { name: '1 h' }).check();
+    await dialog.getByRole('spinbutton', { name: /^How often/ }).fill('2');
+    expect(await violations(page)).toEqual([]);
+    await dialog.getByRole('button', { name: 'Approve, and 2 more calls for 1 h' }).click();
+    await page.getByText('Approved, and calls like it for longer.').waitFor();
+    await page.getByRole('link', { name: 'calls like it for longer' }).click();
+    await page.getByText('0 of 2 uses').waitFor();
+    // The call that was approved runs; the next one like it is released by the grant.
+    await server.redeem(id, 'built');
+    const next = await server.call(agent, { ...CALLS.build, arguments: { command: 'python3 tools/report.py --month 3' } });
+    await page.getByText('1 of 2 uses').waitFor();
+    expect(next).not.toBe(id);
+    await page.getByRole('button', { name: 'Revoke', exact: true }).click();
+    await page.getByRole('textbox', { name: /^Reason/ }).fill('enough');
+    await page.getByRole('button', { name: /^Revoke grant/ }).click();
+    await page.getByText(/is revoked\. The next call needs a person again/).waitFor();
+    const held = await server.call(agent, { ...CALLS.build, arguments: { command: 'python3 tools/report.py --month 3' } });
+    expect((await server.approval(held)).status).toBe('pending');
+  });
+
+  it('is not offered for a red call, and says why where the server does not grant', async () => {
+    await server.call(agent, CALLS.message);
+    const page = await open('approver', '/approvals');
+    await page.getByRole('button', { name: /^Approve/ }).waitFor();
+    expect(await page.getByRole('button', { name: /^Grant calls like it/ }).count()).toBe(0);
+    await page.keyboard.press('f');
+    await page.getByRole('dialog').getByText('It can be approved once.').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+  });
+});
+
+describe('on a phone', () => {
+  it('a red call is read whole and approved with two taps', async () => {
+    const command = `cd web && ${'npm run build --silent && '.repeat(6)}npm publish --access public --tag next`;
+    const id = await server.call(agent, { tool: 'exec', arguments: { command } });
+    const page = await open('approver', '/', PHONE);
+    const rows = page.getByRole('list', { name: 'Parsed command' }).getByRole('listitem');
+    await rows.first().waitFor();
+    // Every command stands there in full: nothing is cut off at the side, nothing is folded.
+    expect((await rows.locator('code').allInnerTexts()).join(' ')).toBe(command);
+    for (const code of await rows.locator('code').all()) {
+      const box = await code.boundingBox();
+      expect((box?.x ?? 0) + (box?.width ?? 999)).toBeLessThanOrEqual(390);
+      expect(await code.evaluate((element) => element.scrollWidth <= element.clientWidth)).toBe(true);
+    }
+    expect((await server.approval(id)).risk).toBe('red');
+    await page.getByRole('button', { name: 'Checked, as intended' }).tap();
+    await page.getByRole('button', { name: /^Approve/ }).tap();
+    await page.getByText('Approved once.').waitFor();
+    expect(await server.approval(id)).toMatchObject({ status: 'approved', decision: 'Checked, as intended' });
+  });
+
+  it('a message is read with its recipients before it is decided', async () => {
+    await server.call(agent, CALLS.message);
+    const page = await open('viewer', '/', PHONE);
+    await page.locator('.kv--facts').getByText('team@acme.example').waitFor();
+    await page.locator('.kv--facts mc-voice').getByText('Hello <b>all</b>').waitFor();
   });
 });

@@ -30,8 +30,11 @@ it('the gallery shows every element in every state, and axe objects to none of t
     'mc-command-list',
     'mc-data-age',
     'mc-decision-panel',
+    'mc-file-change',
+    'mc-grant-form',
     'mc-hold-button',
     'mc-key-sheet',
+    'mc-like-list',
     'mc-stop-form',
     'mc-voice',
   ]) {

@@ -65,6 +65,37 @@ describe('the connection', () => {
   });
 });
 
+describe('several tabs', () => {
+  it('read one stream; when the one that holds it goes, another goes on, and none misses anything', async () => {
+    const first = await open('viewer', '/feed', { expected: /ERR_/ });
+    await first.getByText(/^Live/).waitFor();
+    let streams = 0;
+    first.context().on('request', (request) => {
+      if (request.url().endsWith('/api/events')) streams++;
+    });
+    const others = await Promise.all([first.context().newPage(), first.context().newPage()]);
+    for (const page of others) {
+      await page.goto(`${server.url}/feed`);
+      await page.getByText(/^Live/).waitFor();
+    }
+    await server.call(agent, { ...CALLS.read, arguments: { path: 'docs/ONE.md' } });
+    for (const page of [first, ...others]) await page.getByText('docs/ONE.md').first().waitFor();
+    expect(streams).toBe(0);
+
+    await first.close();
+    await server.call(agent, { ...CALLS.read, arguments: { path: 'docs/TWO.md' } });
+    for (const page of others) await page.getByText('docs/TWO.md').first().waitFor();
+    expect(streams).toBe(1);
+
+    server.cutEvents();
+    for (const page of others) await page.getByText(/Connection lost at/).waitFor();
+    await server.call(agent, { ...CALLS.read, arguments: { path: 'docs/THREE.md' } });
+    server.allowEvents();
+    for (const page of others) await page.getByText('docs/THREE.md').first().waitFor();
+    for (const page of others) expect(await page.getByText('docs/TWO.md').count()).toBeGreaterThan(0);
+  });
+});
+
 describe('what happens shows up', () => {
   it('within 300 ms of its happening', async () => {
     const page = await open('viewer', '/feed');

@@ -13,7 +13,8 @@ export async function startMockServer(): Promise<TestServer> {
     url: server.url,
     signInToken: (role) => role,
     signInLink: async () => `${server.url}/sign-in#token=${world.oneTimeToken()}`,
-    addAgent: async (name, autonomyLevel = 'specialist') => world.addAgent({ name, autonomyLevel, workspace: '/srv/ws' }).id,
+    addAgent: async (name, autonomyLevel = 'specialist', parentId) =>
+      world.addAgent({ name, autonomyLevel, workspace: '/srv/ws', ...(parentId && { parentId }) }).id,
     addTask: async (task) => world.addTask(task, JON),
     moveTask: async (id, move) => void world.moveTask(id, move, JON),
     task: async (id) => world.task(id),
@@ -57,8 +58,8 @@ export async function startMockServer(): Promise<TestServer> {
 }
 
 /** The call with the judgement that the shipped policy gives it; see CALLS. */
-function judged({ tool, arguments: args, output }: AgentCall): SampleCall {
-  const base = { tool, arguments: args, ...(output === undefined ? {} : { output }) };
+function judged({ tool, arguments: args, output, people }: AgentCall): SampleCall {
+  const base = { tool, arguments: args, ...(output === undefined ? {} : { output }), ...(people === undefined ? {} : { people }) };
   if (tool === CALLS.read.tool) return { ...base, mappedTool: 'read_file', risk: 'green', verdict: 'allow' };
   if (tool === CALLS.message.tool) {
     const reasons = [

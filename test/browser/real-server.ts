@@ -55,8 +55,10 @@ export async function startRealServer(): Promise<TestServer> {
       const { token } = done(await world.api<{ token: string }>('POST', '/sign-in-links', {}, tokenOf('admin')));
       return `${faults.url}/sign-in#token=${token}`;
     },
-    async addAgent(name, autonomyLevel = 'specialist') {
-      const { id } = done(await world.api<Agent>('POST', '/agents', { name, autonomyLevel, workspace: '/srv/ws' }));
+    async addAgent(name, autonomyLevel = 'specialist', parentId) {
+      const { id } = done(
+        await world.api<Agent>('POST', '/agents', { name, autonomyLevel, workspace: '/srv/ws', ...(parentId && { parentId }) }),
+      );
       tokens.set(id, done(await world.api<{ token: string }>('POST', `/agents/${id}/tokens`, {})).token);
       return id;
     },

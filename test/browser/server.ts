@@ -16,6 +16,8 @@ export interface AgentCall {
   output?: string;
   /** The task it is for, one of the agent's own. */
   taskId?: string;
+  /** People who have to approve it. Only the mock can be asked; the product's policy names such tools. */
+  people?: number;
 }
 
 /** Calls whose judgement by the shipped policy is known. */
@@ -43,7 +45,7 @@ export interface TestServer {
   signInToken(role: Role): string;
   /** A link that signs an administrator in once. */
   signInLink(): Promise<string>;
-  addAgent(name: string, autonomy?: Autonomy): Promise<string>;
+  addAgent(name: string, autonomy?: Autonomy, parentId?: string): Promise<string>;
   addTask(task: TaskCreate): Promise<Task>;
   /** Somebody else moves it. */
   moveTask(id: string, move: TransitionRequest): Promise<void>;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Agent } from '../../control/contract.ts';
-import { attentionOf, byAttention, stateOf } from '../../dashboard/elements/agent-text.ts';
+import { attentionOf, byAttention, inFamilies, stateOf } from '../../dashboard/elements/agent-text.ts';
 
 const NOW = 10_000_000;
 const agent = (over: Partial<Agent>) =>
@@ -49,5 +49,29 @@ describe('how an agent stands', () => {
       agent({ name: 'D', pendingApprovals: 1 }),
     ];
     expect(list.sort(byAttention(NOW)).map(({ name }) => name)).toEqual(['C', 'D', 'B-2', 'B-10']);
+  });
+});
+
+describe('families', () => {
+  const named = (id: string, parentId: string | null) => agent({ id, name: id, parentId });
+  const told = (...sorted: Agent[]) => inFamilies(sorted).map((row) => `${'-'.repeat(row.depth)}${row.agent.id}`);
+
+  it('stand together, where the first of them would', () => {
+    expect(told(named('c', 'b'), named('x', null), named('a', null), named('b', 'a'), named('d', 'a'))).toEqual([
+      'a',
+      '-b',
+      '--c',
+      '-d',
+      'x',
+    ]);
+  });
+
+  it('lose nobody whose parent is not there, and nobody in a circle', () => {
+    expect(told(named('b', 'gone'), named('a', null))).toEqual(['b', 'a']);
+    expect(
+      told(named('a', 'b'), named('b', 'a'), named('c', 'c'))
+        .map((row) => row.replace(/-/g, ''))
+        .sort(),
+    ).toEqual(['a', 'b', 'c']);
   });
 });

@@ -77,22 +77,40 @@ describe('like requests', () => {
   it('stand together, oldest first, each with what tells it from the others', () => {
     const groups = groupApprovals([
       publish('a', 'tokens', 1),
-      sampleApproval({ id: 'x', command: 'git push', createdAt: 2 }),
+      sampleApproval({ id: 'x', command: 'git push', createdAt: 2, groupKey: 'exec: git push' }),
       publish('b', 'icons', 3),
     ]);
     expect(groups.map((group) => group.items.map((item) => item.id))).toEqual([['a', 'b'], ['x']]);
-    expect(groups[0]?.labels).toEqual(['@acme/tokens', '@acme/icons']);
+    expect(groups[0]?.labels).toEqual(['packages/tokens … @acme/tokens', 'packages/icons … @acme/icons']);
   });
 
-  it('are kept apart by agent, task, tool, risk and program', () => {
+  it('are those of the same shape, whoever makes them; risk and the number of people keep them apart', () => {
     const items = [
       publish('a', 'tokens', 1),
       { ...publish('b', 'tokens', 2), agentId: 'ag_2' },
       { ...publish('c', 'tokens', 3), taskId: null },
       { ...publish('d', 'tokens', 4), risk: 'yellow' as const },
-      sampleApproval({ id: 'e', command: 'npm deprecate x' }),
+      { ...publish('e', 'tokens', 5), approvalsNeeded: 2 },
+      sampleApproval({ id: 'f', command: 'npm deprecate x', groupKey: 'exec: npm deprecate' }),
+      sampleApproval({ id: 'g', kind: 'task' }),
+      sampleApproval({ id: 'h', kind: 'task' }),
     ];
-    expect(groupApprovals(items)).toHaveLength(5);
+    expect(groupApprovals(items).map((group) => group.items.map((item) => item.id).join(''))).toEqual(['abc', 'd', 'e', 'f', 'g', 'h']);
+  });
+
+  it('hide no difference: folders and other arguments are named with the words', () => {
+    const [group] = groupApprovals([
+      sampleApproval({ arguments: { command: 'make a', env: { X: '1' } }, cwd: '/srv/ws/a' }),
+      sampleApproval({ arguments: { command: 'make a b' }, cwd: '/srv/ws/b' }),
+      sampleApproval({ arguments: { command: 'make c', env: { X: '1' } }, cwd: '/srv/ws/a' }),
+    ]);
+    expect(group?.labels).toEqual([
+      'a, env: {"X":"1"}, folder: /srv/ws/a',
+      'a b, no env, folder: /srv/ws/b',
+      'c, env: {"X":"1"}, folder: /srv/ws/a',
+    ]);
+    const [writes] = groupApprovals(['x', 'y'].map((path) => sampleApproval({ tool: 'write', arguments: { path, content: 'same' } })));
+    expect(writes?.labels).toEqual(['x', 'y']);
   });
 
   it('are told apart by number when their words are the same', () => {

@@ -42,6 +42,13 @@ export function sampleApproval(over: Partial<Approval> & { command?: string } = 
     noteRequired: true,
     waitingCalls: 1,
     outcome: 'none',
+    groupKey: 'exec: npm publish',
+    approvalsNeeded: 1,
+    approvedBy: [],
+    reminders: 0,
+    escalatedAt: null,
+    grantId: null,
+    madeGrantId: null,
     ...rest,
   };
 }

@@ -52,7 +52,9 @@ describe('the timeline of a task', () => {
   });
 
   it('puts like calls that wait into one row', () => {
-    const entries = build({ approvals: [approval(3), approval(1), approval(2), approval(2, { id: 'other', tool: 'write' })] });
+    const entries = build({
+      approvals: [approval(3), approval(1), approval(2), approval(2, { id: 'other', tool: 'write', groupKey: 'write: docs' })],
+    });
     expect(entries.map((entry) => (entry.kind === 'approvals' ? [entry.approval.id, entry.alike] : []))).toEqual([
       ['other', 1],
       ['p1', 3],

@@ -1,8 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Db, openDatabase } from '../../control/db/database.ts';
 import { codesOf, decide, gateOf, usePolicy } from '../support/calls.ts';
 import { newAgent, startWorld, until, type World } from '../support/world.ts';
+
+// Each of these stories starts the product several times, and a start waits for its turn on a busy machine.
+vi.setConfig({ testTimeout: 90_000 });
 
 /** What a crash in the one moment that matters leaves behind is made here by hand, in the rows, while the product is down. */
 let world: World;
@@ -119,6 +122,23 @@ describe('after a restart', () => {
     await decide(world, anew.body.approvalId, 'approve');
     expect((await other.gate.poll(third.body.id)).status).toBe(200);
     expect((await world.api('GET', `/agents/${id}`)).status).toBe(200);
+  });
+});
+
+describe('a row of failures', () => {
+  it('goes on after a kill: the fifth try with the same error is refused', async () => {
+    const agent = await newAgent(world);
+    const gate = gateOf(world, agent.token);
+    const fail = async () => {
+      const { body } = await gate.note('try');
+      await gate.end(body.id, { status: 'failed', error: `no space left after ${Math.random()} s` });
+      return body.verdict;
+    };
+    expect([await fail(), await fail()]).toEqual(['allow', 'allow']);
+    await world.kill();
+    await world.start();
+    expect([await fail(), await fail()]).toEqual(['allow', 'allow']);
+    expect([await fail(), codesOf(await gate.note('try'))]).toEqual(['allow', ['LOOP']]);
   });
 });
 

@@ -257,6 +257,42 @@ describe('an agent', () => {
   });
 });
 
+describe('a task above a limit of loops', () => {
+  const started = async (fields: object = {}) => {
+    const worker = await newAgent(world);
+    const { id } = await newTask({ ...COMPLETE, assigneeIds: [worker.id], ...fields });
+    await move(id, 'assigned');
+    await move(id, 'in_progress');
+    return { id, worker, gate: gateOf(world, worker.token) };
+  };
+  const say = (taskId: string, content: string, token?: string) => world.api('POST', '/messages', { taskId, content }, token);
+  /** The gateway hears of what was said a moment after the database has it. */
+  const isRefused = async (gate: ReturnType<typeof gateOf>, said: RegExp) => {
+    const answer = await until(gate.note, (last) => last.body.verdict === 'deny');
+    expect(answer.body.reasons.find(({ code }) => code === 'LOOP')?.message).toMatch(said);
+  };
+
+  it('has its calls refused at once, before the detector has looked: comments, the same two, review cycles', async () => {
+    const talked = await started();
+    for (let nth = 0; nth < 20; nth++) await say(talked.id, `remark ${nth}`);
+    expect((await talked.gate.note()).body.verdict).toBe('allow');
+    await say(talked.id, 'one more');
+    await isRefused(talked.gate, /^21 comments/);
+
+    const answered = await started();
+    for (let nth = 0; nth < 10; nth++) await say(answered.id, `no, you (${nth})`, nth % 2 === 0 ? undefined : answered.worker.token);
+    await isRefused(answered.gate, /^9 messages went back and forth/);
+
+    const reviewed = await started();
+    for (let nth = 0; nth < 4; nth++) for (const to of ['review', 'in_progress'] as const) await move(reviewed.id, to);
+    await isRefused(reviewed.gate, /^4 review cycles/);
+    // A person who has looked at it blocks and unblocks: the counts begin anew.
+    await move(reviewed.id, 'blocked');
+    await move(reviewed.id, 'in_progress');
+    await until(reviewed.gate.note, ({ body }) => body.verdict === 'allow');
+  });
+});
+
 describe('a call of a task that is held', () => {
   const start = async (fields: object = {}) => {
     const worker = await newAgent(world);

@@ -14,6 +14,8 @@ export class FakeOpenClaw {
   readonly token = 'operator-token';
   readonly asked: Asked[] = [];
   tickIntervalMs = 30_000;
+  /** Sessions in which something runs, as the gateway tells those who follow them; null = it does not do that. */
+  active: string[] | null = [];
   /** Leaves a new connection without its challenge. */
   mute = false;
   reply: (asked: Asked) => Reply = () => ({ payload: {} });
@@ -66,6 +68,11 @@ export class FakeOpenClaw {
     }
   }
 
+  /** Says to all who follow that something happened in a session. */
+  change(payload: Record<string, unknown>): void {
+    this.broadcast(JSON.stringify({ type: 'event', event: 'sessions.changed', payload }));
+  }
+
   broadcast(frame: string): void {
     for (const socket of this.#server?.clients ?? []) socket.send(frame);
   }
@@ -83,6 +90,11 @@ export class FakeOpenClaw {
       const { token } = params.auth as { token: string };
       if (token !== this.token) socket.close(1008, 'unauthorized: gateway token mismatch');
       else answer({ ok: true, payload: { protocol: 4, server: { version: '2026.9.6' }, policy: { tickIntervalMs: this.tickIntervalMs } } });
+      return;
+    }
+    if (method === 'sessions.subscribe') {
+      const list = { sessions: (this.active ?? []).map((key) => ({ key, hasActiveRun: true })), hasMore: false };
+      answer(this.active === null ? { ok: false, error: { code: 'INVALID_REQUEST' } } : { ok: true, payload: { subscribed: true, list } });
       return;
     }
     const reply = this.reply({ method, params });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { connectGateway, type GatewayLink, type LinkState } from '../../control/link.ts';
+import { connectGateway, type GatewayLink, type LinkState, type SessionEvent } from '../../control/link.ts';
 import { FakeOpenClaw } from './fake-openclaw.ts';
 import { TestClock } from './test-clock.ts';
 
@@ -8,6 +8,8 @@ let clock: TestClock;
 let link: GatewayLink | null;
 let states: LinkState[];
 let watchers: Set<() => void>;
+let heard: SessionEvent[];
+let active: string[][];
 
 beforeEach(async () => {
   gateway = await FakeOpenClaw.start();
@@ -27,7 +29,13 @@ function connect(token = gateway.token, url = gateway.url): GatewayLink {
     states.push(state);
     for (const watch of [...watchers]) watch();
   };
-  link = connectGateway({ url, token, clock, random: () => 0.5, onState });
+  heard = [];
+  active = [];
+  link = connectGateway({
+    ...{ url, token, clock, random: () => 0.5, onState },
+    onSession: (event) => heard.push(event),
+    onActive: (sessions) => active.push([...sessions]),
+  });
   return link;
 }
 
@@ -141,6 +149,39 @@ describe('connecting', () => {
   });
 });
 
+describe('what happens in sessions', () => {
+  test('is told from each connect on, with what runs at that moment', async () => {
+    gateway.active = ['agent:main:t1'];
+    connect();
+    expect((await became('connected', 2)).followsSessions).toBe(true);
+    expect(active).toEqual([['agent:main:t1']]);
+    gateway.change({ sessionKey: 'agent:main:t1', agentId: 'main', phase: 'end', runId: 'r1', clientRunId: 'c1', session: { odd: true } });
+    gateway.change({ sessionKey: 'agent:main:t2', phase: 'message', agentId: 7 });
+    gateway.change({ sessionKey: 'agent:main:t3', reason: 'delete' });
+    gateway.change({ reason: 'profile-identity' });
+    gateway.reply = () => ({ payload: { agents: [] } });
+    await link?.agents();
+    expect(heard).toEqual([
+      { sessionKey: 'agent:main:t1', agentId: 'main', what: 'ended', runIds: ['r1', 'c1'] },
+      { sessionKey: 'agent:main:t2', agentId: null, what: 'sign', runIds: [] },
+      { sessionKey: 'agent:main:t3', agentId: null, what: 'removed', runIds: [] },
+    ]);
+    await gateway.stop();
+    expect((await became('down')).followsSessions).toBe(false);
+  });
+
+  test('is not told by every gateway, and that is seen', async () => {
+    gateway.active = null;
+    connect();
+    await became('connected');
+    await gateway.request('sessions.subscribe');
+    gateway.reply = () => ({ payload: { agents: [] } });
+    expect(await link?.agents()).toEqual({ ok: true, value: [] });
+    expect(link?.state()).toMatchObject({ state: 'connected', followsSessions: false });
+    expect(active).toEqual([]);
+  });
+});
+
 describe('a request', () => {
   test('for the roster gives agents with their workspaces', async () => {
     gateway.reply = () => ({
@@ -231,7 +272,8 @@ describe('a request', () => {
   test('is turned away when too many are under way', async () => {
     gateway.reply = () => 'silence';
     connect();
-    await became('connected');
+    // Once for the link, once for the sessions that it follows: from here on nothing else is under way.
+    await became('connected', 2);
     const many = Array.from({ length: 256 }, (_, n) => link?.sendToSession('s', 't', String(n)));
     expect(await link?.agents()).toMatchObject({ ok: false, problem: 'busy' });
     await gateway.request('chat.send', 256);

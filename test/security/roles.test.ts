@@ -11,22 +11,25 @@ type Role = (typeof ROLES)[number];
 const ACCESS: Record<Role, string> = {
   viewer: `
     /agents  /agents/{id} own  /tasks own  /tasks/{id} own  /tasks/state-machine own  /tasks/{id}/transitions  /approvals  /approvals/{id}
+    /approvals/{id}/grant-proposal  /grants  /grants/{id}  /operators/deputies  POST /operators/{id}/absence  DELETE /operators/{id}/absence
     /policies  /policies/active  /policies/{id}  /policies/{id}/diff  /policies/profiles  /policies/replays  /policies/replays/{id}
     /policies/shadows  /policies/shadows/{id}  POST /policies/validate  POST /policies/simulate  /tool-calls  /tool-calls/{id}  /runs  /runs/{id}  /activities
     /spend  /spend/forecast  /spend/export  /raises  /alerts  /audit  /audit/verify  /overview  /emergency  /gateways  /gateways/{id}  POST /sign-in-links  /events
     /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /tasks/{id}/cost  /messages own  /documents  /documents/{id}  /workers
-    /souls  /gateways/{id}/roster`,
+    /souls  /gateways/{id}/roster  /channels  /channels/{id}  /notifications
+    /operators/{id}/chat-identities  POST /operators/{id}/chat-identities  DELETE /operators/{id}/chat-identities/{identityId}`,
   approver: `
-    POST /approvals/{id}/approve  POST /approvals/{id}/deny  POST /tasks/{id}/transition own  POST /messages own`,
+    POST /approvals/{id}/approve  POST /approvals/{id}/deny  POST /approvals/decide  POST /grants/{id}/revoke  POST /tasks/{id}/transition own  POST /messages own`,
   operator: `
     POST /agents  PATCH /agents/{id}  DELETE /agents/{id}  POST /agents/{id}/pause  POST /agents/{id}/drain  POST /agents/{id}/quarantine
     POST /agents/{id}/restart  POST /tasks  PATCH /tasks/{id} own  DELETE /tasks/{id}  POST /approvals own  POST /alerts/{id}/resolve  POST /raises  POST /raises/{id}/end
-    POST /policies/replay  POST /policies/replays/{id}/cancel  POST /souls/{name}/agents  POST /emergency/pause-squad  POST /emergency/stop  POST /upstreams/{id}/tools/{tool}/accept`,
+    POST /policies/replay  POST /policies/replays/{id}/cancel  POST /souls/{name}/agents  POST /emergency/pause-squad  POST /emergency/stop  POST /notifications/{id}/retry  POST /upstreams/{id}/tools/{tool}/accept`,
   admin: `
     /agents/{id}/tokens  POST /agents/{id}/tokens  DELETE /agents/{id}/tokens/{tokenId}  POST /policies  POST /policies/{id}/activate
     POST /policies/shadows  POST /policies/shadows/{id}/stop  POST /emergency/resume  POST /gateways  POST /gateways/{id}/import  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens  POST /gateways/{id}/passes
     DELETE /gateways/{id}/tokens/{tokenId}  /operators  POST /operators  PATCH /operators/{id}  DELETE /operators/{id}
     POST /operators/{id}/tokens  DELETE /operators/{id}/tokens/{tokenId}  POST /upstreams  PATCH /upstreams/{id}  DELETE /upstreams/{id}
+    POST /channels  PATCH /channels/{id}  DELETE /channels/{id}  POST /channels/{id}/test
     POST /upstreams/{id}/authorize  /oauth/callback`,
 };
 interface Route {

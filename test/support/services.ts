@@ -18,11 +18,13 @@ import { openDatabase } from '../../control/db/database.ts';
 import { createDocuments } from '../../control/documents.ts';
 import { createGatewayPasses } from '../../control/gateway-passes.ts';
 import { createGateways } from '../../control/gateways.ts';
+import { createGrants } from '../../control/grants.ts';
 import { createIngest } from '../../control/ingest.ts';
 import { openKeys } from '../../control/keys.ts';
 import { createLeases } from '../../control/leases.ts';
 import { createLine } from '../../control/line.ts';
 import { createMessages } from '../../control/messages.ts';
+import { createOperators } from '../../control/operators.ts';
 import { createPolicies } from '../../control/policies.ts';
 import { createShadows } from '../../control/shadows.ts';
 import { createSpend } from '../../control/spend.ts';
@@ -35,7 +37,21 @@ export const CLUSTER_SECRET = 'a-cluster-secret-for-tests';
 
 const START = Date.UTC(2026, 10, 22, 12);
 const EMPTIED = [
-  ...['gateways', 'agents', 'tasks', 'approvals', 'tool_calls', 'runs', 'activities', 'alerts', 'outbox', 'audit_log', 'journal_cursors'],
+  ...[
+    'grants',
+    'operators',
+    'gateways',
+    'agents',
+    'tasks',
+    'approvals',
+    'tool_calls',
+    'runs',
+    'activities',
+    'alerts',
+    'outbox',
+    'audit_log',
+    'journal_cursors',
+  ],
   ...['spend', 'messages', 'documents', 'leases', 'credentials'],
 ];
 
@@ -57,7 +73,9 @@ export async function startServices() {
   const auth = createAuth({ db, clock, adminToken: null });
   const alerts = createAlerts(base);
   const tasks = createTasks(base);
-  const approvals = createApprovals({ ...base, keys, tasks, alerts, activePolicy: policies.current });
+  const grants = createGrants({ ...base, keys, activePolicy: policies.current });
+  const operators = createOperators({ ...base, auth });
+  const approvals = createApprovals({ ...base, keys, tasks, alerts, grants, activePolicy: policies.current });
   const gateways = createGateways({ ...base, keys, auth, alerts, log });
   const agents = createAgents({
     ...base,
@@ -109,6 +127,8 @@ export async function startServices() {
     alerts,
     tasks,
     approvals,
+    grants,
+    operators,
     agents,
     gateways,
     ingest,

@@ -76,6 +76,7 @@ export async function startTopology(env: Record<string, string> = {}): Promise<T
     pid: () => service('control-1').pid() ?? 0,
     kill: async () => void (await end('SIGKILL')),
     stop: () => end('SIGTERM'),
+    ended: async () => void (await service('control-1').ended()),
     start,
     close: async () => {
       await end('SIGKILL');

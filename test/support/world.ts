@@ -38,6 +38,8 @@ export interface World {
   kill: () => Promise<void>;
   /** SIGTERM; answers the exit code. */
   stop: () => Promise<number | null>;
+  /** Resolves once the process that runs now has ended, however that came about. */
+  ended: () => Promise<void>;
   /** Starts again on the same folders and ports. */
   start: () => Promise<void>;
   /** Ends it and removes its folders. */
@@ -59,10 +61,10 @@ export function joinWorld(controlUrl: string, gateUrl: string): ReachableWorld {
 
 /**
  * Starts the product in folders of its own: as one process, or with TEST_WORLD=topology as several (test/support/topology.ts).
- * @param env further settings.
+ * @param env further settings, read at each start. @param entry another composition of the product than the command line.
  */
-export async function startWorld(env: Record<string, string> = {}): Promise<World> {
-  if (process.env.TEST_WORLD === 'topology') return (await import('./topology.ts')).startTopology(env);
+export async function startWorld(env: Record<string, string> = {}, entry: readonly string[] = ['cli.ts', 'start']): Promise<World> {
+  if (process.env.TEST_WORLD === 'topology' && entry[0] === 'cli.ts') return (await import('./topology.ts')).startTopology(env);
   const folder = mkdtempSync(join(tmpdir(), 'mc-test-'));
   const dataDir = join(folder, 'data');
   const [controlPort, proxyPort, egressPort] = [await freePort(), await freePort(), await freePort()];
@@ -73,7 +75,7 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
   async function start(): Promise<void> {
     output = '';
     log = '';
-    const started = spawn(process.execPath, ['cli.ts', 'start'], {
+    const started = spawn(process.execPath, [...entry], {
       cwd: ROOT,
       env: {
         PATH: process.env.PATH,
@@ -123,6 +125,11 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
     pid: () => child?.pid ?? 0,
     kill: async () => void (await end('SIGKILL')),
     stop: () => end('SIGTERM'),
+    ended: async () => {
+      const running = child;
+      if (running === null || running.exitCode !== null || running.signalCode !== null) return;
+      await new Promise<void>((resolve) => running.once('exit', () => resolve()));
+    },
     start,
     close: async () => {
       await end('SIGKILL');

@@ -1,0 +1,274 @@
+/**
+ * What people may do from a chat, the same on every channel: decide, read how things stand, pause, stop, comment. Each act begins with who
+ * it is: an operator who has shown it with a code, with the role of this moment. Everybody else is refused, and that is on record. Acts
+ * are safe to repeat, because a channel may bring the same one twice.
+ */
+
+import type { Approvals } from '../approvals.ts';
+import type { Actor } from '../audit.ts';
+import { atLeast } from '../auth.ts';
+import type { LiveChannel } from '../channels.ts';
+import type { ChatIdentities, ChatOperator, ChatUser } from '../chat-identities.ts';
+import type { Approval, Overview, Role } from '../contract.ts';
+import type { Emergency } from '../emergency.ts';
+import type { Messages } from '../messages.ts';
+import type { Note, Notifications } from '../notifications.ts';
+import { Refusal } from '../problem.ts';
+import { outcomeOf, type Press, promptFor, sentenceNote, stopQuestion } from './card.ts';
+
+export type Conversation = ReturnType<typeof createConversation>;
+
+/** Who does something, where, and under which name of the channel's own. */
+export interface Inbound {
+  channel: LiveChannel;
+  user: ChatUser;
+  /** Where an answer goes. */
+  chat: string;
+  /** The same whenever the channel brings the same act again. */
+  key: string;
+}
+
+/** What came of a press. */
+export interface PressOutcome {
+  text: string;
+  /** It did not do what was asked. */
+  isRefusal: boolean;
+  /** What the pressed card shows now. */
+  approval?: Approval;
+  /** A reason is due: the card, or a form, offers some. */
+  choosing?: 'approved' | 'denied';
+  /** A note is to be written. */
+  writing?: { approval: Approval; verdict: 'approved' | 'denied' };
+}
+
+/** What an act needs: a role, or the right to decide, which the deputy of somebody who is away has too. */
+type Need = Role | 'decide';
+
+/** How long the button of a stop's confirmation works. */
+const CONFIRM_MS = 2 * 60 * 1000;
+const SHOWN_MAX = 5;
+const NOTE_MAX_CHARS = 10_000;
+const NOT_KNOWN =
+  'You are not known here. Make a code in Mission Control (Settings, Channels, "Link my account") and send it to this bot in a private chat: /link CODE';
+
+interface Dependencies {
+  clock: () => number;
+  identities: ChatIdentities;
+  notifications: Notifications;
+  approvals: Approvals;
+  messages: Messages;
+  emergency: Emergency;
+  overview: () => Promise<Overview>;
+}
+
+export function createConversation({ clock, identities, notifications, approvals, messages, emergency, overview }: Dependencies) {
+  /** Somebody pressed a button of ours, or sent what one of them sends. */
+  async function press(inbound: Inbound, pressed: Press): Promise<PressOutcome> {
+    const needs: Need = pressed.act === 'stop' ? 'operator' : 'decide';
+    const who = await recognise(inbound, needs, pressed.act === 'stop' ? 'stop everything' : 'decide an approval');
+    if (typeof who === 'string') return { text: who, isRefusal: true };
+    switch (pressed.act) {
+      case 'stop': {
+        if (pressed.userId !== inbound.user.externalId) return { text: 'Only who asked for the stop confirms it.', isRefusal: true };
+        const age = clock() - pressed.at;
+        if (age > CONFIRM_MS || age < -CONFIRM_MS)
+          return { text: 'This question is too old; nothing was stopped. Send /stop again.', isRefusal: true };
+        const receipt = await emergency.stop(actorOf(who), `from ${inbound.channel.name}`);
+        const silent = receipt.proxies.filter((proxy) => proxy.acknowledgedAt !== null).length;
+        return { text: `Stopped. ${silent} of ${receipt.proxies.length} proxies confirmed.`, isRefusal: false };
+      }
+      case 'decide':
+        return decide(inbound, who, pressed.approvalId, pressed.verdict, pressed.note);
+      default: {
+        const approval = await approvals.find(pressed.approvalId);
+        if (approval === null) return { text: 'There is no such approval.', isRefusal: true };
+        if (approval.status !== 'pending') return { text: outcomeOf(approval), isRefusal: true, approval };
+        if (pressed.act === 'back') return { text: '', isRefusal: false, approval };
+        if (pressed.act === 'choose')
+          return { text: 'This call is red: choose a reason, or write one.', isRefusal: false, approval, choosing: pressed.verdict };
+        return {
+          text: 'Write why, as a reply to the message that comes now.',
+          isRefusal: false,
+          approval,
+          writing: { approval, verdict: pressed.verdict },
+        };
+      }
+    }
+  }
+
+  /** Decides under the person's own name. Whoever is late hears what was decided. */
+  async function decide(
+    { channel }: Inbound,
+    who: ChatOperator,
+    approvalId: string,
+    verdict: 'approved' | 'denied',
+    note: string | null,
+  ): Promise<PressOutcome> {
+    try {
+      const approval = await approvals.decide(actorOf(who), approvalId, verdict, {
+        ...(note !== null && { note: note.slice(0, NOTE_MAX_CHARS) }),
+        via: `${channel.kind}:${channel.name}`,
+      });
+      return { text: outcomeOf(approval), isRefusal: false, approval };
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const approval = await approvals.find(approvalId);
+      if (error.code === 'NOTE_REQUIRED' && approval !== null)
+        return { text: 'This call is red: choose a reason, or write one.', isRefusal: false, approval, choosing: verdict };
+      return { text: error.message, isRefusal: true, ...(approval !== null && { approval }) };
+    }
+  }
+
+  /** Somebody wrote the note that a decision needs. */
+  async function writeNote(inbound: Inbound, approvalId: string, verdict: 'approved' | 'denied', note: string): Promise<PressOutcome> {
+    const who = await recognise(inbound, 'decide', 'decide an approval');
+    if (typeof who === 'string') return { text: who, isRefusal: true };
+    return decide(inbound, who, approvalId, verdict, note.trim() === '' ? null : note);
+  }
+
+  /** Asks for the note as a message of its own, which the person answers. */
+  async function askForNote(inbound: Inbound, approval: Approval, verdict: 'approved' | 'denied', replyTo: string): Promise<void> {
+    await notifications.add([
+      {
+        kind: 'prompt',
+        channelId: inbound.channel.id,
+        recipient: { chat: inbound.chat, replyTo },
+        approvalId: approval.id,
+        summary: `Asks ${inbound.user.name} for a note on approval ${approval.number}`,
+        note: promptFor(approval.number, verdict),
+        payload: { verdict, userId: inbound.user.externalId },
+        key: `prompt:${inbound.key}`,
+      },
+    ]);
+  }
+
+  /** A command. @returns what to answer. */
+  async function command(inbound: Inbound, name: string, rest: string): Promise<Note> {
+    if (name === 'link' || (name === 'start' && rest !== '')) return link(inbound, rest);
+    if (name === 'start' || name === 'help') return help();
+    const needs = COMMAND_ROLES[name];
+    if (needs === undefined)
+      return sentenceNote(`There is no command "${name.slice(0, 40)}". Known: /status /approvals /pause /stop /link`);
+    const who = await recognise(inbound, needs, `use /${name}`);
+    if (typeof who === 'string') return sentenceNote(who);
+    switch (name) {
+      case 'status':
+        return status(await overview());
+      case 'approvals':
+        return showPending(inbound);
+      case 'pause': {
+        await emergency.pauseSquad(actorOf(who), rest === '' ? `from ${inbound.channel.name}` : rest.slice(0, 1000));
+        return sentenceNote('All agents are paused. Restart each in Mission Control when it may work again.', [], '/agents');
+      }
+      default:
+        return stopQuestion(inbound.user.externalId, clock());
+    }
+  }
+
+  async function link({ channel, user }: Inbound, code: string): Promise<Note> {
+    const operator = await identities.link(channel.id, user, code);
+    if (operator !== null) return sentenceNote(`You are ${operator.name} here now, with the role ${operator.role}.`, [], null);
+    await identities.recordRefusal(channel, user, 'link with a code that opens nothing');
+    return sentenceNote('This code opens nothing: it is wrong, used, or older than ten minutes.');
+  }
+
+  async function showPending(inbound: Inbound): Promise<Note> {
+    const { items } = await approvals.list({ status: 'pending', limit: 100 });
+    const oldest = items.toReversed().slice(0, SHOWN_MAX);
+    await notifications.add(
+      oldest.map((approval) => ({
+        kind: 'approval_pending' as const,
+        channelId: inbound.channel.id,
+        recipient: { chat: inbound.chat },
+        approvalId: approval.id,
+        taskId: approval.taskId,
+        summary: approval.summary,
+        note: null,
+        payload: {},
+        key: `shown:${inbound.key}:${approval.id}`,
+      })),
+    );
+    if (items.length === 0) return sentenceNote('Nothing waits for a decision.');
+    const more = items.length > oldest.length ? ` The ${oldest.length} oldest follow.` : '';
+    return sentenceNote(`${items.length === 100 ? '100 or more' : items.length} wait for a decision.${more}`, [], '/approvals');
+  }
+
+  /** A message in the thread of a task becomes a comment. @returns why not, or null. */
+  async function comment(inbound: Inbound, taskId: string, content: string): Promise<string | null> {
+    const who = await recognise(inbound, 'approver', 'comment on a task');
+    if (typeof who === 'string') return who;
+    try {
+      await messages.post(actorOf(who), {
+        taskId,
+        content: content.slice(0, 20_000),
+        metadata: { via: inbound.channel.kind, channelId: inbound.channel.id },
+        idempotencyKey: inbound.key,
+      });
+      return null;
+    } catch (error) {
+      if (error instanceof Refusal) return error.message;
+      throw error;
+    }
+  }
+
+  /** Says something back, once for each act. */
+  async function answer(inbound: Inbound, note: Note, more: { replyTo?: string; onlyFor?: string } = {}): Promise<void> {
+    await notifications.add([
+      {
+        kind: 'answer',
+        channelId: inbound.channel.id,
+        recipient: { chat: inbound.chat, ...more },
+        summary: note.title,
+        note,
+        payload: {},
+        key: `answer:${inbound.key}`,
+      },
+    ]);
+  }
+
+  /** The operator behind an act, or the sentence for who may not. */
+  async function recognise({ channel, user }: Inbound, needs: Need, what: string): Promise<ChatOperator | string> {
+    const operator = await identities.find(channel.id, user.externalId);
+    if (operator === null) {
+      await identities.recordRefusal(channel, user, what);
+      return NOT_KNOWN;
+    }
+    const role = needs === 'decide' ? 'approver' : needs;
+    if (atLeast(operator.role, role) || (needs === 'decide' && operator.isDeputy)) return operator;
+    await identities.recordRefusal(channel, user, what);
+    return `This needs the role ${role} or higher; ${operator.name} is ${operator.role}.`;
+  }
+
+  return { press, writeNote, askForNote, command, comment, answer };
+}
+
+const COMMAND_ROLES: Record<string, Role> = { status: 'viewer', approvals: 'viewer', pause: 'operator', stop: 'operator' };
+
+function help(): Note {
+  return sentenceNote(NOT_KNOWN, [
+    ['/status', 'what runs, what waits, what today costs'],
+    ['/approvals', 'what waits for a decision'],
+    ['/pause', 'pause all agents'],
+    ['/stop', 'emergency stop, after a confirmation'],
+  ]);
+}
+
+function status({ system, pendingApprovals, openAlerts, activeAgents, agents, todaySpend, fleetCap, proxies }: Overview): Note {
+  const state = system.estop ? `STOPPED by ${system.stoppedBy}` : system.squadPaused ? `paused by ${system.squadPausedBy}` : 'running';
+  return sentenceNote(
+    'Mission Control',
+    [
+      ['State', state],
+      ['Wait for a decision', String(pendingApprovals)],
+      ['Open alerts', String(openAlerts)],
+      ['Active agents', `${activeAgents} of ${agents}`],
+      ['Today', `$${todaySpend.toFixed(2)}${fleetCap === null ? '' : ` of $${fleetCap.toFixed(2)}`}`],
+      ['Proxies', `${proxies.filter(({ state: proxy }) => proxy === 'live').length} of ${proxies.length} live`],
+    ],
+    '/overview',
+  );
+}
+
+function actorOf({ id, name }: ChatOperator): Actor {
+  return { type: 'human', id, name };
+}

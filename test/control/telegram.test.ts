@@ -1,0 +1,210 @@
+/** Telegram through its real library, against a Bot API server on loopback: what is said there, and what people do there. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Chat, GROUP, startChat } from '../support/chat.ts';
+import { startFakeTelegram } from '../support/fake-telegram.ts';
+import { ADMIN } from '../support/services.ts';
+
+let chat: Chat;
+let telegram: Awaited<ReturnType<typeof startFakeTelegram>>;
+let channel: string;
+let agent: string;
+const MARA = { id: 501, username: 'mara' };
+const STRANGER = { id: 666, username: 'admin' };
+
+beforeAll(async () => {
+  chat = await startChat();
+});
+afterAll(() => chat.close());
+beforeEach(async () => {
+  await chat.clear();
+  await telegram?.close();
+  telegram = await startFakeTelegram();
+  channel = (await chat.addTelegram(telegram.url)).id;
+  await chat.restart();
+  await chat.known(channel, String(MARA.id), 'Mara', 'approver');
+  agent = await chat.agent();
+  await chat.tell();
+});
+afterAll(() => telegram?.close());
+
+const statusOf = async (id: string) => (await chat.approvals.get(id)).status;
+const card = (text: string) => {
+  const found = telegram.find(text);
+  if (!found) throw new Error(`no message shows ${text}: ${JSON.stringify(telegram.messages.map((message) => message.text))}`);
+  return found;
+};
+const button = (text: string, label: string) => card(text).buttons.find((one) => one.text.startsWith(label))?.callback_data ?? '';
+const audit = async (action: string) => chat.db.selectFrom('audit_log').selectAll().where('action', '=', action).execute();
+
+describe('an approval on Telegram', () => {
+  it('is a card with the whole call, decided by a press under the name of the operator, told once', async () => {
+    const id = await chat.hold(agent, 'make release && git push');
+    await chat.tell();
+    const [shown] = telegram.messages;
+    expect(telegram.messages).toHaveLength(1);
+    expect(shown?.chat).toBe(GROUP);
+    expect(shown?.text).toContain('make release && git push');
+    expect(shown?.text).toContain('waits: yellow');
+    expect(shown?.text).toContain('[link https://mc.example.com/approvals/');
+    telegram.push(telegram.press(MARA, card('make release'), button('make release', 'Approve')));
+    await chat.listen();
+    expect(await chat.approvals.get(id)).toMatchObject({ status: 'approved', approver: 'Mara' });
+    expect(telegram.answers.at(-1)).toMatchObject({ text: expect.stringContaining('approved by Mara'), alert: false });
+    expect(shown).toMatchObject({ text: expect.stringContaining('approved by Mara'), buttons: [] });
+    expect((await audit('approval.approved'))[0]?.details).toMatchObject({ via: 'telegram:Telegram' });
+    await chat.tell();
+    await chat.tell();
+    expect(telegram.messages).toHaveLength(1);
+  });
+
+  it('that is red takes a reason: a ready-made one, or a note written as a reply, by who was asked', async () => {
+    const first = await chat.hold(agent, 'curl https://example.com | sh', 'red');
+    await chat.tell();
+    telegram.push(telegram.press(MARA, card('curl'), button('curl', 'Deny')));
+    await chat.listen();
+    expect(await statusOf(first)).toBe('pending');
+    telegram.push(telegram.press(MARA, card('curl'), button('curl', 'Deny: Wrong target')));
+    await chat.listen();
+    expect(await chat.approvals.get(first)).toMatchObject({ status: 'denied', decision: 'Wrong target' });
+
+    const second = await chat.hold(agent, 'drop table customers', 'red');
+    await chat.tell();
+    telegram.push(telegram.press(MARA, card('drop table'), button('drop table', 'Approve')));
+    await chat.listen();
+    telegram.push(telegram.press(MARA, card('drop table'), button('drop table', 'Write')));
+    await chat.listen();
+    const prompt = card('Reply to this message');
+    expect(prompt.forceReply).toBe(true);
+    const reply = { chat: { id: GROUP, type: 'supergroup', title: 'Ops' }, reply_to_message: { message_id: prompt.message_id } };
+    telegram.push(telegram.message(STRANGER, 'do it', reply));
+    await chat.listen();
+    expect(await statusOf(second)).toBe('pending');
+    telegram.push(telegram.message(MARA, 'the table is a copy', reply));
+    await chat.listen();
+    expect(await chat.approvals.get(second)).toMatchObject({ status: 'approved', decision: 'the table is a copy', approver: 'Mara' });
+  });
+
+  it('decided elsewhere changes its card, and a press that comes late hears the outcome', async () => {
+    const id = await chat.hold(agent, 'make docs');
+    await chat.tell();
+    const data = button('make docs', 'Approve');
+    await chat.approvals.decide(ADMIN, id, 'denied', { note: 'not today' });
+    await chat.tell();
+    expect(card('make docs')).toMatchObject({ text: expect.stringContaining('denied by admin'), buttons: [] });
+    telegram.push(telegram.press(MARA, card('make docs'), data));
+    telegram.push(telegram.press(MARA, card('make docs'), data));
+    await chat.listen();
+    expect(telegram.answers.slice(-2)).toEqual([
+      expect.objectContaining({ text: expect.stringContaining('already denied by admin'), alert: true }),
+      expect.objectContaining({ text: expect.stringContaining('already denied by admin') }),
+    ]);
+    expect(await statusOf(id)).toBe('denied');
+  });
+
+  it('is decided by nobody who is not known, has too small a role, or has lost it; that is on record', async () => {
+    const id = await chat.hold(agent, 'make secret');
+    await chat.tell();
+    const data = button('make secret', 'Approve');
+    await chat.known(channel, '502', 'Vic', 'viewer');
+    for (const from of [STRANGER, { id: 502, username: 'vic' }, { ...MARA, is_bot: true }]) {
+      telegram.push(telegram.press(from, card('make secret'), data));
+    }
+    telegram.push(telegram.press(MARA, card('make secret'), `x:${data}`));
+    telegram.push(telegram.press(MARA, card('make secret'), data.replace(/.$/, 'zz')));
+    await chat.db.updateTable('operators').set({ role: 'viewer' }).where('name', '=', 'Mara').execute();
+    telegram.push(telegram.press(MARA, card('make secret'), data));
+    await chat.listen();
+    expect(await statusOf(id)).toBe('pending');
+    expect((await audit('chat.refused')).map(({ details }) => details.externalId)).toEqual(['666', '502', '501']);
+    expect(card('make secret').buttons).not.toEqual([]);
+  });
+
+  it('shows text that imitates a card as text, hidden characters by name, and takes no approval of what it cannot show whole', async () => {
+    const forged =
+      '</pre><b>Approval 99 approved by Mara</b><a href="https://evil.example">Approve</a>\u202e &amp; @mara https://evil.example';
+    await chat.hold(agent, forged);
+    await chat.tell();
+    const shown = card('Approval 99');
+    expect(shown.text).toContain('</pre><b>Approval 99 approved by Mara</b><a href="https://evil.example">Approve</a>[U+202E] &amp; @mara');
+    expect(shown.text).not.toContain('[link https://evil.example');
+    expect(shown.buttons.map(({ text }) => text)).toEqual(['Approve once', 'Deny']);
+    expect(shown.buttons.every(({ url }) => url === undefined)).toBe(true);
+
+    await chat.hold(agent, `echo ${'<&"'.repeat(3_000)}`);
+    await chat.tell();
+    const folded = telegram.last();
+    expect(folded?.text).toContain('Not all is shown');
+    expect(folded?.buttons.map(({ text }) => text)).toEqual(['Deny']);
+  });
+
+  it('that nobody decides says so with a message of its own', async () => {
+    const id = await chat.hold(agent, 'make late');
+    await chat.tell();
+    chat.turn(25 * 60 * 60 * 1000);
+    await chat.approvals.sweep();
+    await chat.tell();
+    expect(await statusOf(id)).toBe('expired');
+    expect(card('make late').text).toContain('expired without a decision');
+    expect(telegram.messages[0]?.text).toContain('expired, nobody decided');
+  });
+});
+
+describe('when Telegram fails', () => {
+  it('everything waits for it, in order, for as long as it is away, and arrives once', async () => {
+    telegram.down(true);
+    const first = await chat.hold(agent, 'make one');
+    await chat.hold(agent, 'make two');
+    await chat.approvals.decide(ADMIN, first, 'approved', {});
+    const attemptsAt: number[] = [];
+    for (let second = 0; second < 60; second++) {
+      const before = (await chat.notifications.list({ limit: 10 })).items.reduce((sum, one) => sum + one.attempts, 0);
+      await chat.tell();
+      const after = (await chat.notifications.list({ limit: 10 })).items.reduce((sum, one) => sum + one.attempts, 0);
+      if (after > before) attemptsAt.push(second);
+      chat.turn(1_000);
+    }
+    // The pause between attempts doubles.
+    expect(attemptsAt).toEqual([0, 1, 3, 7, 15, 31]);
+    expect((await chat.channels.get(channel)).health.state).toBe('failing');
+    telegram.down(false);
+    chat.turn(60_000);
+    await chat.tell();
+    await chat.tell();
+    expect(telegram.messages.map(({ text }) => text.split('\n')[0])).toEqual(['Approval 1: approved by admin', 'Approval 2 waits: yellow']);
+    expect((await chat.channels.get(channel)).health.state).toBe('ok');
+  });
+
+  it('a pause that it asks for is kept to the second', async () => {
+    await chat.hold(agent, 'make much');
+    telegram.fail({
+      status: 429,
+      body: { ok: false, error_code: 429, description: 'Too Many Requests: retry after 37', parameters: { retry_after: 37 } },
+    });
+    await chat.tell();
+    const before = telegram.calls.length;
+    chat.turn(36_999);
+    await chat.tell();
+    expect(telegram.calls.length).toBe(before);
+    chat.turn(1);
+    await chat.tell();
+    expect(telegram.messages).toHaveLength(1);
+  });
+
+  it('what it refuses is dead, in a list with its reason and an alert; a person tries it again', async () => {
+    await chat.hold(agent, 'make dead');
+    telegram.fail({ status: 403, body: { ok: false, error_code: 403, description: 'Forbidden: bot was kicked' } });
+    await chat.tell();
+    chat.turn(60_000);
+    await chat.tell();
+    const { items } = await chat.notifications.list({ state: 'dead', limit: 10 });
+    expect(items).toMatchObject([{ state: 'dead', lastError: expect.stringContaining('bot was kicked'), attempts: 1 }]);
+    expect((await chat.alerts.list({ resolved: false, limit: 10 })).items).toMatchObject([
+      { type: 'notification_failed', severity: 'high' },
+    ]);
+    expect(await chat.notifications.retry(ADMIN, items[0]?.id ?? '')).toMatchObject({ state: 'waiting' });
+    await chat.tell();
+    expect(telegram.messages).toHaveLength(1);
+    expect((await chat.alerts.list({ resolved: false, limit: 10 })).items).toEqual([]);
+    await expect(chat.notifications.retry(ADMIN, items[0]?.id ?? '')).rejects.toMatchObject({ code: 'NOT_DEAD' });
+  });
+});
