@@ -213,7 +213,8 @@ function sessionRoutes(app: Api, { auth }: Services): void {
 }
 
 function sessionView(principal: Extract<Principal, { kind: 'human' }>, expiresAt: number) {
-  return { operator: { id: principal.id, name: principal.name, role: principal.role }, csrfToken: principal.csrfToken ?? '', expiresAt };
+  const { id, name, role, isDeputy } = principal;
+  return { operator: { id, name, role, ...(isDeputy && { isDeputy }) }, csrfToken: principal.csrfToken ?? '', expiresAt };
 }
 
 /** A bearer token counts before a cookie; two different credentials in one request are ambiguous only if both are tokens. */
