@@ -266,6 +266,9 @@ export const createTask = (body: TaskCreate) => send<Task>('POST', '/tasks', bod
 export const updateTask = (id: string, revision: number, body: TaskUpdate) =>
   send<Task>('PATCH', `/tasks/${id}`, body, { ifMatch: revision });
 export const moveTask = (id: string, body: TransitionRequest) => send<Task>('POST', `/tasks/${id}/transition`, body);
+/** Begins to authorise Mission Control at an upstream; `url` null = it needed nobody and is done. */
+export const authorizeUpstream = (id: string) =>
+  send<{ url: string | null; expiresAt: number | null }>('POST', `/upstreams/${id}/authorize`);
 export const createUpstream = (body: UpstreamCreate) => send<Upstream>('POST', '/upstreams', body);
 export const updateUpstream = (id: string, revision: number, body: UpstreamUpdate) =>
   send<Upstream>('PATCH', `/upstreams/${id}`, body, { ifMatch: revision });
@@ -286,6 +289,10 @@ export const makeChatCode = (operatorId: string, channelId: string) =>
 export const removeChatIdentity = (operatorId: string, id: string) => send('DELETE', `/operators/${operatorId}/chat-identities/${id}`);
 export const createOperator = (body: { name: string; role: Role }) => send<Operator & { token: string }>('POST', '/operators', body);
 export const updateOperator = (id: string, body: { role: Role }) => send<Operator>('PATCH', `/operators/${id}`, body);
+/** Away until a time, with a deputy who decides approvals meanwhile. */
+export const setAbsence = (id: string, body: { until: number; deputyId: string }) =>
+  send<Operator>('POST', `/operators/${id}/absence`, body);
+export const endAbsence = (id: string) => send<Operator>('DELETE', `/operators/${id}/absence`);
 export const removeOperator = (id: string) => send('DELETE', `/operators/${id}`);
 export const issueOperatorToken = (id: string) => send<NewToken>('POST', `/operators/${id}/tokens`, {});
 export interface GatewayBody {
@@ -296,6 +303,8 @@ export interface GatewayBody {
 export const registerGateway = (body: GatewayBody) => send<Gateway & { token: string }>('POST', '/gateways', body);
 export const updateGateway = (id: string, body: GatewayBody) => send<Gateway>('PATCH', `/gateways/${id}`, body);
 export const removeGateway = (id: string) => send('DELETE', `/gateways/${id}`);
+/** A ticket to the gateway's own pages, behind the proxy. */
+export const issueGatewayPass = (id: string) => send<{ url: string; expiresAt: number }>('POST', `/gateways/${id}/passes`, {});
 export const issueGatewayToken = (id: string) => send<NewToken>('POST', `/gateways/${id}/tokens`, {});
 export const resolveAlert = (id: string) => send<Alert>('POST', `/alerts/${id}/resolve`, {});
 export const pauseSquad = (reason?: string) => send<SystemState>('POST', '/emergency/pause-squad', withReason(reason));

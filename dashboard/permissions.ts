@@ -56,10 +56,11 @@ const NEEDS: Record<Intent, Role> = {
   'retry notifications': 'operator',
 };
 
-/** Whether the role of the signed-in person is enough, whatever the state of the connection. */
+/** Whether the role of the signed-in person is enough, whatever the state of the connection; a deputy decides approvals as who is away could. */
 export function hasRole(intent: Intent): boolean {
-  const role = session.get()?.operator.role;
-  return role !== undefined && RANK[role] >= RANK[NEEDS[intent]];
+  const operator = session.get()?.operator;
+  if (operator === undefined) return false;
+  return RANK[operator.role] >= RANK[NEEDS[intent]] || (intent === 'decide approvals' && operator.isDeputy === true);
 }
 
 /** Why this cannot be done now, or null. A stop is never refused for old data: it is worth trying with any. */
