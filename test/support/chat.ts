@@ -20,8 +20,9 @@ export const GROUP = -1001;
 
 export type Chat = Awaited<ReturnType<typeof startChat>>;
 
-export async function startChat() {
-  const services = await startServices();
+/** @param databaseUrl a server's database; null = the embedded one. */
+export async function startChat(databaseUrl: string | null = null) {
+  const services = await startServices(databaseUrl);
   const { base, db, time, keys, alerts, approvals, messages } = services;
   const { clock } = base;
   const publicUrl = 'https://mc.example.com';
