@@ -152,9 +152,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #likes(): TemplateResult {
     return html`<mc-like-list .group=${this.#alike() ?? null} .selected=${this.chosen} .currentId=${this.approvalId} .now=${serverNow()}
-      @mc-select=${(event: CustomEvent<readonly string[]>) => {
-        this.chosen = new Set(event.detail);
-      }}></mc-like-list>`;
+      @mc-select=${(event: CustomEvent<readonly string[]>) => this.#choose(event.detail)}></mc-like-list>`;
   }
 
   #nothing(): TemplateResult {
@@ -290,7 +288,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       .approval=${approval}
       .chosen=${many.length}
       .notesRequired=${many.some((item) => item.noteRequired)}
-      .note=${this.notes.get(approval.id) ?? ''}
+      .note=${this.notes.get(this.#noteKey(approval)) ?? ''}
       .reason=${against}
       .myId=${session.get()?.operator.id ?? null}
       .canGrant=${approval.kind === 'call' && approval.risk !== 'red' && approval.approvalsNeeded === 1}
@@ -298,7 +296,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       .editing=${edit.editing}
       .editReason=${edit.reason}
       .now=${serverNow()}
-      @mc-note=${(event: CustomEvent<string>) => this.#noted(approval.id, event.detail)}
+      @mc-note=${(event: CustomEvent<string>) => this.#noted(this.#noteKey(approval), event.detail)}
       @mc-approve=${() => void this.#decide('approve')}
       @mc-deny=${() => void this.#decide('deny')}
       @mc-longer=${() => void this.#openLonger()}
@@ -398,8 +396,8 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
     if (approval?.status !== 'pending' || this.busy || Date.now() - this.#settledAt < SETTLE_MS) return;
     const against = reasonAgainst('decide approvals');
-    const note = this.notes.get(approval.id)?.trim() ?? '';
     const many = grant ? [] : this.#chosenItems();
+    const note = this.notes.get(grant ? approval.id : this.#noteKey(approval))?.trim() ?? '';
     if (against !== null) return say('refused', against);
     if ((many.length > 0 ? many : [approval]).some((item) => item.noteRequired) && !note) return this.#panel()?.focusNote();
     const edit = many.length > 0 ? NO_EDIT : this.#edited(approval);
@@ -421,7 +419,10 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
             ...(grant ? { grant: { ...grant, ...(note ? { note } : {}) } } : {}),
           });
     this.busy = null;
-    if (counted) [this.longerId, this.chosen] = [null, new Set()];
+    if (counted) {
+      this.#noted(this.#noteKey(approval), '');
+      [this.longerId, this.chosen] = [null, new Set()];
+    }
     if (counted && this.approvalId === approval.id) this.#moveOn(order, approval.id);
     await this.#keepFocus();
   }
@@ -459,17 +460,36 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     return (this.#alike()?.items ?? []).filter((item) => this.chosen.has(item.id));
   }
 
+  /** An edit is for one call: while one is open nothing else is chosen, so that it is never left out unseen. */
+  #choose(ids: readonly string[]): void {
+    if (this.editingId !== null && ids.length > 0) {
+      // Drawn again, so that a box that was ticked does not stay so.
+      this.chosen = new Set();
+      say('refused', 'An edit is for one call. Discard it first, or approve the edited call alone.');
+      return;
+    }
+    const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
+    const begun = approval && this.chosen.size === 0 ? (this.notes.get(approval.id) ?? '') : '';
+    this.chosen = new Set(ids);
+    if (approval && begun) this.#noted(this.#noteKey(approval), begun);
+  }
+
+  /** One note for all that were chosen, else one for each call. */
+  #noteKey(approval: Approval): string {
+    return this.#chosenItems().length > 0 ? `alike ${approval.groupKey}` : approval.id;
+  }
+
   #chooseThis(): void {
     const id = this.approvalId;
     if (id === null || (this.#alike()?.items.length ?? 0) < 2) return;
     const others = [...this.chosen].filter((other) => other !== id);
-    this.chosen = new Set(this.chosen.has(id) ? others : [...others, id]);
+    this.#choose(this.chosen.has(id) ? others : [...others, id]);
   }
 
   #chooseAlike(): void {
     const items = this.#alike()?.items ?? [];
     if (items.length < 2) return;
-    this.chosen = new Set(items.every((item) => this.chosen.has(item.id)) ? [] : items.map((item) => item.id));
+    this.#choose(items.every((item) => this.chosen.has(item.id)) ? [] : items.map((item) => item.id));
   }
 
   async #openLonger(): Promise<void> {
@@ -490,7 +510,9 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #preset(text: string): void {
     const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
-    if (approval?.status === 'pending') this.#noted(approval.id, this.notes.get(approval.id) === text ? '' : text);
+    if (approval?.status !== 'pending') return;
+    const key = this.#noteKey(approval);
+    this.#noted(key, this.notes.get(key) === text ? '' : text);
   }
 
   /* ---------------------------------------------------------------- editing */
@@ -499,6 +521,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
     if (approval?.status !== 'pending' || !approval.arguments || reasonAgainst('decide approvals') !== null) return;
     this.editingId = approval.id;
+    this.chosen = new Set();
     void this.updateComplete.then(() =>
       this.querySelector<ArgumentsEditorElement>('mc-arguments-editor')?.updateComplete.then(() =>
         this.querySelector<ArgumentsEditorElement>('mc-arguments-editor')?.focusFirst(),
