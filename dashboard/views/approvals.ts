@@ -6,7 +6,7 @@
 import { computed, SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import type { Agent, Approval, GrantProposal } from '../../control/contract.ts';
+import type { Agent, Approval, GrantProposal, Preview } from '../../control/contract.ts';
 import { decide, decideAll, sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
@@ -210,22 +210,41 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     return html`
       ${this.#command(approval)}
       ${editing ? this.#editor(approval) : nothing}
+      ${this.#approvedArguments(approval)}
       <div class="sec"><h2>${approval.status === 'pending' ? 'Why it is held' : 'Why it was held'}</h2>${reasonRows(approval.reasons, 'held')}</div>
       ${this.#effects(approval)}
-      ${approval.editedArguments ? html`<div class="sec"><h2>Arguments as approved</h2>${argumentBlocks(approval.editedArguments)}</div>` : nothing}
       ${editing ? nothing : html`<div class="sec"><h2>Arguments ${approval.editedArguments ? 'as the agent sent them' : ''} ${voiceTag()}</h2>${this.#cutNote(approval)}${argumentBlocks(this.#argumentsOf(approval))}</div>`}
       ${this.#earlier(approval)}
     `;
   }
 
+  /** What an approver made of the call; where another one still has to approve, that is what they approve. */
+  #approvedArguments(approval: Approval): TemplateResult | typeof nothing {
+    if (!approval.editedArguments) return nothing;
+    const by = approval.approvedBy[0]?.name ?? approval.approver;
+    const note =
+      approval.status === 'pending'
+        ? html` <span class="small m-amber">changed by ${seen(by ?? 'the first approver')}; this is what would run</span>`
+        : nothing;
+    return html`<div class="sec"><h2>Arguments as approved${note}</h2>${argumentBlocks(approval.editedArguments)}</div>`;
+  }
+
   #effects(approval: Approval): TemplateResult {
     const edited = this.#edited(approval).arguments !== null;
-    return html`<div class="sec"><h2>What would happen ${edited ? html`<span class="small muted">with your arguments; paths and hosts are those of the original</span>` : nothing}</h2>${effectRows(this.#effectsOf(approval))}</div>`;
+    const whose = this.#editedPreview() ? 'with your arguments' : 'with your arguments; paths and hosts are still those of the original';
+    const given = edited
+      ? whose
+      : approval.editedArguments
+        ? 'with the arguments as approved; paths and hosts are those of the original'
+        : null;
+    return html`<div class="sec"><h2>What would happen ${given === null ? nothing : html`<span class="small muted">${given}</span>`}</h2>${effectRows(this.#effectsOf(approval))}</div>`;
   }
 
   #effectsOf(approval: Approval): Effects {
-    const { preview, tool, cwd, workspace, estimatedCost } = approval;
-    const values = this.#edited(approval).arguments ?? approval.editedArguments ?? this.#argumentsOf(approval);
+    const { tool, cwd, workspace, estimatedCost } = approval;
+    const edited = this.#edited(approval).arguments;
+    const preview = (edited && this.#editedPreview()) ?? approval.preview;
+    const values = edited ?? approval.editedArguments ?? this.#argumentsOf(approval);
     return { preview, tool, arguments: values, cwd, workspace, estimatedCost };
   }
 
@@ -238,7 +257,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   /** `brief` leaves the digest and the editing to the details. */
   #command(approval: Approval, brief = false): TemplateResult {
     const commands = approval.preview?.commands ?? [];
-    const canEdit = approval.status === 'pending' && this.editingId !== approval.id && approval.arguments !== null;
+    const canEdit = isEditable(approval) && this.editingId !== approval.id;
     return html`<div class="cmd">
       ${commands.length ? html`<mc-command-list .line=${commandLineOf(approval)} .commands=${commands}></mc-command-list>${atLimit(commands)}` : html`<p class="cmd-one"><code>${seen(gistOf(approval))}</code></p>`}
       ${
@@ -261,7 +280,20 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       <mc-arguments-editor .original=${this.#argumentsOf(approval) ?? {}} .draft=${this.drafts.get(approval.id) ?? {}} .judgement=${this.judgement}
         @mc-draft=${(event: CustomEvent<Draft>) => this.#drafted(approval, event.detail)}
         @mc-cancel=${this.#leaveEdit}></mc-arguments-editor>
+      ${this.#editedCommand(approval)}
     </div>`;
+  }
+
+  /** The edited command as the policy reads it. */
+  #editedCommand(approval: Approval): TemplateResult | typeof nothing {
+    const commands = this.#editedPreview()?.commands ?? [];
+    const line = commandLineOf({ ...approval, arguments: this.#edited(approval).arguments });
+    if (commands.length === 0 || line === null) return nothing;
+    return html`<div class="cmd cmd--edited"><mc-command-list label="What would run" .line=${line} .commands=${commands}></mc-command-list>${atLimit(commands)}</div>`;
+  }
+
+  #editedPreview(): Preview | null {
+    return this.judgement.state === 'judged' ? this.judgement.preview : null;
   }
 
   #earlier(approval: Approval): TemplateResult | typeof nothing {
@@ -340,6 +372,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       ${this.#likes()}
       ${this.#command(approval, !this.showAll)}
       ${this.editingId === approval.id ? this.#editor(approval) : nothing}
+      ${this.#approvedArguments(approval)}
       ${
         this.showAll
           ? nothing
@@ -519,7 +552,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #edit(): void {
     const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
-    if (approval?.status !== 'pending' || !approval.arguments || reasonAgainst('decide approvals') !== null) return;
+    if (!approval || !isEditable(approval) || reasonAgainst('decide approvals') !== null) return;
     this.editingId = approval.id;
     this.chosen = new Set();
     void this.updateComplete.then(() =>
@@ -550,7 +583,12 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const agent = approval.agentId === null ? undefined : agents.get(approval.agentId);
     if (!agent || approval.tool === null) return;
     try {
-      const { verdict, risk, reasons } = await api.simulate({
+      const {
+        verdict,
+        risk,
+        reasons,
+        trace = null,
+      } = await api.simulate({
         tool: approval.tool,
         arguments: edited,
         ...(approval.cwd === null ? {} : { cwd: approval.cwd }),
@@ -563,7 +601,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
           ...(agent.toolPermissions ? { toolPermissions: agent.toolPermissions } : {}),
         },
       });
-      if (this.editingId === approval.id) this.judgement = { state: 'judged', verdict, risk, reasons };
+      if (this.editingId === approval.id) this.judgement = { state: 'judged', verdict, risk, reasons, preview: trace };
     } catch (error) {
       if (this.editingId === approval.id) this.judgement = { state: 'failed', why: sentence(error) };
     }
@@ -616,6 +654,11 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 /** The record keeps long arguments in part, and says so under this name (proxy/record.ts). */
 function isShortened({ arguments: args }: Approval): boolean {
   return args !== null && typeof args['…'] === 'string';
+}
+
+/** Once somebody has approved it, the next one approves the same or denies. */
+function isEditable({ status, arguments: args, approvedBy }: Approval): boolean {
+  return status === 'pending' && args !== null && approvedBy.length === 0;
 }
 
 /** How often it was recalled to people, and that it was handed on. */

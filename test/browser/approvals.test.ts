@@ -83,6 +83,11 @@ describe('a held call', () => {
     const field = page.getByRole('textbox', { name: 'command' });
     await field.fill('ls web');
     await page.getByText('Judged without your approval:').waitFor();
+    // The edited call is read again; what was sent stays beside it.
+    const edited = page.getByRole('list', { name: 'What would run' }).getByRole('listitem');
+    expect(await edited.locator('code').allInnerTexts()).toEqual(['ls web']);
+    await page.locator('.kv--facts').getByText('/srv/ws/web').waitFor();
+    expect(await page.getByRole('list', { name: 'Parsed command' }).getByRole('listitem').count()).toBe(2);
     expect(await page.locator('.ae-old').innerText()).toBe('ls web && cargo build --release');
     await page.getByRole('button', { name: 'Approve the edited call, once' }).click();
     await page.getByText('Approved once with your arguments.').waitFor();
