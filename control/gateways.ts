@@ -45,9 +45,9 @@ interface Dependencies {
 
 export function createGateways({ db, clock, keys, auth, alerts, published, log }: Dependencies) {
   const links = new Map<string, GatewayLink>();
-  const news = new Map<string, Heard>();
   /** Address and sealed token that each link was made with. */
   const linkedWith = new Map<string, string>();
+  const news = new Map<string, Heard>();
   const startedAt = clock();
 
   /** Connects to every registered gateway that has an address. */

@@ -53,15 +53,15 @@ const KNOWN_MAX = 20_000;
 /** Labels of runs that were silent longer are forgotten, here as in a proxy. */
 const LABELS_MS = 24 * 60 * 60 * 1000;
 const LABELS_MAX = 50_000;
+/** Another control that was not heard for this long is not waited for. */
+const PEER_LIVE_MS = 3_000;
+/** A stop order is small. */
+const ORDER_MAX_BYTES = 64 * 1024;
 /** Calls that ended lately, and how much of each error is told: as much as its signature is made of. */
 const OUTCOMES_MAX = 10_000;
 const ERROR_CHARS = 2_000;
 /** Comments of a task that a proxy counts by, at least. */
 const TALK_MIN = 200;
-/** Another control that was not heard for this long is not waited for. */
-const PEER_LIVE_MS = 3_000;
-/** A stop order is small. */
-const ORDER_MAX_BYTES = 64 * 1024;
 /** A listing is answered once its pins hold at the proxies, at the latest after this time. */
 const SEEN_BINDS_MS = 2_000;
 

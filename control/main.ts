@@ -351,31 +351,30 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     onError: onChannelError,
   });
   const polling = telegramPoller({ clock, channels, channelSet, conversation, notifications, threads, onError: onChannelError });
-  const stopWorkers = !roles.includes('workers')
-    ? async () => {}
-    : startWorkers(
-        [
-          approvalProcessor({ approvals, agents, gateways }),
-          dispatcher({ deliveries, gateways }),
-          telling,
-          polling,
-          chatReconciler({ channels, channelSet, threads }),
-          loopDetector({ ...base, tasks, alerts, activePolicy }),
-          tokenRefresher({ upstreamOAuth }),
-          heartbeatMonitor({ ...base, alerts }),
-          { name: 'retirement', everyMs: 5_000, tick: agents.retire },
-          reconciler({ ...base, tasks, agents, alerts }),
-          rosterWatch({ ...base, agents, gateways }),
-          sessionWatch({ ...base, agents, gateways }),
-          dailyStandup({ ...base, activePolicy }),
-          retention({ db, clock, keepDays: config.keepDays }),
-          ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
-          { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
-          { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
-        ],
-        { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },
-        pace,
-      );
+  const workers = [
+    approvalProcessor({ approvals, agents, gateways }),
+    dispatcher({ deliveries, gateways }),
+    telling,
+    polling,
+    chatReconciler({ channels, channelSet, threads }),
+    loopDetector({ ...base, tasks, alerts, activePolicy }),
+    tokenRefresher({ upstreamOAuth }),
+    heartbeatMonitor({ ...base, alerts }),
+    { name: 'retirement', everyMs: 5_000, tick: agents.retire },
+    reconciler({ ...base, tasks, agents, alerts }),
+    rosterWatch({ ...base, agents, gateways }),
+    sessionWatch({ ...base, agents, gateways }),
+    dailyStandup({ ...base, activePolicy }),
+    retention({ db, clock, keepDays: config.keepDays }),
+    ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
+    { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
+    { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
+  ];
+  const stopWorkers = startWorkers(
+    roles.includes('workers') ? workers : [],
+    { leases, clock, onError: (name, error) => log.error({ err: error, worker: name }, 'worker failed; it is tried again') },
+    pace,
+  );
 
   /** The gateway named in the environment; its token for our gate is issued by `openclaw connect`. */
   async function registerGateway(input: { url: string; token: string | null }): Promise<void> {

@@ -13,6 +13,11 @@ import type {
   ApprovalStatus,
   AuditRowSchema,
   CapRaise,
+  Channel,
+  ChannelCreate,
+  ChannelUpdate,
+  ChatCodeSchema,
+  ChatIdentity,
   Forecast,
   Gateway,
   Grant,
@@ -21,6 +26,7 @@ import type {
   GrantRequest,
   Message,
   NewTokenSchema,
+  Notification,
   OperatorSchema,
   Overview,
   PolicyDifferenceSchema,
@@ -66,6 +72,8 @@ export interface AuditVerdict {
   seq?: number;
   why?: string;
 }
+/** A code by which somebody shows a bot who they are. */
+export type ChatCode = (typeof ChatCodeSchema)['_output'];
 /** A person of this installation. */
 export type Operator = (typeof OperatorSchema)['_output'];
 /** What a task cost, by agent and tool. */
@@ -188,6 +196,10 @@ export const listAudit = (query: { action?: string; subjectId?: string; limit?: 
 export const verifyAudit = () => send<AuditVerdict>('GET', '/audit/verify');
 export const readForecast = () => send<Forecast>('GET', '/spend/forecast');
 export const readSpend = (query: { groupBy: string; since?: number; limit?: number }) => send<SpendView>('GET', `/spend${search(query)}`);
+export const listChannels = () => all<Channel>('/channels', {});
+export const listDeadNotifications = () => send<Page<Notification>>('GET', '/notifications?state=dead&limit=50');
+export const listChatIdentities = async (operatorId: string) =>
+  (await send<{ items: ChatIdentity[] }>('GET', `/operators/${operatorId}/chat-identities`)).items;
 export const listOperators = () => all<Operator>('/operators', {});
 export const readTaskCost = (taskId: string) => send<TaskCost>('GET', `/tasks/${taskId}/cost`);
 export const listMessages = (query: { taskId: string; limit?: number }) => send<Page<Message>>('GET', `/messages${search(query)}`);
@@ -270,6 +282,14 @@ export const acceptTool = (upstreamId: string, tool: string, body: { hash: strin
 /** Adds to the cap of a task, or to an agent's cap of today. */
 export const raiseCap = (body: { agentId?: string; taskId?: string; amount: number; note: string }) =>
   send<CapRaise>('POST', '/raises', body);
+export const createChannel = (body: ChannelCreate) => send<Channel & { secret: string | null }>('POST', '/channels', body);
+export const updateChannel = (id: string, body: ChannelUpdate) => send<Channel>('PATCH', `/channels/${id}`, body);
+export const removeChannel = (id: string) => send('DELETE', `/channels/${id}`);
+export const testChannel = (id: string) => send('POST', `/channels/${id}/test`, {});
+export const retryNotification = (id: string) => send<Notification>('POST', `/notifications/${id}/retry`, {});
+export const makeChatCode = (operatorId: string, channelId: string) =>
+  send<ChatCode>('POST', `/operators/${operatorId}/chat-identities`, { channelId });
+export const removeChatIdentity = (operatorId: string, id: string) => send('DELETE', `/operators/${operatorId}/chat-identities/${id}`);
 export const createOperator = (body: { name: string; role: Role }) => send<Operator & { token: string }>('POST', '/operators', body);
 export const updateOperator = (id: string, body: { role: Role }) => send<Operator>('PATCH', `/operators/${id}`, body);
 /** Away until a time, with a deputy who decides approvals meanwhile. */

@@ -29,7 +29,9 @@ export type Intent =
   | 'replay'
   | 'comment'
   | 'manage people'
-  | 'manage gateways';
+  | 'manage gateways'
+  | 'manage channels'
+  | 'retry notifications';
 
 const NEEDS: Record<Intent, Role> = {
   'decide approvals': 'approver',
@@ -50,6 +52,8 @@ const NEEDS: Record<Intent, Role> = {
   comment: 'approver',
   'manage people': 'admin',
   'manage gateways': 'admin',
+  'manage channels': 'admin',
+  'retry notifications': 'operator',
 };
 
 /** Whether the role of the signed-in person is enough, whatever the state of the connection; a deputy decides approvals as who is away could. */

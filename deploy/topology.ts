@@ -43,6 +43,8 @@ export interface Service {
   pid: () => number | null;
   /** What it printed since it was started last. */
   output: () => string;
+  /** Resolves with its exit code once the process that was started last has ended, from whichever side. */
+  ended: () => Promise<number | null>;
   /** Starts it; resolves when it says that it is ready. */
   start: () => Promise<void>;
   /** SIGTERM, or what is given; answers the exit code. */
@@ -83,6 +85,7 @@ export async function prepareTopology(options: TopologyOptions): Promise<Service
   function serviceOf(name: string, environment: Record<string, string>): Service {
     let child: ChildProcess | null = null;
     let output = '';
+    let ended: Promise<number | null> = Promise.resolve(null);
 
     function start(): Promise<void> {
       output = '';
@@ -92,6 +95,7 @@ export async function prepareTopology(options: TopologyOptions): Promise<Service
         stdio: ['ignore', 'pipe', 'pipe'],
       });
       child = started;
+      ended = new Promise((resolve) => started.once('exit', (code) => resolve(code)));
       const hear = (chunk: Buffer) => {
         output += chunk;
         options.onLog?.(name, String(chunk));
@@ -126,6 +130,7 @@ export async function prepareTopology(options: TopologyOptions): Promise<Service
       keyDir: environment.MC_KEY_DIR ?? '',
       pid: () => child?.pid ?? null,
       output: () => output,
+      ended: () => ended,
       start,
       end,
       signal: (signal) => void child?.kill(signal),

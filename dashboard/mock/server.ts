@@ -360,6 +360,9 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
       }),
     ],
     ['POST', /^gateways\/([^/]+)\/tokens$/, 'admin', () => ({ id: 'tk_gateway', token: 'mcg_shown-this-once' })],
+    ['GET', /^channels$/, 'viewer', ({ query }) => page([], query)],
+    ['GET', /^notifications$/, 'viewer', ({ query }) => page([], query)],
+    ['GET', /^operators\/([^/]+)\/chat-identities$/, 'viewer', () => ({ items: [] })],
     [
       'GET',
       /^operators$/,

@@ -36,7 +36,7 @@ it('shows people to administrators only, and the reason for what others cannot d
   const page = await open('operator', '/settings');
   await page.getByRole('heading', { level: 2, name: 'This browser' }).waitFor();
   expect(await page.getByRole('heading', { level: 2, name: 'People' }).count()).toBe(0);
-  await page.getByText('Needs the administrator role; you are an operator.').waitFor();
+  await page.getByText('Needs the administrator role; you are an operator.').first().waitFor();
 });
 
 it('registers a gateway, gives its plugin a further token, and removes it', async () => {
