@@ -110,14 +110,12 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
           withdrawn_at: null,
         })
         .onConflict((conflict) =>
-          conflict
-            .column('id')
-            .doUpdateSet((eb) => ({
-              approval_id: approval.id,
-              judged: eb.ref('excluded.judged'),
-              sealed: eb.ref('excluded.sealed'),
-              withdrawn_at: null,
-            })),
+          conflict.column('id').doUpdateSet((eb) => ({
+            approval_id: approval.id,
+            judged: eb.ref('excluded.judged'),
+            sealed: eb.ref('excluded.sealed'),
+            withdrawn_at: null,
+          })),
         )
         .execute();
       await upsertCallRow(tx, request, approval.id, now);
