@@ -278,7 +278,10 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
         tell_attempts: 0,
         approvals_needed: isTwoPeople(policy, call.tool, call.mappedTool) ? 2 : 1,
       })
-      .onConflict((conflict) => conflict.column('digest').where('status', '=', 'pending').where('digest', 'is not', null).doNothing())
+      // Spelled out and not as a parameter: a server that has planned the statement for any value no longer finds the partial index.
+      .onConflict((conflict) =>
+        conflict.column('digest').where(sql<boolean>`status = 'pending'`).where('digest', 'is not', null).doNothing(),
+      )
       .returning('id')
       .executeTakeFirst();
     if (inserted) return { id, created: true };
