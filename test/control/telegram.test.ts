@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Principal } from '../../control/auth.ts';
 import { type Chat, GROUP, startChat } from '../support/chat.ts';
 import { startFakeTelegram } from '../support/fake-telegram.ts';
-import { ADMIN } from '../support/services.ts';
+import { ADMIN, usePolicy } from '../support/services.ts';
 
 let chat: Chat;
 let telegram: Awaited<ReturnType<typeof startFakeTelegram>>;
@@ -144,6 +144,33 @@ describe('an approval on Telegram', () => {
     const folded = telegram.last();
     expect(folded?.text).toContain('Not all is shown');
     expect(folded?.buttons.map(({ text }) => text)).toEqual(['Deny']);
+  });
+
+  it('that needs two people counts them on its card, takes one once, and lets the deputy of one who is away be the second', async () => {
+    await usePolicy(chat, { approvals: { twoPeople: ['exec'] } });
+    const bo = await chat.known(channel, '504', 'Bo', 'viewer');
+    const id = await chat.hold(agent, 'make two');
+    await chat.tell();
+    const data = button('make two', 'Approve');
+    expect(card('make two').text).toContain('nobody yet (0 of 2 people)');
+    const press = async (from: object) => {
+      telegram.push(telegram.press({ ...from }, card('make two'), data));
+      await chat.listen();
+      return telegram.answers.at(-1)?.text;
+    };
+    expect(await press(MARA)).toBe('Mara approved; 1 more must approve as well.');
+    expect(card('make two').text).toContain('Mara (1 of 2 people)');
+    expect(await press(MARA)).toContain("needs another person's approval");
+    expect(await press({ id: 504, username: 'bo' })).toContain('needs the role approver');
+    const away = await chat.operator('Ada', 'approver');
+    await chat.db
+      .updateTable('operators')
+      .set({ away_until: chat.time.now + 60_000, deputy_id: bo })
+      .where('id', '=', away)
+      .execute();
+    expect(await press({ id: 504, username: 'bo' })).toContain('was approved by Bo');
+    expect(await statusOf(id)).toBe('approved');
+    await usePolicy(chat, {});
   });
 
   it('that nobody decides says so with a message of its own', async () => {
