@@ -77,10 +77,19 @@ export async function prepareTopology(options: TopologyOptions): Promise<Service
       MC_PROXY_PORT: String(own.listener),
       MC_EGRESS_PORT: String(own.egress),
       REDIS_URL: options.redisUrl,
-      ...(settings.DATABASE_URL !== undefined && { DATABASE_URL: options.databaseUrl }),
+      // Nothing stands in front of the processes here: people come straight to the first control and the first proxy.
+      ...(settings.DATABASE_URL !== undefined && {
+        DATABASE_URL: options.databaseUrl,
+        MC_CONTROL_URL: urlOf('control-1'),
+        MC_PROXY_URL: urlOf('proxy-1'),
+      }),
       ...options.environment,
     });
   });
+
+  function urlOf(name: string): string {
+    return `http://127.0.0.1:${ports.get(name)?.listener ?? 0}`;
+  }
 
   function serviceOf(name: string, environment: Record<string, string>): Service {
     let child: ChildProcess | null = null;
@@ -138,11 +147,11 @@ export async function prepareTopology(options: TopologyOptions): Promise<Service
   }
 }
 
-/** ${NAME:?message} as compose fills it in. @throws Error with the message where it is not set. */
+/** ${NAME:?message} and ${NAME:-default} as compose fills them in. @throws Error with the message where one is not set. */
 function filledIn(value: string, secrets: Record<string, string>): string {
-  return value.replaceAll(/\$\{(\w+)(?::\?([^}]*))?\}/g, (_, name: string, message?: string) => {
-    const found = secrets[name];
-    if (found === undefined) throw new Error(`${name}: ${message ?? 'is not set'}`);
+  return value.replaceAll(/\$\{(\w+)(?::(\?|-)([^}]*))?\}/g, (_, name: string, kind?: string, text = 'is not set') => {
+    const found = secrets[name] ?? (kind === '-' ? text : undefined);
+    if (found === undefined) throw new Error(`${name}: ${text}`);
     return found;
   });
 }

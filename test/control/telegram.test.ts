@@ -183,6 +183,21 @@ describe('when Telegram fails', () => {
     expect((await chat.channels.get(channel)).health.state).toBe('ok');
   });
 
+  it('from the start, it is asked again with growing pauses, and used once it is there', async () => {
+    await chat.channels.update(ADMIN, channel, { name: 'Another name' }, null);
+    telegram.down(true);
+    for (let second = 0; second < 60; second++) {
+      await chat.tell();
+      chat.turn(1_000);
+    }
+    expect(telegram.refused()).toBe(6);
+    telegram.down(false);
+    chat.turn(60_000);
+    await chat.hold(agent, 'make it');
+    await chat.tell();
+    expect(telegram.messages).toHaveLength(1);
+  });
+
   it('a pause that it asks for is kept to the second', async () => {
     await chat.hold(agent, 'make much');
     telegram.fail({
@@ -290,8 +305,11 @@ describe('people on Telegram', () => {
 
     const question = telegram.find('Stop everything?') ?? never();
     const data = question.buttons[0]?.callback_data ?? '';
+    await chat.known(channel, '503', 'Otto', 'admin');
     telegram.push(telegram.press(MARA, question, data));
+    telegram.push(telegram.press({ id: 503, username: 'otto' }, question, data));
     await chat.listen();
+    expect(telegram.answers.at(-1)?.text).toBe('Only who asked for the stop confirms it.');
     expect(chat.stops).toEqual(['pause by Nina']);
     telegram.push(telegram.press(nina, question, data));
     await chat.listen();

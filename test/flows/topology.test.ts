@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { gateOf } from '../support/calls.ts';
+import { gateOf, usePolicy } from '../support/calls.ts';
 import { watch } from '../support/events.ts';
 import { startTopology, type Topology } from '../support/topology.ts';
 import { ADMIN_TOKEN, joinWorld, newAgent, type ReachableWorld, until } from '../support/world.ts';
@@ -123,6 +123,32 @@ describe('several processes', () => {
       await control.start();
     }
   });
+});
+
+describe('a database that says nothing', () => {
+  it('makes every proxy refuse once nobody knows any more what holds, and is taken up again when it speaks', async () => {
+    const agent = await newCaller();
+    await usePolicy(one, { limits: { snapshotMaxAgeMs: 1_000 } });
+    world.postgres.freeze();
+    try {
+      for (const side of [one, two])
+        await until(
+          () => at(side, agent.token).note(),
+          ({ status, body }) => status === 503 && body.code === 'SNAPSHOT_STALE',
+          20_000,
+        );
+      for (const { url } of [world.service('control-1'), world.service('proxy-2')]) expect((await fetch(`${url}/readyz`)).status).toBe(503);
+    } finally {
+      world.postgres.thaw();
+    }
+    for (const side of [one, two])
+      await until(
+        () => at(side, agent.token).note(),
+        ({ status }) => status === 200,
+        20_000,
+      );
+    await usePolicy(one, { limits: { snapshotMaxAgeMs: 30_000 } });
+  }, 60_000);
 });
 
 describe('the stop of several processes', () => {
