@@ -235,7 +235,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const given = edited
       ? whose
       : approval.editedArguments
-        ? 'with the arguments as approved; paths and hosts are those of the original'
+        ? 'as the approver changed it; paths and hosts are those of the original'
         : null;
     return html`<div class="sec"><h2>What would happen ${given === null ? nothing : html`<span class="small muted">${given}</span>`}</h2>${effectRows(this.#effectsOf(approval))}</div>`;
   }
