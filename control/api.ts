@@ -213,7 +213,8 @@ function sessionRoutes(app: Api, { auth }: Services): void {
 }
 
 function sessionView(principal: Extract<Principal, { kind: 'human' }>, expiresAt: number) {
-  return { operator: { id: principal.id, name: principal.name, role: principal.role }, csrfToken: principal.csrfToken ?? '', expiresAt };
+  const { id, name, role, isDeputy } = principal;
+  return { operator: { id, name, role, ...(isDeputy && { isDeputy }) }, csrfToken: principal.csrfToken ?? '', expiresAt };
 }
 
 /** A bearer token counts before a cookie; two different credentials in one request are ambiguous only if both are tokens. */
@@ -286,6 +287,9 @@ function refuseForeignOrigin(context: Context<ApiEnv>): void {
 
 /* ---------------------------------------------------------------- the same request twice */
 
+/** No request takes this long: one that has no answer by then died with the process that worked on it. */
+const IDEMPOTENCY_ABANDONED_MS = 10 * 60_000;
+
 /** With an Idempotency-Key, the first answer of a POST is kept for a day and given again (draft-ietf-httpapi-idempotency-key-header). */
 function idempotent({ db, clock, keys }: Services): MiddlewareHandler<ApiEnv> {
   return async (context, next) => {
@@ -315,6 +319,12 @@ function idempotent({ db, clock, keys }: Services): MiddlewareHandler<ApiEnv> {
       const first = await row.executeTakeFirstOrThrow();
       if (first.request_hash !== requestHash)
         throw new Refusal(422, 'IDEMPOTENCY_MISMATCH', 'This Idempotency-Key was used for another request.');
+      if (first.status === null && now - first.created_at > IDEMPOTENCY_ABANDONED_MS)
+        throw new Refusal(
+          409,
+          'OUTCOME_UNKNOWN',
+          'The first request with this key was interrupted, and whether it took effect is not known. Look, and repeat it under another key if it did not.',
+        );
       if (first.status === null || first.response === null)
         throw new Refusal(409, 'IN_PROGRESS', 'The first request with this key is still running.');
       return context.newResponse(keys.open(first.response, context_), first.status as 200, { 'content-type': 'application/json' });

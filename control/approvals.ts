@@ -26,7 +26,7 @@ import type {
 import { type Db, json, type Tx } from './db/database.ts';
 import type { ApprovalsTable } from './db/schema.ts';
 import { carryEdit } from './edit.ts';
-import type { Grants } from './grants.ts';
+import type { Grants, StandingGrant } from './grants.ts';
 import type { Keys } from './keys.ts';
 import { addNotice } from './notices.ts';
 import { decodeCursor, encodeCursor } from './paging.ts';
@@ -112,6 +112,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
         )
         .execute();
       await upsertCallRow(tx, request, approval.id, now);
+      const grant = await takeGrant(tx, request, approval.id, now);
       await recordChanges(tx, [
         {
           at: now,
@@ -120,35 +121,41 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
           topic: 'approval',
           id: approval.id,
           details: { callId: call.id, tool: call.tool, digest: call.digest, risk: request.judged.risk },
-          ...(approval.created && {
-            activity: {
-              type: 'approval_requested' as const,
-              agentId: call.agentId,
-              taskId: call.taskId,
-              summary: `Waits for approval: ${call.tool} ${request.summary}`,
-              details: { approvalId: approval.id, risk: request.judged.risk, tool: call.tool },
-            },
-          }),
+          // What is decided in the same step asks nobody.
+          ...(approval.created &&
+            grant === null && {
+              activity: {
+                type: 'approval_requested' as const,
+                agentId: call.agentId,
+                taskId: call.taskId,
+                summary: `Waits for approval: ${call.tool} ${request.summary}`,
+                details: { approvalId: approval.id, risk: request.judged.risk, tool: call.tool },
+              },
+            }),
           touches: [
             ['agent', call.agentId],
             ['tool_call', call.id],
           ],
         },
       ]);
-      // A call that came back because its approval did not release it gets a person, not the same grant again.
-      if (request.insufficient === null) await applyGrant(tx, request, approval.id, now);
+      if (grant !== null) await settleByGrant(tx, request, approval.id, grant, now);
       return stateOf(await rowOf(tx, approval.id), call.id);
     });
     published();
     return state;
   }
 
-  /** Decides a pending approval by the standing grant that covers its call, if one does. */
-  async function applyGrant(tx: Tx, request: HoldRequest, approvalId: string, now: number): Promise<void> {
+  /** Takes a use of the standing grant that covers a call whose approval is pending; null where a person decides. */
+  async function takeGrant(tx: Tx, request: HoldRequest, approvalId: string, now: number) {
+    // A call that came back because its approval did not release it gets a person, not the same grant again.
+    if (request.insufficient !== null) return null;
     const row = await lockRow(tx, approvalId);
-    if (row.status !== 'pending' || row.expires_at <= now || neededFor(row) > 1) return;
-    const grant = await grants.use(tx, request, now);
-    if (grant === null) return;
+    return row.status !== 'pending' || row.expires_at <= now || neededFor(row) > 1 ? null : grants.use(tx, request, now);
+  }
+
+  /** Decides a pending approval by a standing grant, as the person who gave it. */
+  async function settleByGrant(tx: Tx, request: HoldRequest, approvalId: string, grant: StandingGrant, now: number): Promise<void> {
+    const row = await rowOf(tx, approvalId);
     const note = `Standing grant ${grant.number}${grant.note ? `: ${grant.note}` : ''}`;
     await tx
       .updateTable('approvals')
@@ -301,7 +308,12 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
 
   /** Takes down a person's approval. @returns whether it is the last one that is needed. @throws Refusal 409 where they gave it before. */
   async function second(tx: Tx, row: ApprovalRow, { actor, actingFor, note, edited, via, now }: Step): Promise<boolean> {
-    const votes = await tx.selectFrom('approval_votes').select(['operator_id', 'name']).where('approval_id', '=', row.id).execute();
+    const votes = await tx
+      .selectFrom('approval_votes')
+      .select(['operator_id', 'name'])
+      .where('approval_id', '=', row.id)
+      .orderBy('place')
+      .execute();
     for (const vote of votes) {
       if (!(await isSamePerson(tx, vote.operator_id, actor.id ?? ''))) continue;
       throw new Refusal(409, 'SAME_PERSON', `${vote.name} has approved this already; it needs another person's approval.`, {
@@ -314,7 +326,15 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     }
     await tx
       .insertInto('approval_votes')
-      .values({ approval_id: row.id, operator_id: actor.id ?? '', name: actor.name, at: now, note, acting_for: json(actingFor) })
+      .values({
+        approval_id: row.id,
+        operator_id: actor.id ?? '',
+        name: actor.name,
+        place: votes.length + 1,
+        at: now,
+        note,
+        acting_for: json(actingFor),
+      })
       .execute();
     const missing = neededFor(row) - votes.length - 1;
     if (missing <= 0) return true;
@@ -960,13 +980,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
       .where('approval_id', 'in', ids)
       .where('status', 'in', ['running', 'success', 'failed', 'unknown'])
       .execute();
-    const votes = await db
-      .selectFrom('approval_votes')
-      .selectAll()
-      .where('approval_id', 'in', ids)
-      .orderBy('at')
-      .orderBy('operator_id')
-      .execute();
+    const votes = await db.selectFrom('approval_votes').selectAll().where('approval_id', 'in', ids).orderBy('place').execute();
     const made = await db.selectFrom('grants').select(['id', 'approval_id']).where('approval_id', 'in', ids).execute();
     const madeOf = new Map(made.map((grant) => [grant.approval_id, grant.id]));
     const agentNameOf = new Map(agents.map((agent) => [agent.id, agent.name]));

@@ -237,6 +237,7 @@ export function createChannels({ db, clock, keys, alerts, published }: Dependenc
       .where('id', '=', id)
       .where((eb) =>
         eb.or([
+          eb('last_error_at', '>=', eb.ref('last_success_at')),
           eb('failures', '>', 0),
           eb('held_until', '>', 0),
           eb('last_success_at', 'is', null),
@@ -268,6 +269,15 @@ export function createChannels({ db, clock, keys, alerts, published }: Dependenc
         last_error: error.slice(0, 1000),
         last_error_at: now,
       }))
+      .where('id', '=', id)
+      .execute();
+  }
+
+  /** Notes what went wrong where nothing has to wait for it. */
+  async function noted(id: string, error: string): Promise<void> {
+    await db
+      .updateTable('channels')
+      .set({ last_error: error.slice(0, 1000), last_error_at: clock() })
       .where('id', '=', id)
       .execute();
   }
@@ -369,7 +379,7 @@ export function createChannels({ db, clock, keys, alerts, published }: Dependenc
     }));
   }
 
-  return { create, update, remove, list, get, live, findLive, succeeded, held, failedFor, setUp, advance };
+  return { create, update, remove, list, get, live, findLive, succeeded, held, noted, failedFor, setUp, advance };
 }
 
 function isFailing(row: Row): boolean {

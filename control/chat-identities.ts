@@ -90,13 +90,13 @@ export function createChatIdentities({ db, clock, published }: { db: Db; clock: 
 
   /**
    * Takes a code that somebody has sent. The same user sending it again gets the same answer.
-   * @returns the operator, or null where the code opens nothing.
+   * @returns the operator, null where the code opens nothing, or "ignored" after too many of those.
    */
-  async function link(channelId: string, user: ChatUser, code: string): Promise<ChatOperator | null> {
+  async function link(channelId: string, user: ChatUser, code: string): Promise<ChatOperator | null | 'ignored'> {
     const now = clock();
     const key = `${channelId}:${user.externalId}`;
     const wrong = wrongCodes.get(key);
-    if (wrong && wrong.since > now - CODE_MS && wrong.count >= WRONG_MAX) return null;
+    if (wrong && wrong.since > now - CODE_MS && wrong.count >= WRONG_MAX) return 'ignored';
     const linked = await db.transaction().execute(async (tx) => {
       const row = await tx
         .selectFrom('chat_codes')
@@ -178,12 +178,15 @@ export function createChatIdentities({ db, clock, published }: { db: Db; clock: 
     return row ? { id: row.id, name: row.name, role: row.role, isDeputy: row.is_deputy === true } : null;
   }
 
-  /** Puts on record that somebody who is not known, or may not, tried something. */
-  async function recordRefusal(channel: { id: string; name: string }, user: ChatUser, what: string): Promise<void> {
+  /**
+   * Puts on record that somebody who is not known, or may not, tried something.
+   * @returns false where the same user was recorded less than a minute ago: then nothing is written.
+   */
+  async function recordRefusal(channel: { id: string; name: string }, user: ChatUser, what: string): Promise<boolean> {
     const now = clock();
     const key = `${channel.id}:${user.externalId}`;
     const last = refusedAt.get(key);
-    if (last !== undefined && last > now - REFUSAL_EVERY_MS) return;
+    if (last !== undefined && last > now - REFUSAL_EVERY_MS) return false;
     remember(refusedAt, key, now);
     const name = user.name.slice(0, 100);
     await db.transaction().execute((tx) =>
@@ -200,6 +203,7 @@ export function createChatIdentities({ db, clock, published }: { db: Db; clock: 
       ]),
     );
     published();
+    return true;
   }
 
   async function list(operatorId: string): Promise<ChatIdentity[]> {

@@ -1515,7 +1515,8 @@ export const SessionCreateSchema = z
   .meta({ id: 'SessionCreate', description: 'A one-time sign-in token or an operator token.' });
 export const SessionSchema = z
   .object({
-    operator: z.object({ id: Id, name: z.string(), role: z.enum(ROLES) }),
+    /** `isDeputy`: of somebody who is away, and so decides approvals although the role alone does not. */
+    operator: z.object({ id: Id, name: z.string(), role: z.enum(ROLES), isDeputy: z.boolean().optional() }),
     /** Sent back as X-MC-CSRF with every request that changes something. */
     csrfToken: z.string(),
     expiresAt: EpochMs,

@@ -35,7 +35,8 @@ import { notFound, Refusal } from './problem.ts';
 
 export type Grants = ReturnType<typeof createGrants>;
 
-type GrantRow = Omit<GrantsTable, 'number' | 'pattern'> & { number: number; pattern: GrantPattern };
+/** A standing grant as it is stored. */
+export type StandingGrant = Omit<GrantsTable, 'number' | 'pattern'> & { number: number; pattern: GrantPattern };
 /** The request that a grant is made from. */
 export interface GrantOrigin {
   id: string;
@@ -190,7 +191,7 @@ export function createGrants({ db, clock, keys, activePolicy, published }: Depen
    * Takes one use of a grant that covers a held call, in the transaction that opens its approval.
    * @returns the grant, or null where a person has to decide. Of racing calls no more get one than it has uses.
    */
-  async function use(tx: Tx, request: HoldRequest, now: number): Promise<GrantRow | null> {
+  async function use(tx: Tx, request: HoldRequest, now: number): Promise<StandingGrant | null> {
     const { policy } = activePolicy();
     const { maxGrantMs, maxGrantUses } = policy.document.approvals;
     const { call, judged } = request;
@@ -215,7 +216,7 @@ export function createGrants({ db, clock, keys, activePolicy, published }: Depen
       .where((eb) => eb.or([eb('agent_id', '=', call.agentId), eb('task_id', '=', call.taskId), eb('autonomy_level', '=', agent.autonomy)]))
       .orderBy('number')
       .limit(COMPARED_MAX)
-      .execute()) as GrantRow[];
+      .execute()) as StandingGrant[];
     if (rows.length === 0) return null;
     const grantable = readGrantable({ call: toolCallOf(call, request.arguments), facts, definition: call.definition ?? null }, policy);
     if (isRefusal(grantable)) return null;
@@ -255,7 +256,7 @@ export function createGrants({ db, clock, keys, activePolicy, published }: Depen
     if (filter.taskId) query = query.where('task_id', '=', filter.taskId);
     if (filter.tool) query = query.where('tool', '=', filter.tool);
     if (filter.cursor) query = query.where('number', '<', decodeCursor(filter.cursor, ['number'])[0]);
-    const rows = (await query.execute()) as GrantRow[];
+    const rows = (await query.execute()) as StandingGrant[];
     const page = rows.slice(0, filter.limit);
     const last = page.at(-1);
     return { items: await views(page), nextCursor: rows.length > filter.limit && last ? encodeCursor([last.number]) : null };
@@ -283,7 +284,7 @@ export function createGrants({ db, clock, keys, activePolicy, published }: Depen
 
   async function find(id: string): Promise<Grant | null> {
     const row = await db.selectFrom('grants').selectAll().where('id', '=', id).executeTakeFirst();
-    return row ? ((await views([row as GrantRow]))[0] ?? null) : null;
+    return row ? ((await views([row as StandingGrant]))[0] ?? null) : null;
   }
 
   /** A grant with the calls that used it, newest first. */
@@ -404,7 +405,7 @@ export function createGrants({ db, clock, keys, activePolicy, published }: Depen
     });
   }
 
-  async function views(rows: readonly GrantRow[]): Promise<Grant[]> {
+  async function views(rows: readonly StandingGrant[]): Promise<Grant[]> {
     const now = clock();
     const { maxGrantMs, maxGrantUses } = activePolicy().policy.document.approvals;
     const agentIds = rows.flatMap((row) => row.agent_id ?? []);
@@ -469,7 +470,7 @@ function idOf(pattern: GrantPattern): string {
   return `${pattern.name}-${hash('sha256', canonicalJson(JSON.parse(JSON.stringify(pattern)))).slice(0, 24)}`;
 }
 
-function scopeOf(row: GrantRow): GrantScope {
+function scopeOf(row: StandingGrant): GrantScope {
   switch (row.scope_kind) {
     case 'agent':
       return { kind: 'agent', agentId: row.agent_id ?? '' };

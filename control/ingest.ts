@@ -14,6 +14,7 @@ import type { CallFacts, JournalEntry, JournalEvent, KnownLabel, ToolCallView } 
 import { type Db, json, type Tx } from './db/database.ts';
 import type { Gateways } from './gateways.ts';
 import type { EndedCall, Spend } from './spend.ts';
+import { renewCostSummaries } from './tasks.ts';
 
 export type Ingest = ReturnType<typeof createIngest>;
 type CallEvent = Extract<JournalEvent, { type: 'held' | 'denied' | 'intent' }>;
@@ -124,6 +125,7 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
     await keepLabels(tx, calls);
     const settled = await endCalls(tx, ends);
     await caps.contain(tx, await spend.settle(tx, settled));
+    await renewCostSummaries(tx, [...new Set(settled.flatMap(({ task_id }) => task_id ?? []))], clock());
     await followErrors(tx, settled);
     await releaseOriginals(tx, settled);
     await feedDenials(tx, calls, mark);

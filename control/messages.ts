@@ -87,6 +87,13 @@ export function createMessages({ db, clock, published }: { db: Db; clock: () => 
         .where('author_id', 'is not distinct from', actor.id)
         .where(sql<boolean>`metadata ->> 'idempotencyKey' = ${input.idempotencyKey}`)
         .executeTakeFirst();
+      if (first && first.content !== redactText(input.content).text) {
+        throw new Refusal(
+          422,
+          'IDEMPOTENCY_MISMATCH',
+          `You have said something else on this task under the key "${input.idempotencyKey}".`,
+        );
+      }
       if (first) return first as MessageRow;
     }
     const content = redactText(input.content).text;

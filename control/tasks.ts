@@ -8,7 +8,7 @@ import { makesClaimsByDefault, microsFromUsd, type TaskStatus, TRANSITIONS, tran
 import { type Actor, SYSTEM } from './audit.ts';
 import { atLeast, type Principal } from './auth.ts';
 import { briefFor, resumeFor, reviewFor } from './briefs.ts';
-import { recordChanges } from './changes.ts';
+import { recordChanges, touch } from './changes.ts';
 import type { Task, TaskCreate, TaskUpdate, TransitionRequest } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { TasksTable } from './db/schema.ts';
@@ -229,7 +229,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
   async function move(principal: Principal, actor: Actor, id: string, request: TransitionRequest): Promise<Task> {
     await db.transaction().execute(async (tx) => {
       const row = await liveRow(tx, id);
-      if (request.idempotencyKey && (await wasMade(tx, id, request.idempotencyKey))) return;
+      if (request.idempotencyKey && (await wasMade(tx, id, request, actor))) return;
       if (principal.kind === 'agent') refuseForeign(row, principal.id, request.to);
       // Closing a task is an approval; everything else about a task is an operator's work (SPEC 8.1).
       if (principal.kind === 'human' && request.to !== 'done' && !atLeast(principal.role, 'operator')) {
@@ -635,8 +635,30 @@ async function forgetAborts(tx: Tx, taskId: string, now: number): Promise<void> 
     .execute();
 }
 
+/**
+ * Brings the cost summaries of tasks that are under review up to date: the last call before it may be settled a moment after it, and what
+ * the reviewer reads is to include it.
+ */
+export async function renewCostSummaries(tx: Tx, ids: readonly string[], now: number): Promise<void> {
+  if (ids.length === 0) return;
+  const rows = await tx
+    .selectFrom('tasks')
+    .select(['id', 'spend', 'cost_summary'])
+    .where('id', 'in', [...ids])
+    .where('status', 'in', ['review', 'needs_approval'])
+    .where('cost_summary', 'is not', null)
+    .orderBy('id')
+    .execute();
+  for (const row of rows) {
+    const summary = await costSummary(tx, row);
+    if (summary === row.cost_summary) continue;
+    await tx.updateTable('tasks').set({ cost_summary: summary }).where('id', '=', row.id).execute();
+    await touch(tx, [{ topic: 'task', entity_id: row.id, at: now }]);
+  }
+}
+
 /** What the work has cost so far, in words that a reviewer reads. */
-async function costSummary(tx: Tx, row: TaskRow): Promise<string> {
+async function costSummary(tx: Tx, row: { id: string; spend: number }): Promise<string> {
   const { calls } = await tx
     .selectFrom('tool_calls')
     .select((eb) => eb.fn.countAll<number>().as('calls'))
@@ -671,13 +693,17 @@ async function hasPendingCall(tx: Tx, taskId: string): Promise<boolean> {
   return row !== undefined;
 }
 
-async function wasMade(tx: Tx, taskId: string, key: string): Promise<boolean> {
+/** Whether this very move was made under its key. @throws Refusal 422 where another move, or somebody else's, was. */
+async function wasMade(tx: Tx, taskId: string, { to, idempotencyKey = '' }: TransitionRequest, actor: Actor): Promise<boolean> {
   const row = await tx
     .selectFrom('task_transitions')
-    .select('id')
+    .select(['to_status', 'actor_id'])
     .where('task_id', '=', taskId)
-    .where('idempotency_key', '=', key)
+    .where('idempotency_key', '=', idempotencyKey)
     .executeTakeFirst();
+  if (row && (row.to_status !== to || row.actor_id !== actor.id)) {
+    throw new Refusal(422, 'IDEMPOTENCY_MISMATCH', `The key "${idempotencyKey}" was used for another move of this task.`);
+  }
   return row !== undefined;
 }
 

@@ -3,8 +3,8 @@
  * when it is lost. What was written to it there is kept here as a comment, under the name of the operator.
  */
 import { randomUUID } from 'node:crypto';
-import type { Db } from './db/database.ts';
-import { json } from './db/database.ts';
+import { sql } from 'kysely';
+import { type Db, json } from './db/database.ts';
 import type { ChatThreadsTable } from './db/schema.ts';
 import { commentNote, mirrorKey } from './notifications.ts';
 
@@ -156,9 +156,7 @@ export function createThreads({ db, clock }: { db: Db; clock: () => number }) {
             eb
               .selectFrom('notifications')
               .select('notifications.id')
-              .where((inner) =>
-                inner('dedupe_key', '=', inner.fn<string>('concat', [inner.val('comment:'), 'messages.id', inner.val(`:${channelId}`)])),
-              ),
+              .where('dedupe_key', '=', sql<string>`'comment:' || messages.id || ':' || ${channelId}::text`),
           ),
         ),
       )

@@ -13,6 +13,11 @@ import type {
   ApprovalStatus,
   AuditRowSchema,
   CapRaise,
+  Channel,
+  ChannelCreate,
+  ChannelUpdate,
+  ChatCodeSchema,
+  ChatIdentity,
   Forecast,
   Gateway,
   Grant,
@@ -21,6 +26,7 @@ import type {
   GrantRequest,
   Message,
   NewTokenSchema,
+  Notification,
   OperatorSchema,
   Overview,
   PolicyDifferenceSchema,
@@ -65,6 +71,8 @@ export interface AuditVerdict {
   seq?: number;
   why?: string;
 }
+/** A code by which somebody shows a bot who they are. */
+export type ChatCode = (typeof ChatCodeSchema)['_output'];
 /** A person of this installation. */
 export type Operator = (typeof OperatorSchema)['_output'];
 /** What a task cost, by agent and tool. */
@@ -187,6 +195,10 @@ export const listAudit = (query: { action?: string; subjectId?: string; limit?: 
 export const verifyAudit = () => send<AuditVerdict>('GET', '/audit/verify');
 export const readForecast = () => send<Forecast>('GET', '/spend/forecast');
 export const readSpend = (query: { groupBy: string; since?: number; limit?: number }) => send<SpendView>('GET', `/spend${search(query)}`);
+export const listChannels = () => all<Channel>('/channels', {});
+export const listDeadNotifications = () => send<Page<Notification>>('GET', '/notifications?state=dead&limit=50');
+export const listChatIdentities = async (operatorId: string) =>
+  (await send<{ items: ChatIdentity[] }>('GET', `/operators/${operatorId}/chat-identities`)).items;
 export const listOperators = () => all<Operator>('/operators', {});
 export const readTaskCost = (taskId: string) => send<TaskCost>('GET', `/tasks/${taskId}/cost`);
 export const listMessages = (query: { taskId: string; limit?: number }) => send<Page<Message>>('GET', `/messages${search(query)}`);
@@ -254,6 +266,9 @@ export const createTask = (body: TaskCreate) => send<Task>('POST', '/tasks', bod
 export const updateTask = (id: string, revision: number, body: TaskUpdate) =>
   send<Task>('PATCH', `/tasks/${id}`, body, { ifMatch: revision });
 export const moveTask = (id: string, body: TransitionRequest) => send<Task>('POST', `/tasks/${id}/transition`, body);
+/** Begins to authorise Mission Control at an upstream; `url` null = it needed nobody and is done. */
+export const authorizeUpstream = (id: string) =>
+  send<{ url: string | null; expiresAt: number | null }>('POST', `/upstreams/${id}/authorize`);
 export const createUpstream = (body: UpstreamCreate) => send<Upstream>('POST', '/upstreams', body);
 export const updateUpstream = (id: string, revision: number, body: UpstreamUpdate) =>
   send<Upstream>('PATCH', `/upstreams/${id}`, body, { ifMatch: revision });
@@ -264,8 +279,20 @@ export const acceptTool = (upstreamId: string, tool: string, body: { hash: strin
 /** Adds to the cap of a task, or to an agent's cap of today. */
 export const raiseCap = (body: { agentId?: string; taskId?: string; amount: number; note: string }) =>
   send<CapRaise>('POST', '/raises', body);
+export const createChannel = (body: ChannelCreate) => send<Channel & { secret: string | null }>('POST', '/channels', body);
+export const updateChannel = (id: string, body: ChannelUpdate) => send<Channel>('PATCH', `/channels/${id}`, body);
+export const removeChannel = (id: string) => send('DELETE', `/channels/${id}`);
+export const testChannel = (id: string) => send('POST', `/channels/${id}/test`, {});
+export const retryNotification = (id: string) => send<Notification>('POST', `/notifications/${id}/retry`, {});
+export const makeChatCode = (operatorId: string, channelId: string) =>
+  send<ChatCode>('POST', `/operators/${operatorId}/chat-identities`, { channelId });
+export const removeChatIdentity = (operatorId: string, id: string) => send('DELETE', `/operators/${operatorId}/chat-identities/${id}`);
 export const createOperator = (body: { name: string; role: Role }) => send<Operator & { token: string }>('POST', '/operators', body);
 export const updateOperator = (id: string, body: { role: Role }) => send<Operator>('PATCH', `/operators/${id}`, body);
+/** Away until a time, with a deputy who decides approvals meanwhile. */
+export const setAbsence = (id: string, body: { until: number; deputyId: string }) =>
+  send<Operator>('POST', `/operators/${id}/absence`, body);
+export const endAbsence = (id: string) => send<Operator>('DELETE', `/operators/${id}/absence`);
 export const removeOperator = (id: string) => send('DELETE', `/operators/${id}`);
 export const issueOperatorToken = (id: string) => send<NewToken>('POST', `/operators/${id}/tokens`, {});
 export interface GatewayBody {
@@ -276,6 +303,8 @@ export interface GatewayBody {
 export const registerGateway = (body: GatewayBody) => send<Gateway & { token: string }>('POST', '/gateways', body);
 export const updateGateway = (id: string, body: GatewayBody) => send<Gateway>('PATCH', `/gateways/${id}`, body);
 export const removeGateway = (id: string) => send('DELETE', `/gateways/${id}`);
+/** A ticket to the gateway's own pages, behind the proxy. */
+export const issueGatewayPass = (id: string) => send<{ url: string; expiresAt: number }>('POST', `/gateways/${id}/passes`, {});
 export const issueGatewayToken = (id: string) => send<NewToken>('POST', `/gateways/${id}/tokens`, {});
 export const resolveAlert = (id: string) => send<Alert>('POST', `/alerts/${id}/resolve`, {});
 export const pauseSquad = (reason?: string) => send<SystemState>('POST', '/emergency/pause-squad', withReason(reason));

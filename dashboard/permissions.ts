@@ -29,7 +29,9 @@ export type Intent =
   | 'replay'
   | 'comment'
   | 'manage people'
-  | 'manage gateways';
+  | 'manage gateways'
+  | 'manage channels'
+  | 'retry notifications';
 
 const NEEDS: Record<Intent, Role> = {
   'decide approvals': 'approver',
@@ -50,12 +52,15 @@ const NEEDS: Record<Intent, Role> = {
   comment: 'approver',
   'manage people': 'admin',
   'manage gateways': 'admin',
+  'manage channels': 'admin',
+  'retry notifications': 'operator',
 };
 
-/** Whether the role of the signed-in person is enough, whatever the state of the connection. */
+/** Whether the role of the signed-in person is enough, whatever the state of the connection; a deputy decides approvals as who is away could. */
 export function hasRole(intent: Intent): boolean {
-  const role = session.get()?.operator.role;
-  return role !== undefined && RANK[role] >= RANK[NEEDS[intent]];
+  const operator = session.get()?.operator;
+  if (operator === undefined) return false;
+  return RANK[operator.role] >= RANK[NEEDS[intent]] || (intent === 'decide approvals' && operator.isDeputy === true);
 }
 
 /** Why this cannot be done now, or null. A stop is never refused for old data: it is worth trying with any. */

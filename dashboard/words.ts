@@ -2,7 +2,18 @@
  * How the dashboard says amounts, times and states: the one place where a number or an enum becomes English.
  * Pure functions of their arguments. Money never rounds across its cap; unknown is "–", never 0.
  */
-import type { Alert, Approval, ApprovalStatus, Gateway, Role, Task, Upstream, UpstreamTool } from '../control/contract.ts';
+import type {
+  Alert,
+  Approval,
+  ApprovalStatus,
+  Channel,
+  Gateway,
+  Notification,
+  Role,
+  Task,
+  Upstream,
+  UpstreamTool,
+} from '../control/contract.ts';
 import type { AgentStatus, Autonomy, Risk, TaskStatus, TaskType, Verdict } from '../policies/model.ts';
 
 const SECOND = 1000;
@@ -242,4 +253,31 @@ export const AGENT_STATE_WORDS: Record<AgentState, string> = {
   drained: 'Draining',
   quarantined: 'Quarantined',
   stopped: 'Stopped',
+};
+
+export const CHANNEL_WORDS: Record<Channel['kind'], string> = { telegram: 'Telegram', slack: 'Slack', webhook: 'Webhook' };
+export const CHANNEL_EVENT_WORDS: Record<Channel['events'][number], string> = {
+  approvals: 'approvals',
+  alerts: 'critical alerts',
+  stop: 'the emergency stop',
+  standup: 'the standup',
+  mentions: 'mentions',
+  threads: 'comments on tasks',
+};
+export const NOTIFICATION_WORDS: Record<Notification['kind'], string> = {
+  approval_pending: 'Approval',
+  approval_decided: 'Decision',
+  approval_expired: 'Expired approval',
+  approval_withdrawn: 'Withdrawn approval',
+  approval_reminder: 'Reminder',
+  approval_escalation: 'Handed on',
+  alert: 'Alert',
+  stop: 'Emergency stop',
+  resume: 'Resume',
+  standup: 'Standup',
+  mention: 'Mention',
+  comment: 'Comment',
+  answer: 'Answer',
+  prompt: 'Question',
+  test: 'Test',
 };

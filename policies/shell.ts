@@ -212,8 +212,12 @@ class Reader {
 
   read(): void {
     const source = this.#source;
-    if (source.trim() === '' || source.length > MAX_COMMAND_LENGTH) {
-      this.#hold(source.length > MAX_COMMAND_LENGTH ? 'The command is too long to be read.' : 'The command is empty.', null);
+    if (source.trim() === '') {
+      this.#hold('The command is empty.', null);
+      return;
+    }
+    if (source.length > MAX_COMMAND_LENGTH) {
+      this.#leaveUnread('The command is too long to be read.');
       return;
     }
     const odd = findOddCharacter(source);
@@ -228,13 +232,13 @@ class Reader {
   /** The parser works without limits of its own on some nested input: what it gives up on is held. */
   #parse(text: string): ParsedScript | null {
     if (!this.#spend(text.length) || text.split('<<', MAX_HERE_DOCUMENTS + 1).length > MAX_HERE_DOCUMENTS) {
-      this.#hold('The command is nested too deeply to be read.', null);
+      this.#leaveUnread('The command is nested too deeply to be read.');
       return null;
     }
     try {
       return parse(text);
     } catch {
-      this.#hold('The command cannot be parsed.', null);
+      this.#leaveUnread('The command cannot be parsed.');
       return null;
     }
   }
@@ -250,9 +254,20 @@ class Reader {
   #find(finding: Finding): void {
     if (finding.risk === 'red') this.reading.risk = 'red';
     const key = `${finding.code} ${finding.message}`;
-    if (this.#told.has(key) || this.reading.findings.length >= MAX_FINDINGS) return;
+    if (this.#told.has(key)) return;
+    // Counted for each verdict and risk by itself: many that are held must not crowd out the one that is blocked.
+    const alike = this.reading.findings.filter(({ verdict, risk }) => verdict === finding.verdict && risk === finding.risk);
+    if (alike.length >= MAX_FINDINGS) return;
     this.#told.add(key);
     this.reading.findings.push(finding);
+  }
+
+  /**
+   * A part of the line that nobody reads any further: it may hold a command that is blocked. Red, so that no rule which lifts what is
+   * not on the list lets it run.
+   */
+  #leaveUnread(message: string): void {
+    this.#hold(message, 'red');
   }
 
   #hold(message: string, risk: Risk | null, policyPath = 'allowlists.shell'): void {
@@ -269,7 +284,7 @@ class Reader {
     const error = script.errors?.[0];
     if (error !== undefined) this.#hold(`The command does not parse: ${error.message}.`, null);
     if (scope.depth > MAX_DEPTH) {
-      this.#hold('The command is nested too deeply to be read.', null);
+      this.#leaveUnread('The command is nested too deeply to be read.');
       return NO_EFFECTS;
     }
     const inner = script.source === undefined ? scope : fixedScope(scope, script.pos, script.end);
@@ -316,7 +331,7 @@ class Reader {
   #walkOther(node: SyntaxNode, scope: Scope): Effects {
     if (node.type !== 'CompoundList' && node.type !== 'Statement') this.#hold(`${describeSyntax(node)} is not on the list.`, null);
     if (scope.depth > MAX_DEPTH) {
-      this.#hold('The command is nested too deeply to be read.', null);
+      this.#leaveUnread('The command is nested too deeply to be read.');
       return NO_EFFECTS;
     }
     if (node.type === 'Function' && isForkBomb(node.name.value, this.#source)) this.#hold('The function starts itself without end.', 'red');
@@ -365,7 +380,10 @@ class Reader {
       case 'Coproc':
         return this.#walkNode(node, scope);
       default: {
-        if (scope.depth > MAX_DEPTH * 4) return NO_EFFECTS;
+        if (scope.depth > MAX_DEPTH * 4) {
+          this.#leaveUnread('The command is nested too deeply to be read.');
+          return NO_EFFECTS;
+        }
         let effects = NO_EFFECTS;
         forEachChild(node, (child) => {
           effects = merge(effects, this.#walkChild(child, { ...scope, depth: scope.depth + 1 }));
@@ -406,7 +424,7 @@ class Reader {
   /** Reads a text that a command would run. `span` is where it stands in the line, or null where it is put together. */
   #walkText(text: string, scope: Scope, span: readonly [number, number] | null): Effects {
     if (scope.depth >= MAX_DEPTH) {
-      this.#hold('The command is nested too deeply to be read.', null);
+      this.#leaveUnread('The command is nested too deeply to be read.');
       return NO_EFFECTS;
     }
     const [start, end] = span ?? scope.place(0, 0);
@@ -428,7 +446,7 @@ class Reader {
     const number = ++this.#commandNumber;
     const span = scope.place(node.pos, node.end);
     if (this.reading.commands.length >= MAX_COMMANDS) {
-      this.#hold('The line contains too many commands to be read.', null);
+      this.#leaveUnread('The line contains too many commands to be read.');
       return NO_EFFECTS;
     }
     let surround = scope.surround;
@@ -560,7 +578,11 @@ class Reader {
         continue;
       }
       const rest = words.slice(inner.at);
-      if (rest.length === 0 || level >= MAX_DEPTH || this.reading.commands.length >= MAX_COMMANDS) continue;
+      if (rest.length === 0) continue;
+      if (level >= MAX_DEPTH || this.reading.commands.length >= MAX_COMMANDS) {
+        this.#leaveUnread('The line contains too many commands to be read.');
+        continue;
+      }
       const [start] = rest[0]?.span ?? span;
       const [, end] = rest.at(-1)?.span ?? span;
       const at = this.reading.commands.length;
@@ -872,7 +894,7 @@ class Reader {
     const span = scope.place(word.pos, word.end);
     const raw = word.text;
     if (++this.#words > MAX_WORDS) {
-      if (this.#words === MAX_WORDS + 1) this.#hold('The line contains too many words to be read.', null);
+      if (this.#words === MAX_WORDS + 1) this.#leaveUnread('The line contains too many words to be read.');
       return [];
     }
     const read = readWord(raw);
@@ -906,7 +928,7 @@ class Reader {
       original: false,
     };
     if (inside.depth > MAX_DEPTH || !this.#spend(length)) {
-      this.#hold('The command is nested too deeply to be read.', null);
+      this.#leaveUnread('The command is nested too deeply to be read.');
       return { effects, feeds };
     }
     const visit = (node: SyntaxNode, depth: number) => {

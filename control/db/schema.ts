@@ -275,6 +275,8 @@ interface ApprovalVotesTable {
   approval_id: string;
   operator_id: string;
   name: string;
+  /** 1 = the first. */
+  place: number;
   at: number;
   note: string | null;
   /** Names of those who are away and whose deputy this person is. */

@@ -142,15 +142,15 @@ export function createConversation({ clock, identities, notifications, approvals
     ]);
   }
 
-  /** A command. @returns what to answer. */
-  async function command(inbound: Inbound, name: string, rest: string): Promise<Note> {
+  /** A command. @returns what to answer; null = nothing: anybody may write to a bot, and a stranger gets an answer once a minute. */
+  async function command(inbound: Inbound, name: string, rest: string): Promise<Note | null> {
     if (name === 'link' || (name === 'start' && rest !== '')) return link(inbound, rest);
-    if (name === 'start' || name === 'help') return help();
     const needs = COMMAND_ROLES[name];
+    const who = await recognise(inbound, needs ?? 'viewer', needs === undefined ? 'talk to the bot' : `use /${name}`);
+    if (typeof who === 'string') return who === '' ? null : sentenceNote(who);
+    if (name === 'start' || name === 'help') return help();
     if (needs === undefined)
       return sentenceNote(`There is no command "${name.slice(0, 40)}". Known: /status /approvals /pause /stop /link`);
-    const who = await recognise(inbound, needs, `use /${name}`);
-    if (typeof who === 'string') return sentenceNote(who);
     switch (name) {
       case 'status':
         return status(await overview());
@@ -165,8 +165,9 @@ export function createConversation({ clock, identities, notifications, approvals
     }
   }
 
-  async function link({ channel, user }: Inbound, code: string): Promise<Note> {
+  async function link({ channel, user }: Inbound, code: string): Promise<Note | null> {
     const operator = await identities.link(channel.id, user, code);
+    if (operator === 'ignored') return null;
     if (operator !== null) return sentenceNote(`You are ${operator.name} here now, with the role ${operator.role}.`, [], null);
     await identities.recordRefusal(channel, user, 'link with a code that opens nothing');
     return sentenceNote('This code opens nothing: it is wrong, used, or older than ten minutes.');
@@ -193,7 +194,7 @@ export function createConversation({ clock, identities, notifications, approvals
     return sentenceNote(`${items.length === 100 ? '100 or more' : items.length} wait for a decision.${more}`, [], '/approvals');
   }
 
-  /** A message in the thread of a task becomes a comment. @returns why not, or null. */
+  /** A message in the thread of a task becomes a comment. @returns why not, or null; an empty reason is not said. */
   async function comment(inbound: Inbound, taskId: string, content: string): Promise<string | null> {
     const who = await recognise(inbound, 'approver', 'comment on a task');
     if (typeof who === 'string') return who;
@@ -211,8 +212,9 @@ export function createConversation({ clock, identities, notifications, approvals
     }
   }
 
-  /** Says something back, once for each act. */
-  async function answer(inbound: Inbound, note: Note, more: { replyTo?: string; onlyFor?: string } = {}): Promise<void> {
+  /** Says something back, once for each act; nothing where there is nothing to say. */
+  async function answer(inbound: Inbound, note: Note | null, more: { replyTo?: string; onlyFor?: string } = {}): Promise<void> {
+    if (note === null || note.title === '') return;
     await notifications.add([
       {
         kind: 'answer',
@@ -226,13 +228,10 @@ export function createConversation({ clock, identities, notifications, approvals
     ]);
   }
 
-  /** The operator behind an act, or the sentence for who may not. */
+  /** The operator behind an act, or the sentence for who may not; an empty one for a stranger who has just been told. */
   async function recognise({ channel, user }: Inbound, needs: Need, what: string): Promise<ChatOperator | string> {
     const operator = await identities.find(channel.id, user.externalId);
-    if (operator === null) {
-      await identities.recordRefusal(channel, user, what);
-      return NOT_KNOWN;
-    }
+    if (operator === null) return (await identities.recordRefusal(channel, user, what)) ? NOT_KNOWN : '';
     const role = needs === 'decide' ? 'approver' : needs;
     if (atLeast(operator.role, role) || (needs === 'decide' && operator.isDeputy)) return operator;
     await identities.recordRefusal(channel, user, what);
@@ -245,7 +244,7 @@ export function createConversation({ clock, identities, notifications, approvals
 const COMMAND_ROLES: Record<string, Role> = { status: 'viewer', approvals: 'viewer', pause: 'operator', stop: 'operator' };
 
 function help(): Note {
-  return sentenceNote(NOT_KNOWN, [
+  return sentenceNote('What can be asked here', [
     ['/status', 'what runs, what waits, what today costs'],
     ['/approvals', 'what waits for a decision'],
     ['/pause', 'pause all agents'],

@@ -156,6 +156,7 @@ export async function takeSlackRequest(
       `slack:${channel.id}:${trigger}`,
     );
     const note = await conversation.command(inbound, (name || 'help').toLowerCase().replace(/^\//, ''), rest.join(' '));
+    if (note === null) return taken;
     return {
       status: 200,
       body: { response_type: 'ephemeral', text: note.title.replaceAll(/[<>&]/g, ''), blocks: blocksOf(note, () => null) },
@@ -181,7 +182,7 @@ export async function takeSlackRequest(
     const taskId = await threads.taskAt(channel.id, thread);
     if (taskId === null) return taken;
     const refusal = await conversation.comment(inbound, taskId, plainText(text));
-    if (refusal !== null) await conversation.answer(inbound, sentenceNote(`Not taken as a comment. ${refusal}`), { onlyFor: user });
+    if (refusal) await conversation.answer(inbound, sentenceNote(`Not taken as a comment. ${refusal}`), { onlyFor: user });
     return taken;
   }
 

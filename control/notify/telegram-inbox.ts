@@ -16,6 +16,8 @@ interface Dependencies {
   threads: Threads;
 }
 
+const ALREADY_SAID = 'As said before.';
+
 type Message = NonNullable<TelegramUpdate['message']>;
 type Callback = NonNullable<TelegramUpdate['callback_query']>;
 
@@ -40,7 +42,7 @@ export async function takeTelegramUpdate(
     const outcome = await conversation.press(inbound, pressed);
     if (outcome.writing) await conversation.askForNote(inbound, outcome.writing.approval, outcome.writing.verdict, ref.message);
     // The decision stands, whether or not these arrive: the card is brought up to date by the dispatcher as well.
-    await quietly(() => port.answer(callback.id, outcome.text, outcome.isRefusal));
+    await quietly(() => port.answer(callback.id, outcome.text || ALREADY_SAID, outcome.isRefusal));
     const { approval, choosing } = outcome;
     if (approval) await quietly(() => port.edit(ref, cardOf(approval, choosing ?? null)));
     else if (pressed.act === 'stop') await quietly(() => port.edit(ref, sentenceNote(outcome.text)));
@@ -82,7 +84,7 @@ export async function takeTelegramUpdate(
     const taskId = message.message_thread_id === undefined ? null : await threads.taskAt(channel.id, String(message.message_thread_id));
     if (taskId === null) return;
     const refusal = await conversation.comment(inbound, taskId, text);
-    if (refusal !== null) await conversation.answer(inbound, sentenceNote(`Not taken as a comment. ${refusal}`), { replyTo });
+    if (refusal) await conversation.answer(inbound, sentenceNote(`Not taken as a comment. ${refusal}`), { replyTo });
   }
 
   function inboundOf(from: { id: number; first_name: string; username?: string }, chat: string): Omit<Inbound, 'key'> {

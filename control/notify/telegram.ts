@@ -14,8 +14,10 @@ const REQUEST_MS = 10_000;
 /** How long Telegram holds a poll open while nothing happens. */
 const POLL_SECONDS = 5;
 const UPDATES_MAX = 20;
-/** A message takes 4,096 characters; what is around the quote needs the rest. */
-const QUOTE_MAX_CHARS = 2_600;
+/** A message takes 4,096 characters after its markup is read; what we say around facts and quote needs some of them. */
+const MESSAGE_MAX_CHARS = 4_096;
+const AROUND_CHARS = 200;
+const QUOTE_MIN_CHARS = 200;
 const FACT_MAX_CHARS = 200;
 const TOPIC_MAX_CHARS = 128;
 const UPDATE_KINDS = ['message', 'callback_query'] as const;
@@ -49,24 +51,26 @@ export function openTelegram(channel: LiveChannel, publicUrl: string | null): Te
   return {
     async send(_, note, { chat, thread, replyTo }) {
       if (note === null) throw new ChannelError('refused', 'there is nothing to say');
+      const { text, isWhole } = layoutOf(note, link);
       const sent = await asked(() =>
-        api.sendMessage(chat ?? channel.destination, textOf(note, link), {
+        api.sendMessage(chat ?? channel.destination, text, {
           parse_mode: 'HTML',
           link_preview_options: { is_disabled: true },
           ...(thread !== null && { message_thread_id: Number(thread) }),
           ...(replyTo !== null && { reply_parameters: { message_id: Number(replyTo), allow_sending_without_reply: true } }),
-          reply_markup: note.asksForReply ? { force_reply: true, selective: true } : { inline_keyboard: keyboardOf(note) },
+          reply_markup: note.asksForReply ? { force_reply: true, selective: true } : { inline_keyboard: keyboardOf(note, isWhole) },
         }),
       );
       return { chat: String(sent.chat.id), message: String(sent.message_id) };
     },
     async edit(ref, note) {
+      const { text, isWhole } = layoutOf(note, link);
       try {
         await asked(() =>
-          api.editMessageText(ref.chat, Number(ref.message), textOf(note, link), {
+          api.editMessageText(ref.chat, Number(ref.message), text, {
             parse_mode: 'HTML',
             link_preview_options: { is_disabled: true },
-            reply_markup: { inline_keyboard: keyboardOf(note) },
+            reply_markup: { inline_keyboard: keyboardOf(note, isWhole) },
           }),
         );
       } catch (error) {
@@ -145,25 +149,28 @@ function fetchThrough(outbound: Outbound): typeof fetch {
   };
 }
 
-/** A note as Telegram's HTML. */
-function textOf(note: Note, link: (path: string) => string | null): string {
-  const lines = [`<b>${escaped(toLine(note.title))}</b>`];
+/** A note as Telegram's HTML, within its limit, and whether all of the quote is in it. */
+function layoutOf(note: Note, link: (path: string) => string | null): { text: string; isWhole: boolean } {
+  const address = note.path === null ? null : link(note.path);
+  const title = fold(toLine(note.title), FACT_MAX_CHARS).text;
+  const lines = [`<b>${escaped(title)}</b>`];
+  let room = MESSAGE_MAX_CHARS - AROUND_CHARS - title.length;
   for (const [label, text] of note.facts) {
     const shown = fold(toLine(text), FACT_MAX_CHARS);
-    lines.push(`${escaped(label)}: <code>${escaped(shown.text)}</code>${shown.left > 0 ? ` (and ${shown.left} more characters)` : ''}`);
+    const rest = shown.left > 0 ? ` (and ${shown.left} more characters)` : '';
+    lines.push(`${escaped(label)}: <code>${escaped(shown.text)}</code>${rest}`);
+    room -= label.length + shown.text.length + rest.length + 3;
   }
-  if (note.quote !== null) {
-    const quote = fold(toVisible(note.quote), QUOTE_MAX_CHARS);
+  const quote = note.quote === null ? null : fold(toVisible(note.quote), Math.max(QUOTE_MIN_CHARS, room));
+  if (quote !== null) {
     lines.push(`<pre>${escaped(quote.text)}</pre>`);
     if (quote.left > 0) lines.push(`<b>Not all is shown: ${quote.left} more characters.</b> Read the whole in the dashboard.`);
   }
-  const address = note.path === null ? null : link(note.path);
   if (address !== null) lines.push(`<a href="${escaped(address)}">Open in Mission Control</a>`);
-  return lines.join('\n');
+  return { text: lines.join('\n'), isWhole: quote === null || quote.left === 0 };
 }
 
-function keyboardOf(note: Note): InlineKeyboardButton[][] {
-  const isWhole = note.quote === null || toVisible(note.quote).length <= QUOTE_MAX_CHARS;
+function keyboardOf(note: Note, isWhole: boolean): InlineKeyboardButton[][] {
   return note.buttons
     .map((row) =>
       row.filter((button) => isWhole || !button.needsWhole).map(({ label, action }) => ({ text: label, callback_data: action })),

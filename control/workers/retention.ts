@@ -35,6 +35,15 @@ export function retention({ db, clock, keepDays }: { db: Db; clock: () => number
       delete from deliveries where id in (
         select id from deliveries where created_at < ${before}::bigint and (delivered_at is not null or dropped_at is not null) limit ${STEP})`,
     );
+    // A comment's own is what keeps it from being brought to a chat a second time within a week.
+    const told = now - Math.max(keepDays, SPENT_DAYS + 1) * DAY_MS;
+    await inSteps(
+      () => sql`
+      delete from notifications where id in (
+        select notifications.id from notifications left join approvals on approvals.id = notifications.approval_id
+        where notifications.created_at < ${told}::bigint and (delivered_at is not null or dead_at is not null)
+          and (approvals.id is null or approvals.status <> 'pending') limit ${STEP})`,
+    );
   }
 
   async function inSteps(step: () => ReturnType<typeof sql>): Promise<void> {

@@ -68,7 +68,7 @@ export function telegramPoller({
     if (opened.kind !== 'telegram') return;
     try {
       const updates = await opened.port.poll(channel.inboundCursor + 1, ended.signal);
-      pauses.delete(channel.id);
+      if (pauses.delete(channel.id)) await channels.succeeded(channel.id);
       for (const update of updates) {
         if (ended.signal.aborted) return;
         await take(channel, update.update_id, () =>
@@ -82,6 +82,7 @@ export function telegramPoller({
       const failures = (pauses.get(channel.id)?.failures ?? 0) + 1;
       const wait = error.retryAfterMs ?? Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 16));
       pauses.set(channel.id, { failures, until: clock() + wait });
+      await channels.noted(channel.id, `what people do there cannot be fetched: ${error.message}`);
     }
   }
 

@@ -104,7 +104,7 @@ export class GrantFormElement extends LightElement {
       }} />
       <label for=${id}><span class="gf-s">${seen(pattern.sentence)}</span><code class="gf-t">${seen(pattern.text)}</code></label>
       <div class="gf-x" id="${id}-x">
-        <p class="small muted">${examined === 0 ? 'No call of this agent with this tool has been recorded to try it on.' : `Of the last ${plural(examined, 'call')} it would cover ${count(pattern.covers.length)} shown here, and leave out ${count(pattern.leavesOut.length)}.`}</p>
+        ${chosen ? html`<p class="small muted">${examined === 0 ? 'No call of this agent with this tool has been recorded to try it on.' : `Tried on ${plural(examined, 'recorded call')} of this agent with this tool.`}</p>` : nothing}
         ${chosen ? html`${examples('Would cover', pattern.covers)}${examples('Would not cover', pattern.leavesOut)}` : nothing}
       </div>
     </div>`;

@@ -344,14 +344,32 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
       },
     ],
     ['DELETE', /^gateways\/([^/]+)$/, 'admin', ({ params: [id = ''] }) => world.removeGateway(id)],
+    [
+      'POST',
+      /^gateways\/([^/]+)\/passes$/,
+      'admin',
+      ({ params: [id = ''] }) => ({ url: `https://proxy.example/openclaw/${id}/?ticket=t`, expiresAt: world.now() + 60_000 }),
+    ],
+    [
+      'POST',
+      /^upstreams\/([^/]+)\/authorize$/,
+      'admin',
+      ({ params: [id = ''] }) => ({
+        url: `https://login.example/authorize?state=${world.upstream(id).id}`,
+        expiresAt: world.now() + 600_000,
+      }),
+    ],
     ['POST', /^gateways\/([^/]+)\/tokens$/, 'admin', () => ({ id: 'tk_gateway', token: 'mcg_shown-this-once' })],
+    ['GET', /^channels$/, 'viewer', ({ query }) => page([], query)],
+    ['GET', /^notifications$/, 'viewer', ({ query }) => page([], query)],
+    ['GET', /^operators\/([^/]+)\/chat-identities$/, 'viewer', () => ({ items: [] })],
     [
       'GET',
       /^operators$/,
       'admin',
       ({ query }) =>
         page(
-          [...world.people.values()].map((person) => ({ ...person, createdAt: world.now(), lastSeenAt: world.now() })),
+          [...world.people.values()].map((person) => ({ ...person, createdAt: world.now(), lastSeenAt: world.now(), absence: null })),
           query,
         ),
     ],

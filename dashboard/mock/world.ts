@@ -928,7 +928,21 @@ export class World {
       url: body.url ?? null,
       command: typeof body.command === 'string' ? body.command.split(' ') : (body.command ?? null),
       hasSecret: Boolean(body.secret),
-      oauth: null,
+      oauth: body.oauth
+        ? {
+            grant: body.oauth.grant,
+            clientId: body.oauth.clientId ?? null,
+            hasClientSecret: body.oauth.clientSecret !== undefined,
+            scope: body.oauth.scope ?? null,
+            issuer: body.oauth.issuer ?? null,
+            state: 'needed',
+            authorizedAt: null,
+            authorizedBy: null,
+            expiresAt: null,
+            lastError: null,
+            lastErrorAt: null,
+          }
+        : null,
       envNames: Object.keys(body.env ?? {}),
       trusted: body.trusted ?? false,
       allowPrivate: body.allowPrivate ?? false,

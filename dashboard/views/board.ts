@@ -36,7 +36,7 @@ import {
   tasksByColumn,
 } from '../store.ts';
 import { readOlderDone } from '../task-pages.ts';
-import { isPhone } from '../viewport.ts';
+import { isMedium, isNarrow, isPhone } from '../viewport.ts';
 import { count, plural, TASK_WORDS } from '../words.ts';
 import { makeDraggable } from './board-drag.ts';
 import './board.css';
@@ -50,6 +50,11 @@ const AHEAD = 20;
 const FRAMES = 30;
 const FRAMES_TO_DRAW = 4;
 
+type Side = 'agents' | 'feed';
+
+/** Whether there is no room for this side beside the board. */
+const isOver = (side: Side) => (side === 'agents' ? isNarrow.get() : isMedium.get());
+
 @customElement('mc-board')
 export class BoardElement extends SignalWatcher(LightElement) {
   @state() private selected: string | null = null;
@@ -57,6 +62,8 @@ export class BoardElement extends SignalWatcher(LightElement) {
   /** The task whose move is being chosen or completed; `to` null = to be chosen. */
   @state() private asking: { task: Task; to: TaskStatus | null } | null = null;
   @state() private creating = false;
+  /** The side that lies over the board, where it has no room beside it. */
+  @state() private sheet: Side | null = null;
   #unbind = () => {};
   #release = () => {};
 
@@ -68,8 +75,9 @@ export class BoardElement extends SignalWatcher(LightElement) {
       { keys: 'k', label: 'Previous card', group, run: () => this.#step(-1), repeats: true },
       { keys: 'm', label: 'Move the card', group, run: () => this.#askMove() },
       { keys: 'n', label: 'Create a task', group, run: () => this.#create(true) },
-      { keys: '[', label: 'Fold or open the agents', group, run: () => foldSide('agents') },
-      { keys: ']', label: 'Fold or open the feed', group, run: () => foldSide('feed') },
+      { keys: '[', label: 'Fold or open the agents', group, run: () => this.#toggleSide('agents') },
+      { keys: ']', label: 'Fold or open the feed', group, run: () => this.#toggleSide('feed') },
+      { keys: 'escape', label: 'Close what lies over the board', group, run: () => this.#openSheet(null) },
     ]);
   }
 
@@ -93,10 +101,11 @@ export class BoardElement extends SignalWatcher(LightElement) {
   protected override render(): TemplateResult {
     const now = serverNow();
     const folded = foldedSides.get();
-    const sides = !isPhone.get();
+    const shows = (side: Side) => !isPhone.get() && (isOver(side) ? this.sheet === side : !folded.has(side));
     return html`<div class="board ${folded.has('agents') ? 'board--no-agents' : ''} ${folded.has('feed') ? 'board--no-feed' : ''}">
       <h1 class="sr">Board</h1>
-      ${sides && !folded.has('agents') ? this.#squad(now) : nothing}
+      ${!isPhone.get() && isMedium.get() ? this.#strip() : nothing}
+      ${shows('agents') ? this.#squad(now) : nothing}
       <div class="cols scroll" role="group" aria-label="Tasks by state" @keydown=${this.#onArrow} @focusin=${this.#onFocus}>
         ${repeat(
           COLUMNS,
@@ -104,7 +113,7 @@ export class BoardElement extends SignalWatcher(LightElement) {
           (status) => this.#column(status, now),
         )}
       </div>
-      ${sides && !folded.has('feed') ? html`<aside class="board-feed" aria-label="Feed"><mc-feed .compact=${true}></mc-feed></aside>` : nothing}
+      ${shows('feed') ? html`<aside class="board-feed ${isOver('feed') ? 'board-over' : ''}" aria-label="Feed"><mc-feed .compact=${true}></mc-feed></aside>` : nothing}
       ${this.creating ? html`<mc-task-create @mc-close=${() => this.#create(false)} @mc-created=${(event: CustomEvent<string>) => this.#select(event.detail)}></mc-task-create>` : nothing}
       ${this.asking ? html`<mc-task-move .task=${tasks.get(this.asking.task.id) ?? this.asking.task} .to=${this.asking.to} @mc-close=${this.#answered}></mc-task-move>` : nothing}
     </div>`;
@@ -169,13 +178,31 @@ export class BoardElement extends SignalWatcher(LightElement) {
     return html`<div class="ttarget ttarget--yes ${over ? 'ttarget--over' : ''}"></div>`;
   }
 
+  /* ---------------------------------------------------------------- sides */
+
+  /** Where there is no room for the sides: what opens them over the board. */
+  #strip(): TemplateResult {
+    const opener = (side: Side, label: string) =>
+      html`<button type="button" class="btn btn--s" aria-expanded=${this.sheet === side} @click=${() => this.#toggleSide(side)}>${label}</button>`;
+    return html`<div class="board-strip">${isNarrow.get() ? opener('agents', 'Agents') : nothing}<span class="end"></span>${opener('feed', 'Feed')}</div>`;
+  }
+
+  #toggleSide(side: Side): void {
+    if (isOver(side)) this.#openSheet(this.sheet === side ? null : side);
+    else foldSide(side);
+  }
+
+  #openSheet(side: Side | null): void {
+    this.sheet = side;
+  }
+
   /* ---------------------------------------------------------------- squad */
 
   #squad(now: number): TemplateResult {
     const all = agents.all().sort(byAttention(now));
     const gated = all.filter((agent) => agent.gate === 'openclaw');
     const live = gated.filter((agent) => agent.lastHeartbeat !== null && now - agent.lastHeartbeat < 300_000);
-    return html`<aside class="board-agents" aria-label="Agents">
+    return html`<aside class="board-agents ${isOver('agents') ? 'board-over' : ''}" aria-label="Agents">
       <div class="side-h"><h2><a href="/agents">Agents <span class="muted">${all.length}</span></a></h2></div>
       <div class="scroll grow" tabindex="0" role="region" aria-label="Agent list">${
         all.length === 0

@@ -1,4 +1,4 @@
-/** What administrators do with a gateway: register one, give its plugin a further token, change how it is reached, remove it. Emits nothing. */
+/** What administrators do with a gateway: register one, give its plugin a further token, change how it is reached, go to its own pages, remove it. Emits nothing. */
 import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
@@ -9,6 +9,7 @@ import { LightElement } from '../elements/light-element.ts';
 import '../elements/modal.ts';
 import { onceShown } from '../elements/once-shown.ts';
 import { button } from '../elements/parts.ts';
+import { type WayOut, wayOut } from '../elements/way-out.ts';
 import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { gateways } from '../store.ts';
@@ -20,14 +21,16 @@ export class GatewayAdminElement extends SignalWatcher(LightElement) {
   @property({ attribute: false }) gateway: Gateway | null = null;
   @state() private open: 'form' | 'remove' | null = null;
   @state() private shown: { name: string; token: string } | null = null;
-  @state() private busy: 'save' | 'token' | 'remove' | null = null;
+  @state() private pass: WayOut | null = null;
+  @state() private busy: 'save' | 'token' | 'pass' | 'remove' | null = null;
   @state() private refusal: string | null = null;
 
   protected override render(): TemplateResult {
     const { gateway } = this;
     const against = reasonAgainst('manage gateways');
     const buttons = gateway
-      ? html`${button({ label: 'Edit', icon: 'pencil', size: 'small', kind: 'quiet', reason: against, reasonId: 'gw-why', onClick: () => this.#show('form') })}
+      ? html`${gateway.url === null ? nothing : button({ label: 'Open its pages', icon: 'arrow-right', size: 'small', kind: 'quiet', busy: this.busy === 'pass' ? 'Asking' : null, reason: against, reasonId: 'gw-why', onClick: () => void this.#pass(gateway) })}
+          ${button({ label: 'Edit', icon: 'pencil', size: 'small', kind: 'quiet', reason: against, reasonId: 'gw-why', onClick: () => this.#show('form') })}
           ${button({ label: 'New token', icon: 'key-round', size: 'small', kind: 'quiet', busy: this.busy === 'token' ? 'Issuing' : null, reason: against, reasonId: 'gw-why', onClick: () => void this.#issue(gateway) })}
           ${button({ label: `Remove ${gateway.name}`, icon: 'x', iconOnly: true, size: 'small', kind: 'deny', reason: against, reasonId: 'gw-why', onClick: () => this.#show('remove') })}`
       : button({
@@ -42,6 +45,7 @@ export class GatewayAdminElement extends SignalWatcher(LightElement) {
     return html`<span class="row">${buttons}</span>
       ${this.open === 'form' ? html`<mc-modal .heading=${gateway ? `Change ${gateway.name}` : 'Register a gateway'} .content=${this.#form(gateway)} @mc-close=${() => this.#show(null)}></mc-modal>` : nothing}
       ${this.open === 'remove' && gateway ? html`<mc-modal heading="Remove ${gateway.name}" .content=${this.#removeForm(gateway)} @mc-close=${() => this.#show(null)}></mc-modal>` : nothing}
+      ${this.pass && gateway ? html`<mc-modal heading="Pages of ${gateway.name}" .content=${wayOut(this.pass, 'Open the gateway', "The gateway's own pages, through the proxy. Every request and connection there is recorded under your name.")} @mc-close=${() => this.#forgetPass()}></mc-modal>` : nothing}
       ${this.shown ? html`<mc-modal heading="Token of ${this.shown.name}" .content=${onceShown(this.shown.token, 'The plugin in OpenClaw speaks for its agents with it.')} @mc-close=${() => this.#forget()}></mc-modal>` : nothing}`;
   }
 
@@ -103,6 +107,20 @@ export class GatewayAdminElement extends SignalWatcher(LightElement) {
       this.shown = { name: gateway.name, token: (await api.issueGatewayToken(gateway.id)).token };
     } catch (error) {
       say('refused', `No token was issued. ${sentence(error)}`);
+    }
+    this.busy = null;
+  }
+
+  #forgetPass(): void {
+    this.pass = null;
+  }
+
+  async #pass(gateway: Gateway): Promise<void> {
+    this.busy = 'pass';
+    try {
+      this.pass = await api.issueGatewayPass(gateway.id);
+    } catch (error) {
+      say('refused', `Not opened. ${sentence(error)}`);
     }
     this.busy = null;
   }

@@ -64,9 +64,8 @@ export class GrantsElement extends SignalWatcher(LightElement) {
             : html`<a href="/grants">All grants</a>`
         }
       </div>
-      <p class="ink2 gr-intro">Calls that a person approved for longer. Each call is still judged; a grant releases only the reasons it was given for, and nothing that is red.</p>
       ${why(listed.length > 0 ? against : null, 'grant-why')}
-      <section class="panel">${this.#list(listed, against)}</section>
+      <section class="panel"><p class="ink2 gr-intro">Calls that a person approved for longer. Each call is still judged; a grant releases only the reasons it was given for, and nothing that is red.</p>${this.#list(listed, against)}</section>
       ${this.grantId !== null && this.detail?.id === this.grantId ? usedBy(this.detail) : nothing}
       ${this.revoking ? html`<mc-modal heading="Revoke grant ${this.revoking.number}" .content=${this.#form(this.revoking)} @mc-close=${() => this.#ask(null)}></mc-modal>` : nothing}
     </div>`;

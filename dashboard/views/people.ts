@@ -1,4 +1,4 @@
-/** Who may do what: the people of this installation with their roles and tokens, for administrators. A token is shown once. */
+/** Who may do what: the people of this installation with their roles, tokens and deputies, for administrators. A token is shown once. */
 import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
@@ -9,11 +9,12 @@ import { serverNow } from '../clock.ts';
 import { LightElement } from '../elements/light-element.ts';
 import '../elements/modal.ts';
 import { onceShown } from '../elements/once-shown.ts';
-import { ago, button, failed, skeleton } from '../elements/parts.ts';
+import { ago, button, failed, moment, seen, skeleton } from '../elements/parts.ts';
 import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { session } from '../store.ts';
-import { ROLE_WORDS } from '../words.ts';
+import { ROLE_WORDS, when } from '../words.ts';
+import './absence-form.ts';
 
 const ROLES: readonly { value: Role; text: string }[] = [
   { value: 'viewer', text: 'Viewer: reads and simulates' },
@@ -28,6 +29,8 @@ export class PeopleElement extends SignalWatcher(LightElement) {
   @state() private failure: string | null = null;
   @state() private adding = false;
   @state() private removing: api.Operator | null = null;
+  /** Who is about to be away. */
+  @state() private leaving: api.Operator | null = null;
   @state() private shown: { name: string; token: string } | null = null;
   @state() private busy: string | null = null;
   @state() private refusal: string | null = null;
@@ -49,6 +52,7 @@ export class PeopleElement extends SignalWatcher(LightElement) {
             : html`<ul class="pp">${this.people.map((person) => this.#row(person, against))}</ul>`
       }
       ${this.adding ? html`<mc-modal heading="Add a person" .content=${this.#form()} @mc-close=${() => this.#add(false)}></mc-modal>` : nothing}
+      ${this.leaving ? html`<mc-absence-form .person=${this.leaving} .people=${this.people ?? []} @mc-close=${() => this.#askAway(null)} @mc-saved=${() => void this.#read()}></mc-absence-form>` : nothing}
       ${this.removing ? html`<mc-modal heading="Remove ${this.removing.name}" .content=${this.#removeForm(this.removing)} @mc-close=${() => this.#askRemove(null)}></mc-modal>` : nothing}
       ${this.shown ? html`<mc-modal heading="Token of ${this.shown.name}" .content=${onceShown(this.shown.token, 'It signs in here and works for the API.')} @mc-close=${() => this.#forget()}></mc-modal>` : nothing}
     </section>`;
@@ -59,7 +63,12 @@ export class PeopleElement extends SignalWatcher(LightElement) {
     const reason = against ?? (me ? 'This is you.' : null);
     return html`<li class="pp-r">
       <span class="b grow">${person.name}${me ? html` <span class="muted">you</span>` : nothing}</span>
-      <span class="small muted">seen ${ago(person.lastSeenAt, serverNow())}</span>
+      <span class="small muted">${person.absence ? html`away until ${moment(person.absence.until, when(person.absence.until, serverNow()))}, ${seen(person.absence.deputyName)} decides` : html`seen ${ago(person.lastSeenAt, serverNow())}`}</span>
+      ${
+        person.absence
+          ? button({ label: 'Is back', size: 'small', reason: against, reasonId: 'people-why', onClick: () => void this.#back(person) })
+          : button({ label: 'Away', size: 'small', reason: against, reasonId: 'people-why', onClick: () => this.#askAway(person) })
+      }
       <label class="sr" for="role-${person.id}">Role of ${person.name}</label>
       <select class="field pp-role" id="role-${person.id}" ?disabled=${reason !== null} title=${reason ?? ''} @change=${(event: Event) => void this.#changeRole(person, event)}>${ROLES.map(({ value }) => html`<option value=${value} ?selected=${value === person.role}>${ROLE_WORDS[value]}</option>`)}</select>
       ${button({ label: 'New token', icon: 'key-round', size: 'small', busy: this.busy === person.id ? 'Issuing' : null, reason: against, reasonId: 'people-why', onClick: () => void this.#issue(person) })}
@@ -90,6 +99,20 @@ export class PeopleElement extends SignalWatcher(LightElement) {
 
   #askRemove(person: api.Operator | null): void {
     this.removing = person;
+  }
+
+  #askAway(person: api.Operator | null): void {
+    this.leaving = person;
+  }
+
+  async #back(person: api.Operator): Promise<void> {
+    try {
+      await api.endAbsence(person.id);
+      say('done', `${person.name} is back.`);
+    } catch (error) {
+      say('refused', `${person.name} is still away. ${sentence(error)}`);
+    }
+    await this.#read();
   }
 
   #forget(): void {

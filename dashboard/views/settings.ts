@@ -12,6 +12,7 @@ import { hasRole, reasonAgainst } from '../permissions.ts';
 import { setSingleKeys, setTheme, singleKeys, type Theme, theme } from '../preferences.ts';
 import { agents, gateways, overview } from '../store.ts';
 import { GATE_WORDS, LINK_WORDS, plural, when } from '../words.ts';
+import './channels.ts';
 import './gateway-admin.ts';
 import './people.ts';
 import './settings.css';
@@ -43,6 +44,7 @@ export class SettingsElement extends SignalWatcher(LightElement) {
             </section>`
           : nothing
       }
+      <mc-channels></mc-channels>
       ${hasRole('manage people') ? html`<mc-people></mc-people>` : nothing}
       <section class="panel st">
         <div class="panel-h"><h2>This browser</h2></div>

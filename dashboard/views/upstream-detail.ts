@@ -6,7 +6,7 @@ import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
-import type { Upstream, UpstreamTool } from '../../control/contract.ts';
+import type { Upstream, UpstreamOAuth, UpstreamTool } from '../../control/contract.ts';
 import { acceptTool, removeUpstream, sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
@@ -17,6 +17,8 @@ import '../elements/modal.ts';
 import { ago, button, choice, empty, failed, moment, seen, skeleton, why } from '../elements/parts.ts';
 import '../elements/voice.ts';
 import { voiceTag } from '../elements/voice.ts';
+import { type WayOut, wayOut } from '../elements/way-out.ts';
+import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { go } from '../routes.ts';
 import { bytes, callMoney, count, HEALTH_WORDS, plural, TOOL_STATE_WORDS, took, UPSTREAM_KIND_WORDS, when } from '../words.ts';
@@ -35,6 +37,8 @@ export class UpstreamDetailElement extends SignalWatcher(LightElement) {
   @state() private filter: Filter = 'all';
   @state() private editing = false;
   @state() private removing = false;
+  /** Where somebody has to sign in for it. */
+  @state() private way: WayOut | null = null;
   @state() private busy: string | null = null;
   #shownId: string | null = null;
   /** A reading is under way; `again` = something changed since it began. */
@@ -49,6 +53,7 @@ export class UpstreamDetailElement extends SignalWatcher(LightElement) {
       ${this.#way(upstream, now)}
       ${upstream.kind === 'mcp' ? this.#tools(now) : this.#routes(upstream)}
       ${this.editing ? html`<mc-upstream-form .upstream=${upstream} @mc-close=${() => this.#edit(false)}></mc-upstream-form>` : nothing}
+      ${this.way ? html`<mc-modal heading="Authorise ${upstream.name}" .content=${wayOut(this.way, 'Sign in there', 'Its authorization server asks you to sign in and to agree. It then sends you back here, and Mission Control keeps the token, sealed.')} @mc-close=${() => this.#leaveWay()}></mc-modal>` : nothing}
       ${this.removing ? html`<mc-modal heading="Remove ${upstream.name}" .content=${this.#removeForm(upstream)} @mc-close=${() => this.#askRemove(false)}></mc-modal>` : nothing}
     </div>`;
   }
@@ -88,6 +93,7 @@ export class UpstreamDetailElement extends SignalWatcher(LightElement) {
       </div>
       <div class="upd-ctl">
         <div class="row">
+          ${upstream.oauth ? button({ label: upstream.oauth.state === 'needed' ? 'Authorise' : 'Authorise again', icon: 'key-round', kind: upstream.oauth.state === 'needed' ? 'go' : 'plain', busy: this.busy === 'authorize' ? 'Asking' : null, reason: against, reasonId: 'upd-why', onClick: () => void this.#authorize(upstream) }) : nothing}
           ${button({ label: 'Edit', icon: 'pencil', reason: against, reasonId: 'upd-why', onClick: () => this.#edit(true) })}
           ${button({ label: 'Remove', icon: 'x', kind: 'deny', reason: against, reasonId: 'upd-why', onClick: () => this.#askRemove(true) })}
         </div>
@@ -101,6 +107,22 @@ export class UpstreamDetailElement extends SignalWatcher(LightElement) {
       <div class="form-f">${button({ label: `Remove ${upstream.name}`, kind: 'deny', size: 'large', block: true, busy: this.busy === 'remove' ? 'Removing' : null, onClick: () => void this.#remove(upstream) })}</div>`;
   }
 
+  #leaveWay(): void {
+    this.way = null;
+  }
+
+  async #authorize(upstream: Upstream): Promise<void> {
+    this.busy = 'authorize';
+    try {
+      const { url, expiresAt } = await api.authorizeUpstream(upstream.id);
+      if (url === null) say('done', `${upstream.name} is authorised.`);
+      else this.way = { url, expiresAt: expiresAt ?? serverNow() };
+    } catch (error) {
+      say('refused', `Not authorised. ${sentence(error)}`);
+    }
+    this.busy = null;
+  }
+
   /* ---------------------------------------------------------------- how it is reached */
 
   #way(upstream: Upstream, now: number): TemplateResult {
@@ -110,6 +132,7 @@ export class UpstreamDetailElement extends SignalWatcher(LightElement) {
       <div class="panel-b"><dl class="kv">
         <dt>${upstream.url === null ? 'Command' : 'Address'}</dt><dd><code>${seen(upstream.url ?? (upstream.command ?? []).join(' '))}</code></dd>
         <dt>Agents call</dt><dd><code>${PATHS[upstream.kind]}${upstream.name}</code></dd>
+        ${upstream.oauth ? html`<dt>OAuth</dt><dd>${oauthLine(upstream.oauth, now)}</dd>` : nothing}
         <dt>Secret</dt><dd>${upstream.hasSecret ? 'kept, sealed; agents never see it' : 'none'}</dd>
         ${upstream.envNames.length ? html`<dt>Environment</dt><dd>${upstream.envNames.map((name, i) => html`${i ? ', ' : ''}<code>${name}</code>`)}</dd>` : nothing}
         <dt>Trust</dt><dd>${upstream.trusted ? 'trusted: its resources and prompts are green, and its hints count' : 'not trusted: its resources and prompts are yellow, its hints count for nothing'}</dd>
@@ -273,6 +296,19 @@ function quiet(tool: UpstreamTool, now: number): TemplateResult {
     ${typeof description === 'string' ? html`<mc-voice .text=${description}></mc-voice>` : nothing}
     <mc-voice .text=${JSON.stringify({ ...definition, description: undefined, name: undefined }, null, 2)}></mc-voice>
   </details></li>`;
+}
+
+/** Whether Mission Control has a token there, since when and by whom. */
+function oauthLine(oauth: UpstreamOAuth, now: number): TemplateResult {
+  const authorised =
+    oauth.authorizedAt === null
+      ? nothing
+      : html` since ${moment(oauth.authorizedAt, when(oauth.authorizedAt, now))}${oauth.authorizedBy === null ? nothing : html` by ${seen(oauth.authorizedBy)}`}`;
+  const state =
+    oauth.state === 'authorized'
+      ? html`<span class="bare m-green">${glyph('tick', 'green')}authorised</span>${authorised}`
+      : html`<span class="bare m-amber">${glyph('bars', 'amber')}${oauth.grant === 'authorization_code' ? 'somebody has to authorise it' : 'no token yet'}</span>`;
+  return html`${state}${oauth.scope === null ? nothing : html` <span class="muted">for</span> <code>${seen(oauth.scope)}</code>`}${oauth.lastError === null ? nothing : html`<br />${voiceTag('last error')} <code>${seen(oauth.lastError)}</code>`}`;
 }
 
 declare global {

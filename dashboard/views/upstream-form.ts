@@ -1,6 +1,6 @@
 /**
  * Adding an upstream, or changing how one is reached. Where it leads elsewhere, its secret is asked for again; every tool of it is then
- * held as changed. Emits `mc-saved` (its name) and `mc-close`.
+ * held as changed. MCP servers, HTTP tools with their routes, model APIs. Emits `mc-saved` (its name) and `mc-close`.
  */
 import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type TemplateResult } from 'lit';
@@ -11,13 +11,19 @@ import { emit, LightElement } from '../elements/light-element.ts';
 import '../elements/modal.ts';
 import { readMoney } from '../elements/money-field.ts';
 import { button, choice } from '../elements/parts.ts';
+import { UPSTREAM_KIND_WORDS } from '../words.ts';
+
+type Route = Upstream['routes'][number];
+const RISKS = ['green', 'yellow', 'red'] as const;
 
 type Way = 'url' | 'command';
+type Kind = Upstream['kind'];
 
 @customElement('mc-upstream-form')
 export class UpstreamFormElement extends SignalWatcher(LightElement) {
   /** The one to change; null = a new one. */
   @property({ attribute: false }) upstream: Upstream | null = null;
+  @state() private kind: Kind = 'mcp';
   @state() private way: Way | null = null;
   @state() private busy = false;
   @state() private refusal: string | null = null;
@@ -28,6 +34,7 @@ export class UpstreamFormElement extends SignalWatcher(LightElement) {
 
   #form(): TemplateResult {
     const upstream = this.upstream;
+    const kind = upstream?.kind ?? this.kind;
     const way = this.#way();
     const known = upstream ? (upstream.url ?? joinCommand(upstream.command ?? [])) : '';
     return html`<form class="form" @submit=${(event: SubmitEvent) => void this.#submit(event)}>
@@ -36,7 +43,16 @@ export class UpstreamFormElement extends SignalWatcher(LightElement) {
           ? nothing
           : html`<label class="lbl" for="u-name">Name <span class="muted">a to z, 0 to 9 and -; the first part of its tools' names</span></label>
             <input class="field mono" id="u-name" name="name" required maxlength="64" pattern="[a-z0-9]([a-z0-9\\-]*[a-z0-9])?" title="a to z, 0 to 9 and -, not at its ends" autocomplete="off" spellcheck="false" data-focus />
-            <span class="lbl">Reached by</span>
+            <span class="lbl">What it is</span>
+            <div class="up-ways">${choice<Kind>(
+              'What it is',
+              (['mcp', 'http', 'model'] as const).map((value) => ({ value, label: UPSTREAM_KIND_WORDS[value] })),
+              kind,
+              (value) => this.#chooseKind(value),
+            )}</div>
+            ${
+              kind === 'mcp'
+                ? html`<span class="lbl">Reached by</span>
             <div class="up-ways">${choice<Way>(
               'Reached by',
               [
@@ -46,6 +62,8 @@ export class UpstreamFormElement extends SignalWatcher(LightElement) {
               way,
               (value) => this.#choose(value),
             )}</div>`
+                : nothing
+            }`
       }
       ${
         way === 'url'
@@ -60,13 +78,23 @@ export class UpstreamFormElement extends SignalWatcher(LightElement) {
             <textarea class="field mono" id="u-env" name="env" rows="2" placeholder=${upstream && upstream.envNames.length > 0 ? `Kept as it is: ${upstream.envNames.join(', ')}` : 'API_KEY=...'} spellcheck="false"></textarea>
             <label class="check"><input type="checkbox" name="shared" .checked=${upstream?.shared ?? false} /><span>One process for all sessions</span></label>`
       }
-      <label class="check"><input type="checkbox" name="trusted" .checked=${upstream?.trusted ?? false} /><span>Trusted: its hints count, its resources and prompts are green</span></label>
+      ${
+        kind === 'http'
+          ? html`<label class="lbl" for="u-routes">Routes <span class="muted">one a line: method, path, tool and, if you like, risk; the first that fits names the call</span></label>
+        <textarea class="field mono" id="u-routes" name="routes" rows="5" spellcheck="false" placeholder=${'GET /tickets/** read_tickets green\nPOST /tickets create_ticket yellow'} .value=${(upstream?.routes ?? []).map(routeLine).join('\n')}></textarea>`
+          : nothing
+      }
+      ${kind === 'mcp' ? html`<label class="check"><input type="checkbox" name="trusted" .checked=${upstream?.trusted ?? false} /><span>Trusted: its hints count, its resources and prompts are green</span></label>` : nothing}
       ${way === 'url' ? html`<label class="check"><input type="checkbox" name="allowPrivate" .checked=${upstream?.allowPrivate ?? false} /><span>May be on a private or loopback address</span></label>` : nothing}
-      <label class="lbl" for="u-price">Price of a call, USD</label>
-      <input class="field" id="u-price" name="price" inputmode="decimal" placeholder="The policy's" .value=${upstream?.priceUsd?.toString() ?? ''} autocomplete="off" />
+      ${
+        kind === 'model'
+          ? html`<p class="small muted">What a call costs is read from the provider's answers. Agents reach it at <code>/model/{name}</code>.</p>`
+          : html`<label class="lbl" for="u-price">Price of a call, USD</label>
+            <input class="field" id="u-price" name="price" inputmode="decimal" placeholder="The policy's" .value=${upstream?.priceUsd?.toString() ?? ''} autocomplete="off" />`
+      }
       <details class="up-limits"><summary>Limits</summary>
         ${number('concurrency', 'Requests at once', upstream?.limits.concurrency ?? null, 'the default, 128')}
-        ${number('sessions', 'Sessions at once', upstream?.limits.sessions ?? null, 'the default, 256')}
+        ${kind !== 'mcp' ? nothing : number('sessions', 'Sessions at once', upstream?.limits.sessions ?? null, 'the default, 256')}
         ${number('timeoutMs', 'Longest silence, ms', upstream?.limits.timeoutMs ?? null, 'the default, 300000')}
         ${number('responseMaxBytes', 'Largest answer, bytes', upstream?.limits.responseMaxBytes ?? null, 'the default, 33554432')}
       </details>
@@ -77,7 +105,12 @@ export class UpstreamFormElement extends SignalWatcher(LightElement) {
   }
 
   #way(): Way {
+    if ((this.upstream?.kind ?? this.kind) !== 'mcp') return 'url';
     return this.way ?? (this.upstream?.command ? 'command' : 'url');
+  }
+
+  #chooseKind(kind: Kind): void {
+    this.kind = kind;
   }
 
   #choose(way: Way): void {
@@ -90,10 +123,20 @@ export class UpstreamFormElement extends SignalWatcher(LightElement) {
     const form = new FormData(event.target as HTMLFormElement);
     const price = readMoney(String(form.get('price') ?? ''));
     const env = readEnvironment(String(form.get('env') ?? ''));
-    this.refusal = price.error ?? (env === null ? 'Write one NAME=value on each line of the environment.' : null);
+    const routes = readRoutes(String(form.get('routes') ?? ''));
+    this.refusal =
+      price.error ??
+      (env === null ? 'Write one NAME=value on each line of the environment.' : null) ??
+      (typeof routes === 'string' ? routes : null);
     if (this.refusal !== null) return;
     const upstream = this.upstream;
-    const body = { ...this.#fields(form, upstream), priceUsd: price.usd, ...(env && Object.keys(env).length > 0 ? { env } : {}) };
+    const kind = upstream?.kind ?? this.kind;
+    const body = {
+      ...this.#fields(form, upstream),
+      ...(kind === 'model' ? {} : { priceUsd: price.usd }),
+      ...(kind === 'http' && typeof routes !== 'string' ? { routes } : {}),
+      ...(env && Object.keys(env).length > 0 ? { env } : {}),
+    };
     this.busy = true;
     const refused = (sentence: string) => {
       this.refusal = sentence;
@@ -101,7 +144,7 @@ export class UpstreamFormElement extends SignalWatcher(LightElement) {
     const name = String(form.get('name') ?? '').trim();
     const saved = upstream
       ? await updateUpstream(upstream, body, refused)
-      : await createUpstream({ ...body, name, kind: 'mcp' } satisfies UpstreamCreate, refused);
+      : await createUpstream({ ...body, name, kind } satisfies UpstreamCreate, refused);
     this.busy = false;
     if (!saved) return;
     emit(this, 'mc-close', null);
@@ -120,7 +163,7 @@ export class UpstreamFormElement extends SignalWatcher(LightElement) {
     return {
       ...(isMoved && (way === 'url' ? { url: place } : { command: place })),
       ...(text('secret') ? { secret: text('secret') } : form.get('forgetSecret') === 'on' ? { secret: null } : {}),
-      trusted: form.get('trusted') === 'on',
+      ...((upstream?.kind ?? this.kind) === 'mcp' && { trusted: form.get('trusted') === 'on' }),
       ...(way === 'url' ? { allowPrivate: form.get('allowPrivate') === 'on' } : { shared: form.get('shared') === 'on' }),
       ...(Object.keys(limits).length > 0 && { limits }),
     };
@@ -135,6 +178,23 @@ function number(name: string, label: string, value: number | null, placeholder: 
 /** A command as one line that splits into the same words again. */
 function joinCommand(words: readonly string[]): string {
   return words.map((word) => (/[\s"'\\]/.test(word) || word === '' ? `'${word.replaceAll("'", `'"'"'`)}'` : word)).join(' ');
+}
+
+function routeLine({ method, path, tool, risk }: Route): string {
+  return [method, path, tool, risk].filter(Boolean).join(' ');
+}
+
+/** "GET /tickets/** read_tickets green" lines; a sentence where one is not a route. The server checks the rest. */
+function readRoutes(text: string): Route[] | string {
+  const routes: Route[] = [];
+  for (const line of text.split('\n').filter((candidate) => candidate.trim() !== '')) {
+    const [method = '', path, tool, risk, ...more] = line.trim().split(/\s+/);
+    const known = RISKS.find((candidate) => candidate === risk);
+    if (!path?.startsWith('/') || tool === undefined || more.length > 0 || (risk !== undefined && known === undefined))
+      return `Write a route as method, path, tool and, if you like, green, yellow or red: "${line.trim()}" is none.`;
+    routes.push({ method: method.toUpperCase(), path, tool, ...(known && { risk: known }) });
+  }
+  return routes;
 }
 
 /** NAME=value lines; null where a line is not one. */

@@ -43,7 +43,7 @@ export class UpstreamsElement extends SignalWatcher(LightElement) {
           all.length === 0
             ? empty(
                 'No upstream is registered',
-                html`Add an MCP server here, by its address or its command; agents then reach it through the gate at <code>/mcp/{name}</code> with their own token.`,
+                html`Add an MCP server, a REST service or a model API here; agents then reach it through the gate at <code>/mcp/{name}</code>, <code>/http/{name}</code> or <code>/model/{name}</code> with their own token.`,
               )
             : html`<table class="tbl up-tbl">
                 <thead><tr><th>Upstream</th><th>Health</th><th>Tools</th><th>Where</th><th>Trust</th><th class="num">Last answer</th></tr></thead>

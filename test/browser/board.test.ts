@@ -1,5 +1,6 @@
 import type { Locator, Page } from 'playwright-core';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { violations } from './axe.ts';
 import { PHONE, useDashboard } from './browser.ts';
 import { CALLS, type TestServer } from './server.ts';
 
@@ -267,6 +268,27 @@ describe('the drawer of a task', () => {
   });
 });
 
+it('opens its sides over itself where there is no room beside it', async () => {
+  const page = await open('operator', '/board', { viewport: { width: 800, height: 800 }, reducedMotion: 'reduce' });
+  await page.getByRole('button', { name: 'Agents', exact: true }).click();
+  const squad = page.getByRole('complementary', { name: 'Agents' });
+  await squad.getByText('Forge-03').waitFor();
+  const feed = page.getByRole('complementary', { name: 'Feed' });
+  await page.keyboard.press(']');
+  await feed.waitFor();
+  expect(await squad.count()).toBe(0);
+  const box = await feed.boundingBox();
+  expect((box?.x ?? 0) + (box?.width ?? 0)).toBe(800);
+  expect(await violations(page)).toEqual([]);
+  await page.keyboard.press('Escape');
+  await feed.waitFor({ state: 'detached' });
+  // With room for the agents they stand beside the board again, and only the feed is asked for.
+  await page.setViewportSize({ width: 1100, height: 800 });
+  await squad.getByText('Forge-03').waitFor();
+  expect(await page.getByRole('button', { name: 'Agents', exact: true }).count()).toBe(0);
+  await page.getByRole('button', { name: 'Feed', exact: true }).waitFor();
+});
+
 describe('on a phone', () => {
   it('a card is moved by its menu', async () => {
     const task = await server.addTask({ title: 'Write the note', type: 'docs', assigneeIds: [agent] });
@@ -297,6 +319,8 @@ describe('on a phone', () => {
     await column(page, 'Assigned')
       .getByRole('link', { name: /Write the note/ })
       .waitFor();
+    // It stands there before the server has answered.
+    await page.getByText(/is in Assigned\./).waitFor();
     expect((await server.task(task.id)).status).toBe('assigned');
   });
 });

@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest';
+import { violations } from './axe.ts';
 import { useDashboard } from './browser.ts';
+import { CALLS } from './server.ts';
 
 const dashboard = useDashboard();
 const { open } = dashboard;
@@ -34,7 +36,7 @@ it('shows people to administrators only, and the reason for what others cannot d
   const page = await open('operator', '/settings');
   await page.getByRole('heading', { level: 2, name: 'This browser' }).waitFor();
   expect(await page.getByRole('heading', { level: 2, name: 'People' }).count()).toBe(0);
-  await page.getByText('Needs the administrator role; you are an operator.').waitFor();
+  await page.getByText('Needs the administrator role; you are an operator.').first().waitFor();
 });
 
 it('registers a gateway, gives its plugin a further token, and removes it', async () => {
@@ -53,4 +55,30 @@ it('registers a gateway, gives its plugin a further token, and removes it', asyn
   await page.getByRole('dialog', { name: 'Remove openclaw-test' }).getByRole('button', { name: 'Remove openclaw-test' }).click();
   await page.getByText('openclaw-test is removed.').waitFor();
   await row.waitFor({ state: 'detached' });
+});
+
+it('names a deputy for somebody who is away: they decide under their own name, until the other is back', async () => {
+  const { server } = dashboard;
+  const id = await server.call(await server.addAgent('Forge-03'), CALLS.build);
+  const admin = await open('admin', '/settings', { reducedMotion: 'reduce' });
+  const row = (name: string) => admin.locator('.pp-r').filter({ hasText: name });
+  await row('Ada Lind').getByRole('button', { name: 'Away' }).click();
+  const form = admin.getByRole('dialog', { name: 'Ada Lind is away' });
+  await form.getByLabel(/^Deputy/).selectOption({ label: 'Vic Tamm, viewer' });
+  expect(await violations(admin)).toEqual([]);
+  await form.getByRole('button', { name: 'Name the deputy' }).click();
+  await admin.getByText('Ada Lind is away. Vic Tamm decides meanwhile.').waitFor();
+  await row('Ada Lind').getByText('Vic Tamm decides').waitFor();
+
+  const deputy = await open('viewer', '/approvals');
+  await deputy.getByRole('button', { name: /^Approve/ }).click();
+  await deputy.getByText('Approved once.').waitFor();
+  const approval = await server.approval(id);
+  expect([approval.approver, approval.approvedBy.map((vote) => vote.actingFor)]).toEqual(['Vic Tamm (for Ada Lind)', [['Ada Lind']]]);
+
+  await row('Ada Lind').getByRole('button', { name: 'Is back' }).click();
+  await admin.getByText('Ada Lind is back.').waitFor();
+  const next = await server.call(await server.addAgent('Scout-05'), CALLS.build);
+  await deputy.goto(`${server.url}/approvals/${next}`);
+  await deputy.getByText('Needs the approver role; you are a viewer.').first().waitFor();
 });

@@ -104,3 +104,37 @@ it('can be read and accepted on a phone', async () => {
   await page.getByRole('button', { name: 'Accept this tool' }).tap();
   await page.getByText('crm__export is accepted as it is now.').waitFor();
 });
+
+it('registers a REST service with its routes, and a model API', async () => {
+  const { server } = dashboard;
+  const page = await open('admin', '/upstreams');
+  await page.getByRole('button', { name: 'Add upstream' }).click();
+  const form = page.getByRole('dialog', { name: 'Add an upstream' });
+  await form.getByLabel(/^Name/).fill('tickets');
+  await form.getByRole('button', { name: 'HTTP tools' }).click();
+  await form.getByLabel('Address', { exact: true }).fill('https://tickets.example/api');
+  await form.getByLabel(/^Routes/).fill('GET /tickets/** read_tickets green\nDELETE /tickets/{id} delete_ticket purple');
+  await form.getByRole('button', { name: 'Add upstream' }).click();
+  await form.getByText('"DELETE /tickets/{id} delete_ticket purple" is none.').waitFor();
+  await form
+    .getByLabel(/^Routes/)
+    .fill('GET /tickets/** read_tickets green\ndelete /tickets/{id} delete_ticket red\nPOST /mail send_email');
+  await form.getByRole('button', { name: 'Add upstream' }).click();
+  await page.getByRole('heading', { level: 1, name: 'tickets' }).waitFor();
+  const rows = page.getByRole('region', { name: 'Routes' }).getByRole('row');
+  expect((await rows.allInnerTexts()).slice(1).map((text) => text.split(/\s+/).join(' '))).toEqual([
+    'GET /tickets/** read_tickets green',
+    'DELETE /tickets/{id} delete_ticket red',
+    "POST /mail send_email the policy's",
+  ]);
+
+  await page.goto(`${server.url}/upstreams`);
+  await page.getByRole('button', { name: 'Add upstream' }).click();
+  await form.getByLabel(/^Name/).fill('openai');
+  await form.getByRole('button', { name: 'Model API' }).click();
+  await form.getByLabel('Address', { exact: true }).fill('https://models.example/v1');
+  await form.getByLabel(/^Secret/).fill('sk-of-the-provider');
+  await form.getByRole('button', { name: 'Add upstream' }).click();
+  await page.getByRole('heading', { level: 1, name: 'openai' }).waitFor();
+  await page.getByText('/model/openai').waitFor();
+});

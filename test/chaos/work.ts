@@ -6,7 +6,7 @@
  * workers do was done once.
  */
 import { FakeOpenClaw } from '../openclaw/fake-openclaw.ts';
-import { newAgent, startWorld, until, type World } from '../support/world.ts';
+import { newAgent, type OneProcess, startProcess, until } from '../support/world.ts';
 
 export interface WorkCrashReport {
   rounds: number;
@@ -66,7 +66,7 @@ interface Team {
   quiet: { id: string };
 }
 interface Campaign {
-  world: World;
+  world: OneProcess;
   supervisor: Supervisor;
   openclaw: FakeOpenClaw;
   team: Team;
@@ -74,6 +74,8 @@ interface Campaign {
   report: WorkCrashReport;
   calls: string[];
   sessions: string[];
+  /** Tasks that their agent has begun and left, with the round in which it did. */
+  forgotten: { id: string; round: number }[];
 }
 
 const WORKERS = 3;
@@ -83,6 +85,11 @@ const READINGS_MAX = 1_500;
 /** The clock goes on by this much from one start to the next, so that each worker has something to do and none of it is a day old. */
 const AHEAD_MIN_MS = 6 * 60_000;
 const AHEAD_MAX_MS = 90 * 60_000;
+/** In every so manieth round an agent begins a task and leaves it; and so many rounds later it has been reminded of it for the last time. */
+const FORGOTTEN_EVERY = 8;
+const REMINDED_AFTER = 6;
+const REMINDERS = 3;
+const REMINDER = 'nothing has happened on it for a while';
 const DAY_MS = 24 * 60 * 60_000;
 /** A task goes this way, back once, and on. */
 const WAY = ['assigned', 'in_progress', 'review', 'in_progress', 'review'] as const;
@@ -96,7 +103,7 @@ export async function runWorkCrashes({ seed, kills }: { seed: number; kills: num
   openclaw.reply = ({ method, params }) => ({ payload: method === 'chat.send' ? { runId: params.idempotencyKey } : { agents: [] } });
   const env: Record<string, string> = { MC_KEEP_DAYS: '1', CHAOS_AHEAD_MS: '0', CHAOS_LAST_READING: '0' };
   // A start takes a third less where the database is compiled once and not twice.
-  const world = await startWorld(env, ['--liftoff-only', 'test/chaos/hurried-process.ts']);
+  const world = await startProcess(['--liftoff-only', 'test/chaos/hurried-process.ts'], env);
   const report: WorkCrashReport = {
     rounds: 0,
     kills: { afterAnswers: 0, atReading: 0, atStart: 0 },
@@ -113,7 +120,7 @@ export async function runWorkCrashes({ seed, kills }: { seed: number; kills: num
       caller: await newAgent(world, { ...inGateway, externalId: 'ops' }),
       quiet: await newAgent(world, { ...inGateway, externalId: 'quiet' }),
     };
-    const campaign: Campaign = { world, supervisor, openclaw, team, random, report, calls: [], sessions: [] };
+    const campaign: Campaign = { world, supervisor, openclaw, team, random, report, calls: [], sessions: [], forgotten: [] };
     for (let round = 0; supervisor.kills() < kills; round++) {
       report.rounds++;
       const stories = await oneRound(campaign, round);
@@ -133,7 +140,7 @@ export async function runWorkCrashes({ seed, kills }: { seed: number; kills: num
 type Supervisor = ReturnType<typeof supervise>;
 
 /** Starts the product again whenever it has ended, hours later by its clock, and asks it for those who must have an answer. */
-function supervise(world: World, env: Record<string, string>, random: () => number, report: WorkCrashReport) {
+function supervise(world: OneProcess, env: Record<string, string>, random: () => number, report: WorkCrashReport) {
   let isOver = false;
   let kills = 0;
   let answersLeft = 1 + Math.floor(random() * ANSWERS_MAX);
@@ -200,7 +207,7 @@ function supervise(world: World, env: Record<string, string>, random: () => numb
 }
 
 /** Tasks go through their lives side by side; in the middle of it comes the kill, and all go on after it. */
-async function oneRound({ supervisor, team, random, report, calls, sessions }: Campaign, round: number): Promise<Story[]> {
+async function oneRound({ supervisor, team, random, report, calls, sessions, forgotten }: Campaign, round: number): Promise<Story[]> {
   const { ask, askGate } = supervisor;
   const before = supervisor.kills();
   const nameOf = (part: string) => `${round}-${part}-${Math.floor(random() * 1e9)}`;
@@ -246,6 +253,13 @@ async function oneRound({ supervisor, team, random, report, calls, sessions }: C
     await ask('DELETE', `/agents/${agent.body.id}`);
     return story;
   };
+  const forget = async (): Promise<void> => {
+    if (round % FORGOTTEN_EVERY !== 0) return;
+    const name = nameOf('forgotten');
+    const story = await begin(name, team.worker.id, null);
+    for (const [step, to] of ['assigned', 'in_progress'].entries()) await move(story, to, `${name}-${step}`);
+    forgotten.push({ id: story.id, round });
+  };
   const act = async (): Promise<void> => {
     const callId = nameOf('call');
     calls.push(callId);
@@ -265,7 +279,12 @@ async function oneRound({ supervisor, team, random, report, calls, sessions }: C
     await askGate('/v1/spawns', spawn, team.gateway.token);
     if (round % 3 === 0) await askGate('/v1/heartbeats', { pluginVersion: '1', agents: ['quiet'] }, team.gateway.token);
   };
-  const [, ...stories] = await Promise.all([act(), loop(), orphan(), ...Array.from({ length: WORKERS }, (_, worker) => life(worker))]);
+  const [, ...stories] = await Promise.all([
+    Promise.all([act(), forget()]),
+    loop(),
+    orphan(),
+    ...Array.from({ length: WORKERS }, (_, worker) => life(worker)),
+  ]);
   // Fewer answers or readings than that were given: then it comes now, while OpenClaw is still being told.
   if (supervisor.kills() === before) await supervisor.killNow();
   return stories;
@@ -317,7 +336,7 @@ async function compare({ supervisor: { ask }, openclaw, report }: Campaign, { id
     ),
   );
   // A reminder is owed for what the kill interrupted: nothing happened on that task for a while.
-  const reminders = deliveries.filter((delivery) => heard.get(`mc-${delivery.id}`)?.includes('nothing has happened on it for a while'));
+  const reminders = deliveries.filter((delivery) => heard.get(`mc-${delivery.id}`)?.includes(REMINDER));
   report.reminders += reminders.length;
   const count = (kind: string) => deliveries.filter((delivery) => delivery.details.kind === kind && !reminders.includes(delivery)).length;
   // One brief; one word back after the review; one for each message of a person that names the agent.
@@ -329,7 +348,7 @@ async function compare({ supervisor: { ask }, openclaw, report }: Campaign, { id
 }
 
 /** What the workers did over all rounds. */
-async function compareWorkers({ supervisor: { ask }, team, report, calls, sessions }: Campaign): Promise<void> {
+async function compareWorkers({ supervisor: { ask }, openclaw, team, report, calls, sessions, forgotten }: Campaign): Promise<void> {
   const wrong = (what: string) => report.violations.push(what);
   const all = async <T>(path: string) => {
     const found: T[] = [];
@@ -347,6 +366,15 @@ async function compareWorkers({ supervisor: { ask }, team, report, calls, sessio
   const contained = alerts.filter(({ type }) => type === 'loop_detected');
   if (new Set(contained.map(({ taskId }) => taskId)).size !== contained.length || contained.length !== report.loops) {
     wrong(`${contained.length} alerts for ${report.loops} loops`);
+  }
+  for (const { id, round } of forgotten) {
+    const told = openclaw.asked.filter(({ method, params }) => method === 'chat.send' && String(params.message).includes(REMINDER));
+    const keys = new Set(told.flatMap(({ params }) => (String(params.message).includes(id) ? [params.idempotencyKey] : [])));
+    report.reminders += keys.size;
+    const flags = alerts.filter(({ type, taskId, resolvedAt }) => type === 'task_stuck' && taskId === id && resolvedAt === null);
+    const isOver = report.rounds - round > REMINDED_AFTER;
+    if (keys.size > REMINDERS || (isOver && keys.size < REMINDERS)) wrong(`${keys.size} reminders of task ${id}`);
+    if (flags.length > 1 || (isOver && flags.length !== 1)) wrong(`${flags.length} alerts about task ${id}`);
   }
   const silences = alerts
     .filter(({ type, agentId }) => type === 'agent_silent' && agentId === team.quiet.id)

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Actor } from '../../control/audit.ts';
 import type { Grant, GrantRequest, HoldState, Role } from '../../control/contract.ts';
-import { applyPatch, type JsonObject } from '../../policies/index.ts';
+import type { JsonObject } from '../../policies/index.ts';
 import { heldCall } from '../support/held-calls.ts';
-import { ADMIN, type Services, startServices } from '../support/services.ts';
+import { ADMIN, type Services, startServices, usePolicy } from '../support/services.ts';
 
 const HOUR = 3_600_000;
 let services: Services;
@@ -12,24 +12,16 @@ beforeAll(async () => {
   services = await startServices();
 });
 beforeEach(async () => {
-  await services.empty();
-  await policy({});
-  agent = await newAgent('a');
+  agent = await newAgent();
 });
 afterAll(() => services.close());
 
-async function newAgent(name: string, autonomy: 'specialist' | 'intern' = 'specialist') {
-  const { id } = await services.agents.create(ADMIN, { name, autonomyLevel: autonomy, workspace: '/workspace' });
+let agents = 0;
+async function newAgent(autonomy: 'specialist' | 'intern' = 'specialist') {
+  const { id } = await services.agents.create(ADMIN, { name: `agent-${++agents}`, autonomyLevel: autonomy, workspace: '/workspace' });
   return { id, autonomy };
 }
-/** Makes the shipped policy with this patch the active one. */
-async function policy(approvals: JsonObject): Promise<void> {
-  shipped ??= services.policies.current().document;
-  const document = applyPatch(shipped, { approvals }) as JsonObject;
-  const { id } = await services.policies.add(ADMIN, { source: JSON.stringify(document), document, note: 'test' });
-  await services.policies.activate(ADMIN, id, 'test', { id: 'none', redFlips: 0 });
-}
-let shipped: JsonObject | null = null;
+const policy = (approvals: JsonObject) => usePolicy(services, { approvals });
 
 const held = (args: JsonObject | string, more: Parameters<typeof heldCall>[4] & { by?: typeof agent; tool?: string } = {}) =>
   heldCall(
@@ -42,7 +34,9 @@ const held = (args: JsonObject | string, more: Parameters<typeof heldCall>[4] & 
 const open = (args: JsonObject | string, more: Parameters<typeof held>[1] = {}): Promise<HoldState> =>
   services.approvals.open(held(args, more));
 
-async function person(role: Role, name: string = role): Promise<Actor & { id: string }> {
+let people = 0;
+async function person(role: Role): Promise<Actor & { id: string }> {
+  const name = `${role}-${++people}`;
   const { id } = await services.operators.create(ADMIN, { name, role });
   services.time.now += 1;
   return { type: 'human', id, name };
@@ -68,10 +62,18 @@ describe('a standing grant', () => {
     expect(state).toMatchObject({ status: 'approved', approver: 'admin', approverType: 'human', releases: ['SHELL_NOT_ALLOWLISTED'] });
     expect(await services.approvals.get(state.approvalId)).toMatchObject({
       grantId: grant.id,
-      decision: 'Standing grant 1: nightly',
+      decision: `Standing grant ${grant.number}: nightly`,
       approvedBy: [{ name: 'admin' }],
     });
     expect(await services.grants.get(grant.id)).toMatchObject({ uses: 1, calls: [{ approvalId: state.approvalId }] });
+    // The feed says that it was approved, not that somebody has to.
+    const told = await services.db.selectFrom('activities').select('type').where('agent_id', '=', agent.id).orderBy('id').execute();
+    expect(told.map(({ type }) => type).filter((type) => /^(approval|grant)/.test(type))).toEqual([
+      'approval_requested',
+      'approval_decided',
+      'grant_made',
+      'grant_used',
+    ]);
     expect((await open('make b')).status).toBe('pending');
   });
 
@@ -96,10 +98,10 @@ describe('a standing grant', () => {
     expect((await open('make c')).status).toBe('pending');
     for (const status of ['expired', 'used_up', 'revoked', 'active'] as const)
       expect(
-        (await services.grants.list({ status, limit: 10 })).items.map((item) => item.status),
+        (await services.grants.list({ status, agentId: agent.id, limit: 10 })).items.map((item) => item.status),
         status,
       ).toEqual(status === 'active' ? [] : [status]);
-    expect((await services.grants.list({ status: 'all', limit: 2 })).items).toHaveLength(2);
+    expect((await services.grants.list({ status: 'all', agentId: agent.id, limit: 2 })).items).toHaveLength(2);
   });
 
   it('is used no more often than it may be by calls that race', async () => {
@@ -123,8 +125,8 @@ describe('a standing grant', () => {
   });
 
   it('is for its agent, for whoever works on its task, or for every agent of its level', async () => {
-    const other = await newAgent('b');
-    const intern = await newAgent('c', 'intern');
+    const other = await newAgent();
+    const intern = await newAgent('intern');
     await grantFor(await open('make mine'));
     expect((await open('make mine', { by: other })).status).toBe('pending');
 
@@ -145,7 +147,7 @@ describe('a standing grant', () => {
     const asRole = { scope: { kind: 'role', autonomyLevel: 'specialist' } as const };
     const state = await open('make a');
     await expect(grantFor(state, { ...asRole, actor: approver })).rejects.toMatchObject({ code: 'GRANT_ROLE' });
-    const other = await newAgent('b');
+    const other = await newAgent();
     await expect(grantFor(state, { scope: { kind: 'agent', agentId: other.id } })).rejects.toMatchObject({ code: 'GRANT_SCOPE' });
     await expect(grantFor(state, { scope: { kind: 'role', autonomyLevel: 'lead' } })).rejects.toMatchObject({ code: 'GRANT_SCOPE' });
     await expect(grantFor(state, { patternId: 'exact-of-something-else' })).rejects.toMatchObject({ code: 'PROPOSAL_CHANGED' });
@@ -179,6 +181,7 @@ describe('a standing grant', () => {
     await policy({ maxGrantMs: 1_000 });
     expect((await open('make a')).status).toBe('pending');
     expect((await services.grants.find(grant.id))?.status).toBe('expired');
+    await policy({});
   });
 
   it('covers neither a cap, nor a stopped agent, nor a call that it did not release the time before', async () => {
@@ -204,7 +207,7 @@ describe('requests that are alike', () => {
     for (const command of commands) await open(command);
     for (const args of fetches) await open(args, { tool: 'web_fetch' });
     for (const args of writes) await open(args, { tool: 'write' });
-    const { items } = await services.approvals.list({ status: 'pending', limit: 100 });
+    const { items } = await services.approvals.list({ status: 'pending', agentId: agent.id, limit: 100 });
     expect(items).toHaveLength(63);
     const sizes = new Map<string, number>();
     for (const { groupKey } of items) sizes.set(groupKey, (sizes.get(groupKey) ?? 0) + 1);

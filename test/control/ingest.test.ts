@@ -55,6 +55,29 @@ describe('a batch of the journal', () => {
     expect(await verifyAudit(services.db)).toMatchObject({ ok: true });
   });
 
+  it('that settles a call of a task which is handed in already brings the cost that its reviewer reads up to date', async () => {
+    const work = { workPlan: 'p', deliverable: 'd', selfReview: 's' };
+    const { id: taskId } = await services.tasks.create(ADMIN, { title: 't', type: 'ops', assigneeIds: [agentId], ...work });
+    const human = { kind: 'human', id: 'admin', name: 'admin', role: 'admin', csrfToken: null } as const;
+    const last = newId();
+    await services.ingest.ingest('late', entries(1, [intent(last, { taskId })]));
+    for (const to of ['assigned', 'in_progress', 'review'] as const) await services.tasks.move(human, ADMIN, taskId, { to });
+    expect((await services.tasks.get(taskId)).costSummary).toMatch(/^\$0 spent, 1 calls/);
+    await services.ingest.ingest('late', entries(2, [completed(last, 10_000)]));
+    expect((await services.tasks.get(taskId)).costSummary).toMatch(/^\$0\.01 spent, 1 calls/);
+  });
+
+  it('with a failure that its caller caused counts no failure of the agent', async () => {
+    const failed = (id: string): JournalEvent => ({ ...completed(id), status: 'failed', error: 'the client left' }) as JournalEvent;
+    const [tool, caller] = [newId(), newId()];
+    await services.ingest.ingest(
+      'caller',
+      entries(1, [intent(tool), failed(tool), intent(caller), { ...failed(caller), endedByCaller: true } as JournalEvent]),
+    );
+    expect((await services.agents.get(agentId)).errorStreak).toBe(1);
+    expect(await rowOf(caller)).toMatchObject({ status: 'failed', ended_by_caller: true });
+  });
+
   it('sent by two at once counts once', async () => {
     const id = newId();
     const before = await spentOf(`run:${agentId}/r`);

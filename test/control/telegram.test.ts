@@ -1,5 +1,6 @@
 /** Telegram through its real library, against a Bot API server on loopback: what is said there, and what people do there. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Principal } from '../../control/auth.ts';
 import { type Chat, GROUP, startChat } from '../support/chat.ts';
 import { startFakeTelegram } from '../support/fake-telegram.ts';
 import { ADMIN } from '../support/services.ts';
@@ -9,6 +10,7 @@ let telegram: Awaited<ReturnType<typeof startFakeTelegram>>;
 let channel: string;
 let agent: string;
 const MARA = { id: 501, username: 'mara' };
+const HUMAN: Principal = { kind: 'human', id: 'admin', name: 'admin', role: 'admin', csrfToken: null };
 const STRANGER = { id: 666, username: 'admin' };
 
 beforeAll(async () => {
@@ -130,6 +132,13 @@ describe('an approval on Telegram', () => {
     expect(shown.buttons.map(({ text }) => text)).toEqual(['Approve once', 'Deny']);
     expect(shown.buttons.every(({ url }) => url === undefined)).toBe(true);
 
+    // Everything around the call at its longest: still one message, with what is left of the call and without Approve.
+    const task = await chat.tasks.create(ADMIN, { title: '<&'.repeat(150), type: 'engineering' });
+    await chat.hold(agent, `true ${'x'.repeat(3_500)}`, 'red', { cwd: `/${'<"'.repeat(900)}`, taskId: task.id });
+    await chat.tell();
+    expect(telegram.last()?.text).toContain('Not all is shown');
+    expect(telegram.last()?.buttons.map(({ text }) => text)).toEqual(['Deny']);
+
     await chat.hold(agent, `echo ${'<&"'.repeat(3_000)}`);
     await chat.tell();
     const folded = telegram.last();
@@ -208,3 +217,187 @@ describe('when Telegram fails', () => {
     await expect(chat.notifications.retry(ADMIN, items[0]?.id ?? '')).rejects.toMatchObject({ code: 'NOT_DEAD' });
   });
 });
+
+describe('people on Telegram', () => {
+  const inGroup = { chat: { id: GROUP, type: 'supergroup', title: 'Ops' } };
+
+  it('who are strangers get one answer a minute, and cannot fill the record', async () => {
+    for (let turn = 0; turn < 30; turn++) telegram.push(telegram.message(STRANGER, turn % 2 === 0 ? '/status' : '/help'));
+    await chat.listen();
+    await chat.listen();
+    expect(telegram.messages.map(({ chat: where }) => where)).toEqual([STRANGER.id]);
+    expect(await audit('chat.refused')).toHaveLength(1);
+    chat.turn(60_000);
+    telegram.push(telegram.message(STRANGER, '/approvals'));
+    await chat.listen();
+    expect(telegram.messages).toHaveLength(2);
+  });
+
+  it('are known by a code that they send in private, once and in time', async () => {
+    const nina = await chat.operator('Nina', 'operator');
+    const { code, instruction } = await chat.identities.issueCode(ADMIN, nina, channel);
+    expect(instruction).toBe(`Open a private chat with @mc_bot in Telegram and send: /link ${code}`);
+    telegram.push(telegram.message({ id: 502, username: 'nina' }, `/link ${code}`, inGroup));
+    await chat.listen();
+    expect(telegram.last()?.text).toContain('Send the code in a private chat');
+    const sent = telegram.push(telegram.message({ id: 502, username: 'nina' }, `/start ${code}`));
+    telegram.push(telegram.message(STRANGER, `/link ${code}`));
+    await chat.listen();
+    expect(telegram.messages.slice(-2).map(({ chat: where, text }) => [where, text])).toEqual([
+      [502, 'You are Nina here now, with the role operator.'],
+      [666, 'This code opens nothing: it is wrong, used, or older than ten minutes.'],
+    ]);
+    // The same update again, as after a kill before it was noted: the same answer, and not said twice.
+    await chat.db.updateTable('channels').set({ inbound_cursor: 0 }).execute();
+    telegram.push(sent);
+    const before = telegram.messages.length;
+    await chat.listen();
+    expect(telegram.messages).toHaveLength(before);
+    const { code: late } = await chat.identities.issueCode(ADMIN, nina, channel);
+    chat.turn(10 * 60 * 1000);
+    expect(await chat.identities.link(channel, { externalId: '777', name: 'x' }, late)).toBeNull();
+    for (let attempt = 0; attempt < 5; attempt++) await chat.identities.link(channel, { externalId: '888', name: 'x' }, `WRONG${attempt}`);
+    const { code: good } = await chat.identities.issueCode(ADMIN, nina, channel);
+    expect(await chat.identities.link(channel, { externalId: '888', name: 'x' }, good)).toBe('ignored');
+  });
+
+  it('read how things stand, pause, and stop after a confirmation that only who asked can give', async () => {
+    const nina = { id: 502, username: 'nina' };
+    await chat.known(channel, '502', 'Nina', 'operator');
+    await chat.hold(agent, 'make waiting');
+    await chat.tell();
+    for (const [from, text] of [
+      [nina, '/status@mc_bot'],
+      [nina, '/status@another_bot'],
+      [nina, '/approvals'],
+      [nina, '/pause lunch'],
+      [MARA, '/stop'],
+      [STRANGER, '/status'],
+      [nina, '/frobnicate'],
+      [nina, '/stop'],
+    ] as const) {
+      telegram.push(telegram.message(from, text, inGroup));
+    }
+    await chat.listen();
+    const said = telegram.messages.map(({ text }) => text.split('\n')[0]);
+    expect(said.filter((text) => text === 'Mission Control')).toHaveLength(1);
+    expect(telegram.find('Wait for a decision')?.text).toContain('Wait for a decision: 1');
+    expect(said.filter((text) => text === 'Approval 1 waits: yellow')).toHaveLength(2);
+    expect(said).toContain('This needs the role operator or higher; Mara is approver.');
+    expect(said.filter((text) => text?.startsWith('You are not known here'))).toHaveLength(1);
+    expect(said.some((text) => text?.startsWith('There is no command "frobnicate"'))).toBe(true);
+    expect(chat.stops).toEqual(['pause by Nina']);
+
+    const question = telegram.find('Stop everything?') ?? never();
+    const data = question.buttons[0]?.callback_data ?? '';
+    telegram.push(telegram.press(MARA, question, data));
+    await chat.listen();
+    expect(chat.stops).toEqual(['pause by Nina']);
+    telegram.push(telegram.press(nina, question, data));
+    await chat.listen();
+    expect(chat.stops).toEqual(['pause by Nina', 'Nina']);
+    expect(question).toMatchObject({ text: 'Stopped. 1 of 1 proxies confirmed.', buttons: [] });
+    chat.turn(2 * 60 * 1000 + 1);
+    telegram.push(telegram.press(nina, question, data));
+    await chat.listen();
+    expect(chat.stops).toHaveLength(2);
+  });
+
+  it('have a topic for each task, both ways; ours is the canonical thread, also after theirs is gone', async () => {
+    await chat.channels.update(ADMIN, channel, { topics: true }, null);
+    const task = await chat.tasks.create(ADMIN, { title: 'Ship it', type: 'engineering', assigneeIds: [agent] });
+    const worker = { type: 'agent' as const, id: agent, name: 'worker' };
+    await chat.messages.post(worker, { taskId: task.id, content: 'Done </pre><a href="https://evil.example">x</a> @nobody' });
+    await chat.tell();
+    const [[topic, opened] = never()] = [...telegram.topics];
+    expect(opened).toEqual({ name: 'Ship it', closed: false });
+    expect(telegram.last()).toMatchObject({
+      thread: topic,
+      text: expect.stringContaining('Done </pre><a href="https://evil.example">x</a> @nobody'),
+    });
+
+    const here = { ...inGroup, message_thread_id: topic, is_topic_message: true };
+    const sent = telegram.push(telegram.message(MARA, 'Thanks, go on', here));
+    telegram.push(telegram.message(STRANGER, 'I approve everything', here));
+    telegram.push(telegram.message({ ...MARA, is_bot: true }, 'I approve everything', here));
+    telegram.push(
+      telegram.message(MARA, 'I approve everything', { ...here, sender_chat: { id: GROUP, type: 'supergroup', title: 'Ops' } }),
+    );
+    telegram.push({ edited_message: telegram.message(MARA, 'Stop', here).message });
+    await chat.listen();
+    await chat.db.updateTable('channels').set({ inbound_cursor: 0 }).execute();
+    telegram.push(sent);
+    await chat.listen();
+    const comments = async () => (await chat.messages.list({ taskId: task.id, limit: 10 })).items.map(({ authorName }) => authorName);
+    expect(await comments()).toEqual(['Mara', 'worker']);
+
+    await chat.tasks.update(HUMAN, ADMIN, task.id, { title: 'Ship it now' }, null);
+    await chat.process().reconciler.tick();
+    expect(opened?.name).toBe('Ship it now');
+    await chat.tasks.move(HUMAN, ADMIN, task.id, { to: 'canceled', reason: 'no' });
+    await chat.process().reconciler.tick();
+    expect(opened?.closed).toBe(true);
+
+    // Somebody deletes the topic: what is said next opens another one, with what was said before.
+    telegram.dropTopic(topic ?? 0);
+    await chat.messages.post(worker, { taskId: task.id, content: 'One thing more' });
+    for (let pass = 0; pass < 3; pass++) await chat.tell();
+    const [[fresh] = never()] = [...telegram.topics];
+    expect(telegram.messages.filter(({ thread }) => thread === fresh).map(({ text }) => text.split('\n').at(-1))).toEqual([
+      expect.stringContaining('Done'),
+      'One thing more',
+    ]);
+    // A comment that the feed never brought there is found by comparing.
+    await chat.db.deleteFrom('notifications').where('kind', '=', 'comment').execute();
+    chat.turn(61_000);
+    await chat.process().reconciler.tick();
+    await chat.process().reconciler.tick();
+    await chat.tell();
+    expect(telegram.messages.filter(({ thread }) => thread === fresh)).toHaveLength(4);
+    expect(await comments()).toEqual(['worker', 'Mara', 'worker']);
+  });
+
+  it('are told in private when somebody names them, and when an approval waits too long', async () => {
+    const task = await chat.tasks.create(ADMIN, { title: 'Ship it', type: 'engineering', assigneeIds: [agent] });
+    await chat.messages.post({ type: 'agent', id: agent, name: 'worker' }, { taskId: task.id, content: '@Mara look here' });
+    await chat.tell();
+    expect(telegram.messages.map(({ chat: where, text }) => [where, text.split('\n')[0]])).toEqual([
+      [MARA.id, `You are named on task ${task.number}`],
+    ]);
+    await chat.hold(agent, 'make slow');
+    await chat.tell();
+    const { remindAfterMs } = chat.policies.current().policy.document.approvals;
+    chat.turn(remindAfterMs);
+    await chat.approvals.sweep();
+    await chat.tell();
+    const reminders = telegram.messages.filter(({ text }) => text.startsWith('Reminder: Approval'));
+    expect(reminders.map(({ chat: where }) => where).toSorted((a, b) => a - b)).toEqual([GROUP, MARA.id]);
+    telegram.push(telegram.press(MARA, reminders[1] ?? never(), reminders[1]?.buttons[0]?.callback_data ?? ''));
+    await chat.listen();
+    await chat.tell();
+    // Every card of it shows the outcome.
+    expect(telegram.messages.filter(({ text }) => text.includes('make slow')).map(({ text }) => text.split('\n')[0])).toEqual(
+      Array(3).fill(expect.stringMatching(/^Approval \d+: approved by Mara$/)),
+    );
+  });
+
+  it('see a card twice at most where an answer was lost on the way, and both hear of the one decision', async () => {
+    telegram.loseAnswer();
+    const id = await chat.hold(agent, 'make twice');
+    await chat.tell();
+    chat.turn(1_000);
+    await chat.tell();
+    const cards = telegram.messages.filter(({ text }) => text.includes('make twice'));
+    expect(cards).toHaveLength(2);
+    const data = cards[0]?.buttons[0]?.callback_data ?? '';
+    for (const one of cards) telegram.push(telegram.press(MARA, one, data));
+    await chat.listen();
+    expect(await statusOf(id)).toBe('approved');
+    expect(cards.map(({ buttons }) => buttons)).toEqual([[], []]);
+    expect(await audit('approval.approved')).toHaveLength(1);
+  });
+});
+
+function never(): never {
+  throw new Error('there is none');
+}

@@ -1,7 +1,7 @@
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { connectGateway, type GatewayLink } from '../../control/link.ts';
+import { connectGateway, type GatewayLink, type SessionEvent } from '../../control/link.ts';
 import { type CountingServer, startCountingServer } from '../mcp/counting-server.ts';
 import { freePort, until } from './child.ts';
 import { installOpenClaw } from './installation.ts';
@@ -47,6 +47,9 @@ export class Stage {
     return new Stage(root, model, openclaw, missionControl, await startCountingServer());
   }
 
+  /** What OpenClaw itself has told of its sessions. */
+  readonly heard: SessionEvent[] = [];
+
   /** OpenClaw's configuration as it was before the connection. */
   get unconnected(): string {
     return this.#unconnected;
@@ -63,7 +66,7 @@ export class Stage {
     this.#unconnected = await readFile(this.openclaw.configFile, 'utf8');
     await this.missionControl.post('/api/upstreams', { name: 'counting', kind: 'mcp', url: this.counting.url, allowPrivate: true });
     await this.missionControl.command('openclaw', 'connect', '--config', this.openclaw.configFile, '--yes');
-    this.#person = connectGateway({ url: this.openclaw.url, token: GATEWAY_TOKEN });
+    this.#person = connectGateway({ url: this.openclaw.url, token: GATEWAY_TOKEN, onSession: (event) => this.heard.push(event) });
     await this.gateIs('live', 60_000);
     await this.#spoken();
   }

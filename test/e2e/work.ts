@@ -75,13 +75,23 @@ async function taskThroughItsLife(stage: Stage): Promise<string> {
     return task_.status === 'review' ? task_ : null;
   });
   assert.equal(await stage.file('page.txt'), 'page\n');
-  assert.match(handedIn.costSummary ?? '', /^\$0\.01 spent/);
+  assert.match(handedIn.costSummary ?? '', /^\$0(\.01)? spent/);
+  await until('the reviewer to read the cost', 5_000, async () => /^\$0\.01 spent/.test((await now(stage, task)).costSummary ?? ''));
   await move(stage, task, 'done', { artifacts: { deliverableConfirmed: true, decisionNote: 'good work' } });
 
   const story = await until('the run to have ended on the timeline', 20_000, async () => {
     const { items } = await missionControl.get<{ items: Entry[] }>(`/api/tasks/${task.id}/timeline?limit=200`);
     return items.some(({ kind, details }) => kind === 'run' && details.status === 'success') ? items : null;
   });
+  const run = story.find(({ kind }) => kind === 'run')?.details.runId;
+  await until('OpenClaw itself to have told of the end of that run', 10_000, async () =>
+    stage.heard.some(({ sessionKey, what, runIds }) => sessionKey === session && what === 'ended' && runIds.includes(String(run))),
+  );
+  const { items: gateways } = await missionControl.get<{ items: { link: { followsSessions: boolean } }[] }>('/api/gateways');
+  assert.deepEqual(
+    gateways.map(({ link }) => link.followsSessions),
+    [true],
+  );
   const kinds = new Set(story.map(({ kind }) => kind));
   for (const kind of ['transition', 'run', 'call', 'approval', 'delivery']) assert.ok(kinds.has(kind), `${kind} is on the timeline`);
   const moves = story.filter(({ kind }) => kind === 'transition').map(({ actorType, details }) => `${details.to} by ${actorType}`);

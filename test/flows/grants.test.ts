@@ -1,3 +1,6 @@
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Approval, GrantDetail, GrantProposal } from '../../control/contract.ts';
 import { newAgent, startWorld, until, type World } from '../support/world.ts';
@@ -110,5 +113,53 @@ describe('a call that is approved for longer', () => {
       const tried = await approveForLonger(held.body.approvalId, agent.id, 'exact', {});
       expect([tried.status, (await world.api('GET', `/approvals/${held.body.approvalId}`)).body.status], command).toEqual([422, 'pending']);
     }
+  });
+
+  it('is held for a person all the same where a link on the disk leads to what is red', async () => {
+    const workspace = realpathSync(mkdtempSync(join(tmpdir(), 'mc-grants-')));
+    mkdirSync(join(workspace, 'src'));
+    symlinkSync(join(workspace, '.ssh', 'id_rsa'), join(workspace, 'src', 'link.ts'));
+    const agent = await newAgent(world, { workspace });
+    const write = (path: string) => call(agent.token, { path, content: 'x' }, { tool: 'write' });
+    const first = await write('src/a.ts');
+    expect((await approveForLonger(first.body.approvalId, agent.id, 'folder')).status).toBe(200);
+    expect((await write('src/b.ts')).status).toBe(200);
+    const link = await write('src/link.ts');
+    expect([link.status, link.body.reasons.map((reason) => reason.code)]).toEqual([202, expect.arrayContaining(['SECRETS'])]);
+    expect((await world.api('GET', `/approvals/${link.body.approvalId}`)).body).toMatchObject({
+      status: 'pending',
+      risk: 'red',
+      grantId: null,
+    });
+    rmSync(workspace, { recursive: true });
+  });
+});
+
+describe('the deputy of somebody who is away', () => {
+  it('decides by the same routes, and may not before and after', async () => {
+    const [approver, viewer] = await Promise.all(
+      ['approver', 'viewer'].map((role) => world.api<{ id: string; token: string }>('POST', '/operators', { name: `the ${role}`, role })),
+    );
+    const agent = await newAgent(world);
+    const [one, two, three] = [
+      await run(agent.token, 'make one'),
+      await run(agent.token, 'make two'),
+      await run(agent.token, 'make three'),
+    ];
+    const approve = (held: typeof one, body = {}) =>
+      world.api('POST', `/approvals/${held.body.approvalId}/approve`, body, viewer?.body.token);
+    expect((await approve(one)).status).toBe(403);
+    const absence = { until: Date.now() + 60_000, deputyId: viewer?.body.id };
+    const path = `/operators/${approver?.body.id}/absence`;
+    expect((await world.api('POST', path, absence, viewer?.body.token)).status).toBe(403);
+    expect((await world.api('POST', path, absence, approver?.body.token)).body).toMatchObject({ absence: { deputyName: 'the viewer' } });
+    expect((await approve(one)).body).toMatchObject({ status: 'approved', approver: 'the viewer (for the approver)' });
+    const decided = await world.api('POST', '/approvals/decide', { ids: [two.body.approvalId], verdict: 'deny' }, viewer?.body.token);
+    expect(decided.body).toMatchObject({ results: [{ ok: true, approval: { status: 'denied' } }] });
+    const pattern = (await proposal(three.body.approvalId)).patterns[0]?.id;
+    const grant = { scope: { kind: 'agent', agentId: agent.id }, patternId: pattern, expiresInMs: 60_000 };
+    expect(await approve(three, { grant })).toMatchObject({ status: 403, body: { code: 'GRANT_ROLE' } });
+    expect((await world.api('DELETE', path, undefined, approver?.body.token)).body).toMatchObject({ absence: null });
+    expect((await approve(three)).status).toBe(403);
   });
 });

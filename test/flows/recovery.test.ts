@@ -125,6 +125,27 @@ describe('after a restart', () => {
   });
 });
 
+describe('a request that was killed under its Idempotency-Key', () => {
+  it('is said to have been interrupted, and is not done a second time', async () => {
+    const named = (name: string, key: string) =>
+      fetch(`${world.controlUrl}/api/agents`, {
+        method: 'POST',
+        headers: { authorization: 'Bearer test-admin-token-0123456789', 'content-type': 'application/json', 'idempotency-key': key },
+        body: JSON.stringify({ name }),
+      });
+    expect((await named('twice', 'k')).status).toBe(201);
+    // As a kill between the claim of the key and its answer leaves it.
+    await whileDown((db) =>
+      db
+        .updateTable('idempotency')
+        .set({ status: null, response: null, created_at: Date.now() - 11 * 60_000 })
+        .execute(),
+    );
+    const again = await named('twice', 'k');
+    expect([again.status, ((await again.json()) as { code: string }).code]).toEqual([409, 'OUTCOME_UNKNOWN']);
+  });
+});
+
 describe('a row of failures', () => {
   it('goes on after a kill: the fifth try with the same error is refused', async () => {
     const agent = await newAgent(world);

@@ -231,6 +231,26 @@ describe('the same move twice', () => {
     const { body } = await world.api<{ items: object[] }>('GET', `/tasks/${id}/transitions`);
     expect(body.items).toHaveLength(2);
   });
+
+  it('under a key that was used for another move, or by somebody else, is refused and shows nothing', async () => {
+    const { id } = await newTask(COMPLETE);
+    await move(id, 'assigned', { idempotencyKey: 'mine' }, agent.token);
+    const stranger = await newAgent(world);
+    for (const answer of [
+      await move(id, 'in_progress', { idempotencyKey: 'mine' }, agent.token),
+      await move(id, 'assigned', { idempotencyKey: 'mine' }, stranger.token),
+      await move(id, 'assigned', { idempotencyKey: 'mine' }),
+    ]) {
+      expect([answer.status, answer.body.code, answer.body.title === 't']).toEqual([422, 'IDEMPOTENCY_MISMATCH', false]);
+    }
+    const say = (content: string) => world.api<{ code?: string }>('POST', '/messages', { taskId: id, content, idempotencyKey: 'said' });
+    expect([(await say('one')).status, (await say('one')).status, (await say('two')).body.code]).toEqual([
+      201,
+      201,
+      'IDEMPOTENCY_MISMATCH',
+    ]);
+    expect((await world.api<{ items: object[] }>('GET', `/messages?taskId=${id}`)).body.items).toHaveLength(1);
+  });
 });
 
 describe('an agent', () => {

@@ -40,6 +40,29 @@ describe('custom rules', () => {
     if (applies) expect(decision.reasons).toContainEqual({ code: 'RULE', message: 'Not today.', policyPath: 'rules.0' });
   });
 
+  describe('an allow does not lift what nobody has read', () => {
+    const policy = withRules({ when: 'call.tool == "exec" && call.programs.exists(p, p == "make")', effect: 'allow' });
+    const verdictOf = (command: string) => judge(callOf('exec', { command }), factsWith(), policy).verdict;
+    const many = (count: number) => Array.from({ length: count }, (_, nth) => `make t${nth}`).join('; ');
+
+    test('a command that stands behind more of them than are read, or than are told of', () => {
+      expect(verdictOf(many(150))).toBe('allow');
+      for (const count of [62, 150, 200, 400]) {
+        expect(verdictOf(`${many(count)}; rm -rf /`)).toBe(count < 200 ? 'deny' : 'hold');
+        expect(verdictOf(`${many(count)}; shutdown now`)).toBe('hold');
+      }
+    });
+
+    test('a line that is too long, has too many words, or hides one command in another too deeply', () => {
+      const behind = `${'env '.repeat(30)}rm -rf /`;
+      const inside = `${'sh -c "$(echo '.repeat(20)}rm -rf /${')"'.repeat(20)}`;
+      const deep = `${'( '.repeat(40)}rm -rf /${' )'.repeat(40)}`;
+      for (const line of [`make ${'x'.repeat(40_000)}; rm -rf /`, `make ${'x '.repeat(3_000)}; rm -rf /`, behind, inside, deep]) {
+        expect(['hold', 'deny']).toContain(verdictOf(`make; ${line}`));
+      }
+    });
+  });
+
   test('hold adds to the other reasons, and an approval releases it', () => {
     const policy = withRules({ when: 'call.tool == "read_db"', effect: 'hold' });
     const call = callOf('read_db', { query: 'x' });

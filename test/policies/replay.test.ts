@@ -108,6 +108,17 @@ describe('the same policy', () => {
     expect(replayed(records, DEFAULT_POLICY, ruled).calls.flips).toMatchObject({ denyToHold: 2 });
   });
 
+  test('keeps a risk that arguments raised, where the findings were too many to keep and a rule lifts them', () => {
+    const lifted = policyWith({ rules: [{ when: 'call.tool == "exec"', effect: 'allow' }] });
+    // So many programs that the finding about the last one is not kept.
+    const many = Array.from({ length: 150 }, (_, nth) => `tool${nth} x`).join('; ');
+    const destructive = callOf('exec', { command: `${many}; shutdown now` });
+    const harmless = callOf('exec', { command: many });
+    expect([destructive, harmless].map((call) => decide(call, factsWith(), lifted).verdict)).toEqual(['hold', 'allow']);
+    const records = [destructive, harmless].map((call) => recordOf(call, factsWith(), lifted));
+    expect(replayed(records, lifted, lifted).calls).toMatchObject({ judged: 2, same: 2 });
+  });
+
   test('gives the decision of an approved call, and of one whose arguments an approver edited', () => {
     const call = callOf('exec', { command: 'make docs' });
     const approved = recordOf(call, factsWith({ approval: approvalOf(call) }), DEFAULT_POLICY);

@@ -31,6 +31,7 @@ export async function startFakeTelegram() {
   const webhooks: Body[] = [];
   let failures: Failure[] = [];
   let isDown = false;
+  let losesAnswer = false;
 
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -48,7 +49,12 @@ export async function startFakeTelegram() {
       if (failure) return send(failure.status, failure.body);
       const text = Buffer.concat(chunks).toString('utf8');
       try {
-        send(200, { ok: true, result: handle(method, text === '' ? {} : (JSON.parse(text) as Body)) });
+        const result = handle(method, text === '' ? {} : (JSON.parse(text) as Body));
+        if (losesAnswer && method === 'sendMessage') {
+          losesAnswer = false;
+          return request.socket.destroy();
+        }
+        send(200, { ok: true, result });
       } catch (error) {
         send(400, { ok: false, error_code: 400, description: `Bad Request: ${error instanceof Error ? error.message : error}` });
       }
@@ -175,6 +181,10 @@ export async function startFakeTelegram() {
     /** While it is down, connections are cut. */
     down: (down: boolean) => {
       isDown = down;
+    },
+    /** The next message is taken, and the answer about it is lost. */
+    loseAnswer: () => {
+      losesAnswer = true;
     },
     dropTopic: (id: number) => topics.delete(id),
     close: () => close(server),

@@ -31,6 +31,7 @@ import { createSpend } from '../../control/spend.ts';
 import { createTasks } from '../../control/tasks.ts';
 import { createTrials } from '../../control/trials.ts';
 import { createUpstreams } from '../../control/upstreams.ts';
+import { applyPatch, type JsonObject, parsePolicyText } from '../../policies/index.ts';
 
 export const ADMIN: Actor = { type: 'human', id: 'admin', name: 'admin' };
 export const CLUSTER_SECRET = 'a-cluster-secret-for-tests';
@@ -148,6 +149,14 @@ export async function startServices() {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Makes the shipped policy with this patch the active one. */
+export async function usePolicy({ policies }: Services, patch: JsonObject): Promise<void> {
+  const shipped = await policies.get('v1');
+  const document = applyPatch(parsePolicyText(shipped.source), { document: patch }) as { document: JsonObject };
+  const { id } = await policies.add(ADMIN, { source: JSON.stringify(document.document), document: document.document, note: 'test' });
+  await policies.activate(ADMIN, id, 'test', { id: 'none', redFlips: 0 });
 }
 
 /** A call as a proxy describes it. */

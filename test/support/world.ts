@@ -38,12 +38,16 @@ export interface World {
   kill: () => Promise<void>;
   /** SIGTERM; answers the exit code. */
   stop: () => Promise<number | null>;
-  /** Resolves once the process that runs now has ended, however that came about. */
-  ended: () => Promise<void>;
   /** Starts again on the same folders and ports. */
   start: () => Promise<void>;
   /** Ends it and removes its folders. */
   close: () => Promise<void>;
+}
+
+/** A world that is a single process. */
+export interface OneProcess extends World {
+  /** Resolves once the process that runs now has ended, however that came about. */
+  ended: () => Promise<void>;
 }
 
 /** What can be asked of a world, whoever has started it. */
@@ -61,10 +65,15 @@ export function joinWorld(controlUrl: string, gateUrl: string): ReachableWorld {
 
 /**
  * Starts the product in folders of its own: as one process, or with TEST_WORLD=topology as several (test/support/topology.ts).
- * @param env further settings, read at each start. @param entry another composition of the product than the command line.
+ * @param env further settings, read at each start.
  */
-export async function startWorld(env: Record<string, string> = {}, entry: readonly string[] = ['cli.ts', 'start']): Promise<World> {
-  if (process.env.TEST_WORLD === 'topology' && entry[0] === 'cli.ts') return (await import('./topology.ts')).startTopology(env);
+export async function startWorld(env: Record<string, string> = {}): Promise<World> {
+  if (process.env.TEST_WORLD === 'topology') return (await import('./topology.ts')).startTopology(env);
+  return startProcess(['cli.ts', 'start'], env);
+}
+
+/** Starts another composition of the product, as a single process. */
+export async function startProcess(entry: readonly string[], env: Record<string, string>): Promise<OneProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'mc-test-'));
   const dataDir = join(folder, 'data');
   const [controlPort, proxyPort, egressPort] = [await freePort(), await freePort(), await freePort()];

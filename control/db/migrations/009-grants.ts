@@ -23,8 +23,8 @@ const STATEMENTS = [
   `create index approvals_by_grant on approvals (grant_id, created_at) where grant_id is not null`,
 
   `create table approval_votes (
-    approval_id text not null references approvals, operator_id text not null, name text not null, at bigint not null, note text,
-    acting_for jsonb not null, primary key (approval_id, operator_id))`,
+    approval_id text not null references approvals, operator_id text not null, name text not null, place integer not null, at bigint not null,
+    note text, acting_for jsonb not null, primary key (approval_id, operator_id))`,
 
   `create table approval_notices (
     id text primary key, dedupe_key text not null unique, created_at bigint not null, approval_id text not null references approvals,

@@ -14,7 +14,7 @@ const shipped = parse(readFileSync(new URL('../../../policies/default.yaml', imp
 };
 
 /** The hosts that the corpora take for listed: with a wildcard, which the shipped list has none of. */
-const HOSTS = ['github.com', '*.github.com', '*.githubusercontent.com', 'registry.npmjs.org', 'docs.python.org'];
+const HOSTS = ['github.com', '*.github.com', '*.githubusercontent.com', 'packages.example.org', 'docs.python.org'];
 
 export const FILE_RULES = rulesOf(compileFileRules(shipped.allowlists.filesystem));
 export const NETWORK_RULES = rulesOf(compileNetworkRules(HOSTS));

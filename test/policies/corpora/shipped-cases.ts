@@ -50,7 +50,7 @@ export function shippedCases(): string {
 
 /** Hosts that the addresses of the corpora take for listed. */
 export const CORPUS_PATCH = {
-  allowlists: { network: ['github.com', '*.github.com', '*.githubusercontent.com', 'registry.npmjs.org', 'docs.python.org'] },
+  allowlists: { network: ['github.com', '*.github.com', '*.githubusercontent.com', 'packages.example.org', 'docs.python.org'] },
 };
 
 /** Every case of the corpora, what a team may decide otherwise included; to be judged by the shipped policy with CORPUS_PATCH over it. */
