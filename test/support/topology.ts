@@ -53,7 +53,17 @@ export async function startTopology(env: Record<string, string> = {}): Promise<T
     return codes.find((code) => code !== 0) ?? 0;
   }
 
-  await start();
+  async function close(): Promise<void> {
+    await end('SIGKILL');
+    await redis.close();
+    await postgres.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+
+  await start().catch(async (error) => {
+    await close();
+    throw error;
+  });
   const worlds = [
     joinWorld(service('control-1').url, service('proxy-1').url),
     joinWorld(service('control-2').url, service('proxy-2').url),
@@ -77,12 +87,7 @@ export async function startTopology(env: Record<string, string> = {}): Promise<T
     kill: async () => void (await end('SIGKILL')),
     stop: () => end('SIGTERM'),
     start,
-    close: async () => {
-      await end('SIGKILL');
-      await redis.close();
-      await postgres.close();
-      rmSync(folder, { recursive: true, force: true });
-    },
+    close,
     services,
     service,
     postgres,
