@@ -44,10 +44,13 @@ describe('held calls', () => {
       // A second press in the same breath counts for nothing.
       await page.keyboard.press(verdict);
       decided.set(id, verdict === 'a' ? 'approved' : 'denied');
-      if (i < WAITING - 1) await page.waitForFunction((before) => !location.pathname.endsWith(before), id);
-      else await page.getByText(verdict === 'a' ? 'approved it once' : 'denied it').waitFor();
-      // Whoever listens instead of looking is led to the next call.
-      await page.waitForFunction(() => document.activeElement?.classList.contains('idt'));
+      // On to the next call, and whoever listens instead of looking is led there.
+      const isLast = i === WAITING - 1;
+      await page.waitForFunction(
+        ([id, isLast]) => (isLast || !location.pathname.endsWith(id)) && document.activeElement?.classList.contains('idt'),
+        [id, isLast] as const,
+      );
+      if (isLast) await page.getByText(verdict === 'a' ? 'approved it once' : 'denied it').waitFor();
       await page.clock.fastForward(BREATH_MS);
     }
     expect(decided.size).toBe(WAITING);
