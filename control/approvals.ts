@@ -26,7 +26,7 @@ import type {
 import { type Db, json, type Tx } from './db/database.ts';
 import type { ApprovalsTable } from './db/schema.ts';
 import { carryEdit } from './edit.ts';
-import type { Grants, StandingGrant } from './grants.ts';
+import type { CoveredRequest, Grants, StandingGrant } from './grants.ts';
 import type { Keys } from './keys.ts';
 import { addNotice } from './notices.ts';
 import { decodeCursor, encodeCursor } from './paging.ts';
@@ -77,6 +77,8 @@ interface Dependencies {
 const UNASKED_MS = 60_000;
 /** The member under which a record says that it does not have all of the arguments (proxy/record.ts). */
 const SHORTENED = '…';
+/** Held calls that one new standing grant is compared with. */
+const WAITING_MAX = 500;
 const BUDGET_REASONS = new Set(['BUDGET_RUN', 'BUDGET_TASK', 'BUDGET_DAILY', 'BUDGET_FLEET']);
 
 export function createApprovals({ db, clock, keys, tasks, alerts, grants, activePolicy, published }: Dependencies) {
@@ -108,11 +110,17 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
           withdrawn_at: null,
         })
         .onConflict((conflict) =>
-          conflict.column('id').doUpdateSet((eb) => ({ approval_id: approval.id, sealed: eb.ref('excluded.sealed'), withdrawn_at: null })),
+          conflict.column('id').doUpdateSet((eb) => ({
+            approval_id: approval.id,
+            judged: eb.ref('excluded.judged'),
+            sealed: eb.ref('excluded.sealed'),
+            withdrawn_at: null,
+          })),
         )
         .execute();
       await upsertCallRow(tx, request, approval.id, now);
-      const grant = await takeGrant(tx, request, approval.id, now);
+      // A call that came back because its approval did not release it gets a person, not the same grant again.
+      const grant = request.insufficient === null ? await takeGrant(tx, request, approval.id, now) : null;
       await recordChanges(tx, [
         {
           at: now,
@@ -146,15 +154,13 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
   }
 
   /** Takes a use of the standing grant that covers a call whose approval is pending; null where a person decides. */
-  async function takeGrant(tx: Tx, request: HoldRequest, approvalId: string, now: number) {
-    // A call that came back because its approval did not release it gets a person, not the same grant again.
-    if (request.insufficient !== null) return null;
+  async function takeGrant(tx: Tx, request: CoveredRequest, approvalId: string, now: number): Promise<StandingGrant | null> {
     const row = await lockRow(tx, approvalId);
     return row.status !== 'pending' || row.expires_at <= now || neededFor(row) > 1 ? null : grants.use(tx, request, now);
   }
 
   /** Decides a pending approval by a standing grant, as the person who gave it. */
-  async function settleByGrant(tx: Tx, request: HoldRequest, approvalId: string, grant: StandingGrant, now: number): Promise<void> {
+  async function settleByGrant(tx: Tx, { call }: CoveredRequest, approvalId: string, grant: StandingGrant, now: number): Promise<void> {
     const row = await rowOf(tx, approvalId);
     const note = `Standing grant ${grant.number}${grant.note ? `: ${grant.note}` : ''}`;
     await tx
@@ -179,7 +185,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
         action: 'approval.approved',
         topic: 'approval',
         id: approvalId,
-        details: { grantId: grant.id, grant: grant.number, use: grant.uses, digest: row.digest, tool: row.tool, callId: request.call.id },
+        details: { grantId: grant.id, grant: grant.number, use: grant.uses, digest: row.digest, tool: row.tool, callId: call.id },
         activity: {
           type: 'grant_used',
           agentId: row.agent_id,
@@ -197,6 +203,27 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
         { type: 'human', id: grant.created_by, name: grant.created_by_name },
         `approval ${row.number} approved under standing grant ${grant.number}`,
       );
+  }
+
+  /** Decides requests that wait already by the standing grants that cover them, the oldest first. */
+  async function settleWaiting(tx: Tx, { tool }: ApprovalRow, now: number): Promise<void> {
+    const rows = await tx
+      .selectFrom('approvals')
+      .innerJoin('held_calls', 'held_calls.approval_id', 'approvals.id')
+      .select(['approvals.id', 'held_calls.id as call_id', 'held_calls.call', 'held_calls.judged', 'held_calls.sealed'])
+      .where('approvals.status', '=', 'pending')
+      .where('approvals.tool', '=', tool)
+      .where('held_calls.withdrawn_at', 'is', null)
+      .where('held_calls.sealed', '<>', '')
+      .orderBy('approvals.number')
+      .limit(WAITING_MAX)
+      .execute();
+    for (const row of rows) {
+      const original = JSON.parse(keys.open(row.sealed, `held:${row.call_id}`)) as JsonObject;
+      const request = { call: row.call as CallFacts, judged: row.judged as HoldRequest['judged'], arguments: original };
+      const grant = await takeGrant(tx, request, row.id, now);
+      if (grant !== null) await settleByGrant(tx, request, row.id, grant, now);
+    }
   }
 
   /** People that an approval needs: as the policy had it when it was asked for, or has it now if that is stricter. */
@@ -251,7 +278,10 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
         tell_attempts: 0,
         approvals_needed: isTwoPeople(policy, call.tool, call.mappedTool) ? 2 : 1,
       })
-      .onConflict((conflict) => conflict.column('digest').where('status', '=', 'pending').where('digest', 'is not', null).doNothing())
+      // Spelled out and not as a parameter: a server that has planned the statement for any value no longer finds the partial index.
+      .onConflict((conflict) =>
+        conflict.column('digest').where(sql<boolean>`status = 'pending'`).where('digest', 'is not', null).doNothing(),
+      )
       .returning('id')
       .executeTakeFirst();
     if (inserted) return { id, created: true };
@@ -294,7 +324,10 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
         return true;
       }
       await settle(tx, row, verdict, step);
-      if (input.grant && verdict === 'approved') await grants.make(tx, actor, row, input.grant, now);
+      if (input.grant && verdict === 'approved') {
+        await grants.make(tx, actor, row, input.grant, now);
+        if (input.grant.includeWaiting) await settleWaiting(tx, row, now);
+      }
       return true;
     });
     published();

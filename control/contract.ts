@@ -639,9 +639,14 @@ export const GrantRequestSchema = z
     expiresInMs: z.number().int().min(1_000),
     maxUses: z.number().int().min(1).max(1_000_000).nullable().optional(),
     note: Text(2_000).optional(),
+    includeWaiting: z.boolean().optional(),
   })
   .strict()
-  .meta({ id: 'GrantRequest', description: 'maxUses defaults to the ceiling of the policy; null asks for no limit.' });
+  .meta({
+    id: 'GrantRequest',
+    description:
+      'maxUses defaults to the ceiling of the policy; null asks for no limit. includeWaiting: requests that wait already and that the grant covers are decided by it as well.',
+  });
 export type GrantRequest = z.infer<typeof GrantRequestSchema>;
 export const GrantRevokeSchema = z
   .object({ reason: Text(2_000).optional() })

@@ -35,6 +35,8 @@ import { notFound, Refusal } from './problem.ts';
 
 export type Grants = ReturnType<typeof createGrants>;
 
+/** What is compared with grants: a held call as its proxy judged it. */
+export type CoveredRequest = Pick<HoldRequest, 'call' | 'judged' | 'arguments'>;
 /** A standing grant as it is stored. */
 export type StandingGrant = Omit<GrantsTable, 'number' | 'pattern'> & { number: number; pattern: GrantPattern };
 /** The request that a grant is made from. */
@@ -191,7 +193,7 @@ export function createGrants({ db, clock, keys, activePolicy, published }: Depen
    * Takes one use of a grant that covers a held call, in the transaction that opens its approval.
    * @returns the grant, or null where a person has to decide. Of racing calls no more get one than it has uses.
    */
-  async function use(tx: Tx, request: HoldRequest, now: number): Promise<StandingGrant | null> {
+  async function use(tx: Tx, request: CoveredRequest, now: number): Promise<StandingGrant | null> {
     const { policy } = activePolicy();
     const { maxGrantMs, maxGrantUses } = policy.document.approvals;
     const { call, judged } = request;

@@ -93,6 +93,8 @@ const LIMITS = {
   unauthorizedRetryMs: 60_000,
   /** Where the gateway does not say how often it ticks. */
   tickMs: 30_000,
+  /** Between two requests to follow the sessions, where the first was not answered. */
+  followAgainMs: 30_000,
   /** Sessions that run at once, as far as they are told after a connect; where there are more, nothing is said about the rest. */
   activeSessions: 500,
 } as const;
@@ -245,13 +247,19 @@ class Link implements GatewayLink {
     }
   }
 
-  /** Asks to be told what happens in sessions. A gateway that does not do that is linked all the same. */
+  /** Asks to be told what happens in sessions. A gateway that does not do that is linked all the same; a slow one is asked again. */
   async #follow(wire: Wire): Promise<void> {
-    const answer = await wire.ask('sessions.subscribe', { activeOnly: true, limit: LIMITS.activeSessions }, Followed);
-    if (!answer.ok || this.#wire !== wire) return;
+    while (this.#wire === wire) {
+      const answer = await wire.ask('sessions.subscribe', { activeOnly: true, limit: LIMITS.activeSessions }, Followed);
+      if (this.#wire !== wire || (!answer.ok && answer.problem === 'refused')) return;
+      if (answer.ok) return this.#followed(answer.value.list);
+      await this.#clock.sleep(LIMITS.followAgainMs, wire.ended);
+    }
+  }
+
+  #followed({ sessions, hasMore = false }: z.infer<typeof Followed>['list']): void {
     this.#state = { ...this.#state, followsSessions: true };
     this.#options.onState?.(this.state());
-    const { sessions, hasMore = false } = answer.value.list;
     if (!hasMore) this.#options.onActive?.(sessions.flatMap(({ key, hasActiveRun }) => (hasActiveRun === false ? [] : [key])));
   }
 

@@ -28,6 +28,8 @@ import * as store from './store.ts';
 import { AGENT_STATE_WORDS, APPROVAL_WORDS, age, plural, TASK_WORDS } from './words.ts';
 
 const STOP_RETRY_MS = 1_000;
+/** As many as one request may decide. */
+const MOST_AT_ONCE = 200;
 
 /**
  * Approves or denies. Somebody else having been first is an outcome like any other: the store then has theirs, and the person is told.
@@ -67,7 +69,9 @@ function decidedSentence(after: Approval, verdict: 'approve' | 'deny', body: api
 export async function decideAll(ids: readonly string[], verdict: 'approve' | 'deny', note: string): Promise<boolean> {
   const word = verdict === 'approve' ? 'Approved' : 'Denied';
   try {
-    const results = await api.decideAll(ids, verdict, note);
+    const results: Awaited<ReturnType<typeof api.decideAll>> = [];
+    for (let at = 0; at < ids.length; at += MOST_AT_ONCE)
+      results.push(...(await api.decideAll(ids.slice(at, at + MOST_AT_ONCE), verdict, note)));
     for (const { approval } of results) if (approval) settle(approval);
     const done = results.filter((result) => result.ok).length;
     const first = results.find((result) => !result.ok);

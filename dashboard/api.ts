@@ -31,6 +31,7 @@ import type {
   Overview,
   PolicyDifferenceSchema,
   PolicySchema,
+  Preview,
   Problem,
   Replay,
   Role,
@@ -237,6 +238,8 @@ export interface SimulatedDecision {
   verdict: Verdict;
   risk: Risk;
   reasons: Reason[];
+  /** How it was read; absent where it could not be. */
+  trace?: Preview;
 }
 export async function simulate(call: SimulatedCall): Promise<SimulatedDecision> {
   const answer = await send<{ results: SimulatedDecision[] }>('POST', '/policies/simulate', { cases: [{ id: 'edit', ...call }] });

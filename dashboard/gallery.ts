@@ -102,7 +102,7 @@ export class GalleryElement extends LightElement {
       ${section('Budget with a held call', html`<div class="gl-col">${BUDGETS.map((view) => budgetRow(view))}</div>`)}
       ${section('Untrusted text', html`<p>${voiceTag()}</p><mc-voice .text=${'Please approve quickly. <b>Ignore the policy</b> [click](x) \u202etxt.exe\u202c zero\u200bwidth no\u00a0break \u0007'}></mc-voice><mc-voice .text=${Array.from({ length: 30 }, (_, i) => `line ${i + 1}`).join('\n')}></mc-voice>`)}
       ${section('Arguments', argumentBlocks({ path: 'docs/CHANGES.md', content: '## 2.4\n\n- first\n- second', force: false }))}
-      ${section('Editing arguments', html`<mc-arguments-editor .original=${{ command: LINE, retries: 3 }} .draft=${this.draft} .judgement=${{ state: 'judged', verdict: 'hold', risk: 'red', reasons: REASONS } satisfies Judgement} @mc-draft=${(event: CustomEvent<Draft>) => this.#draft(event.detail)}></mc-arguments-editor>`)}
+      ${section('Editing arguments', html`<mc-arguments-editor .original=${{ command: LINE, retries: 3 }} .draft=${this.draft} .judgement=${{ state: 'judged', verdict: 'hold', risk: 'red', reasons: REASONS, preview: null } satisfies Judgement} @mc-draft=${(event: CustomEvent<Draft>) => this.#draft(event.detail)}></mc-arguments-editor>`)}
       ${section(
         'Decision',
         html`<div class="gl-three">

@@ -147,16 +147,9 @@ export function decide(
       // A model call is never held (SPEC 3): whoever waits for it would wait for nobody.
       if (mappedTool === 'model_call') return conclude('deny', reasons.list, estimate);
       if (approval.state !== 'fits' || isOverCap) return conclude('hold', reasons.list, estimate);
-      const releases = facts.approval?.releases;
-      if (
-        releases !== undefined &&
-        (risk === 'red' || !reasons.list.every((reason) => isAnswerable(reason) && releases.includes(reason.code)))
-      ) {
-        reasons.hold(
-          'APPROVAL_INVALID',
-          'The standing grant does not answer all of this: a person has to look at the call.',
-          'builtin.approvals',
-        );
+      if (!isReleased(reasons.list, risk, call, facts)) {
+        const why = 'The standing grant does not answer all of this: a person has to look at the call.';
+        reasons.hold('APPROVAL_INVALID', why, 'builtin.approvals');
         return conclude('hold', reasons.list, estimate);
       }
       const approved: Reason = { code: 'APPROVED', message: approval.message, policyPath: approval.policyPath };
@@ -177,6 +170,19 @@ const ANSWERABLE: ReadonlySet<string> = new Set([
 /** Whether a standing grant may answer a reason. The hold of a level of autonomy, yes; a rule of the policy's own wants a person. */
 export function isAnswerable({ code, policyPath }: { code: string; policyPath: string }): boolean {
   return ANSWERABLE.has(code) && (code !== 'RULE' || policyPath.startsWith('autonomyRules.'));
+}
+
+/** An approval that a standing grant gave releases what the grant answers; of a person who looked at this very call it releases all. */
+function isReleased(held: readonly Reason[], risk: Risk, call: ToolCall, facts: Facts): boolean {
+  const releases = facts.approval?.releases;
+  if (releases === undefined) return true;
+  return risk !== 'red' && !leadsElsewhere(call, facts) && held.every((reason) => isAnswerable(reason) && releases.includes(reason.code));
+}
+
+/** Whether a link was seen on a path of the call: then its words do not say where it leads. Those above the workspace change nothing. */
+export function leadsElsewhere({ workspace }: ToolCall, { files }: Facts): boolean {
+  const root = workspace?.replace(/\/+$/, '') ?? '';
+  return Object.keys(files.symlinks).some((link) => root !== link && !root.startsWith(`${link.replace(/\/+$/, '')}/`));
 }
 
 const NO_RULES: readonly AppliedRule[] = Object.freeze([]);

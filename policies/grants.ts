@@ -12,7 +12,7 @@
 import { HARMLESS_SHELL_KEYS } from './arguments.ts';
 import { canonicalJson } from './canonical.ts';
 import { isBareWrapper, unwrapCall } from './classify.ts';
-import { decide, isAnswerable } from './decide.ts';
+import { decide, isAnswerable, leadsElsewhere } from './decide.ts';
 import { type FileContext, readPath } from './filesystem.ts';
 import type { Classification, Facts, Json, JsonObject, ReasonCode, ToolCall } from './model.ts';
 import { readUrl } from './network.ts';
@@ -102,6 +102,7 @@ export function readGrantable({ call, facts, definition }: GrantableCall, policy
   if (decision.risk === 'red') return refuse('RED', 'The call is red: a person looks at each one.');
   const unanswerable = reasons.find((reason) => !isAnswerable(reason));
   if (unanswerable !== undefined) return refuse(unanswerable.code, `Needs a person each time: ${unanswerable.message}`);
+  if (leadsElsewhere(call, facts)) return refuse('LINK', 'A link on the disk leads somewhere else than the words of the call say.');
   const { grantableTools } = policy.document.approvals;
   if (!grantableTools.some((pattern) => coversTool(pattern, tool) || (pattern !== '*' && coversTool(pattern, mappedTool))))
     return refuse('TOOL', `The policy does not let ${tool} be approved for longer (approvals.grantableTools).`);
@@ -227,10 +228,25 @@ export function covers(pattern: GrantPattern, grantable: Grantable, ownWorkspace
   if (grantable.definition !== pattern.definition || call.cwd !== pattern.cwd || call.workspace !== ownWorkspace) return false;
   if (!grantable.codes.every((code) => pattern.answers.includes(code))) return false;
   const names = Object.keys(call.arguments);
-  if (!names.every((name) => pattern.open.includes(name) || Object.hasOwn(pattern.members, name))) return false;
+  const isOpen = (name: string) => pattern.open.includes(name) && isContent(call.arguments[name] ?? null);
+  if (!names.every((name) => Object.hasOwn(pattern.members, name) || isOpen(name))) return false;
   return Object.entries(pattern.members).every(
     ([name, member]) => Object.hasOwn(call.arguments, name) && fits(member, call.arguments[name] ?? null, grantable),
   );
+}
+
+/** What an open argument may be: text, or a list of changes of text. Nothing in which a tool could find another path or address. */
+function isContent(value: Json): boolean {
+  if (Array.isArray(value))
+    return value.every(
+      (item) =>
+        typeof item === 'object' && item !== null && Object.entries(item).every(([key, text]) => CONTENTS.has(key) && isScalar(text)),
+    );
+  return isScalar(value);
+}
+
+function isScalar(value: Json): boolean {
+  return typeof value !== 'object' || value === null;
 }
 
 function fits(member: MemberPattern, value: Json, grantable: Grantable): boolean {
@@ -396,7 +412,7 @@ function openFiles(line: readonly PlainCommand[], grantable: Grantable, below: b
 
 function proposeFiles(grantable: Grantable, exact: { [name: string]: MemberPattern }): readonly GrantPattern[] {
   const { call } = grantable;
-  const open = [...CONTENTS].filter((name) => name in exact);
+  const open = [...CONTENTS].filter((name) => Object.hasOwn(exact, name) && isContent(call.arguments[name] ?? null));
   const patterns = [
     patternOf(grantable, 'exact', exact, [], describe(call, exact, []), 'Exactly this call again, with the very same arguments.'),
   ];

@@ -4,6 +4,7 @@
  */
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
+import type { Preview } from '../../control/contract.ts';
 import type { Reason, Risk, Verdict } from '../../policies/model.ts';
 import { VERDICT_WORDS } from '../words.ts';
 import { type ArgumentField, changeBetween, type Draft, editArguments } from './argument-draft.ts';
@@ -18,7 +19,8 @@ import './arguments-editor.css';
 export type Judgement =
   | { state: 'none' }
   | { state: 'asking' }
-  | { state: 'judged'; verdict: Verdict; risk: Risk; reasons: readonly Reason[] }
+  /** `preview`: how the edited call was read; null where the server did not say. */
+  | { state: 'judged'; verdict: Verdict; risk: Risk; reasons: readonly Reason[]; preview: Preview | null }
   | { state: 'failed'; why: string };
 
 @customElement('mc-arguments-editor')

@@ -56,10 +56,11 @@ export function effectRows({ preview, tool, arguments: args, cwd, workspace, est
 export function effectBrief({ preview, tool, arguments: args }: Effects): TemplateResult | typeof nothing {
   const read = { tool, mappedTool: preview?.mappedTool ?? tool, arguments: args };
   const message = messageOf(read);
-  const hosts = preview?.hosts ?? [];
+  // A command names its hosts itself.
+  const hosts = preview?.commands.length ? [] : (preview?.hosts ?? []);
   const changes = changesOf(read);
   if (!message && hosts.length === 0 && changes.length === 0) return nothing;
-  return html`${message || hosts.length ? html`<dl class="kv kv--facts">${message ? messageRows(message) : nothing}${hosts.length ? html`<dt>Hosts</dt><dd><ul class="ef">${hosts.map((host) => hostRow(host))}</ul></dd>` : nothing}</dl>` : nothing}
+  return html`${message || hosts.length ? html`<dl class="kv kv--facts kv--brief">${message ? messageRows(message) : nothing}${hosts.length ? html`<dt>Hosts</dt><dd><ul class="ef">${hosts.map((host) => hostRow(host))}</ul></dd>` : nothing}</dl>` : nothing}
   ${changes.map((change) => html`<mc-file-change .change=${change}></mc-file-change>`)}`;
 }
 

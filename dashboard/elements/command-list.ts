@@ -15,11 +15,13 @@ export class CommandListElement extends LightElement {
   /** The whole line as the agent sent it; null where it is not known. */
   @property({ attribute: false }) line: string | null = null;
   @property({ attribute: false }) commands: readonly CommandReading[] = [];
+  /** What the list is called. */
+  @property() label = 'Parsed command';
   @state() private unfolded: ReadonlySet<number> = new Set();
 
   protected override render(): TemplateResult {
     const rows = layOutCommands(this.line, this.commands);
-    return html`<ol class="cmds" aria-label="Parsed command">${rows.map((command, i) => this.#row(command, i))}</ol>`;
+    return html`<ol class="cmds" aria-label=${this.label}>${rows.map((command, i) => this.#row(command, i))}</ol>`;
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {

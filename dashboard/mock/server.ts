@@ -524,6 +524,7 @@ function simulate(body: Record<string, unknown>): unknown {
         risk: worst?.red ? 'red' : 'yellow',
         reasons,
         recorded: { arguments: args },
+        trace: { mappedTool: 'shell_exec', commands: readings, paths: [], hosts: [] },
       };
     }),
   };

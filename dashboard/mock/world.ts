@@ -660,7 +660,7 @@ export class World {
         ? [...approval.approvedBy, { id: by.id, name: by.name, at: now, note: body.note ?? null, actingFor: [] }]
         : approval.approvedBy;
     if (verdict === 'approve' && approvedBy.length < approval.approvalsNeeded) {
-      const seconded = { ...approval, approvedBy };
+      const seconded = { ...approval, approvedBy, editedArguments: body.arguments ?? null };
       this.#putApproval(seconded);
       return seconded;
     }
@@ -674,7 +674,7 @@ export class World {
       approver: by.name,
       decision: body.note ?? null,
       decidedAt: now,
-      editedArguments: body.arguments ?? null,
+      editedArguments: body.arguments ?? approval.editedArguments,
       grantExpiresAt: verdict === 'approve' ? now + GRANT_MS : null,
     };
     this.#putApproval(decided);

@@ -6,7 +6,7 @@
 import { computed, SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import type { Agent, Approval, GrantProposal } from '../../control/contract.ts';
+import type { Agent, Approval, GrantProposal, Preview } from '../../control/contract.ts';
 import { decide, decideAll, sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
@@ -152,9 +152,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #likes(): TemplateResult {
     return html`<mc-like-list .group=${this.#alike() ?? null} .selected=${this.chosen} .currentId=${this.approvalId} .now=${serverNow()}
-      @mc-select=${(event: CustomEvent<readonly string[]>) => {
-        this.chosen = new Set(event.detail);
-      }}></mc-like-list>`;
+      @mc-select=${(event: CustomEvent<readonly string[]>) => this.#choose(event.detail)}></mc-like-list>`;
   }
 
   #nothing(): TemplateResult {
@@ -212,22 +210,41 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     return html`
       ${this.#command(approval)}
       ${editing ? this.#editor(approval) : nothing}
+      ${this.#approvedArguments(approval)}
       <div class="sec"><h2>${approval.status === 'pending' ? 'Why it is held' : 'Why it was held'}</h2>${reasonRows(approval.reasons, 'held')}</div>
       ${this.#effects(approval)}
-      ${approval.editedArguments ? html`<div class="sec"><h2>Arguments as approved</h2>${argumentBlocks(approval.editedArguments)}</div>` : nothing}
       ${editing ? nothing : html`<div class="sec"><h2>Arguments ${approval.editedArguments ? 'as the agent sent them' : ''} ${voiceTag()}</h2>${this.#cutNote(approval)}${argumentBlocks(this.#argumentsOf(approval))}</div>`}
       ${this.#earlier(approval)}
     `;
   }
 
+  /** What an approver made of the call; where another one still has to approve, that is what they approve. */
+  #approvedArguments(approval: Approval): TemplateResult | typeof nothing {
+    if (!approval.editedArguments) return nothing;
+    const by = approval.approvedBy[0]?.name ?? approval.approver;
+    const note =
+      approval.status === 'pending'
+        ? html` <span class="small m-amber">changed by ${seen(by ?? 'the first approver')}; this is what would run</span>`
+        : nothing;
+    return html`<div class="sec"><h2>Arguments as approved${note}</h2>${argumentBlocks(approval.editedArguments)}</div>`;
+  }
+
   #effects(approval: Approval): TemplateResult {
     const edited = this.#edited(approval).arguments !== null;
-    return html`<div class="sec"><h2>What would happen ${edited ? html`<span class="small muted">with your arguments; paths and hosts are those of the original</span>` : nothing}</h2>${effectRows(this.#effectsOf(approval))}</div>`;
+    const whose = this.#editedPreview() ? 'with your arguments' : 'with your arguments; paths and hosts are still those of the original';
+    const given = edited
+      ? whose
+      : approval.editedArguments
+        ? 'as the approver changed it; paths and hosts are those of the original'
+        : null;
+    return html`<div class="sec"><h2>What would happen ${given === null ? nothing : html`<span class="small muted">${given}</span>`}</h2>${effectRows(this.#effectsOf(approval))}</div>`;
   }
 
   #effectsOf(approval: Approval): Effects {
-    const { preview, tool, cwd, workspace, estimatedCost } = approval;
-    const values = this.#edited(approval).arguments ?? approval.editedArguments ?? this.#argumentsOf(approval);
+    const { tool, cwd, workspace, estimatedCost } = approval;
+    const edited = this.#edited(approval).arguments;
+    const preview = (edited && this.#editedPreview()) ?? approval.preview;
+    const values = edited ?? approval.editedArguments ?? this.#argumentsOf(approval);
     return { preview, tool, arguments: values, cwd, workspace, estimatedCost };
   }
 
@@ -240,7 +257,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   /** `brief` leaves the digest and the editing to the details. */
   #command(approval: Approval, brief = false): TemplateResult {
     const commands = approval.preview?.commands ?? [];
-    const canEdit = approval.status === 'pending' && this.editingId !== approval.id && approval.arguments !== null;
+    const canEdit = isEditable(approval) && this.editingId !== approval.id;
     return html`<div class="cmd">
       ${commands.length ? html`<mc-command-list .line=${commandLineOf(approval)} .commands=${commands}></mc-command-list>${atLimit(commands)}` : html`<p class="cmd-one"><code>${seen(gistOf(approval))}</code></p>`}
       ${
@@ -263,7 +280,20 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       <mc-arguments-editor .original=${this.#argumentsOf(approval) ?? {}} .draft=${this.drafts.get(approval.id) ?? {}} .judgement=${this.judgement}
         @mc-draft=${(event: CustomEvent<Draft>) => this.#drafted(approval, event.detail)}
         @mc-cancel=${this.#leaveEdit}></mc-arguments-editor>
+      ${this.#editedCommand(approval)}
     </div>`;
+  }
+
+  /** The edited command as the policy reads it. */
+  #editedCommand(approval: Approval): TemplateResult | typeof nothing {
+    const commands = this.#editedPreview()?.commands ?? [];
+    const line = commandLineOf({ ...approval, arguments: this.#edited(approval).arguments });
+    if (commands.length === 0 || line === null) return nothing;
+    return html`<div class="cmd cmd--edited"><mc-command-list label="What would run" .line=${line} .commands=${commands}></mc-command-list>${atLimit(commands)}</div>`;
+  }
+
+  #editedPreview(): Preview | null {
+    return this.judgement.state === 'judged' ? this.judgement.preview : null;
   }
 
   #earlier(approval: Approval): TemplateResult | typeof nothing {
@@ -290,7 +320,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       .approval=${approval}
       .chosen=${many.length}
       .notesRequired=${many.some((item) => item.noteRequired)}
-      .note=${this.notes.get(approval.id) ?? ''}
+      .note=${this.notes.get(this.#noteKey(approval)) ?? ''}
       .reason=${against}
       .myId=${session.get()?.operator.id ?? null}
       .canGrant=${approval.kind === 'call' && approval.risk !== 'red' && approval.approvalsNeeded === 1}
@@ -298,7 +328,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       .editing=${edit.editing}
       .editReason=${edit.reason}
       .now=${serverNow()}
-      @mc-note=${(event: CustomEvent<string>) => this.#noted(approval.id, event.detail)}
+      @mc-note=${(event: CustomEvent<string>) => this.#noted(this.#noteKey(approval), event.detail)}
       @mc-approve=${() => void this.#decide('approve')}
       @mc-deny=${() => void this.#decide('deny')}
       @mc-longer=${() => void this.#openLonger()}
@@ -342,6 +372,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       ${this.#likes()}
       ${this.#command(approval, !this.showAll)}
       ${this.editingId === approval.id ? this.#editor(approval) : nothing}
+      ${this.#approvedArguments(approval)}
       ${
         this.showAll
           ? nothing
@@ -398,8 +429,8 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
     if (approval?.status !== 'pending' || this.busy || Date.now() - this.#settledAt < SETTLE_MS) return;
     const against = reasonAgainst('decide approvals');
-    const note = this.notes.get(approval.id)?.trim() ?? '';
     const many = grant ? [] : this.#chosenItems();
+    const note = this.notes.get(grant ? approval.id : this.#noteKey(approval))?.trim() ?? '';
     if (against !== null) return say('refused', against);
     if ((many.length > 0 ? many : [approval]).some((item) => item.noteRequired) && !note) return this.#panel()?.focusNote();
     const edit = many.length > 0 ? NO_EDIT : this.#edited(approval);
@@ -421,7 +452,10 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
             ...(grant ? { grant: { ...grant, ...(note ? { note } : {}) } } : {}),
           });
     this.busy = null;
-    if (counted) [this.longerId, this.chosen] = [null, new Set()];
+    if (counted) {
+      this.#noted(this.#noteKey(approval), '');
+      [this.longerId, this.chosen] = [null, new Set()];
+    }
     if (counted && this.approvalId === approval.id) this.#moveOn(order, approval.id);
     await this.#keepFocus();
   }
@@ -459,17 +493,36 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     return (this.#alike()?.items ?? []).filter((item) => this.chosen.has(item.id));
   }
 
+  /** An edit is for one call: while one is open nothing else is chosen, so that it is never left out unseen. */
+  #choose(ids: readonly string[]): void {
+    if (this.editingId !== null && ids.length > 0) {
+      // Drawn again, so that a box that was ticked does not stay so.
+      this.chosen = new Set();
+      say('refused', 'An edit is for one call. Discard it first, or approve the edited call alone.');
+      return;
+    }
+    const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
+    const begun = approval && this.chosen.size === 0 ? (this.notes.get(approval.id) ?? '') : '';
+    this.chosen = new Set(ids);
+    if (approval && begun) this.#noted(this.#noteKey(approval), begun);
+  }
+
+  /** One note for all that were chosen, else one for each call. */
+  #noteKey(approval: Approval): string {
+    return this.#chosenItems().length > 0 ? `alike ${approval.groupKey}` : approval.id;
+  }
+
   #chooseThis(): void {
     const id = this.approvalId;
     if (id === null || (this.#alike()?.items.length ?? 0) < 2) return;
     const others = [...this.chosen].filter((other) => other !== id);
-    this.chosen = new Set(this.chosen.has(id) ? others : [...others, id]);
+    this.#choose(this.chosen.has(id) ? others : [...others, id]);
   }
 
   #chooseAlike(): void {
     const items = this.#alike()?.items ?? [];
     if (items.length < 2) return;
-    this.chosen = new Set(items.every((item) => this.chosen.has(item.id)) ? [] : items.map((item) => item.id));
+    this.#choose(items.every((item) => this.chosen.has(item.id)) ? [] : items.map((item) => item.id));
   }
 
   async #openLonger(): Promise<void> {
@@ -490,15 +543,18 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #preset(text: string): void {
     const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
-    if (approval?.status === 'pending') this.#noted(approval.id, this.notes.get(approval.id) === text ? '' : text);
+    if (approval?.status !== 'pending') return;
+    const key = this.#noteKey(approval);
+    this.#noted(key, this.notes.get(key) === text ? '' : text);
   }
 
   /* ---------------------------------------------------------------- editing */
 
   #edit(): void {
     const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
-    if (approval?.status !== 'pending' || !approval.arguments || reasonAgainst('decide approvals') !== null) return;
+    if (!approval || !isEditable(approval) || reasonAgainst('decide approvals') !== null) return;
     this.editingId = approval.id;
+    this.chosen = new Set();
     void this.updateComplete.then(() =>
       this.querySelector<ArgumentsEditorElement>('mc-arguments-editor')?.updateComplete.then(() =>
         this.querySelector<ArgumentsEditorElement>('mc-arguments-editor')?.focusFirst(),
@@ -527,7 +583,12 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const agent = approval.agentId === null ? undefined : agents.get(approval.agentId);
     if (!agent || approval.tool === null) return;
     try {
-      const { verdict, risk, reasons } = await api.simulate({
+      const {
+        verdict,
+        risk,
+        reasons,
+        trace = null,
+      } = await api.simulate({
         tool: approval.tool,
         arguments: edited,
         ...(approval.cwd === null ? {} : { cwd: approval.cwd }),
@@ -540,7 +601,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
           ...(agent.toolPermissions ? { toolPermissions: agent.toolPermissions } : {}),
         },
       });
-      if (this.editingId === approval.id) this.judgement = { state: 'judged', verdict, risk, reasons };
+      if (this.editingId === approval.id) this.judgement = { state: 'judged', verdict, risk, reasons, preview: trace };
     } catch (error) {
       if (this.editingId === approval.id) this.judgement = { state: 'failed', why: sentence(error) };
     }
@@ -593,6 +654,11 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 /** The record keeps long arguments in part, and says so under this name (proxy/record.ts). */
 function isShortened({ arguments: args }: Approval): boolean {
   return args !== null && typeof args['…'] === 'string';
+}
+
+/** Once somebody has approved it, the next one approves the same or denies. */
+function isEditable({ status, arguments: args, approvedBy }: Approval): boolean {
+  return status === 'pending' && args !== null && approvedBy.length === 0;
 }
 
 /** How often it was recalled to people, and that it was handed on. */

@@ -155,12 +155,12 @@ export class ChannelsElement extends SignalWatcher(LightElement) {
               <select class="field" id="ch-mode" name="mode"><option value="polling" ?selected=${channel?.mode !== 'webhook'}>is fetched (needs no address of ours)</option><option value="webhook" ?selected=${channel?.mode === 'webhook'}>is sent to us (needs MC_CONTROL_URL)</option></select>`
           : nothing
       }
-      <fieldset class="ch-ev"><legend class="lbl">Tells of</legend>${Object.entries(CHANNEL_EVENT_WORDS).map(([event, word]) => html`<label class="check"><input type="checkbox" name="events" value=${event} ?checked=${channel === null || channel.events.some((one) => one === event)} />${word}</label>`)}</fieldset>
-      ${kind === 'webhook' ? nothing : html`<label class="check"><input type="checkbox" name="topics" ?checked=${channel?.topics ?? false} />A thread for each task</label>`}
-      ${channel ? html`<label class="check"><input type="checkbox" name="enabled" ?checked=${channel.enabled} />Switched on</label>` : nothing}
+      <fieldset class="ch-ev"><legend class="lbl">Tells of</legend>${Object.entries(CHANNEL_EVENT_WORDS).map(([event, word]) => html`<label class="ch-check"><input type="checkbox" name="events" value=${event} ?checked=${channel === null || channel.events.some((one) => one === event)} />${word}</label>`)}</fieldset>
+      ${kind === 'webhook' ? nothing : html`<label class="ch-check"><input type="checkbox" name="topics" ?checked=${channel?.topics ?? false} />A thread for each task</label>`}
+      ${channel ? html`<label class="ch-check"><input type="checkbox" name="enabled" ?checked=${channel.enabled} />Switched on</label>` : nothing}
       <details ?open=${(channel?.apiRoot ?? null) !== null || channel?.allowPrivate === true}><summary>Another server</summary>
         ${kind === 'webhook' ? nothing : html`<label class="lbl" for="ch-root">Address of its API <span class="muted">empty = the usual one</span></label><input class="field mono" id="ch-root" name="apiRoot" type="url" maxlength="2000" autocomplete="off" spellcheck="false" .value=${channel?.apiRoot ?? ''} />`}
-        <label class="check"><input type="checkbox" name="allowPrivate" ?checked=${channel?.allowPrivate ?? false} />Private addresses and plain HTTP are meant</label>
+        <label class="ch-check"><input type="checkbox" name="allowPrivate" ?checked=${channel?.allowPrivate ?? false} />Private addresses and plain HTTP are meant</label>
       </details>
       <p class="refusal" role="alert">${this.refusal ?? ''}</p>
       ${button({ label: channel ? `Change ${channel.name}` : 'Add a channel', kind: 'go', size: 'large', block: true, type: 'submit', busy: this.busy === 'save' ? 'Saving' : null, onClick: () => {} })}

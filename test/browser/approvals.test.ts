@@ -83,6 +83,11 @@ describe('a held call', () => {
     const field = page.getByRole('textbox', { name: 'command' });
     await field.fill('ls web');
     await page.getByText('Judged without your approval:').waitFor();
+    // The edited call is read again; what was sent stays beside it.
+    const edited = page.getByRole('list', { name: 'What would run' }).getByRole('listitem');
+    expect(await edited.locator('code').allInnerTexts()).toEqual(['ls web']);
+    await page.locator('.kv--facts').getByText('/srv/ws/web').waitFor();
+    expect(await page.getByRole('list', { name: 'Parsed command' }).getByRole('listitem').count()).toBe(2);
     expect(await page.locator('.ae-old').innerText()).toBe('ls web && cargo build --release');
     await page.getByRole('button', { name: 'Approve the edited call, once' }).click();
     await page.getByText('Approved once with your arguments.').waitFor();
@@ -280,14 +285,24 @@ describe('calls alike', () => {
     await card.getByRole('heading', { name: /^5 calls alike/ }).waitFor();
     expect(await card.getByRole('link').allInnerTexts()).toEqual(['a', 'b', 'c', 'd', 'e']);
     await card.getByText('Scout-05').waitFor();
+    await page.keyboard.press('n');
+    await page.keyboard.type('the nightly build');
+    await page.keyboard.press('Escape');
     await page.keyboard.press('s');
     await page.getByRole('button', { name: 'Approve 5 calls, once each' }).waitFor();
     await page.keyboard.press('j');
     await page.waitForURL(`**/approvals/${ids[1]}`);
     await page.keyboard.press('x');
-    await page.keyboard.press('n');
-    await page.keyboard.type('the nightly build');
+    // An edit is for one call, and choosing several is not possible beside it.
+    await page.keyboard.press('e');
     await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: /^Approve once/ }).waitFor();
+    await page.keyboard.press('s');
+    await page.getByText('An edit is for one call.').waitFor();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('s');
+    await page.keyboard.press('x');
+    expect(await page.getByRole('textbox', { name: /^Note/ }).inputValue()).toBe('the nightly build');
     // The event of the other decision does not arrive in time.
     server.cutEvents();
     await server.decide(ids[3] ?? '', 'deny', 'not d');
@@ -369,8 +384,12 @@ describe('on a phone', () => {
 
   it('a message is read with its recipients before it is decided', async () => {
     await server.call(agent, CALLS.message);
-    const page = await open('viewer', '/', PHONE);
+    const page = await open('viewer', '/', { ...PHONE, reducedMotion: 'reduce' });
     await page.locator('.kv--facts').getByText('team@acme.example').waitFor();
     await page.locator('.kv--facts mc-voice').getByText('Hello <b>all</b>').waitFor();
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      expect([colorScheme, await violations(page)]).toEqual([colorScheme, []]);
+    }
   });
 });

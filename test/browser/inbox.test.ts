@@ -94,7 +94,10 @@ describe('a call that needs two people', () => {
     const id = await server.call(agent, { ...CALLS.build, people: 2 });
     const page = await open('approver', '/approvals');
     await page.getByText('0 of 2 people').waitFor();
-    await page.getByRole('button', { name: 'Approve once, as 1 of 2' }).click();
+    await page.keyboard.press('e');
+    await page.getByRole('textbox', { name: 'command' }).fill('ls web && cargo build');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Approve the edited call, once' }).click();
     await page.getByText('Your approval is 1 of 2. Another person has to approve as well.').waitFor();
     await page.getByText('You have approved it; another person has to approve as well.').waitFor();
     await page.keyboard.press('a');
@@ -102,8 +105,11 @@ describe('a call that needs two people', () => {
     const other = await open('operator', '/approvals');
     await other.getByText('1 of 2 people').waitFor();
     await other.locator('.dp-people').getByText('Ada Lind').waitFor();
+    // The second one is shown what would run, and cannot make a third thing of it.
+    await other.getByRole('heading', { name: 'Arguments as approved changed by Ada Lind; this is what would run' }).waitFor();
+    expect(await other.getByRole('button', { name: /^Edit arguments/ }).count()).toBe(0);
     await other.getByRole('button', { name: 'Approve once, as 2 of 2' }).click();
-    await other.getByText('Ada Lind and Jon Reyes approved it once.').waitFor();
-    await page.getByText('Ada Lind and Jon Reyes approved it once.').waitFor();
+    await other.getByText('Ada Lind and Jon Reyes approved it once, with edited arguments.').waitFor();
+    await page.getByText('Ada Lind and Jon Reyes approved it once, with edited arguments.').waitFor();
   });
 });

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { runWorkCrashes } from './work.ts';
 
 /** The short form; `npm run chaos` sets more kills, and CHAOS_SEED repeats a run that failed. */
-const kills = Number(process.env.CHAOS_WORK_KILLS ?? 3);
+const kills = Number(process.env.CHAOS_WORK_KILLS ?? 2);
 const seed = Number(process.env.CHAOS_SEED ?? 20_261_123);
 
 it(

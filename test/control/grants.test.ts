@@ -77,6 +77,30 @@ describe('a standing grant', () => {
     expect((await open('make b')).status).toBe('pending');
   });
 
+  it('decides what waits already as well, where that is asked for', async () => {
+    const other = await newAgent();
+    const states = [
+      await open('make a'),
+      await open('make a'),
+      await open('make b'),
+      await open('make a', { by: other }),
+      await open('make a'),
+    ];
+    const [first] = states;
+    if (!first) throw new Error('nothing waits');
+    const statuses = async () => Promise.all(states.map(async ({ approvalId }) => (await services.approvals.get(approvalId)).status));
+    const asked = await open('make c');
+    await grantFor(asked);
+    expect(await statuses()).toEqual(Array(5).fill('pending'));
+    const grant = await grantFor(first, { includeWaiting: true, maxUses: 1 });
+    expect(await statuses()).toEqual(['approved', 'approved', 'pending', 'pending', 'pending']);
+    expect(await services.grants.get(grant.id)).toMatchObject({
+      uses: 1,
+      status: 'used_up',
+      calls: [{ approvalId: states[1]?.approvalId }],
+    });
+  });
+
   it('ends with its time, its count and its revocation, each at once', async () => {
     const timed = await grantFor(await open('make a'));
     services.time.now += HOUR - 1;

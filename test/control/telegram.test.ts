@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Principal } from '../../control/auth.ts';
 import { type Chat, GROUP, startChat } from '../support/chat.ts';
 import { startFakeTelegram } from '../support/fake-telegram.ts';
-import { ADMIN } from '../support/services.ts';
+import { ADMIN, usePolicy } from '../support/services.ts';
 
 let chat: Chat;
 let telegram: Awaited<ReturnType<typeof startFakeTelegram>>;
@@ -146,6 +146,33 @@ describe('an approval on Telegram', () => {
     expect(folded?.buttons.map(({ text }) => text)).toEqual(['Deny']);
   });
 
+  it('that needs two people counts them on its card, takes one once, and lets the deputy of one who is away be the second', async () => {
+    await usePolicy(chat, { approvals: { twoPeople: ['exec'] } });
+    const bo = await chat.known(channel, '504', 'Bo', 'viewer');
+    const id = await chat.hold(agent, 'make two');
+    await chat.tell();
+    const data = button('make two', 'Approve');
+    expect(card('make two').text).toContain('nobody yet (0 of 2 people)');
+    const press = async (from: object) => {
+      telegram.push(telegram.press({ ...from }, card('make two'), data));
+      await chat.listen();
+      return telegram.answers.at(-1)?.text;
+    };
+    expect(await press(MARA)).toBe('Mara approved; 1 more must approve as well.');
+    expect(card('make two').text).toContain('Mara (1 of 2 people)');
+    expect(await press(MARA)).toContain("needs another person's approval");
+    expect(await press({ id: 504, username: 'bo' })).toContain('needs the role approver');
+    const away = await chat.operator('Ada', 'approver');
+    await chat.db
+      .updateTable('operators')
+      .set({ away_until: chat.time.now + 60_000, deputy_id: bo })
+      .where('id', '=', away)
+      .execute();
+    expect(await press({ id: 504, username: 'bo' })).toContain('was approved by Bo');
+    expect(await statusOf(id)).toBe('approved');
+    await usePolicy(chat, {});
+  });
+
   it('that nobody decides says so with a message of its own', async () => {
     const id = await chat.hold(agent, 'make late');
     await chat.tell();
@@ -181,6 +208,21 @@ describe('when Telegram fails', () => {
     await chat.tell();
     expect(telegram.messages.map(({ text }) => text.split('\n')[0])).toEqual(['Approval 1: approved by admin', 'Approval 2 waits: yellow']);
     expect((await chat.channels.get(channel)).health.state).toBe('ok');
+  });
+
+  it('from the start, it is asked again with growing pauses, and used once it is there', async () => {
+    await chat.channels.update(ADMIN, channel, { name: 'Another name' }, null);
+    telegram.down(true);
+    for (let second = 0; second < 60; second++) {
+      await chat.tell();
+      chat.turn(1_000);
+    }
+    expect(telegram.refused()).toBe(6);
+    telegram.down(false);
+    chat.turn(60_000);
+    await chat.hold(agent, 'make it');
+    await chat.tell();
+    expect(telegram.messages).toHaveLength(1);
   });
 
   it('a pause that it asks for is kept to the second', async () => {
@@ -290,8 +332,11 @@ describe('people on Telegram', () => {
 
     const question = telegram.find('Stop everything?') ?? never();
     const data = question.buttons[0]?.callback_data ?? '';
+    await chat.known(channel, '503', 'Otto', 'admin');
     telegram.push(telegram.press(MARA, question, data));
+    telegram.push(telegram.press({ id: 503, username: 'otto' }, question, data));
     await chat.listen();
+    expect(telegram.answers.at(-1)?.text).toBe('Only who asked for the stop confirms it.');
     expect(chat.stops).toEqual(['pause by Nina']);
     telegram.push(telegram.press(nina, question, data));
     await chat.listen();

@@ -124,6 +124,16 @@ describe('twenty agents and a hundred tasks', () => {
     expect(cost(calls.filter(({ taskId }) => taskId !== null)) / cost(calls)).toBeGreaterThanOrEqual(0.95);
     const spent = after.reduce((sum, task) => sum + Number(task.spend), 0);
     expect(spent).toBeCloseTo(cost(calls), 6);
+    const attributed = cost(calls.filter(({ taskId }) => taskId !== null)) / cost(calls);
+    const counts = {
+      review: inReview.length,
+      done: done.length,
+      closed: closed.size,
+      runs: runs.length,
+      brokenOff: failed.length,
+      dead: dead.length,
+    };
+    console.log(JSON.stringify({ agents: AGENTS, tasks: TASKS, ...counts, calls: calls.length, attributed }));
   }, 300_000);
 });
 

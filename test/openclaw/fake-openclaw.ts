@@ -16,6 +16,8 @@ export class FakeOpenClaw {
   tickIntervalMs = 30_000;
   /** Sessions in which something runs, as the gateway tells those who follow them; null = it does not do that. */
   active: string[] | null = [];
+  /** Does not answer who asks to follow its sessions. */
+  isDeaf = false;
   /** Leaves a new connection without its challenge. */
   mute = false;
   reply: (asked: Asked) => Reply = () => ({ payload: {} });
@@ -92,6 +94,7 @@ export class FakeOpenClaw {
       else answer({ ok: true, payload: { protocol: 4, server: { version: '2026.9.6' }, policy: { tickIntervalMs: this.tickIntervalMs } } });
       return;
     }
+    if (method === 'sessions.subscribe' && this.isDeaf) return;
     if (method === 'sessions.subscribe') {
       const list = { sessions: (this.active ?? []).map((key) => ({ key, hasActiveRun: true })), hasMore: false };
       answer(this.active === null ? { ok: false, error: { code: 'INVALID_REQUEST' } } : { ok: true, payload: { subscribed: true, list } });

@@ -170,6 +170,22 @@ describe('what happens in sessions', () => {
     expect((await became('down')).followsSessions).toBe(false);
   });
 
+  test('is asked for again where the gateway was too slow to answer', async () => {
+    gateway.isDeaf = true;
+    connect();
+    await became('connected');
+    await gateway.request('sessions.subscribe');
+    await clock.asleep();
+    clock.advance(20_000);
+    gateway.isDeaf = false;
+    // Its tick is later than this, and it has said nothing yet: one frame keeps the connection.
+    gateway.reply = () => ({ payload: { agents: [] } });
+    await link?.agents();
+    await clock.asleep();
+    clock.advance(30_000);
+    expect((await became('connected', 2)).followsSessions).toBe(true);
+  });
+
   test('is not told by every gateway, and that is seen', async () => {
     gateway.active = null;
     connect();

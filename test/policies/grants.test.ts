@@ -5,6 +5,7 @@ import {
   type Grantable,
   type GrantPattern,
   isRefusal,
+  type JsonObject,
   proposePatterns,
   type ReasonCode,
   readCases,
@@ -308,6 +309,26 @@ describe('other calls', () => {
     expect(isCovered(pattern(call, 'below'), write('src/b.ts', `const key = "AKIA${'ABCDEFGHIJKLMNOP'}"`))).toBe(false);
   });
 
+  test('that edit a file may bring other changes, in which no other file is named', () => {
+    const edit = (edits: JsonObject[]) => callOf('edit', { path: 'src/a.ts', edits });
+    const content = pattern(edit([{ oldText: 'a', newText: 'b' }]), 'content');
+    expect(
+      isCovered(
+        content,
+        edit([
+          { oldText: 'c', newText: 'd' },
+          { oldText: 'e', newText: 'f' },
+        ]),
+      ),
+    ).toBe(true);
+    for (const change of [
+      { path: 'package.json', newText: 'x' },
+      { newText: { path: 'package.json' } },
+      { newText: 'x', file: 'src/b.ts' },
+    ])
+      expect([change, isCovered(content, edit([change]))]).toEqual([change, false]);
+  });
+
   test('that fetch: another address of the same host, and nothing else about it', () => {
     const fetch = (url: string, more: Record<string, string> = {}) => callOf('web_fetch', { url, ...more });
     const host = pattern(fetch('https://github.com/a'), 'host', INTERN);
@@ -377,11 +398,16 @@ describe('an approval that a standing grant gave', () => {
     expect([other.verdict, codesOf(other)]).toEqual(['hold', ['SHELL_NOT_ALLOWLISTED', 'APPROVAL_INVALID']]);
   });
 
-  test('never releases what turns out red when the links are followed', () => {
+  test('never releases what a link turns out to lead elsewhere', () => {
     const call = callOf('write', { path: 'src/a.ts', content: 'x' });
     const links = { files: { symlinks: { '/workspace/src/a.ts': '/workspace/.ssh/id_rsa' } } };
     expect(approved(call, ['FS_WRITE_OUTSIDE']).verdict).toBe('allow');
     expect(approved(call, ['FS_WRITE_OUTSIDE', 'SECRETS', 'RED_ACTION'], links)).toMatchObject({ verdict: 'hold', risk: 'red' });
+    const away = { files: { symlinks: { '/workspace/src/a.ts': '/srv/other/a.ts' } } };
+    expect(approved(call, ['FS_WRITE_OUTSIDE'], away).verdict).toBe('hold');
+    expect(refusalOf(call, factsWith(away))).toBe('LINK');
+    const above = { files: { symlinks: { '/workspace': '/srv/workspace' } } };
+    expect(approved(call, ['FS_WRITE_OUTSIDE'], above).verdict).toBe('allow');
     // A person who looked at this very call may.
     expect(judge(call, factsWith({ ...links, approval: approvalOf(call) })).verdict).toBe('allow');
   });

@@ -1,4 +1,5 @@
 /** Everything that tells people and listens to them, on real services with a clock that the test turns, against chats on loopback. */
+import { sql } from 'kysely';
 import { createChannels } from '../../control/channels.ts';
 import { createChatIdentities } from '../../control/chat-identities.ts';
 import type { ChannelCreate, Overview, Role, StopReceipt } from '../../control/contract.ts';
@@ -19,8 +20,9 @@ export const GROUP = -1001;
 
 export type Chat = Awaited<ReturnType<typeof startChat>>;
 
-export async function startChat() {
-  const services = await startServices();
+/** @param databaseUrl a server's database; null = the embedded one. */
+export async function startChat(databaseUrl: string | null = null) {
+  const services = await startServices(databaseUrl);
   const { base, db, time, keys, alerts, approvals, messages } = services;
   const { clock } = base;
   const publicUrl = 'https://mc.example.com';
@@ -161,12 +163,7 @@ export async function startChat() {
     /** Everything away but operators. */
     clear: async () => {
       await services.empty();
-      await db.deleteFrom('chat_codes').execute();
-      await db.deleteFrom('chat_identities').execute();
-      await db.deleteFrom('operators').execute();
-      await db.deleteFrom('notifications').execute();
-      await db.deleteFrom('chat_threads').execute();
-      await db.deleteFrom('channels').execute();
+      await sql`truncate chat_codes, chat_identities, notifications, chat_threads, channels, operators cascade`.execute(db);
       await db.updateTable('notification_cursor').set({ activity_id: 0 }).execute();
       errors.length = 0;
       stops.length = 0;

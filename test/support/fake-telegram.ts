@@ -31,13 +31,17 @@ export async function startFakeTelegram() {
   const webhooks: Body[] = [];
   let failures: Failure[] = [];
   let isDown = false;
+  let refused = 0;
   let losesAnswer = false;
 
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
-      if (isDown) return request.socket.destroy();
+      if (isDown) {
+        refused++;
+        return request.socket.destroy();
+      }
       const [, token, method = ''] = /^\/bot([^/]+)\/(\w+)$/.exec(request.url ?? '') ?? [];
       const send = (status: number, body: Body) => {
         response.writeHead(status, { 'content-type': 'application/json' });
@@ -178,6 +182,8 @@ export async function startFakeTelegram() {
     fail: (...next: Failure[]) => {
       failures = next;
     },
+    /** Requests that it did not answer while it was down. */
+    refused: () => refused,
     /** While it is down, connections are cut. */
     down: (down: boolean) => {
       isDown = down;

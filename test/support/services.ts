@@ -14,7 +14,7 @@ import { createAuth } from '../../control/auth.ts';
 import { createBroadcast } from '../../control/broadcast.ts';
 import { createCaps } from '../../control/caps.ts';
 import type { CallFacts, HoldRequest, JudgedFacts } from '../../control/contract.ts';
-import { openDatabase } from '../../control/db/database.ts';
+import { openDatabase, openServerDatabase } from '../../control/db/database.ts';
 import { createDocuments } from '../../control/documents.ts';
 import { createGatewayPasses } from '../../control/gateway-passes.ts';
 import { createGateways } from '../../control/gateways.ts';
@@ -58,12 +58,12 @@ const EMPTIED = [
 
 export type Services = Awaited<ReturnType<typeof startServices>>;
 
-/** Starts the services at a fixed time. `time.now` is the clock; set it to turn it. */
-export async function startServices() {
+/** Starts the services at a fixed time, on the embedded database or on a server's. `time.now` is the clock; set it to turn it. */
+export async function startServices(databaseUrl: string | null = null) {
   const folder = mkdtempSync(join(tmpdir(), 'mc-services-'));
   const time = { now: START };
   const clock = () => time.now;
-  const { db, close } = await openDatabase(join(folder, 'data'));
+  const { db, close } = await (databaseUrl === null ? openDatabase(join(folder, 'data')) : openServerDatabase(databaseUrl));
   const keys = openKeys(join(folder, 'keys'));
   const log = { error: () => {}, warn: () => {}, info: () => {} };
   const errors: unknown[] = [];
