@@ -498,9 +498,9 @@ export function createLine({
       await cluster?.members.saw(proxyId, url);
       return context.json({});
     });
-    app.get('/members/:id', (context) => {
-      const found = cluster?.members.proxies().find(({ id }) => id === context.req.param('id'));
-      return found ? context.json({ url: found.url }) : context.json({ code: 'NOT_FOUND' }, 404);
+    app.get('/members/:id', async (context) => {
+      const url = (await cluster?.members.addressOf(context.req.param('id'))) ?? null;
+      return url === null ? context.json({ code: 'NOT_FOUND' }, 404) : context.json({ url });
     });
     app.get('/stream', (context) => {
       const proxyId = context.req.query('proxyId') ?? 'unknown';

@@ -82,6 +82,13 @@ export function createMembers({ db, clock, self, onError }: Dependencies) {
     return known.filter(({ role }) => role === 'proxy').map((member) => ({ ...member, isLive: member.seenAt > since }));
   }
 
+  /** Where a proxy is reached; one that is not known here yet may have announced itself at another control. */
+  async function addressOf(id: string): Promise<string | null> {
+    const find = () => proxies().find((member) => member.id === id)?.url ?? null;
+    if (find() === null) await refresh();
+    return find();
+  }
+
   /**
    * Sends a stop straight to every proxy and every other control, all at once.
    * @param onAnswer hears of each proxy that refuses from now on. @returns when all have answered or their time is over; never rejects.
@@ -110,5 +117,5 @@ export function createMembers({ db, clock, self, onError }: Dependencies) {
     await db.deleteFrom('members').where('id', '=', self.id).execute().catch(onError);
   }
 
-  return { start, saw, proxies, order, stop };
+  return { start, saw, proxies, addressOf, order, stop };
 }

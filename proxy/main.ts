@@ -186,9 +186,11 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   }
 
   /** Where control reaches us past the line; said anew with each picture, because it may come from another control. */
-  function announce(): void {
+  async function announce(): Promise<void> {
     if (ownUrl === null) return;
-    uplink.announce(journal.proxyId, ownUrl).catch((error) => log.warn({ err: error }, 'control could not be told where this proxy is'));
+    await uplink
+      .announce(journal.proxyId, ownUrl)
+      .catch((error) => log.warn({ err: error }, 'control could not be told where this proxy is'));
   }
 
   function sharedLedger(url: string): RedisLedger {
@@ -303,7 +305,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const urlOf = (listener: Server) =>
     `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(listener.address() as AddressInfo).port}`;
   ownUrl = config.advertiseUrl ?? urlOf(server);
-  announce();
+  await announce();
   const leaveBus =
     config.redisUrl === null
       ? async () => {}

@@ -38,13 +38,13 @@ export function noPeers(): Peers {
 export function createPeers(proxyId: string, uplink: Pick<Uplink, 'addressOf'>, clock: () => number): Peers {
   const own = tagOf(proxyId);
   const agent = new Agent({ connect: { timeout: CONNECT_MS }, headersTimeout: ANSWER_MS, bodyTimeout: ANSWER_MS, connections: 64 });
-  const known = new Map<string, { url: string | null; at: number }>();
+  const known = new Map<string, { url: string; at: number }>();
 
   async function addressOf(tag: string): Promise<string | null> {
     const before = known.get(tag);
     if (before && clock() - before.at < KNOWN_MS) return before.url;
     const url = await uplink.addressOf(`proxy-${tag}`).catch(() => before?.url ?? null);
-    known.set(tag, { url, at: clock() });
+    if (url !== null) known.set(tag, { url, at: clock() });
     return url;
   }
 
