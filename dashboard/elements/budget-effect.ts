@@ -9,12 +9,14 @@ export interface BudgetView {
   spent: number;
   /** USD; null = no cap. */
   cap: number | null;
+  /** What is said where no cap is known here; "no cap" unless told otherwise. */
+  uncapped?: string;
   /** What the call could add at most, USD; 0 = nothing. */
   adds: number;
 }
 
-export function budgetRow({ name, spent, cap, adds }: BudgetView): TemplateResult {
-  return html`<div class="cost"><span class="ink2 cut">${name}</span>${spentOf(spent, cap)}${meter(spent, cap)}${adds > 0 ? effect(spent, cap, adds) : nothing}</div>`;
+export function budgetRow({ name, spent, cap, adds, uncapped }: BudgetView): TemplateResult {
+  return html`<div class="cost"><span class="ink2 cut">${name}</span>${spentOf(spent, cap, uncapped)}${meter(spent, cap)}${adds > 0 ? effect(spent, cap, adds) : nothing}</div>`;
 }
 
 /** Exactly the cap passes; more than the cap does not (SPEC 4.3). */

@@ -115,8 +115,8 @@ export function meter(spent: number, cap: number | null): TemplateResult | typeo
 }
 
 /** "$9.84 of $12". */
-export function spentOf(spent: number, cap: number | null): TemplateResult {
-  return html`<span class="nb"><b class="b">${money(spent, cap)}</b>${cap === null ? html` <span class="muted">no cap</span>` : html` <span class="muted">of ${capMoney(cap)}</span>`}</span>`;
+export function spentOf(spent: number, cap: number | null, uncapped = 'no cap'): TemplateResult {
+  return html`<span class="nb"><b class="b">${money(spent, cap)}</b>${cap === null ? html` <span class="muted">${uncapped}</span>` : html` <span class="muted">of ${capMoney(cap)}</span>`}</span>`;
 }
 
 /* ---------------------------------------------------------------- states of a list */

@@ -78,7 +78,7 @@ function budgetPart(approval: Approval, agent: Agent | undefined, task: Task | u
   const adds = approval.status === 'pending' ? approval.estimatedCost : 0;
   return html`<section>
     <h2>Budget</h2>
-    ${task ? budgetRow({ name: `Task ${numberOf(task)}`, spent: task.spend, cap: task.budget, adds }) : nothing}
+    ${task ? budgetRow({ name: `Task ${numberOf(task)}`, spent: task.spend, cap: task.budget, adds, uncapped: "the policy's cap" }) : nothing}
     ${agent ? budgetRow({ name: `${agent.name} today`, spent: agent.todaySpend, cap: agent.todayCap, adds }) : nothing}
     ${fleet ? budgetRow({ name: 'Fleet today', spent: fleet.todaySpend, cap: fleet.fleetCap, adds }) : nothing}
     <p class="small muted">${approval.estimatedCost > 0 ? `This call: at most ${callMoney(approval.estimatedCost)}` : 'This call itself: no charge'}</p>
