@@ -187,6 +187,8 @@ export function createSpend({ db, clock, activePolicy }: { db: Db; clock: () => 
     const rows = await matching(db, window)
       .select(columns)
       .select(SUMS)
+      // In the same statement, so that the rows and their total are of one moment.
+      .select(TOTALS)
       .groupBy(columns)
       .$if(groupBy[0] === 'day', (query) => query.orderBy('day', 'desc'))
       .orderBy('cost', 'desc')
@@ -195,16 +197,16 @@ export function createSpend({ db, clock, activePolicy }: { db: Db; clock: () => 
       .offset(offset)
       .execute();
     const page = rows.slice(0, limit);
-    const total = await matching(db, window).select(SUMS).executeTakeFirstOrThrow();
-    const loose = await matching(db, window).select(SUMS).where('task_id', 'is', null).executeTakeFirstOrThrow();
     const names = await namesOf(page);
-    const [cost, unattributed] = [Number(total.cost ?? 0), Number(loose.cost ?? 0)];
+    // A page behind the last one has no row that says it.
+    const total = rows[0] ?? (offset > 0 ? await matching(db, window).select(WHOLE).executeTakeFirst() : undefined);
+    const [cost, unattributed] = [Number(total?.total_cost ?? 0), Number(total?.loose_cost ?? 0)];
     return {
       since,
       until,
       items: page.map((row) => viewOf(row, groupBy, names)),
       nextCursor: rows.length > limit ? encodeCursor([offset + limit]) : null,
-      total: { cost: usdFromMicros(cost), calls: Number(total.calls) },
+      total: { cost: usdFromMicros(cost), calls: Number(total?.total_calls ?? 0) },
       unattributed: { cost: usdFromMicros(unattributed), share: cost === 0 ? 0 : unattributed / cost },
     };
   }
@@ -381,6 +383,17 @@ const COLUMNS: Record<SpendDimension, readonly GroupColumn[]> = {
   provider: ['provider'],
 };
 const SUMS = [sql<number>`sum(cost)`.as('cost'), sql<number>`count(*)`.as('calls')] as const;
+/** Of everything that matches, beside each group of it. */
+const TOTALS = [
+  sql<number>`sum(sum(cost)) over ()`.as('total_cost'),
+  sql<number>`sum(count(*)) over ()`.as('total_calls'),
+  sql<number | null>`sum(sum(cost) filter (where task_id is null)) over ()`.as('loose_cost'),
+] as const;
+const WHOLE = [
+  sql<number | null>`sum(cost)`.as('total_cost'),
+  sql<number>`count(*)`.as('total_calls'),
+  sql<number | null>`sum(cost) filter (where task_id is null)`.as('loose_cost'),
+] as const;
 
 function matching(db: Db, filter: SpendFilter) {
   const { since = 0, until = Number.MAX_SAFE_INTEGER } = filter;
