@@ -2,6 +2,7 @@
 import { createHmac } from 'node:crypto';
 import { createServer } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { dailyStandup } from '../../control/workers/standup.ts';
 import { type Chat, startChat } from '../support/chat.ts';
 import { close, listen, urlOf } from '../support/fake-telegram.ts';
 import { ADMIN } from '../support/services.ts';
@@ -73,6 +74,18 @@ describe('a webhook', () => {
     await chat.hold(await chat.agent(), 'make quiet');
     await chat.tell();
     expect(received).toHaveLength(1);
+    // Whenever it is now: by the next morning there is one about the day before, and it is told once.
+    const standup = dailyStandup({ ...chat, clock: () => chat.time.now, activePolicy: chat.policies.current, published: () => {} });
+    chat.time.now += 24 * 60 * 60 * 1000;
+    await standup.tick();
+    chat.time.now += 10 * 60 * 60 * 1000;
+    await standup.tick();
+    await chat.tell();
+    await chat.tell();
+    const told = received.slice(1).map(({ body }) => [body.type, body.data.document?.title, body.data.document?.body]);
+    expect(told.length).toBeGreaterThan(0);
+    expect(new Set(told.map(([, title]) => title)).size).toBe(told.length);
+    for (const one of told) expect(one).toEqual(['standup', expect.stringMatching(/^Standup for \d{4}-/), expect.stringContaining('#')]);
   });
 
   it('that answers with an error gets the same id again; one that says no is dead', async () => {
