@@ -31,26 +31,32 @@ export class Holds {
   }
 
   /**
-   * Waits until the approval of a call is no longer pending, `waitMs` are over, or the caller is gone.
+   * Waits until the approval of a call is no longer pending or its inline wait has ended, `waitMs` are over, or the caller is gone.
    * Registers first, then reads, then waits, so that a decision in between is not missed.
    * @returns the state as control has it at the end; null where control has no such call. @throws ControlUnavailable
    */
   async wait(callId: string, approvalId: string, waitMs: number, gone: AbortSignal): Promise<HoldState | null> {
     if (waitMs <= 0 || this.#closed || this.#waiting >= this.#waitersMax) return (await this.#uplink.held(callId))?.state ?? null;
-    let wake: Wake = () => {};
-    const woken = new Promise<void>((resolve) => {
-      wake = resolve;
-    });
+    let woken = Promise.withResolvers<void>();
+    let isOver = false;
+    const wake: Wake = () => woken.resolve();
     const waiters = this.#waiters.get(approvalId) ?? new Set();
     this.#waiters.set(approvalId, waiters.add(wake));
     this.#waiting++;
-    const timer = setTimeout(wake, waitMs);
+    const timer = setTimeout(() => {
+      isOver = true;
+      wake();
+    }, waitMs);
     gone.addEventListener('abort', wake);
     try {
-      const held = await this.#uplink.held(callId);
-      if (held === null || held.state.status !== 'pending') return held?.state ?? null;
-      await woken;
-      return (await this.#uplink.held(callId))?.state ?? null;
+      for (;;) {
+        woken = Promise.withResolvers<void>();
+        const held = await this.#uplink.held(callId);
+        if (held === null || held.state.status !== 'pending' || held.state.deferred) return held?.state ?? null;
+        // A wake-up is a hint: a stop is heard of here before control has withdrawn what is held.
+        if (isOver || gone.aborted || this.#closed) return held.state;
+        await woken.promise;
+      }
     } finally {
       clearTimeout(timer);
       gone.removeEventListener('abort', wake);

@@ -26,7 +26,14 @@ afterAll(async () => {
 function connect(more: readonly string[] = [], env: Record<string, string> = {}): Promise<{ code: number | null; said: string }> {
   const child = spawn(process.execPath, ['cli.ts', 'openclaw', 'connect', '--config', configFile, '--yes', ...more], {
     cwd: ROOT,
-    env: { PATH: process.env.PATH, HOME: folder, MC_DATA_DIR: world.dataDir, MC_CONTROL_URL: world.controlUrl, ...env },
+    env: {
+      PATH: process.env.PATH,
+      HOME: folder,
+      MC_DATA_DIR: world.dataDir,
+      MC_KEY_DIR: world.keyDir,
+      MC_CONTROL_URL: world.controlUrl,
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';
