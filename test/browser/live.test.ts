@@ -28,6 +28,8 @@ describe('the connection', () => {
     await page.keyboard.press('a');
     expect((await server.approval(id)).status).toBe('pending');
     expect(await page.getByRole('button', { name: 'Emergency stop', exact: true }).getAttribute('aria-disabled')).toBeNull();
+    // Right after a try, so that it does not come back by itself while the button is being pressed.
+    await page.getByText(/next try in [3-8] s/).waitFor();
     server.allowEvents();
     await page.getByRole('button', { name: 'Try now' }).click();
     await page.getByText(/^Live/).waitFor();
