@@ -1,11 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Db, openDatabase } from '../../control/db/database.ts';
 import { codesOf, decide, gateOf, usePolicy } from '../support/calls.ts';
 import { newAgent, startWorld, until, type World } from '../support/world.ts';
-
-// Each of these stories starts the product several times, and a start waits for its turn on a busy machine.
-vi.setConfig({ testTimeout: 90_000 });
 
 /** What a crash in the one moment that matters leaves behind is made here by hand, in the rows, while the product is down. */
 let world: World;

@@ -186,8 +186,11 @@ describe('custom rules', () => {
     const thousand = (rules: Policy) => () => {
       for (let i = 0; i < 1_000; i++) judge(call, engineering, rules);
     };
-    // 25 µs a call is the promise; here, that they cost about what the reading of the command does, and not two hundred times a rule.
-    expect(fastest(thousand(policy), 20)).toBeLessThan(4 * fastest(thousand(DEFAULT_POLICY), 20));
+    // 25 µs a call is the promise; here, that they cost less than the reading of the command does. In turns, so that both meet the same machine.
+    const [many, none] = [thousand(policy), thousand(DEFAULT_POLICY)];
+    const turns = Array.from({ length: 20 }, () => [fastest(many, 1), fastest(none, 1)] as const);
+    const best = (which: 0 | 1) => Math.min(...turns.map((turn) => turn[which]));
+    expect(best(0)).toBeLessThan(2 * best(1));
   });
 
   test.each([
