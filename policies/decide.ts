@@ -452,7 +452,9 @@ function readApproval(approval: ApprovalFact | null, call: ToolCall, facts: Fact
     return { state: 'void', code: 'APPROVAL_INVALID', message: `${named} has been used; it counts once.`, policyPath: path };
   if (approval.ageMs > policy.grantTtlMs)
     return { state: 'void', code: 'APPROVAL_EXPIRED', message: `${named} was not used in time.`, policyPath: 'approvals.grantTtlMs' };
-  return { state: 'fits', message: `${approval.approver ?? 'A person'} approved exactly this call.`, policyPath: path };
+  const by = approval.approver ?? 'A person';
+  const what = approval.releases ? 'calls like this one for longer' : 'exactly this call';
+  return { state: 'fits', message: `${by} approved ${what}.`, policyPath: path };
 }
 
 /** An agent that calls itself human is still the agent. */

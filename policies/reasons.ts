@@ -20,7 +20,9 @@ const deny = (meaning: string): ReasonMeaning => ({ meaning, effect: 'deny', rel
 /** One entry for every code of the closed list. */
 export const REASON_MEANINGS: Readonly<Record<ReasonCode, ReasonMeaning>> = Object.freeze({
   OK: allow('Nothing stands against the call.'),
-  APPROVED: allow('A person approved exactly this call; the reasons after this one are those that it released.'),
+  APPROVED: allow(
+    'A person approved exactly this call, or calls like it for longer; the reasons after this one are those that it released.',
+  ),
   ESTOP: deny('The emergency stop is on.'),
   SQUAD_PAUSED: deny('All agents are paused.'),
   AGENT_PAUSED: deny('The agent is paused.'),
