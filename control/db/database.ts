@@ -3,8 +3,9 @@
  * second process on the same folder is refused, because that database has no lock of its own and would lose rows. A server is shared by
  * several processes, of which one at a time migrates.
  */
-import { mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { storableJson } from '../contract.ts';
@@ -49,7 +50,7 @@ const MIGRATIONS: Record<string, Migration> = {
  */
 export async function openDatabase(dataDir: string): Promise<{ db: Db; close: () => Promise<void> }> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const unlock = lockFolder(dataDir);
+  const unlock = await lockFolder(dataDir);
   const db = new Kysely<Database>({ dialect: pgliteDialect(join(dataDir, 'pg')) });
   const close = async () => {
     await db.destroy();
@@ -88,7 +89,7 @@ export function json(value: unknown): RawBuilder<unknown> {
 /** Whether the database answers a question within `withinMs`. Never throws. */
 export async function isAnswering(db: Db, withinMs: number): Promise<boolean> {
   const late = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => late.resolve(false), withinMs);
+  const timer = globalThis.setTimeout(() => late.resolve(false), withinMs);
   const asked = sql`select 1`.execute(db).then(
     () => true,
     () => false,
@@ -107,8 +108,13 @@ async function migrate(db: Db): Promise<void> {
   if (error) throw new Error('the database could not be brought up to date; the old state is unchanged', { cause: error });
 }
 
+/** How long a start waits for the process that holds its folder to be gone, and how often it looks. */
+const DYING_MS = 2_000;
+const DYING_STEP_MS = 50;
+
 /** Writes `mc.lock` with the process id and its start time; a lock left by a killed process is taken over. */
-function lockFolder(dataDir: string): () => void {
+async function lockFolder(dataDir: string): Promise<() => void> {
+  const deadline = Date.now() + DYING_MS;
   const file = join(dataDir, 'mc.lock');
   const own = `${process.pid} ${startTimeOf(process.pid) ?? '-'}`;
   for (;;) {
@@ -120,6 +126,11 @@ function lockFolder(dataDir: string): () => void {
     }
     const [pid = '', started = ''] = readFileSync(file, 'utf8').split(' ');
     if (Number(pid) !== process.pid && isAlive(Number(pid), started)) {
+      // One that was killed a moment ago may still be going.
+      if (Date.now() < deadline) {
+        await setTimeout(DYING_STEP_MS);
+        continue;
+      }
       throw new Error(`data folder ${dataDir} is in use by process ${pid}; stop it first or set MC_DATA_DIR to another folder`);
     }
     rmSync(file, { force: true });
@@ -133,9 +144,20 @@ function isAlive(pid: number, started: string): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+  if (isRemains(pid)) return false;
   // The number may have gone to another process since: its start time tells (Linux; elsewhere the number alone decides).
   const now = startTimeOf(pid);
   return now === null || started === '-' || now === started;
+}
+
+/** Ended, all threads of it, and only not yet collected by its parent: some supervisors never do that. */
+function isRemains(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat[stat.lastIndexOf(')') + 2] === 'Z' && readdirSync(`/proc/${pid}/task`).length <= 1;
+  } catch {
+    return false;
+  }
 }
 
 function startTimeOf(pid: number): string | null {

@@ -1,10 +1,12 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { isAnswering, openDatabase } from '../../control/db/database.ts';
-import { startWorld } from '../support/world.ts';
+import { startWorld, until } from '../support/world.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -21,6 +23,33 @@ it('is said to answer while it does, and no longer', async () => {
   expect(await isAnswering(db, 10_000)).toBe(true);
   await close();
   expect(await isAnswering(db, 10_000)).toBe(false);
+});
+
+it('is refused while another process has it, and taken over from one that was killed, though nobody has collected that one', async () => {
+  const data = join(folder, 'taken');
+  mkdirSync(data);
+  const statOf = (pid: number) => {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  };
+  // The shell becomes a sleep that never asks for its child.
+  const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const [said] = (await once(parent.stdout, 'data')) as [Buffer];
+  const pid = Number(said.toString());
+  try {
+    writeFileSync(join(data, 'mc.lock'), `${pid} ${statOf(pid)[19]}`);
+    await expect(openDatabase(data)).rejects.toThrow(`is in use by process ${pid}`);
+    process.kill(pid, 'SIGKILL');
+    await until(
+      async () => statOf(pid)[0],
+      (state) => state === 'Z',
+    );
+    const { db, close } = await openDatabase(data);
+    expect(await isAnswering(db, 10_000)).toBe(true);
+    await close();
+  } finally {
+    parent.kill('SIGKILL');
+  }
 });
 
 it('is what control asks before it says that it is ready', async () => {
