@@ -58,8 +58,6 @@ const COOKIE = 'mc_session';
 const BODY_MAX_BYTES = 1024 * 1024;
 /** A simulation carries up to a thousand calls. */
 const SIMULATE_MAX_BYTES = 8 * 1024 * 1024;
-/** A changed cap binds within 300 ms (SPEC 8.3); a proxy that does not confirm by then is left to its own staleness. */
-const BIND_MS = 300;
 const IDEMPOTENCY_KEEP_MS = 24 * 60 * 60 * 1000;
 
 export interface Services {
@@ -96,8 +94,8 @@ export interface Services {
   emergency: Emergency;
   broadcast: Broadcast;
   overview: () => Promise<Overview>;
-  /** Resolves when every connected proxy judges by what has been committed, or after the given time. */
-  caughtUp: (timeoutMs: number) => Promise<void>;
+  /** Resolves when every connected proxy judges by what has been committed, or the line has given up on those that do not. */
+  caughtUp: () => Promise<void>;
   version: string;
   log: { error: (fields: object, message: string) => void; info: (fields: object, message: string) => void };
 }
@@ -346,11 +344,12 @@ function idempotent({ db, clock, keys }: Services): MiddlewareHandler<ApiEnv> {
   };
 }
 
-/** A change is answered when the proxies judge by it (bounded): who pauses an agent may rely on the answer. */
+/** A change is answered when the proxies judge by it: who pauses an agent may rely on the answer. A stop has waited for them itself. */
 function bindBeforeAnswering({ caughtUp }: Services): MiddlewareHandler<ApiEnv> {
   return async (context, next) => {
     await next();
-    if (!SAFE.has(context.req.method) && context.res.status < 400) await caughtUp(BIND_MS);
+    const isStop = context.req.path.endsWith('/emergency/stop');
+    if (!SAFE.has(context.req.method) && !isStop && context.res.status < 400) await caughtUp();
   };
 }
 

@@ -81,8 +81,6 @@ import { tokenRefresher } from './workers/token-refresher.ts';
 /** A database that needs longer for a question of nothing is none to work with. */
 const READY_MS = 2_000;
 
-/** How many times longer a change is waited for where it must reach the proxies of other controls too. */
-const SHARED_PATIENCE = 3;
 /** A replay of another process that takes longer than this is not going on any more. */
 const REPLAY_MAX_MS = 15 * 60 * 1000;
 
@@ -220,9 +218,6 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     else log.error({ stopId: message.order.stopId }, 'somebody put a stop on the bus that none of us has sealed');
   });
 
-  /** A change has further to go where another control tells its proxies of it. */
-  const caughtUp = (timeoutMs: number) => line.caughtUp(isShared ? timeoutMs * SHARED_PATIENCE : timeoutMs);
-
   /** What this process remembers of the record follows what another one has changed, before anybody is told of the change. */
   async function follow(rows: readonly OutboxRow[]): Promise<void> {
     const has = (topic: OutboxRow['topic']) => rows.some((row) => row.topic === topic);
@@ -302,7 +297,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     emergency,
     broadcast,
     overview,
-    caughtUp,
+    caughtUp: line.caughtUp,
     version: config.version,
     log,
   });
@@ -319,7 +314,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     agents,
     timeline,
     activePolicy,
-    caughtUp,
+    caughtUp: line.caughtUp,
     version: config.version,
     log,
   });

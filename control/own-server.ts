@@ -24,12 +24,11 @@ interface Dependencies {
   timeline: Timeline;
   activePolicy: () => ActivePolicy;
   /** Resolves when the proxies judge by what was changed, or after the given time. */
-  caughtUp: (timeoutMs: number) => Promise<void>;
+  caughtUp: () => Promise<void>;
   version: string;
   log: { error: (fields: object, message: string) => void };
 }
 
-const BIND_MS = 300;
 const Caller = z.object({ id: z.string(), name: z.string() });
 const MESSAGES_SHOWN = 20;
 const INSTRUCTIONS =
@@ -234,7 +233,7 @@ export function createOwnServer({ tasks, messages, approvals, agents, timeline, 
   function change(act: () => Promise<unknown>): Promise<CallToolResult> {
     return answer(async () => {
       const result = await act();
-      await caughtUp(BIND_MS);
+      await caughtUp();
       return result;
     });
   }

@@ -114,6 +114,7 @@ export async function startServices(databaseUrl: string | null = null) {
   });
   return {
     base,
+    broadcast,
     keys,
     upstreams,
     messages,
