@@ -64,6 +64,17 @@ export type Token = (typeof TokenSchema)['_output'];
 export type NewToken = (typeof NewTokenSchema)['_output'];
 /** One entry of the audit log. */
 export type AuditRow = (typeof AuditRowSchema)['_output'];
+/** Something that the server found in its record. `snippet` is text of anybody. */
+export interface SearchHit {
+  kind: 'task' | 'agent' | 'message' | 'call' | 'approval' | 'audit';
+  /** Of the task, agent and so on; of the audit log the number of the entry. */
+  id: string;
+  title: string;
+  snippet: string;
+  at: number;
+  taskId: string | null;
+  agentId: string | null;
+}
 /** Whether the chain of the audit log is whole, and if not, from where and why. */
 export interface AuditVerdict {
   ok: boolean;
@@ -194,6 +205,9 @@ export const listTransitions = (taskId: string) => all<Transition>(`/tasks/${tas
 export const listAudit = (query: { action?: string; subjectId?: string; limit?: number; cursor?: string }) =>
   send<Page<AuditRow>>('GET', `/audit${search(query)}`);
 export const verifyAudit = () => send<AuditVerdict>('GET', '/audit/verify');
+/** Newest first. `each`: at most so many of each kind, on one page. */
+export const searchRecord = (query: { q: string; kind?: string; each?: number; limit?: number; cursor?: string }) =>
+  send<Page<SearchHit>>('GET', `/search${search(query)}`);
 export const readForecast = () => send<Forecast>('GET', '/spend/forecast');
 export const readSpend = (query: { groupBy: string; since?: number; limit?: number }) => send<SpendView>('GET', `/spend${search(query)}`);
 export const listChannels = () => all<Channel>('/channels', {});
