@@ -36,6 +36,7 @@ import type {
   Replay,
   Role,
   Run,
+  SearchHit,
   Session,
   Shadow,
   SpendView,
@@ -64,17 +65,6 @@ export type Token = (typeof TokenSchema)['_output'];
 export type NewToken = (typeof NewTokenSchema)['_output'];
 /** One entry of the audit log. */
 export type AuditRow = (typeof AuditRowSchema)['_output'];
-/** Something that the server found in its record. `snippet` is text of anybody. */
-export interface SearchHit {
-  kind: 'task' | 'agent' | 'message' | 'call' | 'approval' | 'audit';
-  /** Of the task, agent and so on; of the audit log the number of the entry. */
-  id: string;
-  title: string;
-  snippet: string;
-  at: number;
-  taskId: string | null;
-  agentId: string | null;
-}
 /** Whether the chain of the audit log is whole, and if not, from where and why. */
 export interface AuditVerdict {
   ok: boolean;

@@ -50,7 +50,7 @@ export function findMatches(query: string, things: Iterable<Findable>, limit: nu
 
 /**
  * What was found by kind: the kind with the best match first, in it the best, then the newest. What is in both lists is told as this page
- * knows it. `hits` are taken to match, whatever their words: the server looked at more than is shown of them.
+ * knows it, with the words that only the server saw. `hits` are taken to match, whatever their words: the server looked at more than is shown of them.
  * @param each at most so many of a kind
  */
 export function groupFindings(query: string, things: Iterable<Findable>, hits: readonly Findable[], each: number): FoundGroup[] {
@@ -58,9 +58,10 @@ export function groupFindings(query: string, things: Iterable<Findable>, hits: r
   const found = new Map<string, Scored>();
   for (const thing of hits) found.set(keyOf(thing), { thing, score: Math.max(1, scoreOf(thing, words)) });
   for (const thing of things) {
-    const key = keyOf(thing);
-    const score = Math.max(scoreOf(thing, words), found.get(key)?.score ?? 0);
+    const [key, score] = [keyOf(thing), scoreOf(thing, words)];
+    const hit = found.get(key);
     if (score > 0) found.set(key, { thing, score });
+    else if (hit) found.set(key, { thing: { ...thing, about: hit.thing.about }, score: hit.score });
   }
   return [...Map.groupBy(found.values(), ({ thing }) => thing.kind)]
     .map(([kind, all]) => ({ kind, sorted: all.sort(byScore) }))

@@ -1,19 +1,10 @@
 /** The search of the mock: all words of the query in what is known of a thing, newest first, as the product answers it. */
+import type { SearchHit } from '../../control/contract.ts';
 import type { World } from './world.ts';
-
-interface Hit {
-  kind: string;
-  id: string;
-  title: string;
-  snippet: string;
-  at: number;
-  taskId: string | null;
-  agentId: string | null;
-}
 
 const LIMIT = 30;
 
-export function findIn(world: World, query: URLSearchParams): { items: Hit[]; nextCursor: string | null } {
+export function findIn(world: World, query: URLSearchParams): { items: SearchHit[]; nextCursor: string | null } {
   const words = (query.get('q') ?? '').toLowerCase().split(/\s+/).filter(Boolean);
   const [kind, each] = [query.get('kind'), Number(query.get('each') ?? Number.POSITIVE_INFINITY)];
   const hits = [...record(world)]
@@ -27,7 +18,7 @@ export function findIn(world: World, query: URLSearchParams): { items: Hit[]; ne
   return { items: some.slice(from, to), nextCursor: to < some.length && !query.has('each') ? String(to) : null };
 }
 
-function* record(world: World): Generator<Hit> {
+function* record(world: World): Generator<SearchHit> {
   for (const task of world.tasks.values())
     yield {
       kind: 'task',

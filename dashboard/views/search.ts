@@ -5,6 +5,7 @@
 import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
+import type { SearchHit } from '../../control/contract.ts';
 import { sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
@@ -256,7 +257,7 @@ function marked(text: string, words: readonly string[]): TemplateResult {
 }
 
 /** A hit of the server, with where it is looked at. */
-function toFindable({ kind, id, title, snippet, at, taskId, agentId }: api.SearchHit): Findable {
+function toFindable({ kind, id, title, snippet, at, taskId, agentId }: SearchHit): Findable {
   const who = agentId === null ? undefined : agents.get(agentId)?.name;
   const href = {
     task: `?task=${id}`,

@@ -36,10 +36,12 @@ describe('the search', () => {
       { ...thing('call', 'exec', 5, 'old one that npm ran'), id: 'old' },
       { ...thing('call', 'exec', 60, 'told differently'), id: 'exec npm publish' },
       thing('message', 'Jon Reyes', 40, 'no word of the query'),
+      { ...thing('agent', 'Forge-03 as stored', 1, 'wrote about npm'), id: 'Forge-03' },
     ];
     const groups = groupFindings('npm', THINGS.slice(0, 5), hits, 5);
     expect(groups.map(({ kind, items }) => [kind, ...items.map(({ at, about }) => `${at} ${about}`)])).toEqual([
       ['call', '50 Forge-03', '5 old one that npm ran'],
+      ['agent', '20 wrote about npm'],
       ['message', '40 no word of the query'],
     ]);
   });
