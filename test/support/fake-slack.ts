@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { close, listen, urlOf } from './fake-telegram.ts';
 
 export const SLACK_TOKEN = 'xoxb-fake-token-for-tests';
-export const BOT_ID = 'B1';
+const BOT_ID = 'B1';
 export const SIGNING_SECRET = 'a-signing-secret-for-tests';
 
 type Body = Record<string, string>;
