@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { addApprovalCommands } from './control/commands/approvals.ts';
+import { addAuditCommands } from './control/commands/audit.ts';
 import { apiClient } from './control/commands/client.ts';
 import { runDemo } from './control/commands/demo.ts';
 import { doctor } from './control/commands/doctor.ts';
@@ -89,6 +90,7 @@ program
 
 addPolicyCommands(program, settings);
 addApprovalCommands(program, settings);
+addAuditCommands(program, settings);
 
 try {
   await program.parseAsync();
@@ -127,6 +129,11 @@ async function start({ demo }: { demo?: true }): Promise<void> {
             allowCommands: config.MC_STDIO === 'on',
             proxyUrl: config.proxyUrl,
             keepDays: config.MC_KEEP_DAYS,
+            anchors: {
+              file: config.anchorFile,
+              repository: config.MC_ANCHOR_REPOSITORY,
+              everyMinutes: config.MC_ANCHOR_MINUTES,
+            },
             soulsDir: config.MC_SOULS_DIR,
             dashboardDir: join(here, 'dashboard', 'dist'),
             version,

@@ -16,6 +16,7 @@ import type { Logger } from 'pino';
 import { usdFromMicros } from '../policies/index.ts';
 import { createAgents } from './agents.ts';
 import { createAlerts } from './alerts.ts';
+import { createAnchors } from './anchors.ts';
 import { answerError, answerNotFound, createApi } from './api.ts';
 import { createApprovals } from './approvals.ts';
 import { SYSTEM } from './audit.ts';
@@ -54,6 +55,7 @@ import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
 import { createSearch } from './search.ts';
 import { createShadows } from './shadows.ts';
+import { openSigningKey } from './signing.ts';
 import { createSouls } from './souls.ts';
 import { createSpend } from './spend.ts';
 import { readStopOrder, sealStop } from './stop-order.ts';
@@ -153,6 +155,16 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const identities = createChatIdentities(base);
   const threads = createThreads({ db, clock });
   const notifications = createNotifications({ ...base, channels, approvals, alerts });
+  const { file = null, repository = null, everyMinutes = 5 } = config.anchors ?? {};
+  const anchors = createAnchors({
+    ...base,
+    signing: openSigningKey(config.keyDir),
+    alerts,
+    channels,
+    tell: notifications.add,
+    file,
+    repository,
+  });
   const channelSet = createChannelSet({ clock, publicUrl: config.publicUrl ?? null });
   const leases = createLeases({ db, clock, holder });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
@@ -284,6 +296,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     trials,
     shadows,
     alerts,
+    anchors,
     calls,
     search,
     spend,
@@ -369,6 +382,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     sessionWatch({ ...base, agents, gateways }),
     dailyStandup({ ...base, activePolicy }),
     retention({ db, clock, keepDays: config.keepDays }),
+    { name: 'audit-anchor', everyMs: everyMinutes * 60_000, tick: anchors.anchor },
     ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
     { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
     { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },

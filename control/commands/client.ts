@@ -41,15 +41,11 @@ export function apiClient(settings: ResolvedSettings): ApiClient {
       });
     } catch (error) {
       if (error instanceof CommandError) throw error;
-      throw new CommandError(
-        'UNREACHABLE',
-        `Mission Control does not answer at ${settings.controlUrl}. Is it running? Start it: npm start`,
-      );
+      throw unreachable(settings);
     }
     const text = await response.text();
     if (response.ok) return (text === '' ? undefined : JSON.parse(text)) as T;
-    const problem = parseProblem(text);
-    throw new CommandError(problem?.code ?? `HTTP_${response.status}`, problem?.detail ?? `Control answered ${response.status}.`, problem);
+    throw refusal(response.status, text);
   }
   return {
     get: (path) => send('GET', path),
@@ -57,6 +53,28 @@ export function apiClient(settings: ResolvedSettings): ApiClient {
     patch: (path, body) => send('PATCH', path, body),
     delete: (path) => send('DELETE', path),
   };
+}
+
+/** A file from the API, as it comes, however long it takes. @throws CommandError as {@link apiClient} does. */
+export async function openDownload(settings: ResolvedSettings, path: string): Promise<ReadableStream<Uint8Array>> {
+  const authorization = `Bearer ${credential(settings)}`;
+  let response: Response;
+  try {
+    response = await fetch(`${settings.controlUrl}/api${path}`, { headers: { authorization } });
+  } catch {
+    throw unreachable(settings);
+  }
+  if (response.ok && response.body !== null) return response.body;
+  throw refusal(response.status, await response.text());
+}
+
+function unreachable(settings: ResolvedSettings): CommandError {
+  return new CommandError('UNREACHABLE', `Mission Control does not answer at ${settings.controlUrl}. Is it running? Start it: npm start`);
+}
+
+function refusal(status: number, text: string): CommandError {
+  const problem = parseProblem(text);
+  return new CommandError(problem?.code ?? `HTTP_${status}`, problem?.detail ?? `Control answered ${status}.`, problem);
 }
 
 function credential(settings: ResolvedSettings): string {
