@@ -53,6 +53,7 @@ import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
 import { createShadows } from './shadows.ts';
+import { openSigningKey } from './signing.ts';
 import { createSouls } from './souls.ts';
 import { createSpend } from './spend.ts';
 import { readStopOrder, sealStop } from './stop-order.ts';
@@ -198,6 +199,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     approvals,
     alerts,
     gateways,
+    signingKey: openSigningKey(config.keyDir),
     push: line.push,
     liveProxies: line.liveProxies,
     ...(isShared && {

@@ -15,6 +15,7 @@ import {
   type Overview,
   OverviewSchema,
   ResumeSchema,
+  StopProofSchema,
   StopReceiptSchema,
   SystemStateSchema,
   TokenSchema,
@@ -98,6 +99,18 @@ export function systemRoutes(
       response: StopReceiptSchema,
     },
     ({ actor, body }) => emergency.stop(actor, body.reason ?? null),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/emergency/receipt',
+      tag: 'emergency',
+      summary: 'The receipt of the last stop, signed, and the public key that proves it',
+      access: { role: 'viewer' },
+      response: StopProofSchema,
+    },
+    () => emergency.proof(),
   );
   route(
     app,
