@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { addApprovalCommands } from './control/commands/approvals.ts';
+import { addBackupCommands } from './control/commands/backup.ts';
 import { apiClient } from './control/commands/client.ts';
 import { runDemo } from './control/commands/demo.ts';
 import { doctor } from './control/commands/doctor.ts';
@@ -67,6 +68,7 @@ program
   });
 
 addStopCommands(program, settings);
+addBackupCommands(program, settings, version);
 addPolicyCommands(program, settings);
 addApprovalCommands(program, settings);
 

@@ -271,6 +271,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const api = createApi({
     db,
     clock,
+    published,
+    dataDir: isShared ? null : config.dataDir,
     keys,
     auth,
     agents,

@@ -26,18 +26,20 @@ export interface ApiClient {
   post: <T>(path: string, body: unknown) => Promise<T>;
   patch: <T>(path: string, body: unknown) => Promise<T>;
   delete: (path: string) => Promise<void>;
+  /** Has a file made, however long that takes. */
+  download: (path: string) => Promise<ReadableStream<Uint8Array>>;
 }
 
 /** @throws CommandError from every call: NO_CREDENTIAL, UNREACHABLE, or the code of control's refusal. */
 export function apiClient(settings: ResolvedSettings): ApiClient {
-  async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
+  async function ask(method: string, path: string, body: unknown, signal: AbortSignal | null): Promise<Response> {
     let response: Response;
     try {
       response = await fetch(`${settings.controlUrl}/api${path}`, {
         method,
         headers: { authorization: `Bearer ${credential(settings)}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
         ...(body !== undefined && { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(30_000),
+        signal,
       });
     } catch (error) {
       if (error instanceof CommandError) throw error;
@@ -46,16 +48,25 @@ export function apiClient(settings: ResolvedSettings): ApiClient {
         `Mission Control does not answer at ${settings.controlUrl}. Is it running? Start it: npm start`,
       );
     }
-    const text = await response.text();
-    if (response.ok) return (text === '' ? undefined : JSON.parse(text)) as T;
-    const problem = parseProblem(text);
+    if (response.ok) return response;
+    const problem = parseProblem(await response.text());
     throw new CommandError(problem?.code ?? `HTTP_${response.status}`, problem?.detail ?? `Control answered ${response.status}.`, problem);
+  }
+  async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const text = await (await ask(method, path, body, AbortSignal.timeout(30_000))).text();
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+  async function download(path: string): Promise<ReadableStream<Uint8Array>> {
+    const { body } = await ask('POST', path, {}, null);
+    if (body === null) throw new CommandError('EMPTY', 'Control answered nothing.');
+    return body;
   }
   return {
     get: (path) => send('GET', path),
     post: (path, body) => send('POST', path, body),
     patch: (path, body) => send('PATCH', path, body),
     delete: (path) => send('DELETE', path),
+    download,
   };
 }
 

@@ -26,7 +26,7 @@ const ACCESS: Record<Role, string> = {
     POST /policies/replay  POST /policies/replays/{id}/cancel  POST /souls/{name}/agents  POST /emergency/pause-squad  POST /emergency/stop  POST /notifications/{id}/retry  POST /upstreams/{id}/tools/{tool}/accept`,
   admin: `
     /agents/{id}/tokens  POST /agents/{id}/tokens  DELETE /agents/{id}/tokens/{tokenId}  POST /policies  POST /policies/{id}/activate
-    POST /policies/shadows  POST /policies/shadows/{id}/stop  POST /emergency/resume  POST /gateways  POST /gateways/{id}/import  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens  POST /gateways/{id}/passes
+    POST /policies/shadows  POST /policies/shadows/{id}/stop  POST /backup  POST /emergency/resume  POST /gateways  POST /gateways/{id}/import  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens  POST /gateways/{id}/passes
     DELETE /gateways/{id}/tokens/{tokenId}  /operators  POST /operators  PATCH /operators/{id}  DELETE /operators/{id}
     POST /operators/{id}/tokens  DELETE /operators/{id}/tokens/{tokenId}  POST /upstreams  PATCH /upstreams/{id}  DELETE /upstreams/{id}
     POST /channels  PATCH /channels/{id}  DELETE /channels/{id}  POST /channels/{id}/test
