@@ -36,6 +36,7 @@ import type { Policies } from './policies.ts';
 import { Refusal } from './problem.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
+import { backupRoutes } from './routes/backup.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { grantRoutes } from './routes/grants.ts';
 import { policyRoutes } from './routes/policies.ts';
@@ -66,6 +67,9 @@ const IDEMPOTENCY_KEEP_MS = 24 * 60 * 60 * 1000;
 export interface Services {
   db: Db;
   clock: () => number;
+  published: () => void;
+  /** The data folder with the embedded database; null where the database is on a server. */
+  dataDir: string | null;
   keys: Keys;
   auth: Auth;
   agents: Agents;
@@ -148,6 +152,7 @@ export function createApi(services: Services): Api {
   grantRoutes(app, services.grants);
   policyRoutes(app, services);
   recordRoutes(app, services);
+  backupRoutes(app, services);
   searchRoutes(app, services);
   spendRoutes(app, services);
   upstreamRoutes(app, services);

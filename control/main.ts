@@ -212,6 +212,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     approvals,
     alerts,
     gateways,
+    signingKey: openSigningKey(config.keyDir),
     push: line.push,
     liveProxies: line.liveProxies,
     ...(isShared && {
@@ -281,6 +282,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const api = createApi({
     db,
     clock,
+    published,
+    dataDir: isShared ? null : config.dataDir,
     keys,
     auth,
     agents,
