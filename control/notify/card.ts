@@ -21,12 +21,9 @@ export type Press =
   | { act: 'choose'; verdict: Verdict; approvalId: string }
   | { act: 'write'; verdict: Verdict; approvalId: string }
   | { act: 'back'; approvalId: string }
+  | { act: 'open'; approvalId: string }
+  | { act: 'decideAll'; verdict: Verdict; cardId: string; revision: number; note: string | null }
   | { act: 'stop'; userId: string; at: number };
-
-/** What a card shows of an approval, so that it is known when it shows something else: the state, and how many have approved. */
-export function shownOf({ status, approvedBy }: Approval): string {
-  return status === 'pending' ? `pending:${approvedBy.length}` : status;
-}
 
 /**
  * The card of an approval as it stands now.
@@ -46,7 +43,7 @@ export function cardOf(approval: Approval, choosing: Verdict | null = null, why:
     const names = approval.approvedBy.map(({ name }) => name).join(', ');
     facts.push(['Approved by', `${names || 'nobody yet'} (${approval.approvedBy.length} of ${approval.approvalsNeeded} people)`]);
   }
-  if (isPending) facts.push(['Expires', `${new Date(approval.expiresAt).toISOString().slice(0, 16).replace('T', ' ')} UTC`]);
+  if (isPending) facts.push(['Expires', expiryOf(approval.expiresAt)]);
   if (approval.decision !== null) facts.push(['Note', approval.decision]);
   return {
     title: why !== null && isPending ? `${why}: ${titleOf(approval)}` : titleOf(approval),
@@ -90,8 +87,13 @@ function titleOf(approval: Approval): string {
   }
 }
 
+/** When a request expires, for people anywhere. */
+export function expiryOf(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}
+
 /** A command as it stands, anything else as JSON; for a task what is asked. */
-function quoteOf({ kind, summary, reasons, arguments: args, editedArguments }: Approval): string {
+export function quoteOf({ kind, summary, reasons, arguments: args, editedArguments }: Approval): string {
   if (kind === 'task' || args === null) return [summary, ...reasons.map(({ message }) => message)].join('\n');
   const shown = editedArguments ?? args;
   const members = Object.keys(shown);
@@ -156,10 +158,18 @@ export function readPress(action: string): Press | null {
     const at = Number.parseInt(rest.at(-1) ?? '', 36);
     return Number.isSafeInteger(at) ? { act: 'stop', userId: rest.slice(0, -1).join(':'), at } : null;
   }
-  if (act === 'b') return isId(rest[0]) && rest.length === 1 ? { act: 'back', approvalId: rest[0] } : null;
+  if (act === 'b' || act === 'o')
+    return isId(rest[0]) && rest.length === 1 ? { act: act === 'b' ? 'back' : 'open', approvalId: rest[0] } : null;
   const verdict = rest[0] === 'a' ? 'approved' : rest[0] === 'd' ? 'denied' : null;
   const approvalId = rest.at(-1);
   if (verdict === null || !isId(approvalId)) return null;
+  if (act === 'g' && rest.length === 4) {
+    const [, preset = '', revision = ''] = rest;
+    const note = preset === '-' ? null : PRESETS[verdict][Number(preset)];
+    return note === undefined || !/^\d{1,6}$/.test(revision)
+      ? null
+      : { act: 'decideAll', verdict, cardId: approvalId, revision: Number(revision), note };
+  }
   if (act === 'p' && rest.length === 3) {
     const note = PRESETS[verdict][Number(rest[1])];
     return note === undefined ? null : { act: 'decide', verdict, approvalId, note };

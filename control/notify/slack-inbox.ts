@@ -6,7 +6,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import type { LiveChannel } from '../channels.ts';
 import type { Threads } from '../threads.ts';
-import { cardOf, PRESETS, readPress, sentenceNote } from './card.ts';
+import { PRESETS, readPress, sentenceNote } from './card.ts';
 import { ChannelError } from './channel.ts';
 import type { Conversation, Inbound } from './conversation.ts';
 import { blocksOf, noteForm, type SlackChannel } from './slack.ts';
@@ -121,8 +121,9 @@ export async function takeSlackRequest(
     }
     if (outcome.isRefusal || pressed.act === 'stop')
       await conversation.answer(inbound, sentenceNote(outcome.text), { onlyFor: press.user.id });
-    const { approval } = outcome;
-    if (approval && message !== undefined) await quietly(() => port.edit({ chat, message }, cardOf(approval)));
+    if (message === undefined || pressed.act === 'stop') return taken;
+    const card = await conversation.cardAt(channel.id, { chat, message }, outcome);
+    if (card !== null) await quietly(() => port.edit({ chat, message }, card));
     return taken;
   }
 
