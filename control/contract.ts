@@ -1544,6 +1544,25 @@ export const AuditRowSchema = z
   })
   .meta({ id: 'AuditRow' });
 
+/* ---------------------------------------------------------------- search (GET /api/search) */
+
+export const SEARCH_KINDS = ['task', 'agent', 'message', 'call', 'approval', 'audit'] as const;
+export type SearchKind = (typeof SEARCH_KINDS)[number];
+export const SearchHitSchema = z
+  .object({
+    kind: z.enum(SEARCH_KINDS),
+    /** Of the task, agent and so on; of the audit log the number of the row. */
+    id: z.string(),
+    title: z.string(),
+    /** Plain text around the first word that was found; untrusted. */
+    snippet: z.string(),
+    at: EpochMs,
+    taskId: z.string().nullable(),
+    agentId: z.string().nullable(),
+  })
+  .meta({ id: 'SearchHit' });
+export type SearchHit = z.infer<typeof SearchHitSchema>;
+
 /* ---------------------------------------------------------------- server-sent events (GET /api/events) */
 
 /**

@@ -67,11 +67,21 @@ export async function claimDatabase(db: Db, { fingerprint }: Keys): Promise<void
 }
 
 function readMaster(file: string): Buffer {
+  const key = provideKeyFile(file, () => randomBytes(32));
+  if (key.length !== 32) throw new Error(`${file} is damaged (${key.length} bytes instead of 32); restore it from a backup`);
+  return key;
+}
+
+/**
+ * The content of a key file, made at first start by `make`; readable by its owner only.
+ * @throws Error when others may read it.
+ */
+export function provideKeyFile(file: string, make: () => Buffer): Buffer {
   if (!existsSync(file)) {
     // Made whole under another name: another process that starts at the same moment sees all of it or nothing.
     const made = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`;
     const fd = openSync(made, 'wx', 0o600);
-    writeSync(fd, randomBytes(32));
+    writeSync(fd, make());
     fsyncSync(fd);
     closeSync(fd);
     try {
@@ -83,7 +93,5 @@ function readMaster(file: string): Buffer {
     }
   }
   if (statSync(file).mode & 0o077) throw new Error(`${file} can be read by others; run: chmod 600 ${file}`);
-  const key = readFileSync(file);
-  if (key.length !== 32) throw new Error(`${file} is damaged (${key.length} bytes instead of 32); restore it from a backup`);
-  return key;
+  return readFileSync(file);
 }

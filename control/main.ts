@@ -53,6 +53,7 @@ import { serveOAuthReturn } from './oauth-return.ts';
 import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
+import { createSearch } from './search.ts';
 import { createShadows } from './shadows.ts';
 import { createSouls } from './souls.ts';
 import { createSpend } from './spend.ts';
@@ -143,6 +144,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     abortRuns: (gatewayId, sessionKeys) => gateways.abortRuns(gatewayId, sessionKeys),
   });
   const calls = createCalls({ db });
+  const search = createSearch({ db });
   const messages = createMessages(base);
   const documents = createDocuments({ db });
   const souls = createSouls({ db, agents, folder: config.soulsDir ?? null });
@@ -204,10 +206,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     liveProxies: line.liveProxies,
     ...(isShared && {
       liveProxies: () => [...new Set([...line.liveProxies(), ...members.proxies().flatMap(({ id, isLive }) => (isLive ? id : []))])],
-      order: (stop, onAnswer) => {
+      order: (stop, hearing) => {
         const order = sealStop(stop, config.clusterSecret);
         bus.publish({ type: 'stop', order });
-        return members.order(order, onAnswer);
+        void members.order(order, hearing);
       },
     }),
   });
@@ -285,6 +287,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     shadows,
     alerts,
     calls,
+    search,
     spend,
     caps,
     gateways,

@@ -36,6 +36,7 @@ import type {
   Replay,
   Role,
   Run,
+  SearchHit,
   Session,
   Shadow,
   SpendView,
@@ -194,6 +195,9 @@ export const listTransitions = (taskId: string) => all<Transition>(`/tasks/${tas
 export const listAudit = (query: { action?: string; subjectId?: string; limit?: number; cursor?: string }) =>
   send<Page<AuditRow>>('GET', `/audit${search(query)}`);
 export const verifyAudit = () => send<AuditVerdict>('GET', '/audit/verify');
+/** Newest first. `each`: at most so many of each kind, on one page. */
+export const searchRecord = (query: { q: string; kind?: string; each?: number; limit?: number; cursor?: string }) =>
+  send<Page<SearchHit>>('GET', `/search${search(query)}`);
 export const readForecast = () => send<Forecast>('GET', '/spend/forecast');
 export const readSpend = (query: { groupBy: string; since?: number; limit?: number }) => send<SpendView>('GET', `/spend${search(query)}`);
 export const listChannels = () => all<Channel>('/channels', {});

@@ -1,12 +1,16 @@
-/** What this browser remembers for its user: colour theme, and whether single keys act. Kept locally, never sent. */
+/** What this browser remembers for its user: colour theme, contrast, and whether single keys act. Kept locally, never sent. */
 import { signal } from '@lit-labs/signals';
 
 export type Theme = 'system' | 'light' | 'dark';
+/** `system`: as the system asks for. */
+export type Contrast = 'system' | 'standard' | 'more';
 
 const THEME = 'mc.theme';
+const CONTRAST = 'mc.contrast';
 const KEYS = 'mc.keys';
 
 export const theme = signal<Theme>(readTheme());
+export const contrast = signal<Contrast>(readContrast());
 /** Single-key shortcuts can be switched off (WCAG 2.1.4). */
 export const singleKeys = signal(read(KEYS) !== 'off');
 
@@ -53,16 +57,32 @@ export function setSingleKeys(on: boolean): void {
   write(KEYS, on ? 'on' : 'off');
 }
 
-/** Puts the theme on the document; without one the system decides. */
+export function setContrast(value: Contrast): void {
+  contrast.set(value);
+  write(CONTRAST, value);
+  applyTheme();
+}
+
+/** Puts theme and contrast on the document; what is not chosen the system decides. */
 export function applyTheme(): void {
-  const value = theme.get();
-  if (value === 'system') delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = value;
+  const chosen = document.documentElement.dataset;
+  for (const [name, value] of [
+    ['theme', theme.get()],
+    ['contrast', contrast.get()],
+  ] as const) {
+    if (value === 'system') delete chosen[name];
+    else chosen[name] = value;
+  }
 }
 
 function readTheme(): Theme {
   const value = read(THEME);
   return value === 'light' || value === 'dark' ? value : 'system';
+}
+
+function readContrast(): Contrast {
+  const value = read(CONTRAST);
+  return value === 'standard' || value === 'more' ? value : 'system';
 }
 
 /** A browser that keeps nothing (private mode, blocked storage) works with the defaults. */

@@ -23,7 +23,7 @@ const STEPS: readonly (readonly [step: string, file: RegExp, functions: readonly
   ['digest and keys', /proxy\/fingerprint\.ts$/, ['of']],
   ['gather the facts', /proxy\/facts\.ts$/, ['factsOf', 'scopesOf', 'bindingCapsOf']],
   ['decide', /policies\/decide\.ts$/, ['decide']],
-  ['- of it: look for credentials', /policies\/secrets\.ts$/, ['findSecrets']],
+  ['- of it: look for credentials', /policies\/secrets\.ts$/, ['redactArguments']],
   ['look where paths lead', /proxy\/links\.ts$/, ['linksUnder', 'collect', 'deepestExisting']],
   ['redact for the record', /proxy\/record\.ts$/, ['recordedInput', 'recordedText']],
   ['journal: make a line', /proxy\/journal\.ts$/, ['append']],

@@ -7,7 +7,7 @@ import { isBoundedJson, MAX_JSON_PARTS } from './canonical.ts';
 import { Gathered, MAX_OPERANDS } from './gathered.ts';
 import type { Classification, Facts, Finding, JsonObject, ToolCall } from './model.ts';
 import type { Policy } from './policy.ts';
-import { findSecrets } from './secrets.ts';
+import { redactArguments } from './secrets.ts';
 import { isWrapper, type ToolReading } from './tools.ts';
 
 /**
@@ -97,7 +97,7 @@ function describeFlaw(call: ToolCall): string | null {
 }
 
 function gatherSecrets(gathered: Gathered): void {
-  const found = findSecrets(gathered.arguments);
+  const { found } = redactArguments(gathered.arguments);
   if (found.length === 0) return;
   const kinds = [...new Set(found.map((secret) => secret.kind))].slice(0, 5).join(', ');
   gathered.find('hold', 'SECRETS', 'red', `The arguments carry what looks like a credential (${kinds}).`, 'builtin.secrets');

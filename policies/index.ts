@@ -59,7 +59,7 @@ export {
   type Side,
   type Tally,
 } from './replay.ts';
-export { redact, redactText } from './secrets.ts';
+export { redact, redactArguments, redactText } from './secrets.ts';
 export { findSequences, type LabelOwner, labelScope, labelsOf, type SequenceFinding } from './sequence.ts';
 export {
   DEFAULT_WORKSPACE,

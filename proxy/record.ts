@@ -1,6 +1,6 @@
 /** What is kept of a call: redacted, bounded, and one line that says what it is about. Redaction comes before everything else. */
 import { type Preview, storable, storableJson } from '../control/contract.ts';
-import { type Classification, type Json, type JsonObject, redact, redactText } from '../policies/index.ts';
+import { type Classification, type Json, type JsonObject, redact, redactArguments, redactText } from '../policies/index.ts';
 
 const SUMMARY_MAX_CHARS = 300;
 /** What is kept of a member's name where the arguments are too long to be kept whole. */
@@ -21,7 +21,7 @@ export function recordedInput(args: JsonObject, maxChars: number): JsonObject {
 const recorded = new WeakMap<JsonObject, { maxChars: number; input: JsonObject }>();
 
 function makeInput(args: JsonObject, maxChars: number): JsonObject {
-  const { value } = redact(args);
+  const { value } = redactArguments(args);
   const text = JSON.stringify(value);
   const clean = storableJson(text);
   const redacted = (clean === text ? value : JSON.parse(clean)) as JsonObject;

@@ -22,6 +22,7 @@ import { up as chat } from './migrations/010-chat.ts';
 import { up as members } from './migrations/011-members.ts';
 import { up as loopFacts } from './migrations/012-loop-facts.ts';
 import { up as people } from './migrations/013-people.ts';
+import { up as search } from './migrations/015-search.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 import { serverDialect } from './server-dialect.ts';
@@ -43,6 +44,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '011-members': { up: members },
   '012-loop-facts': { up: loopFacts },
   '013-people': { up: people },
+  '015-search': { up: search },
 };
 
 /**

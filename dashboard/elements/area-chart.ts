@@ -9,7 +9,9 @@ import { axisOf, type Series, stack } from './chart-scale.ts';
 import { LightElement } from './light-element.ts';
 import './area-chart.css';
 
-const [WIDTH, HEIGHT] = [920, 280];
+const HEIGHT = 280;
+/** Narrower than this the drawing is scaled down. */
+const MIN_WIDTH = 420;
 const [LEFT, RIGHT, TOP, BOTTOM] = [44, 128, 10, 24];
 const FILLS = ['var(--c1)', 'var(--c2)', 'var(--c3)', 'var(--c4)', 'var(--c5)'];
 
@@ -21,12 +23,28 @@ export class AreaChartElement extends LightElement {
   /** The finding, in one sentence. */
   @property() label = '';
   @state() private hovered: number | null = null;
+  /** The room there is, px: drawn as wide as it is shown, so that its words are as large as all others. */
+  @state() private width = 920;
+  readonly #room = new ResizeObserver(([entry]) => {
+    if (entry && entry.contentRect.width > 0) this.width = Math.max(MIN_WIDTH, Math.round(entry.contentRect.width));
+  });
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.#room.observe(this);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#room.disconnect();
+  }
 
   protected override render(): TemplateResult {
+    const { width } = this;
     const layers = stack(this.series);
     const totals = this.days.map((_, i) => layers.at(-1)?.high[i] ?? 0);
     const axis = axisOf(Math.max(this.cap ?? 0, ...totals));
-    const x = (i: number) => LEFT + (this.days.length < 2 ? 0.5 : i / (this.days.length - 1)) * (WIDTH - LEFT - RIGHT);
+    const x = (i: number) => LEFT + (this.days.length < 2 ? 0.5 : i / (this.days.length - 1)) * (width - LEFT - RIGHT);
     const y = (value: number) => HEIGHT - BOTTOM - (value / axis[3]) * (HEIGHT - TOP - BOTTOM);
     const last = this.days.length - 1;
     const names = spread(
@@ -35,9 +53,9 @@ export class AreaChartElement extends LightElement {
     );
     const every = Math.max(1, Math.ceil(this.days.length / 12));
     return html`<div class="ac">
-      <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label=${this.label} @pointermove=${this.#over} @pointerleave=${this.#out}>
+      <svg viewBox="0 0 ${width} ${HEIGHT}" role="img" aria-label=${this.label} @pointermove=${this.#over} @pointerleave=${this.#out}>
         <defs><pattern id="${this.uid}-hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="6" height="6" fill="var(--panel)" /><path d="M0 0v6" stroke="var(--c-hatch)" stroke-width="3" /></pattern></defs>
-        ${axis.map((value) => svg`<path d="M${LEFT} ${y(value)}H${WIDTH - RIGHT}" stroke="var(--line)" /><text x=${LEFT - 8} y=${y(value) + 4} text-anchor="end">${capMoney(value)}</text>`)}
+        ${axis.map((value) => svg`<path d="M${LEFT} ${y(value)}H${width - RIGHT}" stroke="var(--line)" /><text x=${LEFT - 8} y=${y(value) + 4} text-anchor="end">${capMoney(value)}</text>`)}
         ${layers.map(({ low, high }, i) => {
           const series = this.series[i];
           const fill =
@@ -52,12 +70,12 @@ export class AreaChartElement extends LightElement {
                   .join('L')}Z`;
           return svg`<path d=${points} fill=${fill} stroke="var(--panel)" stroke-width="1" />`;
         })}
-        ${this.cap === null ? nothing : svg`<path d="M${LEFT} ${y(this.cap)}H${WIDTH - RIGHT}" stroke="var(--ink-2)" stroke-dasharray="4 3" /><text x=${LEFT + 6} y=${y(this.cap) + 14}>fleet cap ${capMoney(this.cap)} a day</text>`}
-        ${this.series.map((series, i) => svg`<text class="ac-name" x=${WIDTH - RIGHT + 8} y=${(names[i] ?? 0) + 4}>${short(series.name)}</text>`)}
+        ${this.cap === null ? nothing : svg`<path d="M${LEFT} ${y(this.cap)}H${width - RIGHT}" stroke="var(--ink-2)" stroke-dasharray="4 3" /><text x=${LEFT + 6} y=${y(this.cap) + 14}>fleet cap ${capMoney(this.cap)} a day</text>`}
+        ${this.series.map((series, i) => svg`<text class="ac-name" x=${width - RIGHT + 8} y=${(names[i] ?? 0) + 4}>${short(series.name)}</text>`)}
         ${this.days.map((day, i) => (i % every === 0 || i === last ? svg`<text class=${i === last ? 'ac-now' : ''} x=${x(i)} y=${HEIGHT - 6} text-anchor="middle">${i === last ? 'today' : dayName(day, i === 0)}</text>` : nothing))}
         ${this.hovered === null ? nothing : svg`<path d="M${x(this.hovered)} ${TOP}V${HEIGHT - BOTTOM}" stroke="var(--ink)" stroke-dasharray="2 3" />`}
       </svg>
-      ${this.hovered === null ? nothing : this.#box(this.hovered, x(this.hovered) / WIDTH, totals)}
+      ${this.hovered === null ? nothing : this.#box(this.hovered, x(this.hovered) / width, totals)}
     </div>`;
   }
 
@@ -73,7 +91,7 @@ export class AreaChartElement extends LightElement {
     const drawing = event.currentTarget;
     if (!(drawing instanceof Element)) return;
     const box = drawing.getBoundingClientRect();
-    const at = (((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (WIDTH - LEFT - RIGHT);
+    const at = (((event.clientX - box.left) / box.width) * this.width - LEFT) / (this.width - LEFT - RIGHT);
     const index = Math.round(at * (this.days.length - 1));
     this.hovered = index >= 0 && index < this.days.length ? index : null;
   };

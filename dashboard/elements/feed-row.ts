@@ -3,14 +3,18 @@ import { html, nothing, type TemplateResult } from 'lit';
 import type { Activity, ToolCallView } from '../../control/contract.ts';
 import { callMoney, clock, clockMinutes } from '../words.ts';
 import type { FeedEntry } from './feed-text.ts';
+import { foldText } from './fold-text.ts';
 import { callGlyph, glyph, riskGlyph, statusGlyph } from './glyph.ts';
 import { type IconName, icon } from './icon.ts';
 import { moment, seen, seenLine } from './parts.ts';
+import { toLine } from './visible-text.ts';
 import './feed-row.css';
 
 export interface FeedContext {
   /** Shows seconds. */
   exact?: boolean;
+  /** Shows at most so many characters of a sentence: its beginning and its end, all of it in the title. */
+  brief?: number;
   /** The agent's name, to stand out in the sentence. */
   nameOf: (agentId: string) => string | undefined;
   /** Whether this approval still waits, so that there is something to review. */
@@ -35,7 +39,7 @@ function activityRow(activity: Activity, time: TemplateResult, context: FeedCont
   const about = activity.type === 'approval_requested' && typeof approvalId === 'string' ? approvalId : null;
   return html`<div class="feed-row">
     <span class="feed-g">${markOf(activity)}</span>
-    <span class="feed-t">${sentenceOf(activity, context)}${about ? html` <a href="/approvals/${about}">${context.waits(about) ? 'Review' : 'Open'}</a>` : nothing}</span>
+    <span class="feed-t" title=${context.brief !== undefined && activity.summary.length > context.brief ? toLine(activity.summary) : nothing}>${sentenceOf(activity, context)}${about ? html` <a href="/approvals/${about}">${context.waits(about) ? 'Review' : 'Open'}</a>` : nothing}</span>
     ${time}
   </div>`;
 }
@@ -50,7 +54,9 @@ function markOf({ type, details }: Activity): TemplateResult {
 const OWN: ReadonlySet<Activity['type']> = new Set(['approval_requested', 'call_denied']);
 
 /** Our sentence with the agent's name standing out: where it occurs, else before what it did or after what was done. */
-function sentenceOf({ agentId, summary, type }: Activity, { nameOf }: FeedContext): unknown {
+function sentenceOf({ agentId, summary: whole, type }: Activity, { nameOf, brief }: FeedContext): unknown {
+  const folded = brief === undefined ? null : foldText(whole, { lines: 4, characters: brief });
+  const summary = folded === null ? whole : `${folded.head.trimEnd()} … ${folded.tail.trimStart()}`;
   const name = agentId === null ? undefined : nameOf(agentId);
   if (!name) return seen(summary);
   const agent = html`<a href="/agents/${agentId}"><b>${name}</b></a>`;

@@ -62,7 +62,7 @@ function stateLine({ task, held, latestCall, waitsFor }: TaskCardView): Template
   if (task.status === 'blocked')
     return html`<span class="tcard-no m-red">${glyph('cross', 'red')}<span>${seen(task.blockedReason ?? 'No reason was given')}</span></span>`;
   if (waitsFor.length > 0 && task.status !== 'done')
-    return html`<span class="tcard-no muted">${icon('corner-down-right', 12)}<span>waits for ${waitsFor.join(', ')}</span></span>`;
+    return html`<span class="tcard-no muted">${icon('corner-down-right', 12)}<span>waits for ${waitsFor.map((number, i) => html`${i ? ', ' : ''}<span class="nb">${number}</span>`)}</span></span>`;
   if (task.status === 'in_progress' && held.length === 0 && latestCall)
     return html`<span class="tcard-voice">${seenLine(`${latestCall.tool} ${latestCall.summary}`)}</span>`;
   return nothing;

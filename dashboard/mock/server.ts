@@ -18,6 +18,7 @@ import type {
   UpstreamUpdate,
 } from '../../control/contract.ts';
 import { readCommands } from './command-reader.ts';
+import { findIn } from './finding.ts';
 import { proposeGrant } from './grants.ts';
 import { type Person, Problem, type World } from './world.ts';
 
@@ -286,6 +287,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ['GET', /^documents$/, 'viewer', ({ query }) => page([], query)],
     ['GET', /^audit$/, 'viewer', ({ query }) => page(world.audit(query.get('action')), query)],
     ['GET', /^audit\/verify$/, 'viewer', () => ({ ok: true, rows: world.activities.length, head: 'f0'.repeat(32) })],
+    ['GET', /^search$/, 'viewer', ({ query }) => findIn(world, query)],
     ['GET', /^spend$/, 'viewer', ({ query }) => world.spend(query)],
     ['GET', /^spend\/forecast$/, 'viewer', () => world.forecast()],
     [

@@ -836,7 +836,7 @@ export class World {
         at: activity.createdAt,
         actorType: activity.actorType,
         actorId: activity.actorId,
-        action: activity.type.replace('_', '.'),
+        action: activity.type === 'task_transition' ? 'task.moved' : activity.type.replace('_', '.'),
         subjectType: activity.taskId ? 'task' : activity.agentId ? 'agent' : 'system',
         subjectId: activity.taskId ?? activity.agentId,
         details: { ...activity.details, summary: activity.summary },

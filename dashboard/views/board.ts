@@ -102,9 +102,10 @@ export class BoardElement extends SignalWatcher(LightElement) {
     const now = serverNow();
     const folded = foldedSides.get();
     const shows = (side: Side) => !isPhone.get() && (isOver(side) ? this.sheet === side : !folded.has(side));
-    return html`<div class="board ${folded.has('agents') ? 'board--no-agents' : ''} ${folded.has('feed') ? 'board--no-feed' : ''}">
+    const spined = (side: Side) => !isPhone.get() && (isOver(side) || folded.has(side));
+    return html`<div class="board">
       <h1 class="sr">Board</h1>
-      ${!isPhone.get() && isMedium.get() ? this.#strip() : nothing}
+      ${spined('agents') ? this.#spine('agents', 'Agents') : nothing}
       ${shows('agents') ? this.#squad(now) : nothing}
       <div class="cols scroll" role="group" aria-label="Tasks by state" @keydown=${this.#onArrow} @focusin=${this.#onFocus}>
         ${repeat(
@@ -113,6 +114,7 @@ export class BoardElement extends SignalWatcher(LightElement) {
           (status) => this.#column(status, now),
         )}
       </div>
+      ${spined('feed') ? this.#spine('feed', 'Feed') : nothing}
       ${shows('feed') ? html`<aside class="board-feed ${isOver('feed') ? 'board-over' : ''}" aria-label="Feed"><mc-feed .compact=${true}></mc-feed></aside>` : nothing}
       ${this.creating ? html`<mc-task-create @mc-close=${() => this.#create(false)} @mc-created=${(event: CustomEvent<string>) => this.#select(event.detail)}></mc-task-create>` : nothing}
       ${this.asking ? html`<mc-task-move .task=${tasks.get(this.asking.task.id) ?? this.asking.task} .to=${this.asking.to} @mc-close=${this.#answered}></mc-task-move>` : nothing}
@@ -180,11 +182,9 @@ export class BoardElement extends SignalWatcher(LightElement) {
 
   /* ---------------------------------------------------------------- sides */
 
-  /** Where there is no room for the sides: what opens them over the board. */
-  #strip(): TemplateResult {
-    const opener = (side: Side, label: string) =>
-      html`<button type="button" class="btn btn--s" aria-expanded=${this.sheet === side} @click=${() => this.#toggleSide(side)}>${label}</button>`;
-    return html`<div class="board-strip">${isNarrow.get() ? opener('agents', 'Agents') : nothing}<span class="end"></span>${opener('feed', 'Feed')}</div>`;
+  /** What is left of a side that is folded, or that has no room beside the board: its edge, which opens it. */
+  #spine(side: Side, label: string): TemplateResult {
+    return html`<button type="button" class="spine spine--${side}" aria-expanded=${isOver(side) && this.sheet === side} aria-keyshortcuts=${side === 'agents' ? '[' : ']'} @click=${() => this.#toggleSide(side)}><span>${label}</span></button>`;
   }
 
   #toggleSide(side: Side): void {

@@ -25,7 +25,7 @@ const CONTEXT: FeedContext = {
   nameOf: (id) => agents.get(id)?.name,
   waits: (id) => approvals.get(id)?.status === 'pending',
 };
-const BRIEF: FeedContext = { ...CONTEXT, exact: false };
+const BRIEF: FeedContext = { ...CONTEXT, exact: false, brief: 84 };
 const LABELS: Record<FeedFilter, string> = { all: 'All', decisions: 'Decisions', calls: 'Calls', alerts: 'Alerts' };
 
 @customElement('mc-feed')

@@ -10,7 +10,7 @@ import type { Agent } from '../../control/contract.ts';
 import { serverNow } from '../clock.ts';
 import '../elements/agent-row.ts';
 import { byAttention, stateOf } from '../elements/agent-text.ts';
-import { gistOf } from '../elements/approval-text.ts';
+import { gistOf, groupApprovals } from '../elements/approval-text.ts';
 import { type FeedContext, feedRow } from '../elements/feed-row.ts';
 import { mergeFeed } from '../elements/feed-text.ts';
 import { glyph, riskGlyph } from '../elements/glyph.ts';
@@ -27,7 +27,7 @@ const WAITING_SHOWN = 6;
 const ALERTS_SHOWN = 5;
 const SPENDERS_SHOWN = 6;
 const FEED_SHOWN = 60;
-const CONTEXT: FeedContext = { nameOf: (id) => agents.get(id)?.name, waits: (id) => approvals.get(id)?.status === 'pending' };
+const CONTEXT: FeedContext = { brief: 110, nameOf: (id) => agents.get(id)?.name, waits: (id) => approvals.get(id)?.status === 'pending' };
 
 @customElement('mc-overview')
 export class OverviewElement extends SignalWatcher(LightElement) {
@@ -60,17 +60,18 @@ export class OverviewElement extends SignalWatcher(LightElement) {
 
 function waiting(now: number): TemplateResult {
   const list = pendingApprovals.get();
+  const groups = groupApprovals(list);
   return html`<section class="panel ov-1">
     <div class="panel-h"><h2 class="grow">What waits for you</h2>${list.length ? html`<span class="muted">${list.length}, oldest ${wait(now - (list[0]?.createdAt ?? now))}</span>` : nothing}</div>
     ${
       list.length === 0
         ? empty('Nothing waits for you', 'Held calls show up here and in the inbox.')
-        : html`<ul>${list
+        : html`<ul>${groups
             .slice(0, WAITING_SHOWN)
             .map(
-              (approval) =>
-                html`<li class="pr pr--link"><span>${riskGlyph(approval.risk)}<span class="sr">${RISK_WORDS[approval.risk]} risk</span></span><a href="/approvals/${approval.id}"><span class="ov-two"><code>${seenLine(gistOf(approval))}</code><span class="muted cut">${approval.agentName ?? ''}${approval.taskTitle ? `, ${toLine(approval.taskTitle)}` : ''}</span></span></a><span class="${now - approval.createdAt > 120_000 ? 'm-amber b' : 'muted'}">${wait(now - approval.createdAt)}</span></li>`,
-            )}</ul>${list.length > WAITING_SHOWN ? html`<p class="ov-more"><a href="/approvals">All ${list.length} in the inbox</a></p>` : nothing}`
+              ({ items: [approval, ...alike] }) =>
+                html`<li class="pr pr--link"><span>${riskGlyph(approval.risk)}<span class="sr">${RISK_WORDS[approval.risk]} risk</span></span><a href="/approvals/${approval.id}"><span class="ov-two"><code>${seenLine(gistOf(approval))}</code><span class="muted cut">${alike.length ? html`<b class="b ink2">×${alike.length + 1}</b><span class="sr"> calls alike, </span> ` : nothing}${approval.agentName ?? ''}${approval.taskTitle ? `, ${toLine(approval.taskTitle)}` : ''}</span></span></a><span class="${now - approval.createdAt > 120_000 ? 'm-amber b' : 'muted'}">${wait(now - approval.createdAt)}</span></li>`,
+            )}</ul>${groups.length > WAITING_SHOWN ? html`<p class="ov-more"><a href="/approvals">All ${list.length} in the inbox</a></p>` : nothing}`
     }
   </section>`;
 }

@@ -9,7 +9,7 @@ import { icon } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
 import { ago, choice, empty, moment, seen, why } from '../elements/parts.ts';
 import { hasRole, reasonAgainst } from '../permissions.ts';
-import { setSingleKeys, setTheme, singleKeys, type Theme, theme } from '../preferences.ts';
+import { type Contrast, contrast, setContrast, setSingleKeys, setTheme, singleKeys, type Theme, theme } from '../preferences.ts';
 import { agents, gateways, overview } from '../store.ts';
 import { GATE_WORDS, LINK_WORDS, plural, when } from '../words.ts';
 import './channels.ts';
@@ -59,6 +59,16 @@ export class SettingsElement extends SignalWatcher(LightElement) {
             theme.get(),
             setTheme,
           )}
+          <span>Contrast</span>${choice<Contrast>(
+            'Contrast',
+            [
+              { value: 'system', label: 'System' },
+              { value: 'standard', label: 'Standard' },
+              { value: 'more', label: 'High' },
+            ],
+            contrast.get(),
+            setContrast,
+          )}
           <span>Single keys (J, K, A, D and others)</span>${choice(
             'Single keys',
             [
@@ -91,7 +101,7 @@ function gatewayRow(gateway: Gateway, now: number): TemplateResult {
     <dl class="kv">
       <dt>Gate</dt><dd><span class="bare ${`m-${GATE_TONES[gateway.gate]}`}">${icon(gateway.gate === 'live' ? 'shield-check' : 'shield-alert', 14)}${GATE_WORDS[gateway.gate]}</span> <span class="muted">${GATE_TEXTS[gateway.gate]} Last heartbeat ${ago(gateway.lastHeartbeat, now)}${gateway.pluginVersion ? `, plugin ${gateway.pluginVersion}` : ''}.</span></dd>
       <dt>Link</dt><dd><span class="bare ${LINK_TONES[link.state] === 'ink' ? 'ink2' : `m-${LINK_TONES[link.state]}`}">${icon(link.state === 'connected' ? 'activity' : 'unplug', 14)}${LINK_WORDS[link.state]}</span> <span class="muted">since ${moment(link.since, when(link.since, now))}${link.error ? html`: ${seen(link.error)}` : nothing}. ${link.state === 'connected' ? '' : 'Decisions reach waiting agents only through open calls until it is back.'}</span></dd>
-      ${names.length ? html`<dt>Agents</dt><dd>${names.map((agent, i) => html`${i ? ', ' : ''}<a href="/agents/${agent.id}">${agent.name}</a>`)}</dd>` : nothing}
+      ${names.length ? html`<dt>Agents</dt><dd>${names.map((agent, i) => html`${i ? ', ' : ''}<a class="nb" href="/agents/${agent.id}">${agent.name}</a>`)}</dd>` : nothing}
     </dl>
   </li>`;
 }

@@ -259,7 +259,7 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
     const held = heldByTask.get().get(task.id) ?? [];
     return html`
       ${task.status === 'blocked' ? html`<p class="td-stop td-stop--red">${glyph('cross', 'red')}<span><b>Blocked</b> ${seen(task.blockedReason ?? 'No reason was given.')}</span></p>` : nothing}
-      ${held.length > 0 ? html`<p class="td-stop">${glyph('bars', 'amber')}<span><b>${plural(held.length, 'call')} held</b> ${seenLine(held[0] ? gistOf(held[0]) : '')}</span><a class="btn btn--s" href="/approvals/${held[0]?.id ?? ''}">Review${icon('arrow-right', 12)}</a></p>` : nothing}
+      ${held.length > 0 ? html`<p class="td-stop">${glyph('bars', 'amber')}<span><b>${plural(held.length, 'call')} held</b> <code>${seen(held[0] ? gistOf(held[0]) : '')}</code></span><a class="btn btn--s" href="/approvals/${held[0]?.id ?? ''}">Review${icon('arrow-right', 12)}</a></p>` : nothing}
       <section class="sec"><h2>What is to be done</h2>${task.description.trim() ? html`<p class="td-text">${seen(task.description)}</p>` : html`<p class="small muted">Nothing was written down but the title.</p>`}</section>
       <section class="sec"><h2>Facts</h2><dl class="kv">
         <dt>Created</dt><dd>${moment(task.createdAt, when(task.createdAt, now))}</dd>

@@ -42,6 +42,37 @@ it('finds a task, an agent, a call and a place by keyboard alone, from a field t
   await search.getByText('Nothing here has these words.').waitFor();
 });
 
+it('finds in the record what the page does not have, by kind, with the words marked, and as text', async () => {
+  const { server } = dashboard;
+  const agent = await server.addAgent('Forge-03', 'lead');
+  const task = await server.addTask({
+    title: 'Ship the packages',
+    type: 'engineering',
+    assigneeIds: [agent],
+    description: 'Begin with the <b>turquoise</b> one.\u202e',
+  });
+  const page = await open('viewer', '/spend');
+  await page.locator('main').press('/');
+  await page.keyboard.type('turquo');
+  const found = page.getByRole('group', { name: 'Tasks' }).getByRole('option');
+  await found.getByText('turquo', { exact: true }).waitFor();
+  expect(await found.innerText()).toContain('<b>turquoise</b>');
+  expect(await found.locator('.hidden-char').count()).toBe(1);
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog', { name: 'Ship the packages' }).waitFor();
+  expect(new URL(page.url()).searchParams.get('task')).toBe(task.id);
+});
+
+it('searches what the page has when the record cannot be, and says so', async () => {
+  await dashboard.server.addAgent('Scout-05');
+  const page = await open('viewer', '/board', { expected: /503/ });
+  await page.route('**/api/search?*', (route) => route.fulfill({ status: 503, json: { status: 503, code: 'BUSY', detail: 'Try again.' } }));
+  await page.locator('main').press('/');
+  await page.keyboard.type('scout');
+  await page.getByText('Only what this page has was searched. Try again.').waitFor();
+  await page.getByRole('option', { name: /Scout-05/ }).waitFor();
+});
+
 it('loses no key that is typed while the search is still on its way', async () => {
   const page = await open('viewer', '/board');
   const fetched = Promise.withResolvers<void>();
@@ -61,7 +92,10 @@ it('opens on a phone from the head', async () => {
   const page = await open('viewer', '/board', PHONE);
   await page.getByRole('button', { name: 'Search' }).tap();
   await page.keyboard.type('scout');
-  await page.getByRole('option', { name: /Scout-05/ }).tap();
+  await page
+    .getByRole('group', { name: 'Agents' })
+    .getByRole('option', { name: /Scout-05/ })
+    .tap();
   await page.waitForURL(`**/agents/${agent}`);
 });
 

@@ -82,3 +82,19 @@ it('names a deputy for somebody who is away: they decide under their own name, u
   await deputy.goto(`${server.url}/approvals/${next}`);
   await deputy.getByText('Needs the approver role; you are a viewer.').first().waitFor();
 });
+
+it('keeps the contrast that one has chosen, in both themes, whatever the system asks for', async () => {
+  const page = await open('viewer', '/settings', { contrast: 'more', reducedMotion: 'reduce' });
+  const ink = () => page.evaluate(() => getComputedStyle(document.body).color);
+  const choose = (name: string) => page.getByRole('group', { name: 'Contrast' }).getByRole('button', { name }).click();
+  await page.getByRole('group', { name: 'Contrast' }).waitFor();
+  expect(await ink()).toBe('rgb(0, 0, 0)');
+  await choose('Standard');
+  expect(await ink()).toBe('rgb(20, 23, 29)');
+  await choose('High');
+  await page.emulateMedia({ contrast: 'no-preference', colorScheme: 'dark' });
+  await page.reload();
+  await page.getByRole('group', { name: 'Contrast' }).waitFor();
+  expect(await ink()).toBe('rgb(255, 255, 255)');
+  expect(await violations(page)).toEqual([]);
+});

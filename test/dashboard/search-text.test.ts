@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Findable, findMatches } from '../../dashboard/elements/search-text.ts';
+import { type Findable, findMatches, groupFindings, markWords } from '../../dashboard/elements/search-text.ts';
 
 const thing = (kind: Findable['kind'], title: string, at = 0, about = ''): Findable => ({ kind, id: title, title, about, at, href: '/' });
 const THINGS = [
@@ -29,5 +29,40 @@ describe('the search', () => {
     expect(titles('')[0]).toContain('Scout-05');
     expect(titles('')).not.toContain('Board');
     expect(findMatches('e', THINGS, 2)).toHaveLength(2);
+  });
+
+  it('puts what the server found beside what the page knows, by kind, each thing once and as the page tells it', () => {
+    const hits = [
+      { ...thing('call', 'exec', 5, 'old one that npm ran'), id: 'old' },
+      { ...thing('call', 'exec', 60, 'told differently'), id: 'exec npm publish' },
+      thing('message', 'Jon Reyes', 40, 'no word of the query'),
+      { ...thing('agent', 'Forge-03 as stored', 1, 'wrote about npm'), id: 'Forge-03' },
+    ];
+    const groups = groupFindings('npm', THINGS.slice(0, 5), hits, 5);
+    expect(groups.map(({ kind, items }) => [kind, ...items.map(({ at, about }) => `${at} ${about}`)])).toEqual([
+      ['call', '50 Forge-03', '5 old one that npm ran'],
+      ['agent', '20 wrote about npm'],
+      ['message', '40 no word of the query'],
+    ]);
+  });
+
+  it('says where there is more of a kind, and puts the kind with the best match first', () => {
+    const [first, second] = groupFindings('forge', THINGS, [], 1);
+    expect([first?.kind, second?.kind]).toEqual(['task', 'agent']);
+    expect([first?.items.length, first?.more]).toEqual([1, true]);
+  });
+});
+
+describe('what is marked', () => {
+  const hits = (text: string, ...words: string[]) => markWords(text, words).map((piece) => (piece.hit ? `[${piece.text}]` : piece.text));
+
+  it('is every place of every word, the longest where two stand, and nothing is lost', () => {
+    expect(hits('Ship the SHIPMENT', 'ship', 'shipment')).toEqual(['[Ship]', ' the ', '[SHIPMENT]']);
+    expect(hits('npm publish', 'x')).toEqual(['npm publish']);
+    expect(hits('', 'x')).toEqual([]);
+  });
+
+  it('is nothing where lowering changes the length', () => {
+    expect(hits('\u0130stanbul', 'stan')).toEqual(['\u0130stanbul']);
   });
 });

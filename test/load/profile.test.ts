@@ -39,7 +39,7 @@ describe('the summary of a profile', () => {
     profileOf([
       [10, admit],
       [20, admit, decide],
-      [30, admit, decide, ['findSecrets', `${ROOT}/policies/secrets.ts`], ['redactString', `${ROOT}/policies/secrets.ts`]],
+      [30, admit, decide, ['redactArguments', `${ROOT}/policies/secrets.ts`], ['redactString', `${ROOT}/policies/secrets.ts`]],
       [15, ['readMore', `${ROOT}/node_modules/undici/lib/client.js`]],
       [5, ['llhttp', 'wasm://wasm/1']],
       [10, ['parserOnIncoming', 'node:_http_server']],

@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Json } from '../../policies/model.ts';
-import { findSecrets, redact, redactText } from '../../policies/secrets.ts';
+import { redact, redactText } from '../../policies/secrets.ts';
 import rawCorpus from './corpora/redaction.json' with { type: 'json' };
 import { fastest } from './scene.ts';
 
@@ -68,7 +68,7 @@ describe('what is found', () => {
       list: [{ password: 'hunter2' }],
       text: 'AKIA2E0A8F3B244C9986',
     };
-    expect(findSecrets(value)).toEqual([
+    expect(redact(value).found).toEqual([
       { kind: 'authorization', path: 'headers.Authorization' },
       { kind: 'password', path: 'list[0].password' },
       { kind: 'aws-key', path: 'text' },
@@ -78,6 +78,22 @@ describe('what is found', () => {
       list: [{ password: '[REDACTED:password]' }],
       text: '[REDACTED:aws-key]',
     });
+  });
+
+  it('is a credential of the least length wherever it stands among words, and no word', () => {
+    const key = ['sk_live', 'a1b2c3d4e5'].join('_');
+    const word = fc.stringMatching(/^[a-z]{1,17}$/).filter((text) => redactText(`x ${text} x`).found.length === 0);
+    fc.assert(
+      fc.property(
+        fc.array(word, { maxLength: 12 }),
+        fc.array(word, { maxLength: 12 }),
+        fc.constantFrom(' ', ',', '\n', ' é ', ')('),
+        (a, b, gap) => {
+          const text = [...a, key, ...b].join(gap);
+          expect(redactText(text).text).toBe(text.replace(key, '[REDACTED:stripe-key]'));
+        },
+      ),
+    );
   });
 
   it('leaves the value it came from untouched and shares what did not change', () => {

@@ -16,7 +16,7 @@ const ACCESS: Record<Role, string> = {
     /policies/shadows  /policies/shadows/{id}  POST /policies/validate  POST /policies/simulate  /tool-calls  /tool-calls/{id}  /runs  /runs/{id}  /activities
     /spend  /spend/forecast  /spend/export  /raises  /alerts  /audit  /audit/verify  /overview  /emergency  /gateways  /gateways/{id}  POST /sign-in-links  /events
     /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /tasks/{id}/cost  /messages own  /documents  /documents/{id}  /workers
-    /souls  /gateways/{id}/roster  /channels  /channels/{id}  /notifications
+    /souls  /gateways/{id}/roster  /channels  /channels/{id}  /notifications  /search
     /operators/{id}/chat-identities  POST /operators/{id}/chat-identities  DELETE /operators/{id}/chat-identities/{identityId}`,
   approver: `
     POST /approvals/{id}/approve  POST /approvals/{id}/deny  POST /approvals/decide  POST /grants/{id}/revoke  POST /tasks/{id}/transition own  POST /messages own`,
