@@ -478,6 +478,12 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     return grants.propose(row);
   }
 
+  /** Whether one person's press could approve calls like this one for longer. */
+  async function isGrantable({ id, kind, status, risk, approvalsNeeded }: Approval): Promise<boolean> {
+    if (kind !== 'call' || status !== 'pending' || risk === 'red' || approvalsNeeded > 1) return false;
+    return grants.isGrantable(await rowOf(db, id));
+  }
+
   async function editOf(tx: Tx, row: ApprovalRow, edited: JsonObject): Promise<JsonObject | null> {
     if (row.kind !== 'call' || !row.tool_call_id || !row.arguments) {
       throw new Refusal(422, 'NOTHING_TO_EDIT', 'This approval is not for a call, so there are no arguments to edit.');
@@ -1089,6 +1095,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     decide,
     decideAll,
     proposeGrant,
+    isGrantable,
     redeem,
     defer,
     withdraw,

@@ -140,7 +140,7 @@ export function createCards({ db, clock, approvals }: { db: Db; clock: () => num
     return row?.id ?? null;
   }
 
-  return { join, add, sharedBy, membersOf, at, revise, offered };
+  return { isGrantable: approvals.isGrantable, join, add, sharedBy, membersOf, at, revise, offered };
 }
 
 /**

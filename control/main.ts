@@ -266,7 +266,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   };
   await broadcast.start(views, isShared ? follow : undefined);
 
-  const conversation = createConversation({ clock, identities, notifications, approvals, cards, messages, emergency, overview });
+  const conversation = createConversation({ clock, identities, notifications, approvals, cards, grants, messages, emergency, overview });
 
   const api = createApi({
     db,

@@ -22,14 +22,18 @@ export type Press =
   | { act: 'write'; verdict: Verdict; approvalId: string }
   | { act: 'back'; approvalId: string }
   | { act: 'open'; approvalId: string }
+  | { act: 'longer'; approvalId: string }
+  | { act: 'grant'; approvalId: string; pattern: string }
+  | { act: 'revoke'; grantId: string }
   | { act: 'decideAll'; verdict: Verdict; cardId: string; revision: number; note: string | null }
   | { act: 'stop'; userId: string; at: number };
 
 /**
  * The card of an approval as it stands now.
  * @param choosing a red one for which a reason is being chosen. @param why it is shown again, such as "Reminder".
+ * @param isGrantable whether calls like it may be approved for longer.
  */
-export function cardOf(approval: Approval, choosing: Verdict | null = null, why: string | null = null): Note {
+export function cardOf(approval: Approval, choosing: Verdict | null = null, why: string | null = null, isGrantable = false): Note {
   const isPending = approval.status === 'pending';
   const facts: [string, string][] = [];
   if (approval.agentName !== null) facts.push(['Agent', approval.agentName]);
@@ -49,7 +53,7 @@ export function cardOf(approval: Approval, choosing: Verdict | null = null, why:
     title: why !== null && isPending ? `${why}: ${titleOf(approval)}` : titleOf(approval),
     facts,
     quote: quoteOf(approval),
-    buttons: isPending ? (choosing === null ? decisionButtons(approval) : reasonButtons(approval, choosing)) : [],
+    buttons: isPending ? (choosing === null ? decisionButtons(approval, isGrantable) : reasonButtons(approval, choosing)) : [],
     path: `/approvals/${approval.id}`,
   };
 }
@@ -100,13 +104,14 @@ export function quoteOf({ kind, summary, reasons, arguments: args, editedArgumen
   return members.length === 1 && typeof shown.command === 'string' ? shown.command : JSON.stringify(shown, null, 1);
 }
 
-function decisionButtons({ id, noteRequired }: Approval): NoteButton[][] {
+function decisionButtons({ id, noteRequired }: Approval, isGrantable: boolean): NoteButton[][] {
   const action = (verdict: Verdict) => `${noteRequired ? 'c' : 'd'}:${LETTER[verdict]}:${id}`;
   return [
     [
       { label: 'Approve once', action: action('approved'), style: 'go', needsWhole: true },
       { label: 'Deny', action: action('denied'), style: 'stop' },
     ],
+    ...(isGrantable ? [[{ label: 'Approve, and like calls for longer…', action: `l:${id}`, needsWhole: true as const }]] : []),
   ];
 }
 
@@ -158,8 +163,16 @@ export function readPress(action: string): Press | null {
     const at = Number.parseInt(rest.at(-1) ?? '', 36);
     return Number.isSafeInteger(at) ? { act: 'stop', userId: rest.slice(0, -1).join(':'), at } : null;
   }
-  if (act === 'b' || act === 'o')
-    return isId(rest[0]) && rest.length === 1 ? { act: act === 'b' ? 'back' : 'open', approvalId: rest[0] } : null;
+  if (act === 'm' && rest.length === 2) {
+    const [pattern, id] = rest;
+    return isId(id) && pattern !== undefined && /^[0-9a-f]{16}$/.test(pattern) ? { act: 'grant', approvalId: id, pattern } : null;
+  }
+  if (rest.length === 1 && isId(rest[0])) {
+    if (act === 'b') return { act: 'back', approvalId: rest[0] };
+    if (act === 'o') return { act: 'open', approvalId: rest[0] };
+    if (act === 'l') return { act: 'longer', approvalId: rest[0] };
+    if (act === 'r') return { act: 'revoke', grantId: rest[0] };
+  }
   const verdict = rest[0] === 'a' ? 'approved' : rest[0] === 'd' ? 'denied' : null;
   const approvalId = rest.at(-1);
   if (verdict === null || !isId(approvalId)) return null;

@@ -10,13 +10,15 @@ import { atLeast } from '../auth.ts';
 import { type Cards, cardKeyOf } from '../cards.ts';
 import type { LiveChannel } from '../channels.ts';
 import type { ChatIdentities, ChatOperator, ChatUser } from '../chat-identities.ts';
-import type { Approval, ApprovalBatchResult, Overview, Role } from '../contract.ts';
+import type { Approval, ApprovalBatchResult, GrantRequest, Overview, Role } from '../contract.ts';
 import type { MessageRef } from '../db/schema.ts';
 import type { Emergency } from '../emergency.ts';
+import type { Grants } from '../grants.ts';
 import type { Messages } from '../messages.ts';
 import type { Note, Notifications } from '../notifications.ts';
 import { Refusal } from '../problem.ts';
 import { cardOf, outcomeOf, type Press, promptFor, sentenceNote, stopQuestion } from './card.ts';
+import { grantQuestion, grantReceipt, lastingOf, patternNamed } from './grant-card.ts';
 import { drawCard } from './group-card.ts';
 
 export type Conversation = ReturnType<typeof createConversation>;
@@ -40,6 +42,8 @@ export interface PressOutcome {
   approval?: Approval;
   /** The card whose requests were decided together, where the message may be one that we do not know of. */
   cardId?: string;
+  /** What the pressed message says now instead of its card. */
+  note?: Note;
   /** A reason is due: the card, or a form, offers some. */
   choosing?: 'approved' | 'denied';
   /** A note is to be written. */
@@ -62,12 +66,23 @@ interface Dependencies {
   notifications: Notifications;
   approvals: Approvals;
   cards: Cards;
+  grants: Grants;
   messages: Messages;
   emergency: Emergency;
   overview: () => Promise<Overview>;
 }
 
-export function createConversation({ clock, identities, notifications, approvals, cards, messages, emergency, overview }: Dependencies) {
+export function createConversation({
+  clock,
+  identities,
+  notifications,
+  approvals,
+  cards,
+  grants,
+  messages,
+  emergency,
+  overview,
+}: Dependencies) {
   /** Somebody pressed a button of ours, or sent what one of them sends. */
   async function press(inbound: Inbound, pressed: Press): Promise<PressOutcome> {
     const needs: Need = pressed.act === 'stop' ? 'operator' : 'decide';
@@ -83,6 +98,10 @@ export function createConversation({ clock, identities, notifications, approvals
         const silent = receipt.proxies.filter((proxy) => proxy.acknowledgedAt !== null).length;
         return { text: `Stopped. ${silent} of ${receipt.proxies.length} proxies confirmed.`, isRefusal: false };
       }
+      case 'grant':
+        return grant(inbound, who, pressed.approvalId, pressed.pattern);
+      case 'revoke':
+        return revoke(inbound, who, pressed.grantId);
       case 'decideAll':
         return decideAll(inbound, who, pressed);
       case 'decide':
@@ -95,6 +114,7 @@ export function createConversation({ clock, identities, notifications, approvals
           await show(inbound, [[approval]], 'opened');
           return { text: `Approval ${approval.number} follows.`, isRefusal: false };
         }
+        if (pressed.act === 'longer') return askForGrant(approval);
         if (pressed.act === 'back') return { text: '', isRefusal: false, approval };
         if (pressed.act === 'choose')
           return { text: 'This call is red: choose a reason, or write one.', isRefusal: false, approval, choosing: pressed.verdict };
@@ -115,10 +135,12 @@ export function createConversation({ clock, identities, notifications, approvals
     approvalId: string,
     verdict: 'approved' | 'denied',
     note: string | null,
+    granted?: GrantRequest,
   ): Promise<PressOutcome> {
     try {
       const approval = await approvals.decide(actorOf(who), approvalId, verdict, {
         ...(note !== null && { note: note.slice(0, NOTE_MAX_CHARS) }),
+        ...(granted && { grant: granted }),
         via: `${channel.kind}:${channel.name}`,
       });
       return { text: outcomeOf(approval), isRefusal: false, approval };
@@ -146,9 +168,61 @@ export function createConversation({ clock, identities, notifications, approvals
     return { ...summaryOf(results, verdict), cardId };
   }
 
+  /** Spells out what could be approved for longer; nothing is decided by it. */
+  async function askForGrant(approval: Approval): Promise<PressOutcome> {
+    const proposal = await approvals.proposeGrant(approval.id);
+    if (proposal.refusal !== null) return { text: proposal.refusal.message, isRefusal: true, approval };
+    const note = grantQuestion(approval, proposal);
+    if (note === null) return { text: 'What could be allowed does not fit a message: see it in the dashboard.', isRefusal: true, approval };
+    return { text: 'Read what it would allow, and confirm.', isRefusal: false, approval, note };
+  }
+
+  /** Approves a call and, as confirmed, those like it. */
+  async function grant(inbound: Inbound, who: ChatOperator, approvalId: string, hash: string): Promise<PressOutcome> {
+    const asked = await approvals.find(approvalId);
+    if (asked === null) return { text: 'There is no such approval.', isRefusal: true };
+    if (asked.status !== 'pending') return { text: outcomeOf(asked), isRefusal: true, approval: asked };
+    const proposal = await approvals.proposeGrant(approvalId);
+    const pattern = patternNamed(proposal, hash);
+    if (pattern === undefined || asked.agentId === null)
+      return { text: 'This is not, or no longer, proposed for the call. Look at it again.', isRefusal: true, approval: asked };
+    const outcome = await decide(inbound, who, approvalId, 'approved', null, {
+      scope: { kind: 'agent', agentId: asked.agentId },
+      patternId: pattern.id,
+      expiresInMs: lastingOf(proposal),
+    });
+    const made = outcome.isRefusal || !outcome.approval?.madeGrantId ? null : await grants.find(outcome.approval.madeGrantId);
+    if (made === null) return outcome;
+    await notifications.add([
+      {
+        kind: 'answer',
+        channelId: inbound.channel.id,
+        recipient: { chat: inbound.chat },
+        summary: `Standing grant ${made.number} was given from ${inbound.channel.name}`,
+        note: grantReceipt(made),
+        payload: {},
+        key: `grant:${made.id}`,
+      },
+    ]);
+    return { ...outcome, text: `${outcome.text} Calls like it run too: standing grant ${made.number}.` };
+  }
+
+  /** Ends a standing grant. */
+  async function revoke({ channel }: Inbound, who: ChatOperator, grantId: string): Promise<PressOutcome> {
+    try {
+      const { number, uses } = await grants.revoke(actorOf(who), grantId, `from ${channel.name}`);
+      const text = `Standing grant ${number} was ended by ${who.name}, after ${uses} calls.`;
+      return { text, isRefusal: false, note: sentenceNote(text) };
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return { text: error.message, isRefusal: true, note: sentenceNote(error.message) };
+    }
+  }
+
   /** What the message of a pressed button shows now; null where it is no card that we know of. */
   async function cardAt(channelId: string, ref: MessageRef, outcome: PressOutcome): Promise<Note | null> {
-    const { approval, choosing } = outcome;
+    const { approval, choosing, note } = outcome;
+    if (note) return note;
     if (approval && choosing) return cardOf(approval, choosing);
     const cardId = (await cards.at(channelId, ref)) ?? outcome.cardId;
     if (cardId !== undefined) return (await drawCard(cards, cardId))?.note ?? null;

@@ -22,7 +22,9 @@ export async function drawCard(cards: Cards, cardId: string, why: string | null 
   const members = await cards.membersOf(cardId);
   const [only] = members;
   if (only === undefined) return null;
-  if (members.length === 1) return { note: cardOf(only, null, why), shown: shownStates(members) };
+  if (members.length === 1) {
+    return { note: cardOf(only, null, why, await cards.isGrantable(only)), shown: shownStates(members) };
+  }
   const lines = linesOf(members.filter(({ status }) => status === 'pending'));
   const revision = lines.length === 0 ? 0 : await cards.revise(cardId, lines.map(offerOf));
   return { note: groupCardOf(members, lines, `${revision}:${cardId}`, why), shown: shownStates(members) };

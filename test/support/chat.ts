@@ -25,7 +25,7 @@ export type Chat = Awaited<ReturnType<typeof startChat>>;
 /** @param databaseUrl a server's database; null = the embedded one. */
 export async function startChat(databaseUrl: string | null = null) {
   const services = await startServices(databaseUrl);
-  const { base, db, time, keys, alerts, approvals, messages } = services;
+  const { base, db, time, keys, alerts, approvals, grants, messages } = services;
   const { clock } = base;
   const publicUrl = 'https://mc.example.com';
   const errors: unknown[] = [];
@@ -53,7 +53,7 @@ export async function startChat(databaseUrl: string | null = null) {
       fleetCap: null,
       proxies: [],
     }) as unknown as Overview;
-  const conversation = createConversation({ clock, identities, notifications, approvals, cards, messages, emergency, overview });
+  const conversation = createConversation({ clock, identities, notifications, approvals, cards, grants, messages, emergency, overview });
   /** What a process has: a restart makes it anew on the same rows. */
   const openProcess = () => {
     const channelSet = createChannelSet({ clock, publicUrl });
