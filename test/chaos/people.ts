@@ -96,7 +96,8 @@ export async function runPeopleCrashes({ seed, kills }: { seed: number; kills: n
   upstream.watch(() => supervisor.arrived('atUpstream'));
   try {
     const slackId = await setUp(world, telegram, slack, upstream.url);
-    const agent = await newAgent(world);
+    // Of an intern everything that is not green is held.
+    const agent = await newAgent(world, { autonomyLevel: 'intern' });
     const campaign: Campaign = {
       ...{ world, supervisor, telegram, slack, upstream, slackId, agent, random, report },
       decided: new Map(),
@@ -386,6 +387,7 @@ async function compare({ world, supervisor, telegram, slack, report, decided }: 
   const wrong = (what: string) => report.violations.push(what);
   const rows = await all<ApprovalRow>(supervisor, world, '/approvals?status=all');
   for (const { id, number, status } of rows) {
+    if (status === 'pending') wrong(`approval ${number} waits, and whoever asked has an answer`);
     const first = decided.get(id);
     if (first !== undefined && first !== status) wrong(`approval ${number} was ${first} and is ${status}`);
     const audit = await supervisor.ask(() => world.api<{ items: { action: string }[] }>('GET', `/audit?subjectId=${id}`));

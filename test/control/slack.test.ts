@@ -143,11 +143,11 @@ describe('a message of which nobody knows whether Slack took it', () => {
     slack.loseAnswer();
     const id = await chat.hold(agent, 'make lost');
     await chat.tell();
+    // It is found as it was said, and shows what has become of it since.
+    await chat.approvals.decide(ADMIN, id, 'denied', {});
     chat.turn(1_000);
     await chat.tell();
     expect(slack.messages).toHaveLength(1);
-    await chat.approvals.decide(ADMIN, id, 'denied', {});
-    await chat.tell();
     expect(shownText(slack.messages[0] ?? never())).toContain('denied by admin');
 
     slack.loseAnswer();
