@@ -239,6 +239,25 @@ describe('a conversation on Slack', () => {
     expect((await command('status', 'U1')).body).toMatchObject({ text: 'Mission Control' });
   });
 
+  it('listens to a signed request once, however often it comes, in any process, until its signature is too old', async () => {
+    await chat.known(channel, 'T1:U2', 'Nina', 'operator');
+    const form = { command: '/mission-control', text: 'pause', user_id: 'U2', team_id: 'T1', channel_id: 'C1', trigger_id: 'same' };
+    const body = new URLSearchParams(form).toString();
+    const headers = slackHeaders(body, chat.time.now / 1000);
+    const answers = await Promise.all([post(body, { headers }), post(body, { headers })]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    await chat.restart();
+    chat.turn(299_000);
+    expect(await post(body, { headers })).toEqual({ status: 200, body: null });
+    expect(chat.stops).toEqual(['pause by Nina']);
+    chat.turn(2_000);
+    expect((await post(body, { headers })).status).toBe(401);
+    // The person again: Slack signs that anew.
+    expect((await post(body)).body).toMatchObject({ text: expect.stringContaining('paused') });
+    expect(chat.stops).toEqual(['pause by Nina', 'pause by Nina']);
+    expect(await chat.db.selectFrom('chat_requests').selectAll().execute()).toHaveLength(1);
+  });
+
   it('has a thread for each task, both ways, and nobody of the outside in it', async () => {
     await chat.channels.update(ADMIN, channel, { topics: true }, null);
     const task = await chat.tasks.create(ADMIN, { title: 'Ship <!here> it', type: 'engineering', assigneeIds: [agent] });

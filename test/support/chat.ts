@@ -167,7 +167,7 @@ export async function startChat(databaseUrl: string | null = null) {
     /** Everything away but operators. */
     clear: async () => {
       await services.empty();
-      await sql`truncate chat_codes, chat_identities, notifications, chat_threads, channels, operators cascade`.execute(db);
+      await sql`truncate chat_codes, chat_requests, chat_identities, notifications, chat_threads, channels, operators cascade`.execute(db);
       await db.updateTable('notification_cursor').set({ activity_id: 0 }).execute();
       errors.length = 0;
       stops.length = 0;
