@@ -25,6 +25,7 @@ import { createBroadcast, type OutboxRow, type ViewLoaders } from './broadcast.t
 import { createLocalBus, createRedisBus } from './bus.ts';
 import { createCalls } from './calls.ts';
 import { createCaps } from './caps.ts';
+import { createCards } from './cards.ts';
 import { createChannels } from './channels.ts';
 import { createChatIdentities } from './chat-identities.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
@@ -154,7 +155,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const channels = createChannels({ ...base, keys, alerts });
   const identities = createChatIdentities(base);
   const threads = createThreads({ db, clock });
-  const notifications = createNotifications({ ...base, channels, approvals, alerts });
+  const cards = createCards({ db, clock, approvals });
+  const notifications = createNotifications({ ...base, channels, approvals, cards, alerts });
   const { file = null, repository = null, everyMinutes = 5 } = config.anchors ?? {};
   const anchors = createAnchors({
     ...base,
@@ -277,7 +279,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   };
   await broadcast.start(views, isShared ? follow : undefined);
 
-  const conversation = createConversation({ clock, identities, notifications, approvals, messages, emergency, overview });
+  const conversation = createConversation({ clock, identities, notifications, approvals, cards, grants, messages, emergency, overview });
 
   const api = createApi({
     db,
@@ -365,7 +367,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     channelSet,
     notifications,
     threads,
-    approvals,
+    cards,
     publicUrl: config.publicUrl ?? null,
     onError: onChannelError,
   });
