@@ -285,7 +285,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ],
     ['POST', /^messages$/, 'approver', ({ body, person }) => world.postMessage(String(body.taskId), String(body.content), person)],
     ['GET', /^documents$/, 'viewer', ({ query }) => page([], query)],
-    ['GET', /^audit$/, 'viewer', ({ query }) => page(world.audit(query.get('action')), query)],
+    ['GET', /^audit$/, 'viewer', ({ query }) => page(world.audit(query), query)],
     ['GET', /^audit\/verify$/, 'viewer', () => ({ ok: true, rows: world.activities.length, head: 'f0'.repeat(32) })],
     ['GET', /^search$/, 'viewer', ({ query }) => findIn(world, query)],
     ['GET', /^spend$/, 'viewer', ({ query }) => world.spend(query)],

@@ -829,7 +829,8 @@ export class World {
   }
 
   /** The feed as if it were the audit log. */
-  audit(action: string | null): unknown[] {
+  audit(query: URLSearchParams): unknown[] {
+    const fits = (name: string, value: unknown) => !query.has(name) || query.get(name) === String(value);
     return [...this.activities]
       .map((activity, i) => ({
         seq: i + 1,
@@ -844,7 +845,15 @@ export class World {
         hash: hash('sha256', String(i + 1)),
       }))
       .reverse()
-      .filter((row) => action === null || row.action === action);
+      .filter(
+        (row) =>
+          fits('action', row.action) &&
+          fits('subjectId', row.subjectId) &&
+          fits('actorType', row.actorType) &&
+          fits('actorId', row.actorId) &&
+          fits('seq', row.seq) &&
+          row.at >= Number(query.get('since') ?? 0),
+      );
   }
 
   /* ---------------------------------------------------------------- money */
