@@ -4,11 +4,13 @@
  * says for every proxy and agent when it went silent.
  *
  * Of several control processes each keeps the stop itself, in memory and in its file. What lifts it is the record alone: a stop whose id
- * is among those that have ended. A second stop that was pressed elsewhere at the same moment becomes part of the first.
+ * is among those that have ended. A second stop that was pressed elsewhere at the same moment becomes part of the first, and who pressed it
+ * gets the first one's receipt: a stop has one receipt, the one that the record took.
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agents } from './agents.ts';
 import type { Alerts } from './alerts.ts';
 import type { Approvals } from './approvals.ts';
@@ -30,6 +32,8 @@ const ACKNOWLEDGE_MS = 1_000;
 const RECORD_MS = 3_000;
 /** What is left of that for the last of it. */
 const LEAST_MS = 50;
+/** How often it is looked whether the receipt of a stop that was pressed elsewhere is there. */
+const LOOK_MS = 50;
 /** Ended stops that are remembered: orders that arrive later than this many others are long gone. */
 const ENDED_MAX = 100;
 
@@ -39,6 +43,27 @@ export interface StopNote {
   at: number;
   by: string;
   reason: string | null;
+}
+
+/** What is said of a stop that went to the other processes. */
+export interface StopHearing {
+  /** Ids of the proxies that the record knows to be there; said once, and not at all while the record says nothing. */
+  onExpected: (proxyIds: readonly string[]) => void;
+  /** A proxy refuses everything from now on. */
+  onAnswer: (answer: StopAcknowledgement) => void;
+}
+
+/** What became of the record of a stop: it is the stop on record now, part of it, or the database took nothing. */
+type Recorded = { is: 'new'; blockedTasks: number } | { is: 'known'; stopId: string } | { is: 'missing' };
+
+/** Answers of proxies to the stop that is being pressed. */
+interface Silence {
+  stopId: string;
+  expected: Set<string>;
+  /** False while it is being looked up which proxies there are. */
+  isWhole: boolean;
+  answers: Map<string, StopAcknowledgement>;
+  changed: () => void;
 }
 
 interface Dependencies {
@@ -53,10 +78,10 @@ interface Dependencies {
   published: () => void;
   /** Sends the system picture to every proxy at once. */
   push: () => void;
-  /** Ids of the proxies that are there now. */
+  /** Ids of the proxies that are known to be there. */
   liveProxies: () => readonly string[];
   /** Sends the stop to all other processes, past the lines; absent = there are none. */
-  order?: (stop: StopNote, onAnswer: (answer: StopAcknowledgement) => void) => Promise<void>;
+  order?: (stop: StopNote, hearing: StopHearing) => void;
 }
 
 export function createEmergency({
@@ -76,7 +101,9 @@ export function createEmergency({
   const file = join(dataDir, 'stop.json');
   let stop: StopNote | null = readNote(file);
   let ended: readonly string[] = [];
-  let acknowledgements: { stopId: string; list: StopAcknowledgement[]; changed: () => void } | null = null;
+  let silence: Silence | null = null;
+  /** A receipt that the record has not taken yet. */
+  let unkept: StopReceipt | null = null;
 
   /** Takes up the state of before the restart. A stop that reached the file but not the database is made good now. */
   async function load(): Promise<void> {
@@ -154,41 +181,39 @@ export function createEmergency({
 
   async function stopEverything(actor: Actor, reason: string | null): Promise<StopReceipt> {
     if (stop) {
-      const existing = (await within(RECORD_MS, state()).catch(() => null))?.receipt;
+      const existing = await within(RECORD_MS, receiptOf(stop.stopId)).catch(() => null);
       if (existing) return existing;
     }
     const note: StopNote = stop ?? { stopId: randomUUID(), at: clock(), by: actor.name, reason };
-    const expected = liveProxies();
-    const deadline = performance.now() + RECORD_MS;
+    let deadline = performance.now() + RECORD_MS;
     const inTime = <T>(work: Promise<T>) => within(Math.max(LEAST_MS, deadline - performance.now()), work);
     stop = note;
-    const collected = collect(note.stopId, expected);
+    const silent = collect(note.stopId);
     push();
-    order?.(note, (answer) => acknowledge(note.stopId, answer));
+    order?.(note, {
+      onExpected: (proxyIds) => expectMore(note.stopId, proxyIds),
+      onAnswer: (answer) => acknowledge(note.stopId, answer),
+    });
     // One of the two is enough for the stop to outlive us; without the database it is made good when that is back.
     const isNoted = tryToWrite(file, note);
-    const recorded = inTime(db.transaction().execute((tx) => recordStop(tx, actor, note))).catch((error) => {
+    const recording = inTime(db.transaction().execute((tx) => recordStop(tx, actor, note))).catch((error): Recorded => {
       if (!isNoted) throw new Error('everything is stopped, but neither file nor database could keep it: do not restart', { cause: error });
       makeGoodLater();
-      return 0;
+      return { is: 'missing' };
     });
-    recorded.catch(() => {}); // awaited below; must not be an unhandled rejection meanwhile
-    const [answers, sessions] = [await collected, await inTime(liveSessions()).catch(() => new Map<string, string[]>())];
-    const aborted = await Promise.all(
-      [...sessions].map(async ([gatewayId, keys]) => {
-        const gateway = await inTime(gateways.find(gatewayId)).catch(() => null);
-        const result = await gateways.abortRuns(gatewayId, keys);
-        return { id: gatewayId, name: gateway?.name ?? gatewayId, abortedSessions: result.aborted, error: result.error };
-      }),
-    );
-    const blockedTasks = await recorded;
+    const [{ expected, answers }, recorded, gateways] = await Promise.all([silent, recording, abortRuns(inTime)]);
+    // The database answers: what is asked of it now has time again.
+    if (recorded.is !== 'missing') deadline = performance.now() + RECORD_MS;
+    const first = recorded.is === 'known' ? await inTime(firstReceipt(recorded.stopId, deadline)).catch(() => null) : null;
+    if (first) return first;
+    const held = recorded.is === 'known' ? (stop ?? note) : note;
     const receipt: StopReceipt = {
-      id: note.stopId,
-      stoppedAt: note.at,
-      stoppedBy: note.by,
-      reason: note.reason,
-      proxies: expected.map((id) => {
-        const answer = answers.find((candidate) => candidate.proxyId === id);
+      id: held.stopId,
+      stoppedAt: held.at,
+      stoppedBy: held.by,
+      reason: held.reason,
+      proxies: [...new Set([...expected, ...answers.keys()])].sort().map((id) => {
+        const answer = answers.get(id);
         return {
           id,
           acknowledgedAt: answer?.at ?? null,
@@ -196,40 +221,88 @@ export function createEmergency({
           withdrawnCalls: answer?.agents.reduce((sum, agent) => sum + agent.withdrawnCalls, 0) ?? 0,
         };
       }),
-      agents: await inTime(perAgent(answers)).catch(() => []),
-      blockedTasks,
-      gateways: aborted,
+      agents: await perAgent([...answers.values()], inTime),
+      blockedTasks: recorded.is === 'new' ? recorded.blockedTasks : 0,
+      gateways,
     };
-    await inTime(
-      db
-        .updateTable('system_state')
-        .set({ receipt: json(receipt) })
-        .where('id', '=', 1)
-        .where('stop_id', '=', note.stopId)
-        .execute(),
-    ).catch(() => {}); // the receipt is answered all the same
+    const kept = await inTime(keep(receipt)).catch(() => {
+      // It is answered all the same, and taken into the record later.
+      unkept = receipt;
+      makeGoodLater();
+      return receipt;
+    });
     published();
-    return receipt;
+    return kept;
   }
 
-  /** Records a stop that the database did not take, as soon as it does. */
+  /** The receipt of whoever was first, as soon as it is there; null = it was not until `deadline`. This process then holds that stop too. */
+  async function firstReceipt(stopId: string, deadline: number): Promise<StopReceipt | null> {
+    await refresh();
+    while (performance.now() < deadline - LOOK_MS) {
+      const receipt = await receiptOf(stopId);
+      if (receipt) return receipt;
+      await sleep(LOOK_MS);
+    }
+    return null;
+  }
+
+  async function receiptOf(stopId: string): Promise<StopReceipt | null> {
+    const { receipt } = await db.selectFrom('system_state').select('receipt').where('id', '=', 1).executeTakeFirstOrThrow();
+    return receipt?.id === stopId ? receipt : null;
+  }
+
+  /** Takes a receipt into the record. @returns the one that is there: where another process was quicker, that one's. */
+  async function keep(receipt: StopReceipt): Promise<StopReceipt> {
+    await db
+      .updateTable('system_state')
+      .set({ receipt: json(receipt) })
+      .where('id', '=', 1)
+      .where('stop_id', '=', receipt.id)
+      .where('receipt', 'is', null)
+      .execute();
+    return (await receiptOf(receipt.id)) ?? receipt;
+  }
+
+  /** Tells the OpenClaw gateways to abort the runs of the last hour. Never rejects. */
+  async function abortRuns(inTime: <T>(work: Promise<T>) => Promise<T>): Promise<StopReceipt['gateways']> {
+    const sessions = await inTime(liveSessions()).catch(() => new Map<string, string[]>());
+    return Promise.all(
+      [...sessions].map(async ([gatewayId, keys]) => {
+        const gateway = await inTime(gateways.find(gatewayId)).catch(() => null);
+        const result = await gateways.abortRuns(gatewayId, keys);
+        return { id: gatewayId, name: gateway?.name ?? gatewayId, abortedSessions: result.aborted, error: result.error };
+      }),
+    );
+  }
+
+  /** Records a stop and its receipt that the database did not take, as soon as it does. */
   function makeGoodLater(): void {
+    if (makingGood) return;
     const timer = setInterval(() => {
-      load().then(
+      makeGood().then(
         () => {
           clearInterval(timer);
+          makingGood = false;
           published();
         },
         () => {},
       );
     }, MAKE_GOOD_MS);
     timer.unref();
+    makingGood = true;
+  }
+  let makingGood = false;
+
+  async function makeGood(): Promise<void> {
+    await load();
+    if (unkept) await keep(unkept);
+    unkept = null;
   }
 
-  /** @returns how many tasks were blocked. One that is recorded already, or over, changes nothing. */
-  async function recordStop(tx: Tx, actor: Actor, note: StopNote): Promise<number> {
+  /** One that is recorded already, or over, changes nothing. */
+  async function recordStop(tx: Tx, actor: Actor, note: StopNote): Promise<Recorded> {
     const row = await tx.selectFrom('system_state').selectAll().where('id', '=', 1).forUpdate().executeTakeFirstOrThrow();
-    if (row.stop_id === note.stopId || row.ended_stops.includes(note.stopId)) return 0;
+    if (row.stop_id === note.stopId || row.ended_stops.includes(note.stopId)) return { is: 'known', stopId: row.stop_id ?? note.stopId };
     if (row.estop) {
       await tx
         .updateTable('system_state')
@@ -239,7 +312,7 @@ export function createEmergency({
       await recordChanges(tx, [
         { at: note.at, actor, action: 'emergency.stopped_again', topic: 'system', id: note.stopId, details: { partOf: row.stop_id } },
       ]);
-      return 0;
+      return { is: 'known', stopId: row.stop_id ?? note.stopId };
     }
     const reason = `emergency stop by ${note.by}${note.reason ? `: ${note.reason}` : ''}`;
     await tx
@@ -260,13 +333,13 @@ export function createEmergency({
     ]);
     await approvals.withdrawHeld(tx, null, reason, clock());
     await agents.pauseAll(tx, actor, reason);
-    const blocked = await tasks.blockAll(tx, reason);
+    const blockedTasks = await tasks.blockAll(tx, reason);
     await alerts.raise(tx, {
       type: 'emergency_stop',
       severity: 'critical',
       message: `Everything is stopped by ${note.by}. Resume needs an administrator.`,
     });
-    return blocked;
+    return { is: 'new', blockedTasks };
   }
 
   /** Lifts the stop and the squad's pause. Agents stay paused: each is restarted by hand (SPEC 7). */
@@ -333,35 +406,56 @@ export function createEmergency({
     return state();
   }
 
-  /** A proxy says that it refuses everything. */
+  /** A proxy says that it refuses everything. What it said first counts. */
   function acknowledge(stopId: string, answer: StopAcknowledgement): void {
-    if (acknowledgements?.stopId !== stopId) return;
-    acknowledgements.list.push(answer);
-    acknowledgements.changed();
+    if (silence?.stopId !== stopId || silence.answers.has(answer.proxyId)) return;
+    silence.answers.set(answer.proxyId, answer);
+    silence.changed();
   }
 
-  function collect(stopId: string, expected: readonly string[]): Promise<StopAcknowledgement[]> {
+  /** These are there too, and no others: their answers are waited for. */
+  function expectMore(stopId: string, proxyIds: readonly string[]): void {
+    if (silence?.stopId !== stopId) return;
+    for (const id of proxyIds) silence.expected.add(id);
+    silence.isWhole = true;
+    silence.changed();
+  }
+
+  /** Gathers the proxies' answers until all are there that are expected, or their time is over. */
+  function collect(stopId: string): Promise<Silence> {
     return new Promise((resolve) => {
-      const list: StopAcknowledgement[] = [];
+      const own: Silence = {
+        stopId,
+        expected: new Set(liveProxies()),
+        isWhole: order === undefined,
+        answers: new Map(),
+        changed: () => {},
+      };
       const finish = () => {
         clearTimeout(timer);
-        acknowledgements = null;
-        resolve(list);
+        silence = null;
+        resolve(own);
       };
       const timer = setTimeout(finish, ACKNOWLEDGE_MS);
-      const changed = () => {
-        if (expected.every((id) => list.some((answer) => answer.proxyId === id))) finish();
+      own.changed = () => {
+        if (own.isWhole && [...own.expected].every((id) => own.answers.has(id))) finish();
       };
-      acknowledgements = { stopId, list, changed };
-      changed();
+      silence = own;
+      own.changed();
     });
   }
 
-  async function perAgent(answers: readonly StopAcknowledgement[]): Promise<StopReceipt['agents']> {
-    const known = await agents.list({ limit: 1000 }).then(
+  /** Every agent of the record, and those that a proxy has named while the record says nothing. */
+  async function perAgent(
+    answers: readonly StopAcknowledgement[],
+    inTime: <T>(work: Promise<T>) => Promise<T>,
+  ): Promise<StopReceipt['agents']> {
+    const listed = await inTime(agents.list({ limit: 1000 })).then(
       (page) => page.items,
       () => [], // a receipt without names is better than none
     );
+    const named = [...new Set(answers.flatMap((answer) => answer.agents.map(({ id }) => id)))];
+    const known = [...listed, ...named.filter((id) => !listed.some((agent) => agent.id === id)).map((id) => ({ id, name: id }))];
     return Promise.all(
       known.map(async (agent) => {
         const said = answers.flatMap((answer) => answer.agents.filter((entry) => entry.id === agent.id));
@@ -369,7 +463,7 @@ export function createEmergency({
         return {
           id: agent.id,
           name: agent.name,
-          lastAdmittedAt: times.length > 0 ? Math.max(...times) : await lastStarted(agent.id),
+          lastAdmittedAt: times.length > 0 ? Math.max(...times) : await inTime(lastStarted(agent.id)).catch(() => null),
           withdrawnCalls: said.reduce((sum, entry) => sum + entry.withdrawnCalls, 0),
         };
       }),

@@ -204,10 +204,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     liveProxies: line.liveProxies,
     ...(isShared && {
       liveProxies: () => [...new Set([...line.liveProxies(), ...members.proxies().flatMap(({ id, isLive }) => (isLive ? id : []))])],
-      order: (stop, onAnswer) => {
+      order: (stop, hearing) => {
         const order = sealStop(stop, config.clusterSecret);
         bus.publish({ type: 'stop', order });
-        return members.order(order, onAnswer);
+        void members.order(order, hearing);
       },
     }),
   });

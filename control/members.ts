@@ -5,6 +5,7 @@
 import { request } from 'undici';
 import type { StopAcknowledgement, StopOrder } from './contract.ts';
 import type { Db } from './db/database.ts';
+import type { StopHearing } from './emergency.ts';
 
 export type Members = ReturnType<typeof createMembers>;
 
@@ -90,24 +91,34 @@ export function createMembers({ db, clock, self, onError }: Dependencies) {
   }
 
   /**
-   * Sends a stop straight to every proxy and every other control, all at once.
-   * @param onAnswer hears of each proxy that refuses from now on. @returns when all have answered or their time is over; never rejects.
+   * Sends a stop straight to every proxy and every other control: at once to those that are remembered here, and a moment later to those
+   * that the record knows besides, which have announced themselves elsewhere.
+   * @returns when all have answered or their time is over; never rejects.
    */
-  async function order(stop: StopOrder, onAnswer: (answer: StopAcknowledgement) => void): Promise<void> {
+  async function order(stop: StopOrder, { onExpected, onAnswer }: StopHearing): Promise<void> {
     const body = JSON.stringify(stop);
-    const told = known
-      .filter(({ id }) => id !== self.id)
-      .map(async ({ role, url }) => {
-        const answer = await request(new URL('/internal/v1/stop', url), {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body,
-          signal: AbortSignal.timeout(ORDER_MAX_MS),
-        });
-        const text = await answer.body.text();
-        if (answer.statusCode === 200 && role === 'proxy') onAnswer(JSON.parse(text) as StopAcknowledgement);
+    const told = new Set([self.id]);
+    const tell = async ({ role, url }: Member) => {
+      const answer = await request(new URL('/internal/v1/stop', url), {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+        signal: AbortSignal.timeout(ORDER_MAX_MS),
       });
-    await Promise.allSettled(told);
+      const text = await answer.body.text();
+      if (answer.statusCode === 200 && role === 'proxy') onAnswer(JSON.parse(text) as StopAcknowledgement);
+    };
+    const tellAll = () => {
+      const others = known.filter(({ id }) => !told.has(id));
+      for (const { id } of others) told.add(id);
+      return Promise.allSettled(others.map(tell));
+    };
+    const remembered = tellAll();
+    const recorded = refresh().then(() => {
+      onExpected(proxies().flatMap(({ id, isLive }) => (isLive ? id : [])));
+      return tellAll();
+    }, onError);
+    await Promise.all([remembered, recorded]);
   }
 
   /** Takes this process off the list. */

@@ -1,6 +1,7 @@
 /**
  * Slack (Web API, through its own client). Text that is not ours stands in preformatted rich text or plain text, which Slack takes
- * literally; the line that its notifications show is ours alone. Each message carries our id as metadata.
+ * literally; the line that its notifications show is ours alone. Each message carries our id as metadata, by which one that may have
+ * arrived before a crash is found again instead of being said twice.
  */
 import {
   type Block,
@@ -12,7 +13,8 @@ import {
   WebClient,
 } from '@slack/web-api';
 import type { LiveChannel } from '../channels.ts';
-import type { Note } from '../notifications.ts';
+import type { MessageRef } from '../db/schema.ts';
+import type { DueNotification, Note } from '../notifications.ts';
 import { openService } from '../outbound.ts';
 import { fold, toLine, toVisible } from '../visible-text.ts';
 import { ChannelError, type OpenChannel } from './channel.ts';
@@ -21,6 +23,11 @@ import { linkTo } from './telegram.ts';
 const REQUEST_MS = 10_000;
 const QUOTE_MAX_CHARS = 2_800;
 const FACT_MAX_CHARS = 300;
+const EVENT_TYPE = 'mission_control';
+/** How far the clocks may be apart where a message of ours is looked for, and how much of a conversation is read for it. */
+const CLOCKS_APART_S = 600;
+const PAGE = 200;
+const PAGES_MAX = 10;
 
 /** Errors that say nothing about this very message. */
 const ABOUT_THE_CHANNEL = new Set([
@@ -36,6 +43,12 @@ const ABOUT_THE_CHANNEL = new Set([
   'request_timeout',
 ]);
 const GONE = new Set(['message_not_found', 'thread_not_found']);
+
+/** What we read of a page of messages. */
+interface History {
+  messages?: { ts?: string; bot_id?: string; metadata?: { event_type?: string; event_payload?: object } }[];
+  response_metadata?: { next_cursor?: string };
+}
 
 export interface SlackChannel extends OpenChannel {
   /** Opens a form for a person who has just pressed something. */
@@ -57,6 +70,35 @@ export function openSlack(channel: LiveChannel, publicUrl: string | null): Slack
   const link = linkTo(publicUrl);
   const literal = { unfurl_links: false, unfurl_media: false, link_names: false, parse: 'none' as const };
 
+  /** Where a message of ours stands, by the id that it carries; null = it is not there, or Slack does not let us look. */
+  async function find({ id, at }: DueNotification, chat: string, thread: string | null): Promise<MessageRef | null> {
+    try {
+      const { bot_id: bot } = await asked(() => client.auth.test());
+      const channel = /^[UW]/.test(chat) ? (await asked(() => client.conversations.open({ users: chat }))).channel?.id : chat;
+      if (bot === undefined || channel === undefined) return null;
+      const range = { channel, oldest: String(at / 1000 - CLOCKS_APART_S), include_all_metadata: true, limit: PAGE };
+      for (let cursor = '', page = 0; page < PAGES_MAX; page++) {
+        const more = cursor === '' ? range : { ...range, cursor };
+        const found = await asked<History>(() =>
+          thread === null ? client.conversations.history(more) : client.conversations.replies({ ...more, ts: thread }),
+        );
+        const own = found.messages?.find(
+          // Anybody may write such an id; only what our own bot has said counts.
+          ({ bot_id: author, metadata }) =>
+            author === bot && metadata?.event_type === EVENT_TYPE && (metadata.event_payload as { id?: unknown } | undefined)?.id === id,
+        );
+        if (own?.ts !== undefined) return { chat: channel, message: own.ts };
+        cursor = found.response_metadata?.next_cursor ?? '';
+        if (cursor === '') return null;
+      }
+      return null;
+    } catch (error) {
+      // Without the scope to read there, saying it twice is better than not at all.
+      if (error instanceof ChannelError && error.kind === 'refused') return null;
+      throw error;
+    }
+  }
+
   return {
     async send(notification, note, { chat, thread, onlyFor }) {
       if (note === null) throw new ChannelError('refused', 'there is nothing to say');
@@ -71,10 +113,13 @@ export function openSlack(channel: LiveChannel, publicUrl: string | null): Slack
         await asked(() => client.chat.postEphemeral({ ...message, user: onlyFor }));
         return null;
       }
+      // An earlier attempt of which nobody knows whether Slack took it: Slack is asked before it is said again.
+      const taken = notification.attempts > 0 ? await find(notification, message.channel, thread) : null;
+      if (taken !== null) return taken;
       const sent = await asked(() =>
         client.chat.postMessage({
           ...message,
-          metadata: { event_type: 'mission_control', event_payload: { id: notification.id } },
+          metadata: { event_type: EVENT_TYPE, event_payload: { id: notification.id } },
         }),
       );
       return sent.ts === undefined ? null : { chat: sent.channel ?? message.channel, message: sent.ts };

@@ -138,6 +138,40 @@ describe('an approval on Slack', () => {
   });
 });
 
+describe('a message of which nobody knows whether Slack took it', () => {
+  it('is looked for before it is said again, and only what our own bot has said counts', async () => {
+    slack.loseAnswer();
+    const id = await chat.hold(agent, 'make lost');
+    await chat.tell();
+    chat.turn(1_000);
+    await chat.tell();
+    expect(slack.messages).toHaveLength(1);
+    await chat.approvals.decide(ADMIN, id, 'denied', {});
+    await chat.tell();
+    expect(shownText(slack.messages[0] ?? never())).toContain('denied by admin');
+
+    slack.loseAnswer();
+    await chat.hold(agent, 'make forged');
+    await chat.tell();
+    const taken = slack.messages.at(-1) ?? never();
+    // Another bot repeats the mark of it, and the message itself is gone.
+    slack.messages.splice(1, 1, { ...taken, by: 'B666', ts: '1800000000.000001' });
+    chat.turn(2_000);
+    await chat.tell();
+    expect(slack.messages.slice(1).map(({ by }) => by)).toEqual(['B666', 'B1']);
+  });
+
+  it('is said again where the bot may not read the conversation', async () => {
+    slack.loseAnswer();
+    await chat.hold(agent, 'make blind');
+    await chat.tell();
+    chat.turn(1_000);
+    slack.forbid('conversations.history');
+    await chat.tell();
+    expect(slack.messages).toHaveLength(2);
+  });
+});
+
 describe('when Slack fails', () => {
   it('what waits for a minute arrives once, and a pause that it asks for is kept', async () => {
     slack.down(true);

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { close, listen, urlOf } from './fake-telegram.ts';
 
 export const SLACK_TOKEN = 'xoxb-fake-token-for-tests';
+const BOT_ID = 'B1';
 export const SIGNING_SECRET = 'a-signing-secret-for-tests';
 
 type Body = Record<string, string>;
@@ -16,11 +17,16 @@ export interface SlackMessage {
   ephemeralFor: string | null;
   edits: number;
   metadata: string | null;
+  /** Who wrote it. */
+  by: string;
 }
 
 export async function startFakeSlack() {
   let nextTs = 1;
   let isDown = false;
+  let losesAnswer = false;
+  const forbidden = new Set<string>();
+  let watcher: (method: string) => void = () => {};
   let failures: { status: number; headers?: Record<string, string>; body: object }[] = [];
   const messages: SlackMessage[] = [];
   const forms: { trigger_id: string; view: Record<string, unknown> }[] = [];
@@ -40,18 +46,41 @@ export async function startFakeSlack() {
       const failure = failures.shift();
       if (failure) return send(failure.status, failure.body, failure.headers);
       if (request.headers.authorization !== `Bearer ${SLACK_TOKEN}`) return send(200, { ok: false, error: 'invalid_auth' });
-      send(200, handle(method, Object.fromEntries(new URLSearchParams(Buffer.concat(chunks).toString('utf8')))));
+      const answer = handle(method, Object.fromEntries(new URLSearchParams(Buffer.concat(chunks).toString('utf8'))));
+      watcher(method);
+      if (losesAnswer && method === 'chat.postMessage') {
+        losesAnswer = false;
+        return request.socket.destroy();
+      }
+      send(200, answer);
     });
   });
 
   function handle(method: string, body: Body): object {
+    if (forbidden.has(method)) return { ok: false, error: 'missing_scope' };
     switch (method) {
       case 'auth.test':
-        return { ok: true, user: 'mission_control', team_id: 'T1' };
+        return { ok: true, user: 'mission_control', team_id: 'T1', bot_id: BOT_ID };
+      case 'conversations.open':
+        return { ok: true, channel: { id: `D-${body.users}` } };
+      case 'conversations.history':
+      case 'conversations.replies': {
+        const found = messages.filter(
+          ({ channel, thread, ephemeralFor }) => channel === body.channel && thread === (body.ts ?? null) && ephemeralFor === null,
+        );
+        return {
+          ok: true,
+          messages: found.toReversed().map(({ ts, text, by, metadata }) => ({
+            ...{ type: 'message', ts, text, bot_id: by },
+            ...(body.include_all_metadata === 'true' && metadata !== null && { metadata: JSON.parse(metadata) as object }),
+          })),
+        };
+      }
       case 'chat.postMessage':
       case 'chat.postEphemeral': {
         const message: SlackMessage = {
-          channel: body.channel ?? '',
+          // A message to a person stands in the conversation with them.
+          channel: /^U/.test(body.channel ?? '') ? `D-${body.channel}` : (body.channel ?? ''),
           ts: `1700000000.${String(nextTs++).padStart(6, '0')}`,
           text: body.text ?? '',
           blocks: JSON.parse(body.blocks ?? '[]') as SlackMessage['blocks'],
@@ -59,6 +88,7 @@ export async function startFakeSlack() {
           ephemeralFor: method === 'chat.postEphemeral' ? (body.user ?? '') : null,
           edits: 0,
           metadata: body.metadata ?? null,
+          by: BOT_ID,
         };
         messages.push(message);
         return { ok: true, channel: message.channel, ts: message.ts, message_ts: message.ts };
@@ -90,6 +120,16 @@ export async function startFakeSlack() {
     },
     down: (down: boolean) => {
       isDown = down;
+    },
+    /** The next message is taken, and the answer about it is lost. */
+    loseAnswer: () => {
+      losesAnswer = true;
+    },
+    /** The app lacks the scope for this method. */
+    forbid: (method: string) => void forbidden.add(method),
+    /** Is told of each request that was dealt with, before it is answered. */
+    watch: (listener: typeof watcher) => {
+      watcher = listener;
     },
     close: () => close(server),
   };

@@ -33,6 +33,7 @@ export async function startFakeTelegram() {
   let isDown = false;
   let refused = 0;
   let losesAnswer = false;
+  let watcher: (method: string) => void = () => {};
 
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -54,6 +55,7 @@ export async function startFakeTelegram() {
       const text = Buffer.concat(chunks).toString('utf8');
       try {
         const result = handle(method, text === '' ? {} : (JSON.parse(text) as Body));
+        watcher(method);
         if (losesAnswer && method === 'sendMessage') {
           losesAnswer = false;
           return request.socket.destroy();
@@ -191,6 +193,10 @@ export async function startFakeTelegram() {
     /** The next message is taken, and the answer about it is lost. */
     loseAnswer: () => {
       losesAnswer = true;
+    },
+    /** Is told of each request that was dealt with, before it is answered. */
+    watch: (listener: typeof watcher) => {
+      watcher = listener;
     },
     dropTopic: (id: number) => topics.delete(id),
     close: () => close(server),
