@@ -35,6 +35,7 @@ import type {
   Problem,
   Replay,
   Role,
+  RosterEntry,
   Run,
   SearchHit,
   Session,
@@ -212,8 +213,13 @@ export const verifyAudit = () => send<AuditVerdict>('GET', '/audit/verify');
 /** Newest first. `each`: at most so many of each kind, on one page. */
 export const searchRecord = (query: { q: string; kind?: string; each?: number; limit?: number; cursor?: string }) =>
   send<Page<SearchHit>>('GET', `/search${search(query)}`);
+/** The agents that a gateway has, asked of it now. */
+export const readRoster = async (id: string) => (await send<{ items: RosterEntry[] }>('GET', `/gateways/${id}/roster`)).items;
+export const importRoster = async (id: string, body: { externalIds: string[]; autonomyLevel: Autonomy }) =>
+  (await send<{ items: Agent[] }>('POST', `/gateways/${id}/import`, body)).items;
 export const readForecast = () => send<Forecast>('GET', '/spend/forecast');
-export const readSpend = (query: { groupBy: string; since?: number; limit?: number }) => send<SpendView>('GET', `/spend${search(query)}`);
+export const readSpend = (query: { groupBy: string; since?: number; limit?: number; cursor?: string }) =>
+  send<SpendView>('GET', `/spend${search(query)}`);
 export const listChannels = () => all<Channel>('/channels', {});
 export const listDeadNotifications = () => send<Page<Notification>>('GET', '/notifications?state=dead&limit=50');
 export const listChatIdentities = async (operatorId: string) =>

@@ -20,6 +20,7 @@ import type {
   Message,
   Overview,
   Role,
+  RosterEntry,
   Run,
   Session,
   SpendRow,
@@ -814,6 +815,23 @@ export class World {
     this.gateways.set(added.id, added);
     this.#tell('gateway', added.id, added);
     return added;
+  }
+
+  /** Its registered agents, and two that are not. */
+  roster(id: string): RosterEntry[] {
+    const known = [...this.agents.values()].filter((agent) => agent.gatewayId === id);
+    const entry = (externalId: string, agentId: string | null) => ({
+      externalId,
+      name: null,
+      workspace: `/srv/openclaw/${externalId}`,
+      agentId,
+    });
+    const unknown = ['night-owl', 'archivist'].filter((name) => !known.some((agent) => agent.name === name));
+    return [...known.map((agent) => entry(agent.name, agent.id)), ...unknown.map((name) => entry(name, null))];
+  }
+
+  importRoster(id: string, externalIds: readonly string[], autonomyLevel: Autonomy): Agent[] {
+    return externalIds.map((name) => this.addAgent({ name, autonomyLevel, gate: 'openclaw', gatewayId: id, externalId: name }));
   }
 
   removeGateway(id: string): void {
