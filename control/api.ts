@@ -27,6 +27,7 @@ import { eventStream } from './events.ts';
 import type { GatewayPasses } from './gateway-passes.ts';
 import type { Gateways } from './gateways.ts';
 import type { Grants } from './grants.ts';
+import type { Incidents } from './incidents.ts';
 import type { Keys } from './keys.ts';
 import type { Leases } from './leases.ts';
 import type { Messages } from './messages.ts';
@@ -84,6 +85,7 @@ export interface Services {
   anchors: Anchors;
   calls: Calls;
   search: Search;
+  incidents: Incidents;
   spend: Spend;
   caps: Caps;
   gateways: Gateways;

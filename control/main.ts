@@ -38,6 +38,7 @@ import { createEmergency } from './emergency.ts';
 import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createGrants } from './grants.ts';
+import { createIncidents } from './incidents.ts';
 import { createIngest } from './ingest.ts';
 import { claimDatabase, openKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
@@ -299,6 +300,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     anchors,
     calls,
     search,
+    incidents: createIncidents({ db, clock, timeline }),
     spend,
     caps,
     gateways,
