@@ -20,6 +20,7 @@ import type { Caps } from './caps.ts';
 import type { Channels } from './channels.ts';
 import type { ChatIdentities } from './chat-identities.ts';
 import { type Overview, type Problem, SessionCreateSchema, SessionSchema } from './contract.ts';
+import type { CoverageMap } from './coverage.ts';
 import type { Db } from './db/database.ts';
 import type { Documents } from './documents.ts';
 import type { Emergency } from './emergency.ts';
@@ -37,6 +38,7 @@ import type { Policies } from './policies.ts';
 import { Refusal } from './problem.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
+import { backupRoutes } from './routes/backup.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { grantRoutes } from './routes/grants.ts';
 import { policyRoutes } from './routes/policies.ts';
@@ -67,6 +69,9 @@ const IDEMPOTENCY_KEEP_MS = 24 * 60 * 60 * 1000;
 export interface Services {
   db: Db;
   clock: () => number;
+  published: () => void;
+  /** The data folder with the embedded database; null where the database is on a server. */
+  dataDir: string | null;
   keys: Keys;
   auth: Auth;
   agents: Agents;
@@ -86,6 +91,7 @@ export interface Services {
   calls: Calls;
   search: Search;
   incidents: Incidents;
+  coverage: CoverageMap;
   spend: Spend;
   caps: Caps;
   gateways: Gateways;
@@ -150,6 +156,7 @@ export function createApi(services: Services): Api {
   grantRoutes(app, services.grants);
   policyRoutes(app, services);
   recordRoutes(app, services);
+  backupRoutes(app, services);
   searchRoutes(app, services);
   spendRoutes(app, services);
   upstreamRoutes(app, services);

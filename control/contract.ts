@@ -787,6 +787,42 @@ export const ToolCallSchema = z
   .meta({ id: 'ToolCall' });
 export type ToolCallView = z.infer<typeof ToolCallSchema>;
 
+const COVERAGE_STATES = ['proven', 'idle', 'away', 'bypassed', 'unused'] as const;
+/** Whether the gate gates (SPEC 10): for each agent and way in, how and when that was last shown. */
+export const CoverageSchema = z
+  .object({
+    at: EpochMs,
+    /** Traffic before this time is not looked at. */
+    since: EpochMs,
+    agents: z.array(
+      z.object({
+        agentId: Id,
+        agentName: z.string(),
+        gate: z.enum(['openclaw', 'none']),
+        points: z.array(
+          z.object({
+            entry: z.enum(ENTRIES).exclude(['mission-control']),
+            /**
+             * `proven`: traffic was judged there, and nothing speaks against it. `idle`: the gate is alive and nothing came this way.
+             * `away`: no sign of life, and no traffic either. `bypassed`: traffic came that the gate did not ask about. `unused`: nothing came
+             * this way, and nothing has to.
+             */
+            state: z.enum(COVERAGE_STATES),
+            /** What shows it: a call that was judged there, or the plugin's heartbeat; null = nothing does. */
+            how: z.enum(['call', 'heartbeat']).nullable(),
+            provenAt: EpochMs.nullable(),
+            /** The last call that came this way. */
+            trafficAt: EpochMs.nullable(),
+            /** One sentence for people: what this means, and what it does not show. */
+            says: z.string(),
+          }),
+        ),
+      }),
+    ),
+  })
+  .meta({ id: 'Coverage' });
+export type Coverage = z.infer<typeof CoverageSchema>;
+
 export const RunSchema = z
   .object({
     id: Id,
@@ -1184,14 +1220,40 @@ export const StopReceiptSchema = z
     reason: z.string().nullable(),
     /** One entry per proxy that was known to be live; `acknowledgedAt` null = it has not answered, and refuses once its snapshot is stale. */
     proxies: z.array(
-      z.object({ id: Id, acknowledgedAt: EpochMs.nullable(), lastAdmittedAt: EpochMs.nullable(), withdrawnCalls: z.number().int() }),
+      z.object({
+        id: Id,
+        /** From then on it lets nothing run, and its streams are cut. */
+        acknowledgedAt: EpochMs.nullable(),
+        lastAdmittedAt: EpochMs.nullable(),
+        /** From the press until then, milliseconds; null while it has not answered. */
+        silentAfterMs: z.number().int().min(0).nullable(),
+        /** Streams, exchanges and tunnels that were open and were cut. */
+        cutStreams: z.number().int(),
+        withdrawnCalls: z.number().int(),
+      }),
     ),
-    agents: z.array(z.object({ id: Id, name: z.string(), lastAdmittedAt: EpochMs.nullable(), withdrawnCalls: z.number().int() })),
+    agents: z.array(
+      z.object({
+        id: Id,
+        name: z.string(),
+        lastAdmittedAt: EpochMs.nullable(),
+        /** From the press to its last admitted call, milliseconds; 0 = none came after it; null = not every proxy has answered. */
+        silentAfterMs: z.number().int().min(0).nullable(),
+        withdrawnCalls: z.number().int(),
+      }),
+    ),
     blockedTasks: z.number().int(),
     /** OpenClaw runs that were told to abort, per gateway. */
     gateways: z.array(z.object({ id: Id, name: z.string(), abortedSessions: z.number().int(), error: z.string().nullable() })),
+    /** By the installation's signing key over everything else (control/stop-receipt.ts). */
+    signature: z.object({ keyId: z.string(), value: z.string() }),
   })
   .meta({ id: 'StopReceipt' });
+/** What belongs into the file of an incident: the receipt, and the key that proves it. */
+export const StopProofSchema = z
+  .object({ receipt: StopReceiptSchema.nullable(), keyId: z.string(), publicKeyPem: z.string() })
+  .meta({ id: 'StopProof' });
+export type StopProof = z.infer<typeof StopProofSchema>;
 export type StopReceipt = z.infer<typeof StopReceiptSchema>;
 export const ResumeSchema = z
   .object({ note: Text(2000).min(1) })
@@ -2202,6 +2264,8 @@ export interface StopAcknowledgement {
   proxyId: string;
   at: number;
   lastAdmittedAt: number | null;
+  /** Streams, exchanges and tunnels that were open and were cut; absent from a proxy of an earlier version. */
+  cutStreams?: number;
   agents: readonly { id: string; lastAdmittedAt: number | null; withdrawnCalls: number }[];
 }
 

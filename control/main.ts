@@ -25,12 +25,14 @@ import { createBroadcast, type OutboxRow, type ViewLoaders } from './broadcast.t
 import { createLocalBus, createRedisBus } from './bus.ts';
 import { createCalls } from './calls.ts';
 import { createCaps } from './caps.ts';
+import { createCards } from './cards.ts';
 import { createChannels } from './channels.ts';
 import { createChatIdentities } from './chat-identities.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
 import { openCounters } from './counters.ts';
+import { createCoverage } from './coverage.ts';
 import { isAnswering, openDatabase, openServerDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
@@ -155,7 +157,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const channels = createChannels({ ...base, keys, alerts });
   const identities = createChatIdentities(base);
   const threads = createThreads({ db, clock });
-  const notifications = createNotifications({ ...base, channels, approvals, alerts });
+  const cards = createCards({ db, clock, approvals });
+  const notifications = createNotifications({ ...base, channels, approvals, cards, alerts });
   const { file = null, repository = null, everyMinutes = 5 } = config.anchors ?? {};
   const anchors = createAnchors({
     ...base,
@@ -213,6 +216,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     approvals,
     alerts,
     gateways,
+    signingKey: openSigningKey(config.keyDir),
     push: line.push,
     liveProxies: line.liveProxies,
     ...(isShared && {
@@ -277,11 +281,13 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   };
   await broadcast.start(views, isShared ? follow : undefined);
 
-  const conversation = createConversation({ clock, identities, notifications, approvals, messages, emergency, overview });
+  const conversation = createConversation({ clock, identities, notifications, approvals, cards, grants, messages, emergency, overview });
 
   const api = createApi({
     db,
     clock,
+    published,
+    dataDir: isShared ? null : config.dataDir,
     keys,
     auth,
     agents,
@@ -300,6 +306,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     anchors,
     calls,
     search,
+    coverage: createCoverage({ db, clock }),
     incidents: createIncidents({ db, clock, timeline }),
     spend,
     caps,
@@ -364,7 +371,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     channelSet,
     notifications,
     threads,
-    approvals,
+    cards,
     publicUrl: config.publicUrl ?? null,
     onError: onChannelError,
   });

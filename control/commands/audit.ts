@@ -7,7 +7,7 @@ import { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import type { ResolvedSettings } from '../../settings.ts';
 import { EXPORT_FORMATS, type ExportFormat, type Fault, type Verified, verifyExport } from '../audit-export.ts';
-import { apiClient, CommandError, openDownload } from './client.ts';
+import { apiClient, CommandError } from './client.ts';
 
 /** Adds the commands. @param settings read only by those that talk to the running product. */
 export function addAuditCommands(program: Command, settings: () => ResolvedSettings): void {
@@ -48,7 +48,7 @@ export function addAuditCommands(program: Command, settings: () => ResolvedSetti
 }
 
 async function exportTo(settings: ResolvedSettings, file: string | null, format: ExportFormat): Promise<void> {
-  const body = await openDownload(settings, `/audit/export?format=${format}`);
+  const body = await apiClient(settings).download(`/audit/export?format=${format}`);
   // Never over a file that is there: an older export is evidence.
   const out = file === null ? process.stdout : createWriteStream(file, { flags: 'wx', mode: 0o600 });
   let bytes = 0;

@@ -26,46 +26,47 @@ export interface ApiClient {
   post: <T>(path: string, body: unknown) => Promise<T>;
   patch: <T>(path: string, body: unknown) => Promise<T>;
   delete: (path: string) => Promise<void>;
+  /** A file as it comes, however long that takes; with a body it is asked for by POST. */
+  download: (path: string, body?: unknown) => Promise<ReadableStream<Uint8Array>>;
 }
 
 /** @throws CommandError from every call: NO_CREDENTIAL, UNREACHABLE, or the code of control's refusal. */
 export function apiClient(settings: ResolvedSettings): ApiClient {
-  async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
+  async function ask(method: string, path: string, body: unknown, signal: AbortSignal | null): Promise<Response> {
     let response: Response;
     try {
       response = await fetch(`${settings.controlUrl}/api${path}`, {
         method,
         headers: { authorization: `Bearer ${credential(settings)}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
         ...(body !== undefined && { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(30_000),
+        signal,
       });
     } catch (error) {
       if (error instanceof CommandError) throw error;
       throw unreachable(settings);
     }
-    const text = await response.text();
-    if (response.ok) return (text === '' ? undefined : JSON.parse(text)) as T;
-    throw refusal(response.status, text);
+    if (response.ok) return response;
+    throw refusal(response.status, await response.text());
   }
+
+  async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const text = await (await ask(method, path, body, AbortSignal.timeout(30_000))).text();
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+
+  async function download(path: string, given?: unknown): Promise<ReadableStream<Uint8Array>> {
+    const { body } = await ask(given === undefined ? 'GET' : 'POST', path, given, null);
+    if (body === null) throw new CommandError('EMPTY', 'Control answered nothing.');
+    return body;
+  }
+
   return {
     get: (path) => send('GET', path),
     post: (path, body) => send('POST', path, body),
     patch: (path, body) => send('PATCH', path, body),
     delete: (path) => send('DELETE', path),
+    download,
   };
-}
-
-/** A file from the API, as it comes, however long it takes. @throws CommandError as {@link apiClient} does. */
-export async function openDownload(settings: ResolvedSettings, path: string): Promise<ReadableStream<Uint8Array>> {
-  const authorization = `Bearer ${credential(settings)}`;
-  let response: Response;
-  try {
-    response = await fetch(`${settings.controlUrl}/api${path}`, { headers: { authorization } });
-  } catch {
-    throw unreachable(settings);
-  }
-  if (response.ok && response.body !== null) return response.body;
-  throw refusal(response.status, await response.text());
 }
 
 function unreachable(settings: ResolvedSettings): CommandError {

@@ -1,11 +1,15 @@
 import { z } from 'zod';
-import { IncidentSchema, listOf, SEARCH_KINDS, SearchHitSchema } from '../contract.ts';
+import { CoverageSchema, IncidentSchema, listOf, SEARCH_KINDS, SearchHitSchema } from '../contract.ts';
+import type { CoverageMap } from '../coverage.ts';
 import { type Incidents, incidentAsMarkdown } from '../incidents.ts';
 import type { Search } from '../search.ts';
 import { type Api, PAGE, route } from './route.ts';
 
-/** What is asked of the whole record: search, and the answer after an incident. All that a viewer may read in the lists of its kinds. */
-export function searchRoutes(app: Api, { search, incidents }: { search: Search; incidents: Incidents }): void {
+/** What is asked of the whole record: search, the answer after an incident, the coverage of the gate. All that a viewer may read in the lists of its kinds. */
+export function searchRoutes(
+  app: Api,
+  { search, incidents, coverage }: { search: Search; incidents: Incidents; coverage: CoverageMap },
+): void {
   route(
     app,
     {
@@ -49,5 +53,17 @@ export function searchRoutes(app: Api, { search, incidents }: { search: Search; 
         headers: { 'content-type': 'text/markdown; charset=utf-8', 'content-disposition': 'attachment; filename="incident.md"' },
       });
     },
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/coverage',
+      tag: 'record',
+      summary: 'For each agent and way in, how and when it was last shown that calls are judged there',
+      access: { role: 'viewer' },
+      response: CoverageSchema,
+    },
+    () => coverage.read(),
   );
 }

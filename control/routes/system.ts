@@ -16,6 +16,7 @@ import {
   type Overview,
   OverviewSchema,
   ResumeSchema,
+  StopProofSchema,
   StopReceiptSchema,
   SystemStateSchema,
   TokenSchema,
@@ -99,6 +100,18 @@ export function systemRoutes(
       response: StopReceiptSchema,
     },
     ({ actor, body }) => emergency.stop(actor, body.reason ?? null),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/emergency/receipt',
+      tag: 'emergency',
+      summary: 'The receipt of the last stop, signed, and the public key that proves it',
+      access: { role: 'viewer' },
+      response: StopProofSchema,
+    },
+    () => emergency.proof(),
   );
   route(
     app,
