@@ -91,7 +91,7 @@ async function measureUndisturbed(running: Installation, agents: readonly { id: 
   for (let index = 0; index < UNDISTURBED; index++) {
     const n = -1 - index;
     const { token } = agents[index % agents.length] ?? { token: '' };
-    const answer = send(running, n, token, index);
+    const answer = sendUntilTaken(running, n, token, index);
     const early = answer.then((status) => {
       if (!arrivals.has(n)) throw new Error(`a call that must be held was answered ${status}`);
     });
@@ -209,6 +209,15 @@ async function send({ proxies }: Installation, n: number, token: string, which: 
   });
   await body.dump();
   return statusCode;
+}
+
+/** A proxy that cannot judge at the moment says so; then it is asked again. */
+async function sendUntilTaken(running: Installation, n: number, token: string, which: number): Promise<number> {
+  for (;;) {
+    const status = await send(running, n, token, which);
+    if (status !== 503 || arrivals.has(n)) return status;
+    await sleep(AGAIN_MS);
+  }
 }
 
 interface Waiting {
