@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { addApprovalCommands } from './control/commands/approvals.ts';
+import { addAuditCommands } from './control/commands/audit.ts';
 import { addBackupCommands } from './control/commands/backup.ts';
 import { apiClient } from './control/commands/client.ts';
 import { runDemo } from './control/commands/demo.ts';
@@ -71,6 +72,7 @@ addStopCommands(program, settings);
 addBackupCommands(program, settings, version);
 addPolicyCommands(program, settings);
 addApprovalCommands(program, settings);
+addAuditCommands(program, settings);
 
 try {
   await program.parseAsync();
@@ -104,6 +106,11 @@ async function start({ demo }: { demo?: true }): Promise<void> {
             allowCommands: config.MC_STDIO === 'on',
             proxyUrl: config.proxyUrl,
             keepDays: config.MC_KEEP_DAYS,
+            anchors: {
+              file: config.anchorFile,
+              repository: config.MC_ANCHOR_REPOSITORY,
+              everyMinutes: config.MC_ANCHOR_MINUTES,
+            },
             soulsDir: config.MC_SOULS_DIR,
             dashboardDir: join(here, 'dashboard', 'dist'),
             version,

@@ -11,6 +11,7 @@ import { HTTPException } from 'hono/http-exception';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Agents } from './agents.ts';
 import type { Alerts } from './alerts.ts';
+import type { Anchors } from './anchors.ts';
 import type { Approvals } from './approvals.ts';
 import type { Auth, Principal } from './auth.ts';
 import type { Broadcast } from './broadcast.ts';
@@ -84,6 +85,7 @@ export interface Services {
   trials: Trials;
   shadows: Shadows;
   alerts: Alerts;
+  anchors: Anchors;
   calls: Calls;
   search: Search;
   spend: Spend;

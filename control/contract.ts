@@ -1422,7 +1422,7 @@ export const OperatorUpdateSchema = z
 /* ---- telling people (SPEC 6, 7) */
 
 const CHANNEL_KINDS = ['telegram', 'slack', 'webhook'] as const;
-const CHANNEL_EVENTS = ['approvals', 'alerts', 'stop', 'standup', 'mentions', 'threads'] as const;
+const CHANNEL_EVENTS = ['approvals', 'alerts', 'stop', 'standup', 'mentions', 'threads', 'audit'] as const;
 const NOTIFICATION_KINDS = [
   'approval_pending',
   'approval_decided',
@@ -1439,6 +1439,7 @@ const NOTIFICATION_KINDS = [
   'answer',
   'prompt',
   'test',
+  'audit_anchor',
 ] as const;
 export const ChannelSchema = z
   .object({
@@ -1569,6 +1570,19 @@ export const AuditRowSchema = z
     hash: z.string(),
   })
   .meta({ id: 'AuditRow' });
+export const AuditAnchorSchema = z
+  .object({
+    /** The row that was the last one then. */
+    seq: z.number().int(),
+    hash: z.string(),
+    at: EpochMs,
+    /** `seq` of the anchor before; 0 = the first. */
+    previous: z.number().int(),
+    keyId: z.string(),
+    signature: z.string(),
+  })
+  .meta({ id: 'AuditAnchor', description: 'A signed head of the audit log (Ed25519).' });
+export const AuditKeySchema = z.object({ keyId: z.string(), publicKeyPem: z.string() }).meta({ id: 'AuditKey' });
 
 /* ---------------------------------------------------------------- search (GET /api/search) */
 

@@ -400,6 +400,7 @@ export class Gatekeeper {
       arguments: args,
       scopes,
       spent,
+      settled: (scope: string) => ledger.settled(scope),
       picture,
       hold,
       concurrent: register.running(call.agentId),

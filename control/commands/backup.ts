@@ -83,7 +83,7 @@ async function backUp(settings: ResolvedSettings, file: string, version: string)
 }
 
 async function download(settings: ResolvedSettings, file: string): Promise<void> {
-  const body = await apiClient(settings).download('/backup');
+  const body = await apiClient(settings).download('/backup', {});
   const unfinished = `${file}.unfinished`;
   try {
     await pipeline(Readable.fromWeb(body), createWriteStream(unfinished, { flags: 'wx', mode: 0o600 }));

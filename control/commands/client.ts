@@ -26,8 +26,8 @@ export interface ApiClient {
   post: <T>(path: string, body: unknown) => Promise<T>;
   patch: <T>(path: string, body: unknown) => Promise<T>;
   delete: (path: string) => Promise<void>;
-  /** Has a file made, however long that takes. */
-  download: (path: string) => Promise<ReadableStream<Uint8Array>>;
+  /** A file as it comes, however long that takes; with a body it is asked for by POST. */
+  download: (path: string, body?: unknown) => Promise<ReadableStream<Uint8Array>>;
 }
 
 /** @throws CommandError from every call: NO_CREDENTIAL, UNREACHABLE, or the code of control's refusal. */
@@ -43,24 +43,23 @@ export function apiClient(settings: ResolvedSettings): ApiClient {
       });
     } catch (error) {
       if (error instanceof CommandError) throw error;
-      throw new CommandError(
-        'UNREACHABLE',
-        `Mission Control does not answer at ${settings.controlUrl}. Is it running? Start it: npm start`,
-      );
+      throw unreachable(settings);
     }
     if (response.ok) return response;
-    const problem = parseProblem(await response.text());
-    throw new CommandError(problem?.code ?? `HTTP_${response.status}`, problem?.detail ?? `Control answered ${response.status}.`, problem);
+    throw refusal(response.status, await response.text());
   }
+
   async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
     const text = await (await ask(method, path, body, AbortSignal.timeout(30_000))).text();
     return (text === '' ? undefined : JSON.parse(text)) as T;
   }
-  async function download(path: string): Promise<ReadableStream<Uint8Array>> {
-    const { body } = await ask('POST', path, {}, null);
+
+  async function download(path: string, given?: unknown): Promise<ReadableStream<Uint8Array>> {
+    const { body } = await ask(given === undefined ? 'GET' : 'POST', path, given, null);
     if (body === null) throw new CommandError('EMPTY', 'Control answered nothing.');
     return body;
   }
+
   return {
     get: (path) => send('GET', path),
     post: (path, body) => send('POST', path, body),
@@ -68,6 +67,15 @@ export function apiClient(settings: ResolvedSettings): ApiClient {
     delete: (path) => send('DELETE', path),
     download,
   };
+}
+
+function unreachable(settings: ResolvedSettings): CommandError {
+  return new CommandError('UNREACHABLE', `Mission Control does not answer at ${settings.controlUrl}. Is it running? Start it: npm start`);
+}
+
+function refusal(status: number, text: string): CommandError {
+  const problem = parseProblem(text);
+  return new CommandError(problem?.code ?? `HTTP_${status}`, problem?.detail ?? `Control answered ${status}.`, problem);
 }
 
 function credential(settings: ResolvedSettings): string {

@@ -21,7 +21,9 @@ import { up as grants } from './migrations/009-grants.ts';
 import { up as chat } from './migrations/010-chat.ts';
 import { up as members } from './migrations/011-members.ts';
 import { up as loopFacts } from './migrations/012-loop-facts.ts';
+import { up as people } from './migrations/013-people.ts';
 import { up as search } from './migrations/015-search.ts';
+import { up as proof } from './migrations/016-proof.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 import { serverDialect } from './server-dialect.ts';
@@ -42,7 +44,9 @@ const MIGRATIONS: Record<string, Migration> = {
   '010-chat': { up: chat },
   '011-members': { up: members },
   '012-loop-facts': { up: loopFacts },
+  '013-people': { up: people },
   '015-search': { up: search },
+  '016-proof': { up: proof },
 };
 
 /** The names of the migrations that this version knows. */

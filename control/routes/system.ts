@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { z } from 'zod';
+import type { Actor } from '../audit.ts';
 import {
   AbsenceSchema,
   ControlActionSchema,
@@ -44,7 +45,7 @@ export function systemRoutes(
     gatewayPasses: GatewayPasses;
     operators: Operators;
     overview: () => Promise<Overview>;
-    signInToken: (operatorId: string) => Promise<string>;
+    signInToken: (operatorId: string, actor: Actor) => Promise<string>;
     /** Secret of the session that a request came with, if it came with one and not with a token. */
     sessionOf: (context: Context<ApiEnv>) => string | null;
   },
@@ -262,7 +263,7 @@ export function systemRoutes(
       response: z.object({ token: z.string() }),
       status: 201,
     },
-    async ({ principal }) => ({ token: await signInToken(principal.id) }),
+    async ({ principal, actor }) => ({ token: await signInToken(principal.id, actor) }),
   );
 
   route(
