@@ -53,6 +53,7 @@ import { serveOAuthReturn } from './oauth-return.ts';
 import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
+import { createReads } from './reads.ts';
 import { createSearch } from './search.ts';
 import { createShadows } from './shadows.ts';
 import { createSouls } from './souls.ts';
@@ -153,6 +154,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const channels = createChannels({ ...base, keys, alerts });
   const identities = createChatIdentities(base);
   const threads = createThreads({ db, clock });
+  const reads = createReads({ db, clock });
   const cards = createCards({ db, clock, approvals });
   const notifications = createNotifications({ ...base, channels, approvals, cards, alerts });
   const channelSet = createChannelSet({ clock, publicUrl: config.publicUrl ?? null });
@@ -277,6 +279,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     tasks,
     timeline,
     messages,
+    reads,
     documents,
     leases,
     souls,
@@ -315,6 +318,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const ownServer = createOwnServer({
     tasks,
     messages,
+    reads,
     approvals,
     agents,
     timeline,
