@@ -283,6 +283,13 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
       'viewer',
       ({ query }) => page(newest(world.messages.filter((message) => matches(message.taskId, query.get('taskId')))), query),
     ],
+    ['GET', /^messages\/unread$/, 'viewer', ({ person }) => ({ items: world.unread(person.id) })],
+    [
+      'POST',
+      /^tasks\/([^/]+)\/read$/,
+      'viewer',
+      ({ params: [id = ''], body, person }) => void world.reads.set(`${person.id}:${id}`, Number(body.upTo)),
+    ],
     ['POST', /^messages$/, 'approver', ({ body, person }) => world.postMessage(String(body.taskId), String(body.content), person)],
     ['GET', /^documents$/, 'viewer', ({ query }) => page([], query)],
     ['GET', /^audit$/, 'viewer', ({ query }) => page(world.audit(query.get('action')), query)],

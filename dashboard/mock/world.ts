@@ -32,6 +32,7 @@ import type {
   Topic,
   TransitionRequest,
   TransitionSchema,
+  UnreadThread,
   Upstream,
   UpstreamCreate,
   UpstreamTool,
@@ -143,6 +144,8 @@ export class World {
   readonly transitions: Transition[] = [];
   readonly runs: Run[] = [];
   readonly messages: Message[] = [];
+  /** Up to which comment somebody has read a thread, by reader and task. */
+  readonly reads = new Map<string, number>();
   readonly activities: Activity[] = [];
   readonly alerts = new Map<string, Alert>();
   readonly gateways = new Map<string, Gateway>();
@@ -476,6 +479,19 @@ export class World {
     });
   }
 
+  /** Threads that somebody follows and has not read to the end. */
+  unread(readerId: string): UnreadThread[] {
+    return [...this.tasks.values()].flatMap((task) => {
+      const news = this.messages.filter(
+        ({ taskId, number, authorId }) =>
+          taskId === task.id && authorId !== readerId && number > (this.reads.get(`${readerId}:${task.id}`) ?? 0),
+      );
+      const last = news.at(-1);
+      if (!last || !task.subscriberIds.includes(readerId)) return [];
+      return [{ taskId: task.id, unread: news.length, named: 0, lastNumber: last.number, lastAt: last.createdAt }];
+    });
+  }
+
   postMessage(taskId: string, content: string, by: Person | Agent, at = this.now()): Message {
     const task = this.task(taskId);
     const isAgent = 'autonomyLevel' in by;
@@ -493,6 +509,8 @@ export class World {
       metadata: {},
     };
     this.messages.push(message);
+    // Who writes follows the thread from then on.
+    if (!task.subscriberIds.includes(by.id)) this.tasks.set(taskId, { ...task, subscriberIds: [...task.subscriberIds, by.id] });
     this.tellActivity('comment_posted', `${by.name} commented on "${task.title}"`, {
       taskId,
       at,

@@ -15,7 +15,7 @@ const ACCESS: Record<Role, string> = {
     /policies  /policies/active  /policies/{id}  /policies/{id}/diff  /policies/profiles  /policies/replays  /policies/replays/{id}
     /policies/shadows  /policies/shadows/{id}  POST /policies/validate  POST /policies/simulate  /tool-calls  /tool-calls/{id}  /runs  /runs/{id}  /activities
     /spend  /spend/forecast  /spend/export  /raises  /alerts  /audit  /audit/verify  /overview  /emergency  /gateways  /gateways/{id}  POST /sign-in-links  /events
-    /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /tasks/{id}/cost  /messages own  /documents  /documents/{id}  /workers
+    /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /tasks/{id}/cost  /messages own  /messages/unread own  POST /tasks/{id}/read own  /documents  /documents/{id}  /workers
     /souls  /gateways/{id}/roster  /channels  /channels/{id}  /notifications  /search
     /operators/{id}/chat-identities  POST /operators/{id}/chat-identities  DELETE /operators/{id}/chat-identities/{identityId}`,
   approver: `
