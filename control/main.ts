@@ -16,6 +16,7 @@ import type { Logger } from 'pino';
 import { usdFromMicros } from '../policies/index.ts';
 import { createAgents } from './agents.ts';
 import { createAlerts } from './alerts.ts';
+import { createAnchors } from './anchors.ts';
 import { answerError, answerNotFound, createApi } from './api.ts';
 import { createApprovals } from './approvals.ts';
 import { SYSTEM } from './audit.ts';
@@ -56,6 +57,7 @@ import { createPolicies } from './policies.ts';
 import { createReads } from './reads.ts';
 import { createSearch } from './search.ts';
 import { createShadows } from './shadows.ts';
+import { openSigningKey } from './signing.ts';
 import { createSouls } from './souls.ts';
 import { createSpend } from './spend.ts';
 import { readStopOrder, sealStop } from './stop-order.ts';
@@ -157,6 +159,16 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const reads = createReads({ db, clock });
   const cards = createCards({ db, clock, approvals });
   const notifications = createNotifications({ ...base, channels, approvals, cards, alerts });
+  const { file = null, repository = null, everyMinutes = 5 } = config.anchors ?? {};
+  const anchors = createAnchors({
+    ...base,
+    signing: openSigningKey(config.keyDir),
+    alerts,
+    channels,
+    tell: notifications.add,
+    file,
+    repository,
+  });
   const channelSet = createChannelSet({ clock, publicUrl: config.publicUrl ?? null });
   const leases = createLeases({ db, clock, holder });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
@@ -204,6 +216,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     approvals,
     alerts,
     gateways,
+    signingKey: openSigningKey(config.keyDir),
     push: line.push,
     liveProxies: line.liveProxies,
     ...(isShared && {
@@ -273,6 +286,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const api = createApi({
     db,
     clock,
+    published,
+    dataDir: isShared ? null : config.dataDir,
     keys,
     auth,
     agents,
@@ -289,6 +304,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     trials,
     shadows,
     alerts,
+    anchors,
     calls,
     search,
     spend,
@@ -375,6 +391,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     sessionWatch({ ...base, agents, gateways }),
     dailyStandup({ ...base, activePolicy }),
     retention({ db, clock, keepDays: config.keepDays }),
+    { name: 'audit-anchor', everyMs: everyMinutes * 60_000, tick: anchors.anchor },
     ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
     { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
     { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },

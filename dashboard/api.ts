@@ -35,11 +35,13 @@ import type {
   Problem,
   Replay,
   Role,
+  RosterEntry,
   Run,
   SearchHit,
   Session,
   Shadow,
   SpendView,
+  StopProof,
   StopReceipt,
   SystemState,
   Task,
@@ -73,6 +75,8 @@ export interface AuditVerdict {
   head?: string;
   seq?: number;
   why?: string;
+  /** Signed heads that the chain was compared with. */
+  anchors?: number;
 }
 /** A code by which somebody shows a bot who they are. */
 export type ChatCode = (typeof ChatCodeSchema)['_output'];
@@ -193,14 +197,31 @@ export const listTasks = (query: { status?: TaskStatus; limit?: number; cursor?:
 export const readTask = (id: string) => send<Task>('GET', `/tasks/${id}`);
 export const listRuns = (query: { taskId?: string; agentId?: string; limit?: number }) => send<Page<Run>>('GET', `/runs${search(query)}`);
 export const listTransitions = (taskId: string) => all<Transition>(`/tasks/${taskId}/transitions`, {});
-export const listAudit = (query: { action?: string; subjectId?: string; limit?: number; cursor?: string }) =>
-  send<Page<AuditRow>>('GET', `/audit${search(query)}`);
+export interface AuditQuery {
+  action?: string;
+  subjectId?: string;
+  actorType?: AuditRow['actorType'];
+  actorId?: string;
+  /** From this time, and before that one. */
+  since?: number;
+  until?: number;
+  /** One entry alone. */
+  seq?: number;
+  limit?: number;
+  cursor?: string;
+}
+export const listAudit = (query: AuditQuery) => send<Page<AuditRow>>('GET', `/audit${search(query)}`);
 export const verifyAudit = () => send<AuditVerdict>('GET', '/audit/verify');
 /** Newest first. `each`: at most so many of each kind, on one page. */
 export const searchRecord = (query: { q: string; kind?: string; each?: number; limit?: number; cursor?: string }) =>
   send<Page<SearchHit>>('GET', `/search${search(query)}`);
+/** The agents that a gateway has, asked of it now. */
+export const readRoster = async (id: string) => (await send<{ items: RosterEntry[] }>('GET', `/gateways/${id}/roster`)).items;
+export const importRoster = async (id: string, body: { externalIds: string[]; autonomyLevel: Autonomy }) =>
+  (await send<{ items: Agent[] }>('POST', `/gateways/${id}/import`, body)).items;
 export const readForecast = () => send<Forecast>('GET', '/spend/forecast');
-export const readSpend = (query: { groupBy: string; since?: number; limit?: number }) => send<SpendView>('GET', `/spend${search(query)}`);
+export const readSpend = (query: { groupBy: string; since?: number; limit?: number; cursor?: string }) =>
+  send<SpendView>('GET', `/spend${search(query)}`);
 export const listChannels = () => all<Channel>('/channels', {});
 export const listDeadNotifications = () => send<Page<Notification>>('GET', '/notifications?state=dead&limit=50');
 export const listChatIdentities = async (operatorId: string) =>
@@ -319,6 +340,7 @@ export const issueGatewayPass = (id: string) => send<{ url: string; expiresAt: n
 export const issueGatewayToken = (id: string) => send<NewToken>('POST', `/gateways/${id}/tokens`, {});
 export const resolveAlert = (id: string) => send<Alert>('POST', `/alerts/${id}/resolve`, {});
 export const pauseSquad = (reason?: string) => send<SystemState>('POST', '/emergency/pause-squad', withReason(reason));
+export const readStopProof = () => send<StopProof>('GET', '/emergency/receipt');
 export const stopEverything = (reason?: string) => send<StopReceipt>('POST', '/emergency/stop', withReason(reason));
 export const resume = (note: string) => send<SystemState>('POST', '/emergency/resume', { note });
 

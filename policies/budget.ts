@@ -19,7 +19,7 @@ export interface Excess {
   spend: Micros;
   cap: Micros;
   estimate: Micros;
-  /** The cap itself is already reached, so that not even a cheaper call would fit. */
+  /** What is settled has reached the cap, so that not even a cheaper call would fit. What is only reserved may come back (SPEC 5). */
   reached: boolean;
 }
 
@@ -71,7 +71,8 @@ export function findExcesses(facts: Facts, caps: Caps, estimate: Micros): readon
     const spend = facts.spend[scope];
     if (spend + estimate <= cap) continue;
     excesses ??= [];
-    excesses.push({ scope, code: CODES[scope], spend, cap, estimate, reached: spend >= cap });
+    const settled = scope === 'agentDay' ? (facts.settledDay ?? spend) : spend;
+    excesses.push({ scope, code: CODES[scope], spend, cap, estimate, reached: settled >= cap });
   }
   return excesses ?? NONE;
 }

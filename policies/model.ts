@@ -160,6 +160,8 @@ export interface Facts {
   system: { estop: boolean; squadPaused: boolean; activeAgents: number };
   /** Settled plus reserved by others, per scope. */
   spend: { run: Micros; task: Micros; agentDay: Micros; fleetDay: Micros };
+  /** How much of `spend.agentDay` is settled, and not only reserved for calls that run; absent = all of it. */
+  settledDay?: Micros;
   /** Caps that bind this call; null = none. Where a field is absent the policy's default applies. */
   caps: { run?: Micros | null; task?: Micros | null; agentDay?: Micros | null; fleetDay?: Micros | null };
   /** What an operator added for a time to the cap that binds, whoever it comes from. */

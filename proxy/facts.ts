@@ -96,17 +96,23 @@ function dayCapOf(agent: AgentPicture, { fleetDay }: Scopes, picture: Picture): 
 /** Where a parent has less left for the day than the sub-agent itself, that is what the call is judged by. */
 function dayFact(agent: AgentPicture, scopes: Scopes, spent: (scope: string) => number, picture: Picture) {
   const cap = agent.dailyCap ?? picture.policy.capsFor(agent.autonomy, null).agentDay;
-  const own: DayFact = { spent: spent(scopes.agentDay), cap, raised: agent.raises?.[scopes.agentDay] ?? 0 };
+  const own: DayFact = {
+    scope: scopes.agentDay,
+    spent: spent(scopes.agentDay),
+    cap,
+    raised: agent.raises?.[scopes.agentDay] ?? 0,
+  };
   let tightest: DayFact | null = null;
   for (const parent of parentsOf(agent, picture)) {
-    const { scope, ...fact } = dayCapOf(parent, scopes, picture);
-    const day = { spent: spent(scope), ...fact };
+    const fact = dayCapOf(parent, scopes, picture);
+    const day = { spent: spent(fact.scope), ...fact };
     if (leftOfDay(day) < leftOfDay(tightest ?? own)) tightest = day;
   }
   return tightest;
 }
 
 interface DayFact {
+  scope: string;
   spent: number;
   cap: number | null;
   raised: number;
@@ -135,6 +141,8 @@ export interface FactSources {
   arguments: JsonObject;
   scopes: Scopes;
   spent: (scope: string) => number;
+  /** How much of that is settled. */
+  settled: (scope: string) => number;
   picture: Picture;
   hold: HoldState | null;
   /** Calls of the agent that run now. */
@@ -150,10 +158,12 @@ export interface FactSources {
 }
 
 /** Everything that `decide` may depend on besides the call. */
-export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSources): Facts {
+export function factsOf({ agent, call, scopes, spent, settled, picture, ...rest }: FactSources): Facts {
   const task = call.taskId === null ? undefined : picture.task(call.taskId);
   const spentOf = (scope: string | null) => (scope === null ? 0 : spent(scope));
   const parentDay = agent.parentId ? dayFact(agent, scopes, spent, picture) : null;
+  const agentDay = parentDay?.spent ?? spent(scopes.agentDay);
+  const settledDay = settled(parentDay?.scope ?? scopes.agentDay);
   return {
     agent: {
       id: agent.id,
@@ -175,9 +185,10 @@ export function factsOf({ agent, call, scopes, spent, picture, ...rest }: FactSo
     spend: {
       run: spentOf(scopes.run),
       task: spentOf(scopes.task),
-      agentDay: parentDay?.spent ?? spent(scopes.agentDay),
+      agentDay,
       fleetDay: spent(scopes.fleetDay),
     },
+    ...(settledDay < agentDay && { settledDay }),
     caps: { ...ownCaps(agent, task, scopes), ...(parentDay && { agentDay: parentDay.cap }) },
     ...raisedFact(parentDay ? parentDay.raised : agent.raises?.[scopes.agentDay], task?.raised),
     run: { labels: rest.labels },

@@ -209,6 +209,7 @@ export function createHook({ gate, snapshot, ledger, journal, peers, spawns, tra
       arguments: {},
       scopes,
       spent: (scope) => ledger.spent(scope),
+      settled: (scope) => ledger.settled(scope),
       picture,
       hold: null,
       concurrent: 0,

@@ -36,6 +36,10 @@ export class LocalLedger implements Ledger {
     return (this.#settled.get(scope) ?? 0) + (this.#reserved.get(scope) ?? 0);
   }
 
+  settled(scope: string): number {
+    return this.#settled.get(scope) ?? 0;
+  }
+
   async look(): Promise<boolean> {
     return false;
   }

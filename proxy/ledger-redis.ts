@@ -120,9 +120,11 @@ export class RedisLedger implements Ledger {
   #deferred: { callId: string; scopes: readonly string[]; micros: number }[] = [];
 
   /** Spent and leased of scopes when they were last heard of; what changed here since and was not told; what of it lies here unused. */
-  readonly #totals = new Map<string, { micros: number; at: number }>();
+  readonly #totals = new Map<string, { micros: number; spent: number; at: number }>();
   readonly #untold = new Map<string, number>();
   readonly #unused = new Map<string, number>();
+  /** What was spent here and not told. */
+  readonly #untoldSpent = new Map<string, number>();
 
   #bound = 0;
   #exposure = 0;
@@ -166,6 +168,10 @@ export class RedisLedger implements Ledger {
 
   spent(scope: string): number {
     return Math.max(0, (this.#totals.get(scope)?.micros ?? 0) + (this.#untold.get(scope) ?? 0) - (this.#unused.get(scope) ?? 0));
+  }
+
+  settled(scope: string): number {
+    return Math.min(this.spent(scope), Math.max(0, (this.#totals.get(scope)?.spent ?? 0) + (this.#untoldSpent.get(scope) ?? 0)));
   }
 
   async look(scopes: readonly string[]): Promise<boolean> {
@@ -247,7 +253,7 @@ export class RedisLedger implements Ledger {
       this.#charge(callId, reservation?.scopes ?? scopes, actualMicros - micros, reservation === undefined);
       return;
     }
-    lease.used += used;
+    this.#use(lease, used);
     this.#free(lease, micros - used);
     if (actualMicros > micros) this.#charge(callId, lease.scopes, actualMicros - micros, false);
   }
@@ -262,7 +268,7 @@ export class RedisLedger implements Ledger {
       if (reservation.dueAt > now || this.#state === 'joining') continue;
       this.#reservations.delete(callId);
       this.#overdue.set(callId, { ...reservation, lease: null });
-      if (reservation.lease) reservation.lease.used += reservation.micros;
+      if (reservation.lease) this.#use(reservation.lease, reservation.micros);
     }
   }
 
@@ -353,7 +359,7 @@ export class RedisLedger implements Ledger {
         if (!lease.id.startsWith(`${this.#instance}.`)) return 'again';
         lease.granted += grant;
         this.#exposure += grant;
-        this.#noteTotals(scopes, rest.slice(1));
+        this.#noteTotals(scopes, rest.slice(1).map(Number));
         // Closed or joined anew meanwhile: nobody takes from it any more.
         if (lease.isOver) this.#give(lease, grant);
         else this.#addLeft(lease, grant);
@@ -361,7 +367,7 @@ export class RedisLedger implements Ledger {
         return 'granted';
       }
       case 'exceeded':
-        this.#noteTotals(scopes, rest);
+        this.#noteTotals(scopes, rest.map(Number));
         return 'exceeded';
       case 'missing':
         return (await this.#seed(rest.map(String), [])) ? 'again' : 'unavailable';
@@ -400,6 +406,12 @@ export class RedisLedger implements Ledger {
     return isUntold;
   }
 
+  /** Money of a lease that a call has cost. */
+  #use(lease: Lease, micros: number): void {
+    lease.used += micros;
+    addTo(this.#untoldSpent, lease.scopes, micros);
+  }
+
   /** Money of a lease that a call did not use. */
   #free(lease: Lease, micros: number): void {
     if (micros === 0) return;
@@ -431,13 +443,16 @@ export class RedisLedger implements Ledger {
     account.charged += micros;
     if (isUnreserved) account.calls.push(callId);
     addTo(this.#untold, scopes, micros);
+    addTo(this.#untoldSpent, scopes, micros);
   }
 
   /* ------------------------------------------------------------ the picture of scopes */
 
-  #noteTotals(scopes: readonly string[], totals: readonly (string | number)[]): void {
+  /** @param sums a total, and what of it is spent, for each scope. */
+  #noteTotals(scopes: readonly string[], sums: readonly number[]): void {
     const at = performance.now();
-    for (const [index, scope] of scopes.entries()) this.#totals.set(scope, { micros: Number(totals[index]), at });
+    for (const [index, scope] of scopes.entries())
+      this.#totals.set(scope, { micros: sums[2 * index] ?? 0, spent: sums[2 * index + 1] ?? 0, at });
   }
 
   /* ------------------------------------------------------------ exposure */
@@ -537,10 +552,7 @@ export class RedisLedger implements Ledger {
       this.#leave('the counters were lost');
       return false;
     }
-    this.#noteTotals(
-      totals.filter((_, index) => index % 2 === 0).map(String),
-      totals.filter((_, index) => index % 2 === 1),
-    );
+    this.#noteTotals(totals.filter((_, index) => index % 3 === 0).map(String), totals.filter((_, index) => index % 3 !== 0).map(Number));
     for (const [index, id] of grants.entries()) if (index % 2 === 0) this.#found(leases, String(id), Number(grants[index + 1]));
     this.#took(leases, told, new Set(lost));
     for (const [index, account] of accounts.entries()) this.#tookCharge(account, told[leases.length + index]?.charged ?? 0, missing);
@@ -567,6 +579,7 @@ export class RedisLedger implements Ledger {
     for (const [index, lease] of leases.entries()) {
       const { used = 0, released = 0 } = told[index] ?? {};
       addTo(this.#untold, lease.scopes, released - lease.told.released);
+      addTo(this.#untoldSpent, lease.scopes, lease.told.used - used);
       lease.told = { used, released, at };
       if (lease.refill === null) lease.isUncertain = false;
       if (lost.has(lease.id) && !lease.isOver) this.#retire(lease);
@@ -577,6 +590,7 @@ export class RedisLedger implements Ledger {
   #tookCharge(account: Account, charged: number, missing: readonly string[]): void {
     if (account.scopes.some((scope) => missing.includes(scope))) return;
     addTo(this.#untold, account.scopes, account.told - charged);
+    addTo(this.#untoldSpent, account.scopes, account.told - charged);
     account.told = charged;
     account.isFresh = false;
     account.calls = [];
@@ -617,6 +631,7 @@ export class RedisLedger implements Ledger {
     this.#totals.clear();
     this.#untold.clear();
     this.#unused.clear();
+    this.#untoldSpent.clear();
     const held = new Map([...this.#reservations, ...this.#overdue]);
     for (const reservation of held.values()) reservation.lease = null;
     try {

@@ -65,7 +65,8 @@ end
 /**
  * ARGV: {epoch, proxy, lease, ttlMs, known, amount, want, allowance, scopes[], caps[]} as JSON; a cap of -1 is none.
  * `known` is what the proxy believes was granted: more than that is a grant whose answer was lost, and is answered now.
- * @returns ['granted', micros, total…] | ['exceeded', total…] | ['missing', scope…] | ['lost'] | ['epoch']
+ * @returns ['granted', micros, total, spent, …] | ['exceeded', total, spent, …] | ['missing', scope…] | ['lost'] | ['epoch']; a total and
+ *   what of it is spent for each scope.
  */
 export const ACQUIRE = `${PRELUDE}
 local a = cjson.decode(ARGV[1])
@@ -80,12 +81,20 @@ local lease = redis.call('HMGET', key, 'granted', 'lost')
 if lease[2] then return { 'lost' } end
 local earlier = num(lease[1]) - a.known
 local hidden = withheld()
-local totals = {}
+local totals, spent = {}, {}
 local grant = 0
+local function answer()
+  local all = {}
+  for i = 1, #totals do
+    all[#all + 1] = totals[i]
+    all[#all + 1] = spent[i]
+  end
+  return unpack(all)
+end
 if earlier >= a.amount then
   for i, scope in ipairs(a.scopes) do
     local sums = redis.call('HMGET', scopeKey(scope), 'spent', 'leased')
-    totals[i] = num(sums[1]) + num(sums[2]) + hidden
+    totals[i], spent[i] = num(sums[1]) + num(sums[2]) + hidden, num(sums[1])
   end
 else
   local need = a.amount - earlier
@@ -93,14 +102,14 @@ else
   local fits = true
   for i, scope in ipairs(a.scopes) do
     local sums = redis.call('HMGET', scopeKey(scope), 'spent', 'leased')
-    totals[i] = num(sums[1]) + num(sums[2]) + hidden
+    totals[i], spent[i] = num(sums[1]) + num(sums[2]) + hidden, num(sums[1])
     if a.caps[i] >= 0 then
       local free = a.caps[i] - totals[i]
       if free + a.allowance < need then fits = false end
       if share == nil or free - need < share then share = free - need end
     end
   end
-  if not fits then return { 'exceeded', unpack(totals) } end
+  if not fits then return { 'exceeded', answer() } end
   local more = a.want
   if share ~= nil then more = math.max(0, math.min(more, math.floor(share / redis.call('ZCARD', K .. 'proxies')))) end
   -- In whole calls: a fragment that no call fits into would only be in the way of others.
@@ -116,14 +125,14 @@ redis.call('PERSIST', key)
 redis.call('SADD', K .. 'leases:' .. a.proxy, a.lease)
 redis.call('ZADD', K .. 'due', int(now + a.ttlMs), a.lease)
 touched(a.proxy, a.scopes)
-return { 'granted', grant + earlier, unpack(totals) }
+return { 'granted', grant + earlier, answer() }
 `;
 
 /**
  * Settles, gives back, renews and looks, all at once.
  * ARGV: {epoch, proxy, ttlMs, leases: [{id, granted, used, released, charged, fresh, scopes[]}], look[]} as JSON. `charged` is cost that was
  * not under a lease (it may be negative: a correction). `fresh`: Redis may not know this lease yet.
- * @returns ['ok', [lost lease…], [missing scope…], [scope, total, …], [lease, granted, …]] | ['epoch']; the last are leases to which
+ * @returns ['ok', [lost lease…], [missing scope…], [scope, total, spent, …], [lease, granted, …]] | ['epoch']; the last are leases to which
  *   more was granted than their holder knows: its question was carried out, and the answer lost.
  */
 export const SYNC = `${PRELUDE}
@@ -176,6 +185,7 @@ for _, scope in ipairs(a.look) do
   local sums = redis.call('HMGET', scopeKey(scope), 'spent', 'leased')
   totals[#totals + 1] = scope
   totals[#totals + 1] = num(sums[1]) + num(sums[2]) + hidden
+  totals[#totals + 1] = num(sums[1])
 end
 return { 'ok', lost, absent, totals, grants }
 `;

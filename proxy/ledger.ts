@@ -21,6 +21,8 @@ export interface Ledger {
   readonly open: number;
   /** Settled plus reserved of a scope as known here, micro-dollars. Of a shared ledger a picture: `reserve` is what is exact. */
   spent(scope: string): number;
+  /** The settled part of it; of a shared ledger at least what was settled when it last looked. */
+  settled(scope: string): number;
   /** Brings the picture of scopes up to date. @returns whether it changed; false too where there is nothing to ask or nobody answers. */
   look(scopes: readonly string[]): Promise<boolean>;
   /**

@@ -61,6 +61,7 @@ export interface Database {
   outbox: { id: Generated<number>; topic: string; entity_id: string; at: number };
   audit_log: AuditTable;
   audit_head: { id: number; seq: number; hash: string };
+  audit_anchors: { seq: number; hash: string; at: number; previous: number; key_id: string; signature: string };
   journal_cursors: { proxy_id: string; seq: number; updated_at: number };
   spend: { scope: string; micros: number };
   policy_replays: PolicyReplaysTable;
@@ -495,7 +496,9 @@ export interface AuditTable {
   subject_type: string;
   subject_id: string | null;
   details: Jsonb<Record<string, unknown>>;
-  /** SHA-256 of the canonical details: what the chain binds, so that retention can drop the payload and keep the proof. */
+  /** What retention drops; null then, or where there was none. The details keep its hash. */
+  payload: Jsonb<Record<string, unknown> | null>;
+  /** SHA-256 of the canonical details: what the chain binds. */
   details_hash: string;
   prev_hash: string;
   hash: string;

@@ -1,12 +1,15 @@
 import { z } from 'zod';
-import { VERDICTS } from '../../policies/index.ts';
+import { ACTORS, VERDICTS } from '../../policies/index.ts';
 import type { Alerts } from '../alerts.ts';
-import { verifyAudit } from '../audit.ts';
+import type { Anchors } from '../anchors.ts';
+import { EXPORT_FORMATS, EXPORT_TYPES } from '../audit-export.ts';
 import type { Calls } from '../calls.ts';
 import {
   ACTIVITY_TYPES,
   ActivitySchema,
   AlertSchema,
+  AuditAnchorSchema,
+  AuditKeySchema,
   AuditRowSchema,
   CALL_STATUSES,
   listOf,
@@ -21,7 +24,7 @@ import { type Api, ID, PAGE, route } from './route.ts';
 const BY = { agentId: z.string().max(128).optional(), taskId: z.string().max(128).optional() };
 
 /** The record: tool calls, runs, activities, alerts, audit. */
-export function recordRoutes(app: Api, { db, calls, alerts }: { db: Db; calls: Calls; alerts: Alerts }): void {
+export function recordRoutes(app: Api, { db, calls, alerts, anchors }: { db: Db; calls: Calls; alerts: Alerts; anchors: Anchors }): void {
   route(
     app,
     {
@@ -129,7 +132,16 @@ export function recordRoutes(app: Api, { db, calls, alerts }: { db: Db; calls: C
       tag: 'audit',
       summary: 'The audit log, newest first',
       access: { role: 'viewer' },
-      query: { ...PAGE, subjectId: z.string().max(128).optional(), action: z.string().max(100).optional() },
+      query: {
+        ...PAGE,
+        subjectId: z.string().max(128).optional(),
+        action: z.string().max(100).optional(),
+        actorType: z.enum(ACTORS).optional(),
+        actorId: z.string().max(128).optional(),
+        since: z.coerce.number().int().min(0).optional(),
+        until: z.coerce.number().int().min(0).optional(),
+        seq: z.coerce.number().int().min(1).optional(),
+      },
       response: listOf(AuditRowSchema),
     },
     async ({ query }) => {
@@ -140,6 +152,11 @@ export function recordRoutes(app: Api, { db, calls, alerts }: { db: Db; calls: C
         .limit(query.limit + 1);
       if (query.subjectId) select = select.where('subject_id', '=', query.subjectId);
       if (query.action) select = select.where('action', '=', query.action);
+      if (query.actorType) select = select.where('actor_type', '=', query.actorType);
+      if (query.actorId) select = select.where('actor_id', '=', query.actorId);
+      if (query.since !== undefined) select = select.where('at', '>=', query.since);
+      if (query.until !== undefined) select = select.where('at', '<', query.until);
+      if (query.seq !== undefined) select = select.where('seq', '=', query.seq);
       if (query.cursor) select = select.where('seq', '<', decodeCursor(query.cursor, ['number'])[0]);
       const rows = await select.execute();
       const page = rows.slice(0, query.limit);
@@ -153,7 +170,7 @@ export function recordRoutes(app: Api, { db, calls, alerts }: { db: Db; calls: C
           action: row.action,
           subjectType: row.subject_type,
           subjectId: row.subject_id,
-          details: row.details,
+          details: { ...row.details, ...row.payload },
           prevHash: row.prev_hash,
           hash: row.hash,
         })),
@@ -175,8 +192,55 @@ export function recordRoutes(app: Api, { db, calls, alerts }: { db: Db; calls: C
         head: z.string().optional(),
         seq: z.number().optional(),
         why: z.string().optional(),
+        anchors: z.number().optional(),
       }),
     },
-    () => verifyAudit(db),
+    () => anchors.verify(),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/audit/export',
+      tag: 'audit',
+      summary: 'The whole log as a file with a signed head: NDJSON and JSON verify offline, CSV is for spreadsheets',
+      access: { role: 'viewer' },
+      query: { format: z.enum(EXPORT_FORMATS).default('json') },
+      response: z.any(),
+    },
+    async ({ query: { format } }) =>
+      new Response(ReadableStream.from(anchors.exported(format)).pipeThrough(new TextEncoderStream()), {
+        headers: { 'content-type': EXPORT_TYPES[format], 'content-disposition': `attachment; filename="audit.${format}"` },
+      }),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/audit/anchors',
+      tag: 'audit',
+      summary: 'Signed heads of the log, oldest first',
+      access: { role: 'viewer' },
+      query: PAGE,
+      response: listOf(AuditAnchorSchema),
+    },
+    async ({ query: { limit, cursor } }) => {
+      const after = cursor === undefined ? 0 : decodeCursor(cursor, ['number'])[0];
+      const found = await anchors.list(after, limit + 1);
+      const items = found.slice(0, limit);
+      return { items, nextCursor: found.length > limit ? encodeCursor([items.at(-1)?.seq ?? after]) : null };
+    },
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/audit/key',
+      tag: 'audit',
+      summary: 'The public half of the key that signs heads of the log',
+      access: { role: 'viewer' },
+      response: AuditKeySchema,
+    },
+    async () => anchors.key,
   );
 }

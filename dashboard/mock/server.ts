@@ -17,6 +17,7 @@ import type {
   UpstreamCreate,
   UpstreamUpdate,
 } from '../../control/contract.ts';
+import type { Autonomy } from '../../policies/model.ts';
 import { readCommands } from './command-reader.ts';
 import { findIn } from './finding.ts';
 import { proposeGrant } from './grants.ts';
@@ -24,6 +25,8 @@ import { type Person, Problem, type World } from './world.ts';
 
 const RANK: Record<Role, number> = { viewer: 0, approver: 1, operator: 2, admin: 3 };
 const BEAT_MS = 1_000;
+/** A key that signs nothing: the sample receipts are not proven. */
+const SAMPLE_KEY = `-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA${'A'.repeat(43)}=\n-----END PUBLIC KEY-----\n`;
 /** What the product sends too: nothing from outside, no inline script, no inline style. */
 const CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -292,7 +295,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ],
     ['POST', /^messages$/, 'approver', ({ body, person }) => world.postMessage(String(body.taskId), String(body.content), person)],
     ['GET', /^documents$/, 'viewer', ({ query }) => page([], query)],
-    ['GET', /^audit$/, 'viewer', ({ query }) => page(world.audit(query.get('action')), query)],
+    ['GET', /^audit$/, 'viewer', ({ query }) => page(world.audit(query), query)],
     ['GET', /^audit\/verify$/, 'viewer', () => ({ ok: true, rows: world.activities.length, head: 'f0'.repeat(32) })],
     ['GET', /^search$/, 'viewer', ({ query }) => findIn(world, query)],
     ['GET', /^spend$/, 'viewer', ({ query }) => world.spend(query)],
@@ -352,6 +355,13 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
         return found(world.gateways.get(id), 'gateway', id);
       },
     ],
+    ['GET', /^gateways\/([^/]+)\/roster$/, 'viewer', ({ params: [id = ''] }) => ({ items: world.roster(id) })],
+    [
+      'POST',
+      /^gateways\/([^/]+)\/import$/,
+      'admin',
+      ({ params: [id = ''], body }) => ({ items: world.importRoster(id, body.externalIds as string[], body.autonomyLevel as Autonomy) }),
+    ],
     ['DELETE', /^gateways\/([^/]+)$/, 'admin', ({ params: [id = ''] }) => world.removeGateway(id)],
     [
       'POST',
@@ -389,6 +399,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ['GET', /^emergency$/, 'viewer', () => world.system],
     ['POST', /^emergency\/pause-squad$/, 'operator', ({ body, person }) => world.pauseSquad(reasonIn(body), person)],
     ['POST', /^emergency\/stop$/, 'operator', ({ body, person }) => world.stop(reasonIn(body), person)],
+    ['GET', /^emergency\/receipt$/, 'viewer', () => ({ receipt: world.system.receipt, keyId: 'sample', publicKeyPem: SAMPLE_KEY })],
     ['POST', /^emergency\/resume$/, 'admin', ({ body, person }) => world.resume(String(body.note ?? ''), person)],
     ['GET', /^policies$/, 'viewer', ({ query }) => page(world.policies.versions, query)],
     ['GET', /^policies\/replays$/, 'viewer', ({ query }) => page(world.policies.replays, query)],

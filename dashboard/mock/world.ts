@@ -20,6 +20,7 @@ import type {
   Message,
   Overview,
   Role,
+  RosterEntry,
   Run,
   Session,
   SpendRow,
@@ -834,6 +835,23 @@ export class World {
     return added;
   }
 
+  /** Its registered agents, and two that are not. */
+  roster(id: string): RosterEntry[] {
+    const known = [...this.agents.values()].filter((agent) => agent.gatewayId === id);
+    const entry = (externalId: string, agentId: string | null) => ({
+      externalId,
+      name: null,
+      workspace: `/srv/openclaw/${externalId}`,
+      agentId,
+    });
+    const unknown = ['night-owl', 'archivist'].filter((name) => !known.some((agent) => agent.name === name));
+    return [...known.map((agent) => entry(agent.name, agent.id)), ...unknown.map((name) => entry(name, null))];
+  }
+
+  importRoster(id: string, externalIds: readonly string[], autonomyLevel: Autonomy): Agent[] {
+    return externalIds.map((name) => this.addAgent({ name, autonomyLevel, gate: 'openclaw', gatewayId: id, externalId: name }));
+  }
+
   removeGateway(id: string): void {
     this.gateways.delete(id);
     this.#tell('gateway', id, null);
@@ -847,7 +865,8 @@ export class World {
   }
 
   /** The feed as if it were the audit log. */
-  audit(action: string | null): unknown[] {
+  audit(query: URLSearchParams): unknown[] {
+    const fits = (name: string, value: unknown) => !query.has(name) || query.get(name) === String(value);
     return [...this.activities]
       .map((activity, i) => ({
         seq: i + 1,
@@ -862,7 +881,15 @@ export class World {
         hash: hash('sha256', String(i + 1)),
       }))
       .reverse()
-      .filter((row) => action === null || row.action === action);
+      .filter(
+        (row) =>
+          fits('action', row.action) &&
+          fits('subjectId', row.subjectId) &&
+          fits('actorType', row.actorType) &&
+          fits('actorId', row.actorId) &&
+          fits('seq', row.seq) &&
+          row.at >= Number(query.get('since') ?? 0),
+      );
   }
 
   /* ---------------------------------------------------------------- money */
@@ -1117,11 +1144,14 @@ export class World {
       stoppedAt: at,
       stoppedBy: by.name,
       reason,
-      proxies: [{ id: 'proxy-a', acknowledgedAt: at + 41, lastAdmittedAt: at - 812, withdrawnCalls: withdrawn }],
+      proxies: [
+        { id: 'proxy-a', acknowledgedAt: at + 41, lastAdmittedAt: at - 812, silentAfterMs: 41, cutStreams: 2, withdrawnCalls: withdrawn },
+      ],
       agents: active.map((agent, i) => ({
         id: agent.id,
         name: agent.name,
         lastAdmittedAt: i % 4 === 3 ? null : at - 400 * (i + 1),
+        silentAfterMs: 0,
         withdrawnCalls: waiting.get(agent.id) ?? 0,
       })),
       blockedTasks: 7,
@@ -1131,6 +1161,7 @@ export class World {
         abortedSessions: gateway.link.state === 'connected' ? 4 : 0,
         error: gateway.link.state === 'connected' ? null : (gateway.link.error ?? 'not connected'),
       })),
+      signature: { keyId: 'sample', value: 'sample' },
     };
     this.#setSystem({ estop: true, stoppedAt: at, stoppedBy: by.name, stopReason: reason, receipt });
     this.#pauseAll('emergency stop', at);

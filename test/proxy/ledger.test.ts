@@ -132,7 +132,12 @@ describe.each(KINDS)('a ledger $name', ({ make, rounds, after }) => {
           }
           // Of a shared ledger the picture of scopes that were not asked for lately is brought up to date first.
           await ledger.look(scopes);
-          for (const scope of scopes) expect(ledger.spent(scope)).toBe(spent(scope));
+          for (const scope of scopes) {
+            expect(ledger.spent(scope)).toBe(spent(scope));
+            const waiting = [...reserved.values()].filter(({ dueAt }) => dueAt > time.now);
+            const open = waiting.reduce((sum, entry) => sum + (entry.scopes.includes(scope) ? entry.amount : 0), 0);
+            expect(ledger.settled(scope)).toBe(spent(scope) - open);
+          }
           for (const id of reserved.keys()) ledger.release(id);
         },
       ),
