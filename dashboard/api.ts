@@ -324,6 +324,8 @@ export const updateOperator = (id: string, body: { role: Role }) => send<Operato
 /** Away until a time, with a deputy who decides approvals meanwhile. */
 export const setAbsence = (id: string, body: { until: number; deputyId: string }) =>
   send<Operator>('POST', `/operators/${id}/absence`, body);
+export const readAbsence = async (id: string) => (await send<Pick<Operator, 'absence'>>('GET', `/operators/${id}/absence`)).absence;
+export const listDeputies = () => all<Pick<Operator, 'id' | 'name' | 'role'>>('/operators/deputies', {});
 export const endAbsence = (id: string) => send<Operator>('DELETE', `/operators/${id}/absence`);
 export const removeOperator = (id: string) => send('DELETE', `/operators/${id}`);
 export const issueOperatorToken = (id: string) => send<NewToken>('POST', `/operators/${id}/tokens`, {});

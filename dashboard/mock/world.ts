@@ -147,6 +147,8 @@ export class World {
   readonly messages: Message[] = [];
   /** Up to which comment somebody has read a thread, by reader and task. */
   readonly reads = new Map<string, number>();
+  /** Who is away, by person. */
+  readonly absences = new Map<string, { until: number; deputyId: string; deputyName: string }>();
   readonly activities: Activity[] = [];
   readonly alerts = new Map<string, Alert>();
   readonly gateways = new Map<string, Gateway>();
