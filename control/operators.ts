@@ -113,10 +113,10 @@ export function createOperators({ db, clock, auth, published }: { db: Db; clock:
 
   /** Whether an operator is away, and who decides meanwhile; for oneself, and for administrators. */
   async function absenceOf(by: Principal, id: string) {
-    demandOwn(by, id);
     const all = await people(db);
     const row = all.find((person) => person.id === id);
     if (!row) throw notFound('operator', id);
+    demandOwn(by, id);
     return { absence: view(row, all, clock()).absence };
   }
 
