@@ -155,6 +155,12 @@ export function cardKeyOf(approval: Approval): string | null {
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
 }
 
+/** Names what a request would run as it stands now: the digest of its call, and of the edit that a first person has approved. */
+export function contentOf({ digest, editedArguments }: Approval): string {
+  const edit = editedArguments === null ? '' : createHash('sha256').update(JSON.stringify(editedArguments)).digest('base64url');
+  return `${digest}${edit === '' ? '' : `:${edit}`}`;
+}
+
 /** What a card shows of its requests, so that it is known when it shows something else; SHOWN_STATES says the same of the database. */
 export function shownStates(members: readonly Approval[]): string {
   return members
@@ -174,6 +180,8 @@ export const NONE_WAITS = sql<boolean>`not exists (select 1 from notification_me
 function sameOffers(one: readonly CardOffer[], other: readonly CardOffer[]): boolean {
   return (
     one.length === other.length &&
-    one.every(({ id, digest, whole }, index) => other[index]?.id === id && other[index].digest === digest && other[index].whole === whole)
+    one.every(
+      ({ id, content, whole }, index) => other[index]?.id === id && other[index].content === content && other[index].whole === whole,
+    )
   );
 }
