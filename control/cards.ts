@@ -47,6 +47,7 @@ export function createCards({ db, clock, approvals }: { db: Db; clock: () => num
         where m.notification_id = notifications.id and m.approval_id = ${approvalId})`)
       .where(sql<boolean>`(select count(*) from notification_members m where m.notification_id = notifications.id) < ${MEMBERS_MAX}`)
       .orderBy('number', 'desc')
+      .limit(1)
       .forUpdate()
       .executeTakeFirst();
     if (!card) return null;
