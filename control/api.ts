@@ -36,6 +36,7 @@ import type { Notifications } from './notifications.ts';
 import type { Operators } from './operators.ts';
 import type { Policies } from './policies.ts';
 import { Refusal } from './problem.ts';
+import type { Reads } from './reads.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { backupRoutes } from './routes/backup.ts';
@@ -78,6 +79,7 @@ export interface Services {
   tasks: Tasks;
   timeline: Timeline;
   messages: Messages;
+  reads: Reads;
   documents: Documents;
   leases: Leases;
   souls: Souls;

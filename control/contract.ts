@@ -377,6 +377,24 @@ export const MessageSchema = z
   })
   .meta({ id: 'Message' });
 export type Message = z.infer<typeof MessageSchema>;
+/** A thread in which somebody has not read everything. */
+export const UnreadThreadSchema = z
+  .object({
+    taskId: Id,
+    /** Comments of others since the last one that was read. */
+    unread: z.number().int(),
+    /** Of those, the ones that name the reader. */
+    named: z.number().int(),
+    /** The newest of them. */
+    lastNumber: z.number().int(),
+    lastAt: EpochMs,
+  })
+  .meta({ id: 'UnreadThread' });
+export type UnreadThread = z.infer<typeof UnreadThreadSchema>;
+export const MessageReadSchema = z
+  .object({ upTo: z.number().int().min(0).optional() })
+  .strict()
+  .meta({ id: 'MessageRead', description: 'upTo: number of the last comment that was seen; without it, all there is.' });
 export const MessageCreateSchema = z
   .object({
     taskId: Id,

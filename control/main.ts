@@ -56,6 +56,7 @@ import { serveOAuthReturn } from './oauth-return.ts';
 import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
+import { createReads } from './reads.ts';
 import { createSearch } from './search.ts';
 import { createShadows } from './shadows.ts';
 import { openSigningKey } from './signing.ts';
@@ -157,6 +158,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const channels = createChannels({ ...base, keys, alerts });
   const identities = createChatIdentities(base);
   const threads = createThreads({ db, clock });
+  const reads = createReads({ db, clock });
   const cards = createCards({ db, clock, approvals });
   const notifications = createNotifications({ ...base, channels, approvals, cards, alerts });
   const { file = null, repository = null, everyMinutes = 5 } = config.anchors ?? {};
@@ -294,6 +296,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     tasks,
     timeline,
     messages,
+    reads,
     documents,
     leases,
     souls,
@@ -335,6 +338,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const ownServer = createOwnServer({
     tasks,
     messages,
+    reads,
     approvals,
     agents,
     timeline,

@@ -52,6 +52,7 @@ import type {
   ToolCallView,
   TransitionRequest,
   TransitionSchema,
+  UnreadThread,
   Upstream,
   UpstreamCreate,
   UpstreamTool,
@@ -229,6 +230,7 @@ export const listChatIdentities = async (operatorId: string) =>
 export const listOperators = () => all<Operator>('/operators', {});
 export const readTaskCost = (taskId: string) => send<TaskCost>('GET', `/tasks/${taskId}/cost`);
 export const listMessages = (query: { taskId: string; limit?: number }) => send<Page<Message>>('GET', `/messages${search(query)}`);
+export const readUnread = async () => (await send<{ items: UnreadThread[] }>('GET', '/messages/unread')).items;
 export const listDocuments = (query: { taskId?: string; limit?: number }) => send<Page<WorkDocument>>('GET', `/documents${search(query)}`);
 export const listPolicies = () => all<PolicyVersion>('/policies', {});
 export const comparePolicy = (id: string, from: string) => send<PolicyDifference>('GET', `/policies/${id}/diff${search({ from })}`);
@@ -281,6 +283,8 @@ export const controlAgent = (id: string, action: AgentAction, reason?: string) =
   send<Agent>('POST', `/agents/${id}/${action}`, withReason(reason));
 export const issueToken = (agentId: string) => send<NewToken>('POST', `/agents/${agentId}/tokens`, {});
 export const revokeToken = (agentId: string, tokenId: string) => send('DELETE', `/agents/${agentId}/tokens/${tokenId}`);
+/** @param upTo number of the last comment that was seen. */
+export const markRead = (taskId: string, upTo: number) => send<null>('POST', `/tasks/${taskId}/read`, { upTo });
 export const postMessage = (taskId: string, content: string) => send<Message>('POST', '/messages', { taskId, content });
 export const createPolicy = (body: { document?: string; profile?: string; note: string }) =>
   send<{ id: string; version: string }>('POST', '/policies', body);
@@ -321,6 +325,8 @@ export const updateOperator = (id: string, body: { role: Role }) => send<Operato
 /** Away until a time, with a deputy who decides approvals meanwhile. */
 export const setAbsence = (id: string, body: { until: number; deputyId: string }) =>
   send<Operator>('POST', `/operators/${id}/absence`, body);
+export const readAbsence = async (id: string) => (await send<Pick<Operator, 'absence'>>('GET', `/operators/${id}/absence`)).absence;
+export const listDeputies = () => all<Pick<Operator, 'id' | 'name' | 'role'>>('/operators/deputies', {});
 export const endAbsence = (id: string) => send<Operator>('DELETE', `/operators/${id}/absence`);
 export const removeOperator = (id: string) => send('DELETE', `/operators/${id}`);
 export const issueOperatorToken = (id: string) => send<NewToken>('POST', `/operators/${id}/tokens`, {});

@@ -15,6 +15,7 @@ import type {
   SystemState,
   Task,
   ToolCallView,
+  UnreadThread,
   Upstream,
 } from '../control/contract.ts';
 import type { TaskStatus } from '../policies/model.ts';
@@ -171,6 +172,8 @@ export const allTasksHere = signal(false);
 export const olderDone = signal<string | null>(null);
 /** The newest call of each task, by the task's id: what an agent is doing there. */
 export const latestCalls = new Collection<{ id: string; call: ToolCallView }>();
+/** Threads in which the signed-in person has not read everything, by task. */
+export const unread = signal<ReadonlyMap<string, UnreadThread>>(new Map());
 /** Tasks that a person has just moved and the server has not answered for, with where they are shown meanwhile. */
 export const moving = signal<ReadonlyMap<string, TaskStatus>>(new Map());
 /** Moves that were refused a moment ago: the sentence stands on the card. */
@@ -235,6 +238,7 @@ export function forget(): void {
   for (const recent of [activities, toolCalls]) recent.replace([], null);
   allTasksHere.set(false);
   olderDone.set(null);
+  unread.set(new Map());
   moving.set(new Map());
   refusedMoves.set(new Map());
   loaded.set(false);
