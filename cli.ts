@@ -8,11 +8,14 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { addApprovalCommands } from './control/commands/approvals.ts';
+import { addAuditCommands } from './control/commands/audit.ts';
+import { addBackupCommands } from './control/commands/backup.ts';
 import { apiClient } from './control/commands/client.ts';
 import { runDemo } from './control/commands/demo.ts';
 import { doctor } from './control/commands/doctor.ts';
 import { connectOpenClaw } from './control/commands/openclaw.ts';
 import { addPolicyCommands } from './control/commands/policy.ts';
+import { addStopCommands } from './control/commands/stop.ts';
 import { startControl } from './control/main.ts';
 import { DEFAULT_BOUNDS } from './proxy/config.ts';
 import { startProxy } from './proxy/main.ts';
@@ -44,28 +47,6 @@ program
   });
 
 program
-  .command('stop')
-  .description('Emergency stop: every new call of every kind is refused')
-  .option('--reason <text>', 'why; shown to everybody')
-  .option('--json', 'print the receipt as JSON')
-  .action(async ({ reason, json }: { reason?: string; json?: true }) => {
-    const receipt = await apiClient(settings()).post<StopSummary>('/emergency/stop', reason === undefined ? {} : { reason });
-    if (json) return console.log(JSON.stringify(receipt, null, 2));
-    const silent = receipt.proxies.filter((proxy) => proxy.acknowledgedAt !== null).length;
-    console.log(`Stopped at ${new Date(receipt.stoppedAt).toISOString()}. ${silent} of ${receipt.proxies.length} proxies confirmed.`);
-    console.log('Agents stay paused after a resume. Resume: npm run -s mc -- resume --note "why"');
-  });
-
-program
-  .command('resume')
-  .description('Lift the emergency stop; agents stay paused')
-  .requiredOption('--note <text>', 'why it is safe again')
-  .action(async ({ note }: { note: string }) => {
-    await apiClient(settings()).post('/emergency/resume', { note });
-    console.log('Resumed. Agents are still paused: restart each one when it may work again.');
-  });
-
-program
   .command('doctor')
   .description('Say what is connected, what is not, and how to mend it')
   .option('--json', 'print the findings as JSON')
@@ -87,19 +68,17 @@ program
     process.exitCode = (await connectOpenClaw(settings(), options)) ? 0 : 1;
   });
 
+addStopCommands(program, settings);
+addBackupCommands(program, settings, version);
 addPolicyCommands(program, settings);
 addApprovalCommands(program, settings);
+addAuditCommands(program, settings);
 
 try {
   await program.parseAsync();
 } catch (error) {
   console.error(error instanceof SettingsError ? `Cannot start, a setting is wrong:\n${error.message}` : message(error));
   process.exit(1);
-}
-
-interface StopSummary {
-  stoppedAt: number;
-  proxies: { acknowledgedAt: number | null }[];
 }
 
 async function start({ demo }: { demo?: true }): Promise<void> {
@@ -127,6 +106,11 @@ async function start({ demo }: { demo?: true }): Promise<void> {
             allowCommands: config.MC_STDIO === 'on',
             proxyUrl: config.proxyUrl,
             keepDays: config.MC_KEEP_DAYS,
+            anchors: {
+              file: config.anchorFile,
+              repository: config.MC_ANCHOR_REPOSITORY,
+              everyMinutes: config.MC_ANCHOR_MINUTES,
+            },
             soulsDir: config.MC_SOULS_DIR,
             dashboardDir: join(here, 'dashboard', 'dist'),
             version,

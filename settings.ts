@@ -36,6 +36,18 @@ const days = z
     'must be a whole number of days',
   )
   .pipe(z.int().min(0, 'must be 0 or more').max(36_500, 'must be at most 36500'));
+const minutes = z
+  .union(
+    [
+      z.int(),
+      z
+        .string()
+        .regex(/^\d{1,4}$/)
+        .transform(Number),
+    ],
+    'must be a whole number of minutes',
+  )
+  .pipe(z.int().min(1, 'must be 1 or more').max(1440, 'must be at most 1440'));
 const secret = z.string().min(16, 'must have at least 16 characters');
 const WEB_URL = 'must be a URL such as http://127.0.0.1:3000';
 const webUrl = z.url({ protocol: /^https?$/, error: WEB_URL });
@@ -114,6 +126,21 @@ export const SETTINGS = {
     default: 90,
     help: 'How long what calls read and wrote, and the feed, are kept, in days; 0 = for ever. Who did what stays.',
   },
+  MC_ANCHOR_FILE: {
+    schema: z.string().min(1),
+    default: null,
+    help: 'A file that gets each signed head of the audit log, one a line; best on another machine or a disk that only grows. audit-anchors.ndjson in the data folder unless set.',
+  },
+  MC_ANCHOR_REPOSITORY: {
+    schema: z.string().min(1),
+    default: null,
+    help: 'Working tree of a Git repository that gets them too, a commit each; pushed where its branch has an upstream.',
+  },
+  MC_ANCHOR_MINUTES: {
+    schema: minutes,
+    default: 5,
+    help: 'How often the head of the audit log is signed, in minutes, where it has grown.',
+  },
   MC_LOG_LEVEL: { schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']), default: 'info', help: 'Least level that is logged.' },
   OPENCLAW_GATEWAY_URL: { schema: gatewayUrl, default: null, help: 'An OpenClaw gateway to register at start.' },
   OPENCLAW_GATEWAY_TOKEN: { schema: z.string().min(1), default: null, help: "That gateway's operator token." },
@@ -128,6 +155,8 @@ export type Settings = {
 export interface ResolvedSettings extends Settings {
   readonly dataDir: string;
   readonly keyDir: string;
+  /** Where the anchors of the audit log are kept. */
+  readonly anchorFile: string;
   readonly roles: readonly Role[];
   /** The first of `controlUrls`. */
   readonly controlUrl: string;
@@ -169,8 +198,9 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   const host = values.MC_HOST.includes(':') ? `[${values.MC_HOST}]` : values.MC_HOST;
   const controlUrls = listOf(values.MC_CONTROL_URL ?? `http://${host}:${values.MC_CONTROL_PORT}`).map((url) => url.replace(/\/$/, ''));
   const [controlUrl = ''] = controlUrls;
+  const anchorFile = values.MC_ANCHOR_FILE === null ? join(dataDir, 'audit-anchors.ndjson') : resolve(folder, values.MC_ANCHOR_FILE);
   const proxyUrl = (values.MC_PROXY_URL ?? `http://${host}:${values.MC_PROXY_PORT}`).replace(/\/$/, '');
-  return Object.freeze({ ...values, dataDir, keyDir, roles, controlUrl, controlUrls, proxyUrl });
+  return Object.freeze({ ...values, dataDir, keyDir, anchorFile, roles, controlUrl, controlUrls, proxyUrl });
 }
 
 /** What several processes need so that together they keep what one promises. */

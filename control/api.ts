@@ -11,6 +11,7 @@ import { HTTPException } from 'hono/http-exception';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Agents } from './agents.ts';
 import type { Alerts } from './alerts.ts';
+import type { Anchors } from './anchors.ts';
 import type { Approvals } from './approvals.ts';
 import type { Auth, Principal } from './auth.ts';
 import type { Broadcast } from './broadcast.ts';
@@ -35,6 +36,7 @@ import type { Policies } from './policies.ts';
 import { Refusal } from './problem.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
+import { backupRoutes } from './routes/backup.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { grantRoutes } from './routes/grants.ts';
 import { policyRoutes } from './routes/policies.ts';
@@ -65,6 +67,9 @@ const IDEMPOTENCY_KEEP_MS = 24 * 60 * 60 * 1000;
 export interface Services {
   db: Db;
   clock: () => number;
+  published: () => void;
+  /** The data folder with the embedded database; null where the database is on a server. */
+  dataDir: string | null;
   keys: Keys;
   auth: Auth;
   agents: Agents;
@@ -80,6 +85,7 @@ export interface Services {
   trials: Trials;
   shadows: Shadows;
   alerts: Alerts;
+  anchors: Anchors;
   calls: Calls;
   search: Search;
   spend: Spend;
@@ -146,6 +152,7 @@ export function createApi(services: Services): Api {
   grantRoutes(app, services.grants);
   policyRoutes(app, services);
   recordRoutes(app, services);
+  backupRoutes(app, services);
   searchRoutes(app, services);
   spendRoutes(app, services);
   upstreamRoutes(app, services);

@@ -458,11 +458,12 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     ids: readonly string[],
     verdict: 'approved' | 'denied',
     note: string | undefined,
+    via?: string,
   ): Promise<ApprovalBatchResult> {
     const results: ApprovalBatchResult['results'] = [];
     for (const id of ids) {
       try {
-        results.push({ id, ok: true, approval: await decide(actor, id, verdict, { note }), error: null });
+        results.push({ id, ok: true, approval: await decide(actor, id, verdict, { note, via }), error: null });
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
         results.push({ id, ok: false, approval: await find(id), error: { code: error.code, message: error.message } });
@@ -475,6 +476,12 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
   async function proposeGrant(id: string): Promise<GrantProposal> {
     const row = await rowOf(db, id);
     return grants.propose(row);
+  }
+
+  /** Whether one person's press could approve calls like this one for longer. */
+  async function isGrantable({ id, kind, status, risk, approvalsNeeded }: Approval): Promise<boolean> {
+    if (kind !== 'call' || status !== 'pending' || risk === 'red' || approvalsNeeded > 1) return false;
+    return grants.isGrantable(await rowOf(db, id));
   }
 
   async function editOf(tx: Tx, row: ApprovalRow, edited: JsonObject): Promise<JsonObject | null> {
@@ -919,6 +926,18 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     return row ? ((await views([row as ApprovalRow]))[0] ?? null) : null;
   }
 
+  /** Those that exist, in the order asked for. */
+  async function findSeveral(ids: readonly string[]): Promise<Approval[]> {
+    if (ids.length === 0) return [];
+    const rows = await db
+      .selectFrom('approvals')
+      .selectAll()
+      .where('id', 'in', [...ids])
+      .execute();
+    const found = new Map((await views(rows as ApprovalRow[])).map((approval) => [approval.id, approval]));
+    return ids.flatMap((id) => found.get(id) ?? []);
+  }
+
   /** Asks in advance for a person's approval that a task may be closed. */
   async function requestForTask(actor: Actor, input: { taskId: string; summary: string; reason: string }): Promise<Approval> {
     const now = clock();
@@ -1076,6 +1095,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     decide,
     decideAll,
     proposeGrant,
+    isGrantable,
     redeem,
     defer,
     withdraw,
@@ -1089,6 +1109,7 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     get,
     wholeArguments,
     find,
+    findSeveral,
     requestForTask,
     countPending,
   };

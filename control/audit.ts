@@ -1,12 +1,15 @@
 /**
  * The audit log: append-only and hash-chained (SPEC 10). Each row binds the one before it, so an edit, a removal or a reorder
- * breaks every hash after it. The chain binds the hash of the details, not the details: retention may drop a payload later
- * and the proof stands.
+ * breaks every hash after it (audit-chain.ts). Its signed heads are kept outside (anchors.ts), so that a cut or a replacement of the
+ * whole shows too.
  */
-import { hash } from 'node:crypto';
-import { canonicalJson, type JsonObject } from '../policies/index.ts';
+
+import type { Selectable } from 'kysely';
+import type { JsonObject } from '../policies/index.ts';
+import { type AuditRecord, type Break, createChainCheck, hashOf, hashRecord } from './audit-chain.ts';
 import { storableJson } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
+import type { AuditTable } from './db/schema.ts';
 
 /** Who did something, always from the credential and never from a field that the caller sent. */
 export interface Actor {
@@ -28,19 +31,8 @@ export interface AuditEntry {
   subjectId: string | null;
   /** Redacted before it comes here. */
   details: JsonObject;
-}
-
-/** What a row binds, in this order. */
-interface ChainedRow {
-  seq: number;
-  at: number;
-  actor_type: Actor['type'];
-  actor_id: string | null;
-  action: string;
-  subject_type: string;
-  subject_id: string | null;
-  details_hash: string;
-  prev_hash: string;
+  /** What retention may drop later, redacted likewise; the details keep its hash. */
+  payload?: JsonObject;
 }
 
 /**
@@ -51,22 +43,24 @@ export async function appendAudit(tx: Tx, entries: readonly AuditEntry[]): Promi
   if (entries.length === 0) return;
   const head = await tx.selectFrom('audit_head').select(['seq', 'hash']).where('id', '=', 1).forUpdate().executeTakeFirstOrThrow();
   let { seq, hash: previous } = head;
-  const rows = entries.map((entry) => {
-    // Hashed as the database will give them back.
-    const details = JSON.parse(storableJson(JSON.stringify(entry.details))) as JsonObject;
-    const row: ChainedRow = {
+  const rows = entries.map((entry): AuditRecord => {
+    const payload = entry.payload === undefined ? null : asStored(entry.payload);
+    const details = asStored({ ...entry.details, ...(payload !== null && { payloadHash: hashOf(payload) }) });
+    const row = {
       seq: ++seq,
       at: entry.at,
-      actor_type: entry.actor.type,
-      actor_id: entry.actor.id,
+      actorType: entry.actor.type,
+      actorId: entry.actor.id,
       action: entry.action,
-      subject_type: entry.subjectType,
-      subject_id: entry.subjectId,
-      details_hash: hash('sha256', canonicalJson(details)),
-      prev_hash: previous,
+      subjectType: entry.subjectType,
+      subjectId: entry.subjectId,
+      details,
+      payload,
+      detailsHash: hashOf(details),
+      prevHash: previous,
     };
-    previous = hashRow(row);
-    return { ...row, details, hash: previous };
+    previous = hashRecord(row);
+    return { ...row, hash: previous };
   });
   await insertRows(tx, rows);
   await tx.updateTable('audit_head').set({ seq, hash: previous }).where('id', '=', 1).execute();
@@ -74,9 +68,13 @@ export async function appendAudit(tx: Tx, entries: readonly AuditEntry[]): Promi
 
 /**
  * Checks the whole chain, a page at a time.
+ * @param anchors hash by number of row, of anchors whose signature is good.
  * @returns the number of rows and the head, or the first row at which the chain breaks and why.
  */
-export async function verifyAudit(db: Db): Promise<{ ok: true; rows: number; head: string } | { ok: false; seq: number; why: string }> {
+export async function verifyAudit(
+  db: Db,
+  anchors: ReadonlyMap<number, string> = new Map(),
+): Promise<{ ok: true; rows: number; head: string } | Break> {
   // One statement, so one moment: what is appended while we read comes after it.
   const head = await db
     .selectFrom('audit_head')
@@ -91,54 +89,81 @@ export async function verifyAudit(db: Db): Promise<{ ok: true; rows: number; hea
     ])
     .where('id', '=', 1)
     .executeTakeFirstOrThrow();
-  let verified = 0;
-  let previous = '0'.repeat(64);
-  while (verified < head.seq) {
+  const chain = createChainCheck(new Map([...anchors].filter(([seq]) => seq <= head.seq)));
+  for await (const page of auditPages(db, head.seq)) {
+    for (const record of page) {
+      const found = chain.next(record);
+      if (found) return found;
+    }
+  }
+  const { rows, head: last } = chain.state();
+  if (rows < head.seq) return { ok: false, seq: rows + 1, why: 'rows at the end are missing' };
+  if (last !== head.hash) return { ok: false, seq: head.seq, why: 'the head of the chain was changed' };
+  if ((head.last ?? 0) > head.seq) return { ok: false, seq: head.seq + 1, why: 'it was added behind the end of the chain' };
+  const anchored = Math.max(0, ...anchors.keys());
+  if (anchored > head.seq) return { ok: false, seq: head.seq + 1, why: `the end was cut off: an anchor knows row ${anchored}` };
+  return { ok: true, rows, head: last };
+}
+
+/** The rows up to `last`, in order, in pages; their number does not matter. @param from the number of the first row. */
+export async function* auditPages(db: Db, last: number, from = 1): AsyncGenerator<AuditRecord[]> {
+  for (let after = from - 1; after < last; ) {
     const page = await db
       .selectFrom('audit_log')
       .selectAll()
-      .where('seq', '>', verified)
-      .where('seq', '<=', head.seq)
+      .where('seq', '>', after)
+      .where('seq', '<=', last)
       .orderBy('seq')
-      .limit(1000)
+      .limit(PAGE)
       .execute();
-    if (page.length === 0) return { ok: false, seq: verified + 1, why: 'rows at the end are missing' };
-    for (const row of page) {
-      if (row.seq !== verified + 1) return { ok: false, seq: verified + 1, why: 'a row is missing' };
-      if (row.prev_hash !== previous) return { ok: false, seq: row.seq, why: 'it does not follow the row before it' };
-      if (hash('sha256', canonicalJson(row.details as JsonObject)) !== row.details_hash)
-        return { ok: false, seq: row.seq, why: 'its details were changed' };
-      if (hashRow(row) !== row.hash) return { ok: false, seq: row.seq, why: 'its fields were changed' };
-      previous = row.hash;
-      verified = row.seq;
-    }
+    const end = page.at(-1);
+    if (!end) return;
+    yield page.map(recordOf);
+    after = end.seq;
   }
-  if (previous !== head.hash) return { ok: false, seq: head.seq, why: 'the head of the chain was changed' };
-  if ((head.last ?? 0) > head.seq) return { ok: false, seq: head.seq + 1, why: 'it was added behind the end of the chain' };
-  return { ok: true, rows: verified, head: previous };
 }
 
-function hashRow(row: ChainedRow): string {
-  return hash(
-    'sha256',
-    JSON.stringify([
-      row.seq,
-      row.at,
-      row.actor_type,
-      row.actor_id,
-      row.action,
-      row.subject_type,
-      row.subject_id,
-      row.details_hash,
-      row.prev_hash,
-    ]),
-  );
+const PAGE = 2_000;
+
+function recordOf(row: Selectable<AuditTable>): AuditRecord {
+  return {
+    seq: row.seq,
+    at: row.at,
+    actorType: row.actor_type,
+    actorId: row.actor_id,
+    action: row.action,
+    subjectType: row.subject_type,
+    subjectId: row.subject_id,
+    details: row.details as JsonObject,
+    payload: row.payload as JsonObject | null,
+    detailsHash: row.details_hash,
+    prevHash: row.prev_hash,
+    hash: row.hash,
+  };
+}
+
+/** As the database will give it back. */
+function asStored(value: JsonObject): JsonObject {
+  return JSON.parse(storableJson(JSON.stringify(value))) as JsonObject;
 }
 
 /** A whole journal batch makes hundreds of rows: PostgreSQL takes at most 65,535 parameters a statement. */
-async function insertRows(tx: Tx, rows: readonly (ChainedRow & { details: JsonObject; hash: string })[]): Promise<void> {
-  for (let from = 0; from < rows.length; from += 500) {
-    const values = rows.slice(from, from + 500).map((row) => ({ ...row, details: json(row.details) }));
+async function insertRows(tx: Tx, records: readonly AuditRecord[]): Promise<void> {
+  for (let from = 0; from < records.length; from += 500) {
+    const values = records.slice(from, from + 500).map((row) => ({
+      seq: row.seq,
+      at: row.at,
+      actor_type: row.actorType,
+      actor_id: row.actorId,
+      action: row.action,
+      subject_type: row.subjectType,
+      subject_id: row.subjectId,
+      details: json(row.details),
+      payload: row.payload === null ? null : json(row.payload),
+      details_hash: row.detailsHash,
+      prev_hash: row.prevHash,
+      hash: row.hash,
+    }));
     await tx.insertInto('audit_log').values(values).execute();
   }
 }

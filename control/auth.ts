@@ -5,7 +5,7 @@
  */
 import { hash, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { Actor } from './audit.ts';
+import { type Actor, SYSTEM } from './audit.ts';
 import { recordChanges } from './changes.ts';
 import { ROLES, type Role } from './contract.ts';
 import type { Db, Tx } from './db/database.ts';
@@ -63,10 +63,14 @@ export type Auth = ReturnType<typeof createAuth>;
 
 const LATELY_MS = 60 * 60 * 1000;
 const LATELY_MAX = 1_000;
+const FAILURES_EVERY_MS = 60_000;
 
 /** @param adminToken `MC_ADMIN_TOKEN`: stands for one human administrator (SPEC 8.3); null = off. */
 export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => number; adminToken: string | null }) {
   const adminHash = adminToken === null ? null : Buffer.from(hashSecret(adminToken));
+
+  /** Sign-ins that failed since the last row about them. */
+  const failures = { count: 0, notedAt: Number.NEGATIVE_INFINITY };
 
   /** People whose credential was good lately, by its hash; the longest ago are forgotten first. */
   const lately = new Map<string, { principal: Principal; at: number }>();
@@ -163,14 +167,21 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
     return row !== undefined;
   }
 
-  /** Makes a one-time sign-in token for an operator (for "admin": the first administrator); valid for a day or until it is used. */
-  async function createSignInToken(operatorId: string): Promise<string> {
-    const id = operatorId === 'admin' ? await firstAdministrator(db, clock()) : operatorId;
+  /**
+   * Makes a one-time sign-in token for an operator (for "admin": the first administrator); valid for a day or until it is used.
+   * @param actor who asked for it; the system at a start.
+   */
+  async function createSignInToken(operatorId: string, actor: Actor = SYSTEM): Promise<string> {
+    const now = clock();
+    const id = operatorId === 'admin' ? await firstAdministrator(db, now) : operatorId;
     const token = `mcl_${randomBytes(32).toString('base64url')}`;
-    await db
-      .insertInto('sign_in_links')
-      .values({ hash: hashSecret(token), operator_id: id, expires_at: clock() + SIGN_IN_LINK_MS, used_at: null })
-      .execute();
+    await db.transaction().execute(async (tx) => {
+      await tx
+        .insertInto('sign_in_links')
+        .values({ hash: hashSecret(token), operator_id: id, expires_at: now + SIGN_IN_LINK_MS, used_at: null })
+        .execute();
+      await recordChanges(tx, [{ at: now, actor, action: 'operator.link_issued', topic: 'system', id }]);
+    });
     return token;
   }
 
@@ -182,6 +193,7 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
     const now = clock();
     const operatorId = await operatorOf(token, now);
     if (operatorId === null) {
+      await noteFailure(now);
       throw new Refusal(
         401,
         'SIGN_IN_FAILED',
@@ -214,6 +226,21 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
     return { secret, principal, expiresAt };
   }
 
+  /** Failures go into the audit log, the first at once and the others counted: nobody without a credential makes it grow as they like. */
+  async function noteFailure(now: number): Promise<void> {
+    failures.count++;
+    if (now - failures.notedAt < FAILURES_EVERY_MS) return;
+    const { count } = failures;
+    [failures.count, failures.notedAt] = [0, now];
+    await db
+      .transaction()
+      .execute((tx) =>
+        recordChanges(tx, [
+          { at: now, actor: SYSTEM, action: 'operator.sign_in_failed', topic: 'system', id: 'sign-in', details: { failures: count } },
+        ]),
+      );
+  }
+
   async function operatorOf(token: string, now: number): Promise<string | null> {
     const link = await db
       .updateTable('sign_in_links')
@@ -230,7 +257,14 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
   }
 
   async function signOut(secret: string): Promise<void> {
-    await db.deleteFrom('sessions').where('hash', '=', hashSecret(secret)).execute();
+    const now = clock();
+    await db.transaction().execute(async (tx) => {
+      const ended = await tx.deleteFrom('sessions').where('hash', '=', hashSecret(secret)).returning('operator_id').executeTakeFirst();
+      if (!ended) return;
+      const id = ended.operator_id;
+      const { name } = await tx.selectFrom('operators').select('name').where('id', '=', id).executeTakeFirstOrThrow();
+      await recordChanges(tx, [{ at: now, actor: { type: 'human', id, name }, action: 'operator.signed_out', topic: 'system', id }]);
+    });
   }
 
   /** Revokes one credential; its next request is refused. */
@@ -307,7 +341,11 @@ export async function provideCliToken(db: Db, file: string, now: number): Promis
         })
         .execute();
     }
-    return (await issueCredential(tx, 'operator', id, now)).token;
+    const issued = await issueCredential(tx, 'operator', id, now);
+    await recordChanges(tx, [
+      { at: now, actor: SYSTEM, action: 'token.issued', topic: 'system', id, details: { tokenId: issued.id, for: CLI_OPERATOR } },
+    ]);
+    return issued.token;
   });
   writeFileSync(file, `${token}\n`, { mode: 0o600 });
 }

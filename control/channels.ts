@@ -308,6 +308,21 @@ export function createChannels({ db, clock, keys, alerts, published }: Dependenc
     await db.updateTable('channels').set({ inbound_cursor: cursor }).where('id', '=', id).where('inbound_cursor', '<', cursor).execute();
   }
 
+  /**
+   * Takes a signed request of a channel once: whoever sends the same again while its signature holds is not listened to, by any process.
+   * @param digest of the signature. @param until when its signature is too old, epoch milliseconds.
+   */
+  async function takeOnce(id: string, digest: string, until: number): Promise<boolean> {
+    await db.deleteFrom('chat_requests').where('expires_at', '<', clock()).execute();
+    const row = await db
+      .insertInto('chat_requests')
+      .values({ channel_id: id, digest, expires_at: until })
+      .onConflict((conflict) => conflict.doNothing())
+      .returning('digest')
+      .executeTakeFirst();
+    return row !== undefined;
+  }
+
   async function liveRow(from: Db | Tx, id: string): Promise<Row> {
     const row = await from.selectFrom('channels').selectAll().where('id', '=', id).where('removed_at', 'is', null).executeTakeFirst();
     if (!row) throw notFound('channel', id);
@@ -379,7 +394,7 @@ export function createChannels({ db, clock, keys, alerts, published }: Dependenc
     }));
   }
 
-  return { create, update, remove, list, get, live, findLive, succeeded, held, noted, failedFor, setUp, advance };
+  return { create, update, remove, list, get, live, findLive, succeeded, held, noted, failedFor, setUp, advance, takeOnce };
 }
 
 function isFailing(row: Row): boolean {

@@ -26,6 +26,8 @@ export interface ControlConfig {
   proxyUrl?: string;
   /** `MC_KEEP_DAYS`: how long the contents of calls and the feed are kept; 0 = for ever. */
   keepDays: number;
+  /** `MC_ANCHOR_FILE`, `MC_ANCHOR_REPOSITORY`, `MC_ANCHOR_MINUTES`: where and how often the head of the audit log is signed and kept. */
+  anchors?: { file: string | null; repository: string | null; everyMinutes: number };
   /** `MC_SOULS_DIR`: a Git folder with agent templates. */
   soulsDir?: string | null;
   dashboardDir: string;

@@ -1142,14 +1142,40 @@ export const StopReceiptSchema = z
     reason: z.string().nullable(),
     /** One entry per proxy that was known to be live; `acknowledgedAt` null = it has not answered, and refuses once its snapshot is stale. */
     proxies: z.array(
-      z.object({ id: Id, acknowledgedAt: EpochMs.nullable(), lastAdmittedAt: EpochMs.nullable(), withdrawnCalls: z.number().int() }),
+      z.object({
+        id: Id,
+        /** From then on it lets nothing run, and its streams are cut. */
+        acknowledgedAt: EpochMs.nullable(),
+        lastAdmittedAt: EpochMs.nullable(),
+        /** From the press until then, milliseconds; null while it has not answered. */
+        silentAfterMs: z.number().int().min(0).nullable(),
+        /** Streams, exchanges and tunnels that were open and were cut. */
+        cutStreams: z.number().int(),
+        withdrawnCalls: z.number().int(),
+      }),
     ),
-    agents: z.array(z.object({ id: Id, name: z.string(), lastAdmittedAt: EpochMs.nullable(), withdrawnCalls: z.number().int() })),
+    agents: z.array(
+      z.object({
+        id: Id,
+        name: z.string(),
+        lastAdmittedAt: EpochMs.nullable(),
+        /** From the press to its last admitted call, milliseconds; 0 = none came after it; null = not every proxy has answered. */
+        silentAfterMs: z.number().int().min(0).nullable(),
+        withdrawnCalls: z.number().int(),
+      }),
+    ),
     blockedTasks: z.number().int(),
     /** OpenClaw runs that were told to abort, per gateway. */
     gateways: z.array(z.object({ id: Id, name: z.string(), abortedSessions: z.number().int(), error: z.string().nullable() })),
+    /** By the installation's signing key over everything else (control/stop-receipt.ts). */
+    signature: z.object({ keyId: z.string(), value: z.string() }),
   })
   .meta({ id: 'StopReceipt' });
+/** What belongs into the file of an incident: the receipt, and the key that proves it. */
+export const StopProofSchema = z
+  .object({ receipt: StopReceiptSchema.nullable(), keyId: z.string(), publicKeyPem: z.string() })
+  .meta({ id: 'StopProof' });
+export type StopProof = z.infer<typeof StopProofSchema>;
 export type StopReceipt = z.infer<typeof StopReceiptSchema>;
 export const ResumeSchema = z
   .object({ note: Text(2000).min(1) })
@@ -1396,7 +1422,7 @@ export const OperatorUpdateSchema = z
 /* ---- telling people (SPEC 6, 7) */
 
 const CHANNEL_KINDS = ['telegram', 'slack', 'webhook'] as const;
-const CHANNEL_EVENTS = ['approvals', 'alerts', 'stop', 'standup', 'mentions', 'threads'] as const;
+const CHANNEL_EVENTS = ['approvals', 'alerts', 'stop', 'standup', 'mentions', 'threads', 'audit'] as const;
 const NOTIFICATION_KINDS = [
   'approval_pending',
   'approval_decided',
@@ -1413,6 +1439,7 @@ const NOTIFICATION_KINDS = [
   'answer',
   'prompt',
   'test',
+  'audit_anchor',
 ] as const;
 export const ChannelSchema = z
   .object({
@@ -1543,6 +1570,19 @@ export const AuditRowSchema = z
     hash: z.string(),
   })
   .meta({ id: 'AuditRow' });
+export const AuditAnchorSchema = z
+  .object({
+    /** The row that was the last one then. */
+    seq: z.number().int(),
+    hash: z.string(),
+    at: EpochMs,
+    /** `seq` of the anchor before; 0 = the first. */
+    previous: z.number().int(),
+    keyId: z.string(),
+    signature: z.string(),
+  })
+  .meta({ id: 'AuditAnchor', description: 'A signed head of the audit log (Ed25519).' });
+export const AuditKeySchema = z.object({ keyId: z.string(), publicKeyPem: z.string() }).meta({ id: 'AuditKey' });
 
 /* ---------------------------------------------------------------- search (GET /api/search) */
 
@@ -2146,6 +2186,8 @@ export interface StopAcknowledgement {
   proxyId: string;
   at: number;
   lastAdmittedAt: number | null;
+  /** Streams, exchanges and tunnels that were open and were cut; absent from a proxy of an earlier version. */
+  cutStreams?: number;
   agents: readonly { id: string; lastAdmittedAt: number | null; withdrawnCalls: number }[];
 }
 

@@ -16,10 +16,12 @@ import type { Alerts } from './alerts.ts';
 import type { Approvals } from './approvals.ts';
 import type { Actor } from './audit.ts';
 import { recordChanges } from './changes.ts';
-import type { StopAcknowledgement, StopReceipt, SystemPicture, SystemState } from './contract.ts';
+import type { StopAcknowledgement, StopProof, StopReceipt, SystemPicture, SystemState } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { Gateways } from './gateways.ts';
 import { Refusal } from './problem.ts';
+import type { SigningKey } from './signing.ts';
+import { signReceipt } from './stop-receipt.ts';
 import type { Tasks } from './tasks.ts';
 
 export type Emergency = ReturnType<typeof createEmergency>;
@@ -75,6 +77,7 @@ interface Dependencies {
   approvals: Approvals;
   alerts: Alerts;
   gateways: Gateways;
+  signingKey: SigningKey;
   published: () => void;
   /** Sends the system picture to every proxy at once. */
   push: () => void;
@@ -93,6 +96,7 @@ export function createEmergency({
   approvals,
   alerts,
   gateways,
+  signingKey,
   published,
   push,
   liveProxies,
@@ -165,6 +169,12 @@ export function createEmergency({
     };
   }
 
+  /** The receipt of the last stop, and what proves it. */
+  async function proof(): Promise<StopProof> {
+    const { receipt } = await state();
+    return { receipt, keyId: signingKey.keyId, publicKeyPem: signingKey.publicKeyPem };
+  }
+
   /**
    * Stops everything. Pressing again while stopped answers the first receipt.
    * Refuses nothing and never waits for the database before the proxies have been told.
@@ -201,30 +211,38 @@ export function createEmergency({
       makeGoodLater();
       return { is: 'missing' };
     });
-    const [{ expected, answers }, recorded, gateways] = await Promise.all([silent, recording, abortRuns(inTime)]);
+    const [{ expected, answers }, recorded, aborted] = await Promise.all([silent, recording, abortRuns(inTime)]);
     // The database answers: what is asked of it now has time again.
     if (recorded.is !== 'missing') deadline = performance.now() + RECORD_MS;
     const first = recorded.is === 'known' ? await inTime(firstReceipt(recorded.stopId, deadline)).catch(() => null) : null;
     if (first) return first;
     const held = recorded.is === 'known' ? (stop ?? note) : note;
-    const receipt: StopReceipt = {
-      id: held.stopId,
-      stoppedAt: held.at,
-      stoppedBy: held.by,
-      reason: held.reason,
-      proxies: [...new Set([...expected, ...answers.keys()])].sort().map((id) => {
-        const answer = answers.get(id);
-        return {
-          id,
-          acknowledgedAt: answer?.at ?? null,
-          lastAdmittedAt: answer?.lastAdmittedAt ?? null,
-          withdrawnCalls: answer?.agents.reduce((sum, agent) => sum + agent.withdrawnCalls, 0) ?? 0,
-        };
-      }),
-      agents: await perAgent([...answers.values()], inTime),
-      blockedTasks: recorded.is === 'new' ? recorded.blockedTasks : 0,
-      gateways,
-    };
+    const after = (at: number | null) => (at === null ? null : Math.max(0, at - held.at));
+    const isSilent = [...expected].every((id) => answers.has(id));
+    const agentsSilent = await perAgent([...answers.values()], inTime);
+    const receipt = signReceipt(
+      {
+        id: held.stopId,
+        stoppedAt: held.at,
+        stoppedBy: held.by,
+        reason: held.reason,
+        proxies: [...new Set([...expected, ...answers.keys()])].sort().map((id) => {
+          const answer = answers.get(id);
+          return {
+            id,
+            acknowledgedAt: answer?.at ?? null,
+            lastAdmittedAt: answer?.lastAdmittedAt ?? null,
+            silentAfterMs: after(answer?.at ?? null),
+            cutStreams: answer?.cutStreams ?? 0,
+            withdrawnCalls: answer?.agents.reduce((sum, agent) => sum + agent.withdrawnCalls, 0) ?? 0,
+          };
+        }),
+        agents: agentsSilent.map((agent) => ({ ...agent, silentAfterMs: isSilent ? (after(agent.lastAdmittedAt) ?? 0) : null })),
+        blockedTasks: recorded.is === 'new' ? recorded.blockedTasks : 0,
+        gateways: aborted,
+      },
+      signingKey,
+    );
     const kept = await inTime(keep(receipt)).catch(() => {
       // It is answered all the same, and taken into the record later.
       unkept = receipt;
@@ -449,7 +467,7 @@ export function createEmergency({
   async function perAgent(
     answers: readonly StopAcknowledgement[],
     inTime: <T>(work: Promise<T>) => Promise<T>,
-  ): Promise<StopReceipt['agents']> {
+  ): Promise<Omit<StopReceipt['agents'][number], 'silentAfterMs'>[]> {
     const listed = await inTime(agents.list({ limit: 1000 })).then(
       (page) => page.items,
       () => [], // a receipt without names is better than none
@@ -503,7 +521,7 @@ export function createEmergency({
     return sessions;
   }
 
-  return { load, refresh, adopt, picture, state, stop: pressStop, resume, pauseSquad, acknowledge };
+  return { load, refresh, adopt, picture, state, proof, stop: pressStop, resume, pauseSquad, acknowledge };
 }
 
 function endedWith(before: readonly string[], ...ids: readonly string[]): string[] {

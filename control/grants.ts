@@ -99,6 +99,11 @@ export function createGrants({ db, clock, keys, activePolicy, published }: Depen
     };
   }
 
+  /** Whether `propose` would propose something. */
+  async function isGrantable(origin: GrantOrigin): Promise<boolean> {
+    return !isRefusal(await readOrigin(db, origin, activePolicy().policy));
+  }
+
   /** Makes a grant in the transaction that approves its request. @throws Refusal where it would be wider than it may be. */
   async function make(tx: Tx, actor: Actor, origin: GrantOrigin, request: GrantRequest, now: number): Promise<string> {
     const { policy } = activePolicy();
@@ -441,7 +446,7 @@ export function createGrants({ db, clock, keys, activePolicy, published }: Depen
     });
   }
 
-  return { propose, make, use, list, find, get, revoke };
+  return { propose, isGrantable, make, use, list, find, get, revoke };
 }
 
 interface RecordedLike {

@@ -428,18 +428,25 @@ function auditOf(event: JournalEvent): AuditEntry[] {
     case 'intent': {
       const { call, judged } = event;
       return [
-        entry(event.at, call.agentId, `call.${event.type === 'intent' ? 'started' : event.type}`, call.id, {
-          tool: call.tool,
-          verdict: judged.verdict,
-          risk: judged.risk,
-          reasons: judged.reasons.map((reason) => reason.code),
-          digest: call.digest,
-          taskId: call.taskId,
-          runId: call.runId,
-          approvalId: event.approvalId,
-          policyVersion: judged.policyVersion,
-          input: event.input,
-        }),
+        entry(
+          event.at,
+          call.agentId,
+          `call.${event.type === 'intent' ? 'started' : event.type}`,
+          call.id,
+          {
+            tool: call.tool,
+            verdict: judged.verdict,
+            risk: judged.risk,
+            reasons: judged.reasons.map((reason) => reason.code),
+            digest: call.digest,
+            taskId: call.taskId,
+            runId: call.runId,
+            approvalId: event.approvalId,
+            policyVersion: judged.policyVersion,
+          },
+          'tool_call',
+          event.input,
+        ),
       ];
     }
     case 'completed':
@@ -470,7 +477,15 @@ function auditOf(event: JournalEvent): AuditEntry[] {
   }
 }
 
-function entry(at: number, agentId: string | null, action: string, id: string, details: JsonObject, subjectType = 'tool_call'): AuditEntry {
+function entry(
+  at: number,
+  agentId: string | null,
+  action: string,
+  id: string,
+  details: JsonObject,
+  subjectType = 'tool_call',
+  input?: JsonObject,
+): AuditEntry {
   const actor = agentId === null ? SYSTEM : { type: 'agent' as const, id: agentId, name: agentId };
-  return { at, actor, action, subjectType, subjectId: id, details };
+  return { at, actor, action, subjectType, subjectId: id, details, ...(input !== undefined && { payload: { input } }) };
 }

@@ -16,6 +16,7 @@ import type { Logger } from 'pino';
 import { usdFromMicros } from '../policies/index.ts';
 import { createAgents } from './agents.ts';
 import { createAlerts } from './alerts.ts';
+import { createAnchors } from './anchors.ts';
 import { answerError, answerNotFound, createApi } from './api.ts';
 import { createApprovals } from './approvals.ts';
 import { SYSTEM } from './audit.ts';
@@ -24,6 +25,7 @@ import { createBroadcast, type OutboxRow, type ViewLoaders } from './broadcast.t
 import { createLocalBus, createRedisBus } from './bus.ts';
 import { createCalls } from './calls.ts';
 import { createCaps } from './caps.ts';
+import { createCards } from './cards.ts';
 import { createChannels } from './channels.ts';
 import { createChatIdentities } from './chat-identities.ts';
 import { CLI_TOKEN_FILE } from './commands/client.ts';
@@ -54,6 +56,7 @@ import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
 import { createSearch } from './search.ts';
 import { createShadows } from './shadows.ts';
+import { openSigningKey } from './signing.ts';
 import { createSouls } from './souls.ts';
 import { createSpend } from './spend.ts';
 import { readStopOrder, sealStop } from './stop-order.ts';
@@ -152,7 +155,18 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const channels = createChannels({ ...base, keys, alerts });
   const identities = createChatIdentities(base);
   const threads = createThreads({ db, clock });
-  const notifications = createNotifications({ ...base, channels, approvals, alerts });
+  const cards = createCards({ db, clock, approvals });
+  const notifications = createNotifications({ ...base, channels, approvals, cards, alerts });
+  const { file = null, repository = null, everyMinutes = 5 } = config.anchors ?? {};
+  const anchors = createAnchors({
+    ...base,
+    signing: openSigningKey(config.keyDir),
+    alerts,
+    channels,
+    tell: notifications.add,
+    file,
+    repository,
+  });
   const channelSet = createChannelSet({ clock, publicUrl: config.publicUrl ?? null });
   const leases = createLeases({ db, clock, holder });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: config.allowCommands });
@@ -200,6 +214,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     approvals,
     alerts,
     gateways,
+    signingKey: openSigningKey(config.keyDir),
     push: line.push,
     liveProxies: line.liveProxies,
     ...(isShared && {
@@ -264,11 +279,13 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   };
   await broadcast.start(views, isShared ? follow : undefined);
 
-  const conversation = createConversation({ clock, identities, notifications, approvals, messages, emergency, overview });
+  const conversation = createConversation({ clock, identities, notifications, approvals, cards, grants, messages, emergency, overview });
 
   const api = createApi({
     db,
     clock,
+    published,
+    dataDir: isShared ? null : config.dataDir,
     keys,
     auth,
     agents,
@@ -284,6 +301,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     trials,
     shadows,
     alerts,
+    anchors,
     calls,
     search,
     spend,
@@ -349,7 +367,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     channelSet,
     notifications,
     threads,
-    approvals,
+    cards,
     publicUrl: config.publicUrl ?? null,
     onError: onChannelError,
   });
@@ -369,6 +387,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     sessionWatch({ ...base, agents, gateways }),
     dailyStandup({ ...base, activePolicy }),
     retention({ db, clock, keepDays: config.keepDays }),
+    { name: 'audit-anchor', everyMs: everyMinutes * 60_000, tick: anchors.anchor },
     ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
     { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
     { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },

@@ -9,6 +9,7 @@ import type { JsonObject } from '../policies/index.ts';
 import type { Alerts } from './alerts.ts';
 import type { Approvals } from './approvals.ts';
 import type { Actor } from './audit.ts';
+import { type Cards, cardKeyOf, NONE_WAITS, SHOWN_STATES } from './cards.ts';
 import { recordChanges } from './changes.ts';
 import type { Channels, LiveChannel } from './channels.ts';
 import type { Channel, Notification } from './contract.ts';
@@ -47,6 +48,10 @@ export interface NewNotification {
   channelId: string;
   recipient: Recipient;
   approvalId?: string | null;
+  /** Requests like it join a card of its kind that still waits under the same key, and it joins theirs. */
+  groupKey?: string | null;
+  /** Of a card: all the requests on it, where they are more than `approvalId`. */
+  members?: readonly string[];
   taskId?: string | null;
   summary: string;
   /** Null for an approval's card. */
@@ -70,11 +75,10 @@ export interface DueNotification {
   attempts: number;
 }
 
-/** A card that no longer shows what has become of its approval. */
+/** A card that no longer shows what has become of its requests. */
 export interface StaleCard {
   id: string;
   channelId: string;
-  approvalId: string;
   ref: MessageRef;
 }
 
@@ -97,6 +101,8 @@ const KEEP_MS = 24 * 60 * 60 * 1000;
 const EDIT_RETRY_MIN_MS = 2_000;
 const EDIT_RETRY_MAX_MS = 60_000;
 const EDIT_ATTEMPTS_MAX = 20;
+/** A card of several requests is changed so often at most while more of them come. */
+const GROUP_EDIT_EVERY_MS = 3_000;
 const TOLD_TYPES = [
   'approval_requested',
   'approval_decided',
@@ -116,11 +122,12 @@ interface Dependencies {
   clock: () => number;
   channels: Channels;
   approvals: Approvals;
+  cards: Cards;
   alerts: Alerts;
   published: () => void;
 }
 
-export function createNotifications({ db, clock, channels, approvals, alerts, published }: Dependencies) {
+export function createNotifications({ db, clock, channels, approvals, cards, alerts, published }: Dependencies) {
   /** Makes rows of what has happened since the last time. @returns how many entries of the feed were read; 0 = nothing is left. */
   async function collect(): Promise<number> {
     await collectNotices();
@@ -162,9 +169,17 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
     if (!waiting) return;
     const chats = (await channels.live()).filter((channel) => channel.kind !== 'webhook' && channel.events.includes('approvals'));
     const now = clock();
+    const about = await db
+      .selectFrom('approval_notices')
+      .select('approval_id')
+      .where('taken_at', 'is', null)
+      .limit(BATCH * 4)
+      .execute();
+    const groups = new Map((await approvals.findSeveral(about.map((row) => row.approval_id))).map((one) => [one.id, cardKeyOf(one)]));
     await db.transaction().execute(async (tx) => {
       for (const notice of await takeNotices(tx, BATCH, now)) {
         if (notice.to.length === 0) continue;
+        const groupKey = groups.get(notice.approvalId) ?? null;
         const people = await tx
           .selectFrom('chat_identities')
           .select(['channel_id', 'external_id'])
@@ -182,6 +197,7 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
                 channelId,
                 recipient: { chat: chatWith(channel, externalId) },
                 approvalId: notice.approvalId,
+                groupKey,
                 summary: notice.text,
                 note: null,
                 payload: {},
@@ -267,31 +283,40 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
     if (approval === null) return [];
     const kind = APPROVAL_KINDS[entry.type];
     if (kind === undefined) return [];
-    return live.flatMap((channel) => {
-      const common = { kind, approvalId, taskId: approval.taskId, payload: { approval: approval as unknown as JsonObject } };
-      if (channel.kind === 'webhook') return [plain(entry, channel, { ...common, note: null })];
+    const told = live.map(async (channel): Promise<NewNotification[]> => {
+      const payload = { approval: approval as unknown as JsonObject };
+      const common = { kind, approvalId, groupKey: isCard(kind) ? cardKeyOf(approval) : null, taskId: approval.taskId, payload };
+      if (channel.kind === 'webhook') return [plain(entry, channel, { ...common, groupKey: null, note: null })];
       switch (kind) {
         // What becomes of an approval is shown by its card, which is edited. That nobody decided is worth a message of its own.
         case 'approval_decided':
         case 'approval_withdrawn':
           return [];
-        case 'approval_expired':
+        case 'approval_expired': {
+          const shared = await cards.sharedBy(channel.id, approvalId);
+          const what = shared === null ? `Approval ${approval.number}` : `Requests like approval ${approval.number}`;
           return [
-            plain(entry, channel, {
-              ...common,
-              note: {
-                title: `Approval ${approval.number} expired without a decision`,
-                facts: [['About', approval.summary]],
-                quote: null,
-                buttons: [],
-                path: `/approvals/${approval.id}`,
-              },
-            }),
+            {
+              ...plain(entry, channel, {
+                ...common,
+                note: {
+                  title: `${what} expired without a decision`,
+                  facts: [['About', approval.summary]],
+                  quote: null,
+                  buttons: [],
+                  path: shared === null ? `/approvals/${approval.id}` : '/approvals',
+                },
+              }),
+              // Of those that share a card the first says it for all.
+              ...(shared !== null && { key: `expired:${shared}` }),
+            },
           ];
+        }
         default:
           return [plain(entry, channel, { ...common, note: null })];
       }
     });
+    return (await Promise.all(told)).flat();
   }
 
   async function aboutComment(
@@ -388,7 +413,11 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
   /** Adds notifications in the caller's transaction. */
   async function insert(tx: Tx, wanted: readonly NewNotification[], now: number): Promise<void> {
     for (const one of wanted) {
-      await tx
+      const { channelId, kind, approvalId, groupKey, recipient } = one;
+      if (approvalId && groupKey && one.members === undefined) {
+        if ((await cards.join(tx, { channelId, kind, chat: recipient.chat, groupKey, approvalId })) !== null) continue;
+      }
+      const made = await tx
         .insertInto('notifications')
         .values({
           id: randomUUID(),
@@ -409,9 +438,12 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
           last_error: null,
           ref: json(null),
           shown: null,
+          group_key: groupKey ?? null,
         })
         .onConflict((conflict) => conflict.column('dedupe_key').doNothing())
-        .execute();
+        .returning('id')
+        .executeTakeFirst();
+      if (made && approvalId && isCard(kind)) await cards.add(tx, made.id, one.members ?? [approvalId]);
     }
   }
 
@@ -452,11 +484,11 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
     return row !== undefined;
   }
 
-  /** The other side has it. @param shown the state that a card shows. */
+  /** The other side has it. @param shown the states that a card shows. */
   async function delivered(id: string, ref: MessageRef | null, shown: string | null): Promise<void> {
     await db
       .updateTable('notifications')
-      .set({ delivered_at: clock(), ref: json(ref), shown, last_error: null })
+      .set({ delivered_at: clock(), ref: json(ref), shown, card_over: isOver(shown), last_error: null })
       .where('id', '=', id)
       .where('delivered_at', 'is', null)
       .execute();
@@ -494,34 +526,35 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
     published();
   }
 
-  /** Cards whose approval has come to another state than they show. */
+  /** Cards whose requests have come to another state than they show. */
   async function staleCards(channelId: string): Promise<StaleCard[]> {
     const now = clock();
     const rows = await db
       .selectFrom('notifications')
-      .innerJoin('approvals', 'approvals.id', 'notifications.approval_id')
       .innerJoin('channels', 'channels.id', 'notifications.channel_id')
-      .select(['notifications.id', 'notifications.channel_id', 'notifications.approval_id', 'notifications.ref'])
+      .select(['notifications.id', 'notifications.channel_id', 'notifications.ref'])
       .where('notifications.channel_id', '=', channelId)
       .where('notifications.kind', 'in', [...CARDS])
+      .where('notifications.card_over', '=', false)
       .where('notifications.delivered_at', 'is not', null)
       .where('notifications.shown', 'is not', null)
-      .where('notifications.shown', '<>', SHOWN)
+      .where('notifications.shown', '<>', SHOWN_STATES)
       .where('edit_due_at', '<=', now)
       .where('channels.held_until', '<=', now)
       .orderBy('notifications.number')
       .limit(BATCH)
       .execute();
-    return rows.flatMap((row) =>
-      row.approval_id === null || row.ref === null
-        ? []
-        : [{ id: row.id, channelId: row.channel_id, approvalId: row.approval_id, ref: row.ref as MessageRef }],
-    );
+    return rows.flatMap((row) => (row.ref === null ? [] : [{ id: row.id, channelId: row.channel_id, ref: row.ref as MessageRef }]));
   }
 
-  /** A card shows this state now, or (where it cannot be changed any more) is left as it is. */
-  async function shown(id: string, state: string): Promise<void> {
-    await db.updateTable('notifications').set({ shown: state, edit_attempts: 0 }).where('id', '=', id).execute();
+  /** A card shows these states now, or (where it cannot be changed any more) is left as it is. */
+  async function shown(id: string, states: string): Promise<void> {
+    const pause = states.includes(',') && states.includes(':pending') ? { edit_due_at: clock() + GROUP_EDIT_EVERY_MS } : {};
+    await db
+      .updateTable('notifications')
+      .set({ shown: states, card_over: isOver(states), edit_attempts: 0, ...pause })
+      .where('id', '=', id)
+      .execute();
   }
 
   /** A card could not be changed. @returns true where it is given up. */
@@ -534,13 +567,7 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
       .executeTakeFirst();
     const attempts = row?.edit_attempts ?? EDIT_ATTEMPTS_MAX;
     if (isFinal || attempts >= EDIT_ATTEMPTS_MAX) {
-      await db
-        .updateTable('notifications')
-        .set((eb) => ({
-          shown: eb.selectFrom('approvals').select(SHOWN.as('shown')).whereRef('approvals.id', '=', 'notifications.approval_id'),
-        }))
-        .where('id', '=', card.id)
-        .execute();
+      await db.updateTable('notifications').set({ shown: SHOWN_STATES, card_over: NONE_WAITS }).where('id', '=', card.id).execute();
       return true;
     }
     const wait = Math.min(EDIT_RETRY_MAX_MS, EDIT_RETRY_MIN_MS * 2 ** Math.min(attempts, 16));
@@ -636,9 +663,10 @@ export function createNotifications({ db, clock, channels, approvals, alerts, pu
   };
 }
 
-/** What a card ought to show, as `shownOf` of notify/card.ts says it. */
-const SHOWN = sql<string>`case when approvals.status = 'pending' then 'pending:' ||
-  (select count(*) from approval_votes where approval_votes.approval_id = approvals.id) else approvals.status end`;
+/** Whether a card that shows these states will never show others. */
+function isOver(states: string | null) {
+  return states === null ? sql<boolean>`false` : sql<boolean>`${NONE_WAITS} and ${states}::text = ${SHOWN_STATES}`;
+}
 
 const APPROVAL_KINDS: Record<string, Notification['kind']> = {
   approval_requested: 'approval_pending',
@@ -672,7 +700,7 @@ export function commentNote(author: string, type: string, content: string): Note
 }
 
 function dueOf(
-  row: Omit<NotificationsTable, 'number' | 'attempts' | 'edit_due_at' | 'edit_attempts' | 'recipient' | 'note' | 'payload' | 'ref'> & {
+  row: Pick<NotificationsTable, 'id' | 'kind' | 'created_at' | 'approval_id' | 'task_id' | 'summary'> & {
     attempts: number;
     recipient: Recipient;
     note: unknown;

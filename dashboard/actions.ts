@@ -9,6 +9,7 @@ import type {
   Alert,
   Approval,
   Grant,
+  StopProof,
   Task,
   TaskCreate,
   TaskUpdate,
@@ -333,6 +334,16 @@ export async function resolveAlert(alert: Alert): Promise<boolean> {
   } catch (error) {
     say('refused', `Not resolved. ${sentence(error)}`);
     return false;
+  }
+}
+
+/** What proves the receipt of the last stop; null where it could not be read, which is said. */
+export async function readStopProof(): Promise<StopProof | null> {
+  try {
+    return await api.readStopProof();
+  } catch (error) {
+    say('refused', `The key could not be read. ${sentence(error)}`);
+    return null;
   }
 }
 

@@ -41,6 +41,7 @@ import type {
   Session,
   Shadow,
   SpendView,
+  StopProof,
   StopReceipt,
   SystemState,
   Task,
@@ -335,6 +336,7 @@ export const issueGatewayPass = (id: string) => send<{ url: string; expiresAt: n
 export const issueGatewayToken = (id: string) => send<NewToken>('POST', `/gateways/${id}/tokens`, {});
 export const resolveAlert = (id: string) => send<Alert>('POST', `/alerts/${id}/resolve`, {});
 export const pauseSquad = (reason?: string) => send<SystemState>('POST', '/emergency/pause-squad', withReason(reason));
+export const readStopProof = () => send<StopProof>('GET', '/emergency/receipt');
 export const stopEverything = (reason?: string) => send<StopReceipt>('POST', '/emergency/stop', withReason(reason));
 export const resume = (note: string) => send<SystemState>('POST', '/emergency/resume', { note });
 

@@ -263,6 +263,7 @@ export const CHANNEL_EVENT_WORDS: Record<Channel['events'][number], string> = {
   standup: 'the standup',
   mentions: 'mentions',
   threads: 'comments on tasks',
+  audit: 'anchors of the audit log',
 };
 export const NOTIFICATION_WORDS: Record<Notification['kind'], string> = {
   approval_pending: 'Approval',
@@ -280,4 +281,5 @@ export const NOTIFICATION_WORDS: Record<Notification['kind'], string> = {
   answer: 'Answer',
   prompt: 'Question',
   test: 'Test',
+  audit_anchor: 'Audit anchor',
 };

@@ -557,9 +557,10 @@ export class Gatekeeper {
 
   /** What came about while the intent was being recorded, and stops the call all the same. */
   #stopOf(agentId: string): GateReason | null {
-    const picture = this.#with.snapshot.current(this.#with.clock());
+    const { snapshot, clock } = this.#with;
+    if (snapshot.system().estop) return reasonOf('ESTOP', 'The emergency stop is on: nothing runs until an administrator resumes.');
+    const picture = snapshot.current(clock());
     if (picture === null) return reasonOf('SNAPSHOT_STALE', 'Mission Control lost touch with its control process.');
-    if (picture.system.estop) return reasonOf('ESTOP', 'The emergency stop is on: nothing runs until an administrator resumes.');
     const status = picture.agent(agentId)?.status;
     if (status === 'quarantined') return reasonOf('AGENT_QUARANTINED', 'The agent is quarantined.');
     if (status === undefined || status === 'stopped') return reasonOf('AGENT_STOPPED', 'The agent is stopped.');

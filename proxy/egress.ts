@@ -470,9 +470,9 @@ export function createEgress(dependencies: EgressDependencies) {
 
   /** What stops an agent's connections: everything that stops its calls, and a pause, since an open tunnel goes on by itself. */
   function whyNot(agentId: string): string | null {
+    if (snapshot.system().estop) return 'ESTOP';
     const picture = snapshot.current(clock());
     if (picture === null) return 'SNAPSHOT_STALE';
-    if (picture.system.estop) return 'ESTOP';
     const status = picture.agent(agentId)?.status;
     if (status === undefined || status === 'stopped') return 'AGENT_STOPPED';
     return status === 'quarantined' ? 'AGENT_QUARANTINED' : status === 'paused' ? 'AGENT_PAUSED' : null;
@@ -485,13 +485,20 @@ export function createEgress(dependencies: EgressDependencies) {
     ending.add(watched);
   }
 
-  /** After a change of the picture: what may no longer go on is cut. A picture that is too old cuts nothing; it only opens nothing. */
-  function review(): void {
-    if (snapshot.current(clock()) === null) return;
+  /**
+   * After a change of the picture: what may no longer go on is cut. A picture that is too old cuts nothing, it
+   * only opens nothing; a stop cuts however old the rest is. @returns how many were cut.
+   */
+  function review(): number {
+    if (snapshot.current(clock()) === null && !snapshot.system().estop) return 0;
+    let cut = 0;
     for (const connection of [...open]) {
       const why = whyNot(connection.agentId);
-      if (why !== null) connection.cut(`cut: ${why}`);
+      if (why === null) continue;
+      connection.cut(`cut: ${why}`);
+      cut++;
     }
+    return cut;
   }
 
   const server: Server = createServer(

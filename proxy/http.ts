@@ -193,18 +193,25 @@ export function createHttpTools({ gate, snapshot, uplink, telemetry, clock, boun
   }
 
   /** After a change of the picture: what may no longer go on is cut, and ways to upstreams that are gone are closed. */
-  function review(): void {
+  function review(): number {
+    // A stop cuts whatever else is known, and however old it is.
+    const { estop } = snapshot.system();
     const picture = snapshot.current(clock());
-    if (!picture) return;
+    if (!picture && !estop) return 0;
+    let cut = 0;
     for (const { agentId, abort } of running) {
-      const status = picture.agent(agentId)?.status;
-      if (picture.system.estop || status === undefined || status === 'quarantined' || status === 'stopped') abort.abort();
+      const status = picture?.agent(agentId)?.status;
+      if (abort.signal.aborted || !(estop || status === undefined || status === 'quarantined' || status === 'stopped')) continue;
+      abort.abort();
+      cut++;
     }
+    if (!picture) return cut;
     for (const [id, upstream] of upstreams) {
       if (picture.upstream(upstream.picture.name)?.id === id) continue;
       upstreams.delete(id);
       void upstream.close();
     }
+    return cut;
   }
 
   async function close(): Promise<void> {

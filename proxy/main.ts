@@ -127,7 +127,10 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   });
 
   /** Entry points with calls under way that something may end. */
-  const doors: { review: () => void }[] = [];
+  const doors: { review: () => number }[] = [];
+  const review = () => doors.reduce((cut, door) => cut + door.review(), 0);
+  /** What was said of the stop that was taken last: it is the same to whoever asks. */
+  let lastAnswer: { stopId: string; answer: StopAcknowledgement } | null = null;
   let announcedStop: string | null = null;
   let followed = uplink.controlUrl;
   let moves = 1;
@@ -143,20 +146,20 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       announce();
     }
     if (message.type === 'picture' || message.type === 'policy') shadow.follow(message.policy.shadow, message.policy.gateRoots);
-    if (REVIEWED.has(message.type)) for (const door of doors) door.review();
+    const cutStreams = REVIEWED.has(message.type) ? review() : 0;
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
     const { estop, stopId } = snapshot.system();
     if (!estop || stopId === null || stopId === announcedStop) return;
     announcedStop = stopId;
+    const answer = stopAnswer(stopId, cutStreams);
     holds.wakeAll();
-    uplink
-      .acknowledgeStop(stopId, stopAnswer())
-      .catch((error) => log.warn({ err: error }, 'the stop holds here, but control could not be told'));
+    uplink.acknowledgeStop(stopId, answer).catch((error) => log.warn({ err: error }, 'the stop holds here, but control could not be told'));
   }
 
   /** When this proxy last let something run, and what it holds: what a stop's receipt is made of. */
-  function stopAnswer(): StopAcknowledgement {
+  function stopAnswer(stopId: string, cutStreams: number): StopAcknowledgement {
+    if (lastAnswer?.stopId === stopId) return lastAnswer.answer;
     const admitted = gate.lastAdmitted();
     const held = register.held();
     const agents = [...new Set([...admitted.keys(), ...held.keys()])].map((id) => ({
@@ -164,24 +167,27 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       lastAdmittedAt: admitted.get(id) ?? null,
       withdrawnCalls: held.get(id) ?? 0,
     }));
-    return {
+    const answer = {
       proxyId: journal.proxyId,
       at: clock(),
       lastAdmittedAt: admitted.size > 0 ? Math.max(...admitted.values()) : null,
+      cutStreams,
       agents,
     };
+    lastAnswer = { stopId, answer };
+    return answer;
   }
 
   /** A stop that came past the line: straight from a control, or over the bus. */
   function takeStop(order: StopOrder): void {
     if (!snapshot.order(order.stopId) || announcedStop === order.stopId) return;
     announcedStop = order.stopId;
-    for (const door of doors) door.review();
+    const answer = stopAnswer(order.stopId, review());
     holds.wakeAll();
     log.warn({ stopId: order.stopId, by: order.by }, 'the emergency stop holds here');
     uplink
       .passOn(order)
-      .then(() => uplink.acknowledgeStop(order.stopId, stopAnswer()))
+      .then(() => uplink.acknowledgeStop(order.stopId, answer))
       .catch((error) => log.warn({ err: error }, 'the stop holds here, but control could not be told'));
   }
 
@@ -277,7 +283,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     stop: (body) => {
       const order = readStopOrder(body, config.clusterSecret);
       if (order) takeStop(order);
-      return order && stopAnswer();
+      return order && stopAnswer(order.stopId, 0);
     },
     mcp,
     http,

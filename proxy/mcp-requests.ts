@@ -159,14 +159,15 @@ export function createOpenRequests({ gate, clock, log }: Dependencies) {
     }
   }
 
-  /** Ends what runs for an agent that was stopped; a held call is ended by admission, which says why. */
-  function cut(request: OpenRequest): void {
-    if (!request.isSent) return;
+  /** Ends what runs for an agent that was stopped; a held call is ended by admission, which says why. @returns whether it ran. */
+  function cut(request: OpenRequest): boolean {
+    if (!request.isSent) return false;
     settle(request, { status: 'unknown', error: 'cut: the agent was stopped' });
     request.isCancelled = true;
     request.abort.abort();
     request.client.cut();
     forget(request);
+    return true;
   }
 
   /** What came of a judged request, once. A joined one is reported by the gate that asked about it. */

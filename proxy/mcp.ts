@@ -216,17 +216,21 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
     for (const listener of listeners) if (listener.conversation === conversation) listener.client.end();
   }
 
-  /** After a change of the picture: what may no longer go on is cut, and ways to upstreams that are gone are closed. */
-  function review(): void {
+  /** After a change of the picture: what may no longer go on is cut, and ways to upstreams that are gone are closed. @returns how many were cut. */
+  function review(): number {
+    // A stop cuts whatever else is known, and however old it is.
+    const { estop } = snapshot.system();
     const picture = snapshot.current(clock());
-    if (!picture) return;
+    if (!picture && !estop) return 0;
     const isStopped = (agentId: string) => {
-      const status = picture.agent(agentId)?.status;
-      return picture.system.estop || status === undefined || status === 'quarantined' || status === 'stopped';
+      const status = picture?.agent(agentId)?.status;
+      return estop || status === undefined || status === 'quarantined' || status === 'stopped';
     };
-    for (const request of requests.all()) if (isStopped(request.context.agent.id)) requests.cut(request);
-    for (const listener of listeners) if (isStopped(listener.agentId)) listener.client.cut();
-    servers.review(picture);
+    const cut = requests.all().filter((request) => isStopped(request.context.agent.id) && requests.cut(request)).length;
+    const left = [...listeners].filter((listener) => isStopped(listener.agentId) && listener.client.isOpen);
+    for (const { client } of left) client.cut();
+    if (picture) servers.review(picture);
+    return cut + left.length;
   }
 
   async function close(): Promise<void> {

@@ -409,20 +409,25 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
   }
 
   /** After a change of the picture: answers of agents that were stopped are ended, and ways to providers that are gone are closed. */
-  function review(): void {
+  function review(): number {
     const picture = snapshot.current(clock());
-    if (!picture) return;
+    // A stop cuts whatever else is known, and however old it is.
+    if (!picture && !snapshot.system().estop) return 0;
+    let cut = 0;
     for (const call of open) {
       const stop = call.end.signal.aborted ? null : gate.mayContinue(call.record);
       if (stop === null) continue;
       call.stop = stop;
       call.end.abort(stop);
+      cut++;
     }
+    if (!picture) return cut;
     for (const [id, way] of ways) {
       if (picture.upstream(way.picture.name)?.id === id) continue;
       ways.delete(id);
       void way.close();
     }
+    return cut;
   }
 
   /** What is under way keeps its reservation; to be called well within `limits.reservationTtlMs`. */

@@ -26,37 +26,56 @@ export interface ApiClient {
   post: <T>(path: string, body: unknown) => Promise<T>;
   patch: <T>(path: string, body: unknown) => Promise<T>;
   delete: (path: string) => Promise<void>;
+  /** A file as it comes, however long that takes; with a body it is asked for by POST. */
+  download: (path: string, body?: unknown) => Promise<ReadableStream<Uint8Array>>;
 }
 
 /** @throws CommandError from every call: NO_CREDENTIAL, UNREACHABLE, or the code of control's refusal. */
 export function apiClient(settings: ResolvedSettings): ApiClient {
-  async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
+  async function ask(method: string, path: string, body: unknown, signal: AbortSignal | null): Promise<Response> {
     let response: Response;
     try {
       response = await fetch(`${settings.controlUrl}/api${path}`, {
         method,
         headers: { authorization: `Bearer ${credential(settings)}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
         ...(body !== undefined && { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(30_000),
+        signal,
       });
     } catch (error) {
       if (error instanceof CommandError) throw error;
-      throw new CommandError(
-        'UNREACHABLE',
-        `Mission Control does not answer at ${settings.controlUrl}. Is it running? Start it: npm start`,
-      );
+      throw unreachable(settings);
     }
-    const text = await response.text();
-    if (response.ok) return (text === '' ? undefined : JSON.parse(text)) as T;
-    const problem = parseProblem(text);
-    throw new CommandError(problem?.code ?? `HTTP_${response.status}`, problem?.detail ?? `Control answered ${response.status}.`, problem);
+    if (response.ok) return response;
+    throw refusal(response.status, await response.text());
   }
+
+  async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const text = await (await ask(method, path, body, AbortSignal.timeout(30_000))).text();
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+
+  async function download(path: string, given?: unknown): Promise<ReadableStream<Uint8Array>> {
+    const { body } = await ask(given === undefined ? 'GET' : 'POST', path, given, null);
+    if (body === null) throw new CommandError('EMPTY', 'Control answered nothing.');
+    return body;
+  }
+
   return {
     get: (path) => send('GET', path),
     post: (path, body) => send('POST', path, body),
     patch: (path, body) => send('PATCH', path, body),
     delete: (path) => send('DELETE', path),
+    download,
   };
+}
+
+function unreachable(settings: ResolvedSettings): CommandError {
+  return new CommandError('UNREACHABLE', `Mission Control does not answer at ${settings.controlUrl}. Is it running? Start it: npm start`);
+}
+
+function refusal(status: number, text: string): CommandError {
+  const problem = parseProblem(text);
+  return new CommandError(problem?.code ?? `HTTP_${status}`, problem?.detail ?? `Control answered ${status}.`, problem);
 }
 
 function credential(settings: ResolvedSettings): string {

@@ -21,7 +21,9 @@ import { up as grants } from './migrations/009-grants.ts';
 import { up as chat } from './migrations/010-chat.ts';
 import { up as members } from './migrations/011-members.ts';
 import { up as loopFacts } from './migrations/012-loop-facts.ts';
+import { up as people } from './migrations/013-people.ts';
 import { up as search } from './migrations/015-search.ts';
+import { up as proof } from './migrations/016-proof.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 import { serverDialect } from './server-dialect.ts';
@@ -42,15 +44,21 @@ const MIGRATIONS: Record<string, Migration> = {
   '010-chat': { up: chat },
   '011-members': { up: members },
   '012-loop-facts': { up: loopFacts },
+  '013-people': { up: people },
   '015-search': { up: search },
+  '016-proof': { up: proof },
 };
+
+/** The names of the migrations that this version knows. */
+export const KNOWN_MIGRATIONS: readonly string[] = Object.keys(MIGRATIONS);
 
 /**
  * Opens the embedded database in `dataDir` and migrates it forward.
+ * @param only the names of the migrations to run, for a restore; absent = all.
  * @returns the handle and `close`, which ends the database in order and frees the folder.
  * @throws Error when another live process holds the folder, or a migration fails (the old state stays).
  */
-export async function openDatabase(dataDir: string): Promise<{ db: Db; close: () => Promise<void> }> {
+export async function openDatabase(dataDir: string, only?: readonly string[]): Promise<{ db: Db; close: () => Promise<void> }> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const unlock = await lockFolder(dataDir);
   const db = new Kysely<Database>({ dialect: pgliteDialect(join(dataDir, 'pg')) });
@@ -59,7 +67,7 @@ export async function openDatabase(dataDir: string): Promise<{ db: Db; close: ()
     unlock();
   };
   try {
-    await migrate(db);
+    await migrate(db, only);
   } catch (error) {
     await close();
     throw error;
@@ -69,13 +77,14 @@ export async function openDatabase(dataDir: string): Promise<{ db: Db; close: ()
 
 /**
  * Opens the database on a PostgreSQL server and migrates it forward; of several that start at once one migrates and the others wait.
- * @param url `DATABASE_URL`. @throws Error when the server cannot be reached, or a migration fails (the old state stays).
+ * @param url `DATABASE_URL`. @param only the names of the migrations to run, for a restore; absent = all.
+ * @throws Error when the server cannot be reached, or a migration fails (the old state stays).
  */
-export async function openServerDatabase(url: string): Promise<{ db: Db; close: () => Promise<void> }> {
+export async function openServerDatabase(url: string, only?: readonly string[]): Promise<{ db: Db; close: () => Promise<void> }> {
   // On a connection of its own, because a migration may take longer than any other statement may.
   const migrating = new Kysely<Database>({ dialect: serverDialect(url, { poolMax: 1, statementMaxMs: null }) });
   try {
-    await migrate(migrating);
+    await migrate(migrating, only);
   } finally {
     await migrating.destroy();
   }
@@ -103,9 +112,14 @@ export async function isAnswering(db: Db, withinMs: number): Promise<boolean> {
   }
 }
 
-async function migrate(db: Db): Promise<void> {
+async function migrate(db: Db, only?: readonly string[]): Promise<void> {
+  const chosen = Object.entries(MIGRATIONS).filter(([name]) => only?.includes(name) ?? true);
   // Unordered: a release may bring a migration whose number is below one that an installation has already.
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS }, allowUnorderedMigrations: true });
+  const migrator = new Migrator({
+    db,
+    provider: { getMigrations: async () => Object.fromEntries(chosen) },
+    allowUnorderedMigrations: true,
+  });
   const { error } = await migrator.migrateToLatest();
   if (error) throw new Error('the database could not be brought up to date; the old state is unchanged', { cause: error });
 }

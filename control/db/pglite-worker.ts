@@ -30,8 +30,14 @@ port.on('message', async (request: WorkerRequest) => {
     return;
   }
   try {
-    const result = await pg.query(request.sql, [...request.parameters]);
-    answer({ id: request.id, rows: result.rows, affectedRows: result.affectedRows ?? null });
+    // COPY goes through a file of its own, '/dev/blob': in as the one parameter, out as the one row (db/copies.ts).
+    const [first] = request.parameters;
+    const isCopyIn = request.sql.startsWith('copy ') && first instanceof Uint8Array;
+    const result = isCopyIn
+      ? await pg.query(request.sql, [], { blob: new Blob([first as Uint8Array<ArrayBuffer>]) })
+      : await pg.query(request.sql, [...request.parameters]);
+    const rows = result.blob ? [{ bytes: new Uint8Array(await result.blob.arrayBuffer()) }] : result.rows;
+    answer({ id: request.id, rows, affectedRows: result.affectedRows ?? null });
   } catch (error) {
     answer({ id: request.id, error: describe(error) });
   }

@@ -61,6 +61,7 @@ export interface Database {
   outbox: { id: Generated<number>; topic: string; entity_id: string; at: number };
   audit_log: AuditTable;
   audit_head: { id: number; seq: number; hash: string };
+  audit_anchors: { seq: number; hash: string; at: number; previous: number; key_id: string; signature: string };
   journal_cursors: { proxy_id: string; seq: number; updated_at: number };
   spend: { scope: string; micros: number };
   policy_replays: PolicyReplaysTable;
@@ -77,6 +78,10 @@ export interface Database {
   deliveries: DeliveriesTable;
   channels: ChannelsTable;
   notifications: NotificationsTable;
+  notification_members: { notification_id: string; approval_id: string; place: number };
+  card_versions: CardVersionsTable;
+  chat_requests: { channel_id: string; digest: string; expires_at: number };
+  message_reads: { reader_id: string; task_id: string; read_number: number; read_at: number };
   notification_cursor: { id: number; activity_id: number };
   chat_identities: ChatIdentitiesTable;
   chat_codes: ChatCodesTable;
@@ -491,7 +496,9 @@ export interface AuditTable {
   subject_type: string;
   subject_id: string | null;
   details: Jsonb<Record<string, unknown>>;
-  /** SHA-256 of the canonical details: what the chain binds, so that retention can drop the payload and keep the proof. */
+  /** What retention drops; null then, or where there was none. The details keep its hash. */
+  payload: Jsonb<Record<string, unknown> | null>;
+  /** SHA-256 of the canonical details: what the chain binds. */
   details_hash: string;
   prev_hash: string;
   hash: string;
@@ -693,10 +700,30 @@ export interface NotificationsTable {
   last_error: string | null;
   /** Where it stands there. */
   ref: Jsonb<MessageRef | null>;
-  /** The state of the approval that its card shows. */
+  /** The states of the approvals that its card shows. */
   shown: string | null;
+  /** Like requests with this key join a card that still waits; null = it stands for one request alone. */
+  group_key: Generated<string | null>;
+  /** All its requests are over, and it shows that. */
+  card_over: Generated<boolean>;
   edit_due_at: Generated<number>;
   edit_attempts: Generated<number>;
+}
+
+/** What a card for several requests offered to decide when it showed this revision. */
+export interface CardVersionsTable {
+  notification_id: string;
+  revision: number;
+  created_at: number;
+  offers: Jsonb<CardOffer[]>;
+}
+
+/** A request that a card lists. */
+export interface CardOffer {
+  id: string;
+  digest: string | null;
+  /** It stands there in whole and may be approved with the others. */
+  whole: boolean;
 }
 
 /** Where something goes on a channel. */

@@ -21,18 +21,19 @@ export type Press =
   | { act: 'choose'; verdict: Verdict; approvalId: string }
   | { act: 'write'; verdict: Verdict; approvalId: string }
   | { act: 'back'; approvalId: string }
+  | { act: 'open'; approvalId: string }
+  | { act: 'longer'; approvalId: string }
+  | { act: 'grant'; approvalId: string; pattern: string }
+  | { act: 'revoke'; grantId: string }
+  | { act: 'decideAll'; verdict: Verdict; cardId: string; revision: number; note: string | null }
   | { act: 'stop'; userId: string; at: number };
-
-/** What a card shows of an approval, so that it is known when it shows something else: the state, and how many have approved. */
-export function shownOf({ status, approvedBy }: Approval): string {
-  return status === 'pending' ? `pending:${approvedBy.length}` : status;
-}
 
 /**
  * The card of an approval as it stands now.
  * @param choosing a red one for which a reason is being chosen. @param why it is shown again, such as "Reminder".
+ * @param isGrantable whether calls like it may be approved for longer.
  */
-export function cardOf(approval: Approval, choosing: Verdict | null = null, why: string | null = null): Note {
+export function cardOf(approval: Approval, choosing: Verdict | null = null, why: string | null = null, isGrantable = false): Note {
   const isPending = approval.status === 'pending';
   const facts: [string, string][] = [];
   if (approval.agentName !== null) facts.push(['Agent', approval.agentName]);
@@ -46,13 +47,13 @@ export function cardOf(approval: Approval, choosing: Verdict | null = null, why:
     const names = approval.approvedBy.map(({ name }) => name).join(', ');
     facts.push(['Approved by', `${names || 'nobody yet'} (${approval.approvedBy.length} of ${approval.approvalsNeeded} people)`]);
   }
-  if (isPending) facts.push(['Expires', `${new Date(approval.expiresAt).toISOString().slice(0, 16).replace('T', ' ')} UTC`]);
+  if (isPending) facts.push(['Expires', expiryOf(approval.expiresAt)]);
   if (approval.decision !== null) facts.push(['Note', approval.decision]);
   return {
     title: why !== null && isPending ? `${why}: ${titleOf(approval)}` : titleOf(approval),
     facts,
     quote: quoteOf(approval),
-    buttons: isPending ? (choosing === null ? decisionButtons(approval) : reasonButtons(approval, choosing)) : [],
+    buttons: isPending ? (choosing === null ? decisionButtons(approval, isGrantable) : reasonButtons(approval, choosing)) : [],
     path: `/approvals/${approval.id}`,
   };
 }
@@ -90,21 +91,27 @@ function titleOf(approval: Approval): string {
   }
 }
 
+/** When a request expires, for people anywhere. */
+export function expiryOf(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}
+
 /** A command as it stands, anything else as JSON; for a task what is asked. */
-function quoteOf({ kind, summary, reasons, arguments: args, editedArguments }: Approval): string {
+export function quoteOf({ kind, summary, reasons, arguments: args, editedArguments }: Approval): string {
   if (kind === 'task' || args === null) return [summary, ...reasons.map(({ message }) => message)].join('\n');
   const shown = editedArguments ?? args;
   const members = Object.keys(shown);
   return members.length === 1 && typeof shown.command === 'string' ? shown.command : JSON.stringify(shown, null, 1);
 }
 
-function decisionButtons({ id, noteRequired }: Approval): NoteButton[][] {
+function decisionButtons({ id, noteRequired }: Approval, isGrantable: boolean): NoteButton[][] {
   const action = (verdict: Verdict) => `${noteRequired ? 'c' : 'd'}:${LETTER[verdict]}:${id}`;
   return [
     [
       { label: 'Approve once', action: action('approved'), style: 'go', needsWhole: true },
       { label: 'Deny', action: action('denied'), style: 'stop' },
     ],
+    ...(isGrantable ? [[{ label: 'Approve, and like calls for longer…', action: `l:${id}`, needsWhole: true as const }]] : []),
   ];
 }
 
@@ -156,10 +163,26 @@ export function readPress(action: string): Press | null {
     const at = Number.parseInt(rest.at(-1) ?? '', 36);
     return Number.isSafeInteger(at) ? { act: 'stop', userId: rest.slice(0, -1).join(':'), at } : null;
   }
-  if (act === 'b') return isId(rest[0]) && rest.length === 1 ? { act: 'back', approvalId: rest[0] } : null;
+  if (act === 'm' && rest.length === 2) {
+    const [pattern, id] = rest;
+    return isId(id) && pattern !== undefined && /^[0-9a-f]{16}$/.test(pattern) ? { act: 'grant', approvalId: id, pattern } : null;
+  }
+  if (rest.length === 1 && isId(rest[0])) {
+    if (act === 'b') return { act: 'back', approvalId: rest[0] };
+    if (act === 'o') return { act: 'open', approvalId: rest[0] };
+    if (act === 'l') return { act: 'longer', approvalId: rest[0] };
+    if (act === 'r') return { act: 'revoke', grantId: rest[0] };
+  }
   const verdict = rest[0] === 'a' ? 'approved' : rest[0] === 'd' ? 'denied' : null;
   const approvalId = rest.at(-1);
   if (verdict === null || !isId(approvalId)) return null;
+  if (act === 'g' && rest.length === 4) {
+    const [, preset = '', revision = ''] = rest;
+    const note = preset === '-' ? null : PRESETS[verdict][Number(preset)];
+    return note === undefined || !/^\d{1,6}$/.test(revision)
+      ? null
+      : { act: 'decideAll', verdict, cardId: approvalId, revision: Number(revision), note };
+  }
   if (act === 'p' && rest.length === 3) {
     const note = PRESETS[verdict][Number(rest[1])];
     return note === undefined ? null : { act: 'decide', verdict, approvalId, note };

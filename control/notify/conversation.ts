@@ -7,14 +7,19 @@
 import type { Approvals } from '../approvals.ts';
 import type { Actor } from '../audit.ts';
 import { atLeast } from '../auth.ts';
+import { type Cards, cardKeyOf } from '../cards.ts';
 import type { LiveChannel } from '../channels.ts';
 import type { ChatIdentities, ChatOperator, ChatUser } from '../chat-identities.ts';
-import type { Approval, Overview, Role } from '../contract.ts';
+import type { Approval, ApprovalBatchResult, GrantRequest, Overview, Role } from '../contract.ts';
+import type { MessageRef } from '../db/schema.ts';
 import type { Emergency } from '../emergency.ts';
+import type { Grants } from '../grants.ts';
 import type { Messages } from '../messages.ts';
 import type { Note, Notifications } from '../notifications.ts';
 import { Refusal } from '../problem.ts';
-import { outcomeOf, type Press, promptFor, sentenceNote, stopQuestion } from './card.ts';
+import { cardOf, outcomeOf, type Press, promptFor, sentenceNote, stopQuestion } from './card.ts';
+import { grantQuestion, grantReceipt, lastingOf, patternNamed } from './grant-card.ts';
+import { drawCard } from './group-card.ts';
 
 export type Conversation = ReturnType<typeof createConversation>;
 
@@ -35,6 +40,10 @@ export interface PressOutcome {
   isRefusal: boolean;
   /** What the pressed card shows now. */
   approval?: Approval;
+  /** The card whose requests were decided together, where the message may be one that we do not know of. */
+  cardId?: string;
+  /** What the pressed message says now instead of its card. */
+  note?: Note;
   /** A reason is due: the card, or a form, offers some. */
   choosing?: 'approved' | 'denied';
   /** A note is to be written. */
@@ -56,12 +65,24 @@ interface Dependencies {
   identities: ChatIdentities;
   notifications: Notifications;
   approvals: Approvals;
+  cards: Cards;
+  grants: Grants;
   messages: Messages;
   emergency: Emergency;
   overview: () => Promise<Overview>;
 }
 
-export function createConversation({ clock, identities, notifications, approvals, messages, emergency, overview }: Dependencies) {
+export function createConversation({
+  clock,
+  identities,
+  notifications,
+  approvals,
+  cards,
+  grants,
+  messages,
+  emergency,
+  overview,
+}: Dependencies) {
   /** Somebody pressed a button of ours, or sent what one of them sends. */
   async function press(inbound: Inbound, pressed: Press): Promise<PressOutcome> {
     const needs: Need = pressed.act === 'stop' ? 'operator' : 'decide';
@@ -77,12 +98,23 @@ export function createConversation({ clock, identities, notifications, approvals
         const silent = receipt.proxies.filter((proxy) => proxy.acknowledgedAt !== null).length;
         return { text: `Stopped. ${silent} of ${receipt.proxies.length} proxies confirmed.`, isRefusal: false };
       }
+      case 'grant':
+        return grant(inbound, who, pressed.approvalId, pressed.pattern);
+      case 'revoke':
+        return revoke(inbound, who, pressed.grantId);
+      case 'decideAll':
+        return decideAll(inbound, who, pressed);
       case 'decide':
         return decide(inbound, who, pressed.approvalId, pressed.verdict, pressed.note);
       default: {
         const approval = await approvals.find(pressed.approvalId);
         if (approval === null) return { text: 'There is no such approval.', isRefusal: true };
         if (approval.status !== 'pending') return { text: outcomeOf(approval), isRefusal: true, approval };
+        if (pressed.act === 'open') {
+          await show(inbound, [[approval]], 'opened');
+          return { text: `Approval ${approval.number} follows.`, isRefusal: false };
+        }
+        if (pressed.act === 'longer') return askForGrant(approval);
         if (pressed.act === 'back') return { text: '', isRefusal: false, approval };
         if (pressed.act === 'choose')
           return { text: 'This call is red: choose a reason, or write one.', isRefusal: false, approval, choosing: pressed.verdict };
@@ -103,10 +135,12 @@ export function createConversation({ clock, identities, notifications, approvals
     approvalId: string,
     verdict: 'approved' | 'denied',
     note: string | null,
+    granted?: GrantRequest,
   ): Promise<PressOutcome> {
     try {
       const approval = await approvals.decide(actorOf(who), approvalId, verdict, {
         ...(note !== null && { note: note.slice(0, NOTE_MAX_CHARS) }),
+        ...(granted && { grant: granted }),
         via: `${channel.kind}:${channel.name}`,
       });
       return { text: outcomeOf(approval), isRefusal: false, approval };
@@ -117,6 +151,82 @@ export function createConversation({ clock, identities, notifications, approvals
         return { text: 'This call is red: choose a reason, or write one.', isRefusal: false, approval, choosing: verdict };
       return { text: error.message, isRefusal: true, ...(approval !== null && { approval }) };
     }
+  }
+
+  /** Decides what a card listed when it was pressed; each request for itself, as ever. What has come since stays. */
+  async function decideAll(
+    { channel }: Inbound,
+    who: ChatOperator,
+    { cardId, revision, verdict, note }: Extract<Press, { act: 'decideAll' }>,
+  ): Promise<PressOutcome> {
+    const offers = await cards.offered(channel.id, cardId, revision);
+    if (offers === null) return { text: 'This button is not one of ours.', isRefusal: true };
+    const chosen = offers.filter(({ whole }) => verdict === 'denied' || whole);
+    const digests = new Map((await approvals.findSeveral(chosen.map(({ id }) => id))).map((approval) => [approval.id, approval.digest]));
+    const ids = chosen.filter(({ id, digest }) => digests.get(id) === digest).map(({ id }) => id);
+    const { results } = await approvals.decideAll(actorOf(who), ids, verdict, note ?? undefined, `${channel.kind}:${channel.name}`);
+    return { ...summaryOf(results, verdict), cardId };
+  }
+
+  /** Spells out what could be approved for longer; nothing is decided by it. */
+  async function askForGrant(approval: Approval): Promise<PressOutcome> {
+    const proposal = await approvals.proposeGrant(approval.id);
+    if (proposal.refusal !== null) return { text: proposal.refusal.message, isRefusal: true, approval };
+    const note = grantQuestion(approval, proposal);
+    if (note === null) return { text: 'What could be allowed does not fit a message: see it in the dashboard.', isRefusal: true, approval };
+    return { text: 'Read what it would allow, and confirm.', isRefusal: false, approval, note };
+  }
+
+  /** Approves a call and, as confirmed, those like it. */
+  async function grant(inbound: Inbound, who: ChatOperator, approvalId: string, hash: string): Promise<PressOutcome> {
+    const asked = await approvals.find(approvalId);
+    if (asked === null) return { text: 'There is no such approval.', isRefusal: true };
+    if (asked.status !== 'pending') return { text: outcomeOf(asked), isRefusal: true, approval: asked };
+    const proposal = await approvals.proposeGrant(approvalId);
+    const pattern = patternNamed(proposal, hash);
+    if (pattern === undefined || asked.agentId === null)
+      return { text: 'This is not, or no longer, proposed for the call. Look at it again.', isRefusal: true, approval: asked };
+    const outcome = await decide(inbound, who, approvalId, 'approved', null, {
+      scope: { kind: 'agent', agentId: asked.agentId },
+      patternId: pattern.id,
+      expiresInMs: lastingOf(proposal),
+    });
+    const made = outcome.isRefusal || !outcome.approval?.madeGrantId ? null : await grants.find(outcome.approval.madeGrantId);
+    if (made === null) return outcome;
+    await notifications.add([
+      {
+        kind: 'answer',
+        channelId: inbound.channel.id,
+        recipient: { chat: inbound.chat },
+        summary: `Standing grant ${made.number} was given from ${inbound.channel.name}`,
+        note: grantReceipt(made),
+        payload: {},
+        key: `grant:${made.id}`,
+      },
+    ]);
+    return { ...outcome, text: `${outcome.text} Calls like it run too: standing grant ${made.number}.` };
+  }
+
+  /** Ends a standing grant. */
+  async function revoke({ channel }: Inbound, who: ChatOperator, grantId: string): Promise<PressOutcome> {
+    try {
+      const { number, uses } = await grants.revoke(actorOf(who), grantId, `from ${channel.name}`);
+      const text = `Standing grant ${number} was ended by ${who.name}, after ${uses} calls.`;
+      return { text, isRefusal: false, note: sentenceNote(text) };
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return { text: error.message, isRefusal: true, note: sentenceNote(error.message) };
+    }
+  }
+
+  /** What the message of a pressed button shows now; null where it is no card that we know of. */
+  async function cardAt(channelId: string, ref: MessageRef, outcome: PressOutcome): Promise<Note | null> {
+    const { approval, choosing, note } = outcome;
+    if (note) return note;
+    if (approval && choosing) return cardOf(approval, choosing);
+    const cardId = (await cards.at(channelId, ref)) ?? outcome.cardId;
+    if (cardId !== undefined) return (await drawCard(cards, cardId))?.note ?? null;
+    return approval ? cardOf(approval) : null;
   }
 
   /** Somebody wrote the note that a decision needs. */
@@ -175,23 +285,40 @@ export function createConversation({ clock, identities, notifications, approvals
 
   async function showPending(inbound: Inbound): Promise<Note> {
     const { items } = await approvals.list({ status: 'pending', limit: 100 });
-    const oldest = items.toReversed().slice(0, SHOWN_MAX);
-    await notifications.add(
-      oldest.map((approval) => ({
-        kind: 'approval_pending' as const,
-        channelId: inbound.channel.id,
-        recipient: { chat: inbound.chat },
-        approvalId: approval.id,
-        taskId: approval.taskId,
-        summary: approval.summary,
-        note: null,
-        payload: {},
-        key: `shown:${inbound.key}:${approval.id}`,
-      })),
-    );
+    const groups = new Map<string, Approval[]>();
+    for (const approval of items.toReversed()) {
+      const key = cardKeyOf(approval) ?? approval.id;
+      groups.set(key, [...(groups.get(key) ?? []), approval]);
+    }
+    const oldest = [...groups.values()].slice(0, SHOWN_MAX);
+    await show(inbound, oldest, 'shown');
     if (items.length === 0) return sentenceNote('Nothing waits for a decision.');
-    const more = items.length > oldest.length ? ` The ${oldest.length} oldest follow.` : '';
+    const more = groups.size > oldest.length ? ` The ${oldest.length} oldest follow.` : '';
     return sentenceNote(`${items.length === 100 ? '100 or more' : items.length} wait for a decision.${more}`, [], '/approvals');
+  }
+
+  /** Says cards where somebody asked for them, once for each act. */
+  async function show(inbound: Inbound, groups: readonly Approval[][], what: 'shown' | 'opened'): Promise<void> {
+    await notifications.add(
+      groups.flatMap((members) => {
+        const [first] = members;
+        if (!first) return [];
+        return [
+          {
+            kind: 'approval_pending' as const,
+            channelId: inbound.channel.id,
+            recipient: { chat: inbound.chat },
+            approvalId: first.id,
+            members: members.map(({ id }) => id),
+            taskId: first.taskId,
+            summary: first.summary,
+            note: null,
+            payload: {},
+            key: `${what}:${inbound.key}:${first.id}`,
+          },
+        ];
+      }),
+    );
   }
 
   /** A message in the thread of a task becomes a comment. @returns why not, or null; an empty reason is not said. */
@@ -238,7 +365,23 @@ export function createConversation({ clock, identities, notifications, approvals
     return `This needs the role ${role} or higher; ${operator.name} is ${operator.role}.`;
   }
 
-  return { press, writeNote, askForNote, command, comment, answer };
+  return { press, cardAt, writeNote, askForNote, command, comment, answer };
+}
+
+/** What came of deciding several at once, in one line. */
+function summaryOf(results: ApprovalBatchResult['results'], verdict: 'approved' | 'denied'): PressOutcome {
+  const done = results.filter(({ ok }) => ok);
+  const settled = done.filter(({ approval }) => approval?.status === verdict).length;
+  const failed = results.filter(({ ok }) => !ok);
+  const before = failed.filter(({ error }) => error?.code === 'DECIDED');
+  const others = failed.filter(({ error }) => error?.code !== 'DECIDED');
+  const parts = [
+    ...(settled > 0 ? [`${settled} ${verdict}.`] : []),
+    ...(done.length > settled ? [`${done.length - settled} approved; another person must approve each as well.`] : []),
+    ...(before.length > 0 ? [`${before.length} had been decided: ${before[0]?.error?.message}`] : []),
+    ...(others.length > 0 ? [`${others.length} not: ${others[0]?.error?.message}`] : []),
+  ];
+  return { text: parts.join(' ') || 'Nothing here can be decided at once; open each.', isRefusal: done.length === 0 };
 }
 
 const COMMAND_ROLES: Record<string, Role> = { status: 'viewer', approvals: 'viewer', pause: 'operator', stop: 'operator' };

@@ -2,7 +2,7 @@
  * Where chats send what people do there, when they call us: `/chat/telegram/{channel}` and `/chat/slack/{channel}`. Nothing is read of a
  * request before it has shown that it comes from there; who does not is told nothing of whether there is such a channel.
  */
-import { timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { Channels } from '../channels.ts';
@@ -10,7 +10,7 @@ import type { Notifications } from '../notifications.ts';
 import type { Threads } from '../threads.ts';
 import type { ChannelSet } from './channel-set.ts';
 import type { Conversation } from './conversation.ts';
-import { isFromSlack, takeSlackRequest } from './slack-inbox.ts';
+import { isFromSlack, SIGNED_FOR_S, takeSlackRequest } from './slack-inbox.ts';
 import type { TelegramUpdate } from './telegram.ts';
 import { takeTelegramUpdate } from './telegram-inbox.ts';
 
@@ -54,6 +54,12 @@ export function chatHooks({ clock, channels, channelSet, conversation, notificat
     if (channel?.kind !== 'slack' || !isFromSlack(channel.secret, headers, bytes, clock())) return context.body(null, 401);
     const opened = channelSet.get(channel);
     if (opened.kind !== 'slack') return context.body(null, 401);
+    // Slack signs each attempt anew: the same signature again is not Slack's.
+    const signature = createHash('sha256')
+      .update(headers.signature ?? '')
+      .digest('base64url');
+    if (!(await channels.takeOnce(channel.id, signature, (Number(headers.timestamp) + SIGNED_FOR_S) * 1000)))
+      return context.body(null, 200);
     const type = context.req.header('content-type') ?? '';
     const text = new TextDecoder().decode(bytes);
     const answer = await takeSlackRequest(channel, opened.port, type, text, { conversation, threads });

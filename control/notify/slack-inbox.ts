@@ -1,12 +1,12 @@
 /**
  * What comes in from Slack: presses, forms, slash commands and messages, on one address. A request counts only with Slack's signature over
- * its very bytes and a time within five minutes. Bots are nobody; edits and deletions there change nothing here.
+ * its very bytes and a time within five minutes, and once. Bots are nobody; edits and deletions there change nothing here.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import type { LiveChannel } from '../channels.ts';
 import type { Threads } from '../threads.ts';
-import { cardOf, PRESETS, readPress, sentenceNote } from './card.ts';
+import { PRESETS, readPress, sentenceNote } from './card.ts';
 import { ChannelError } from './channel.ts';
 import type { Conversation, Inbound } from './conversation.ts';
 import { blocksOf, noteForm, type SlackChannel } from './slack.ts';
@@ -19,7 +19,8 @@ interface Dependencies {
 /** What we answer: a body for Slack, or nothing but "taken". */
 export type SlackAnswer = { status: 200; body: unknown } | { status: 400 | 401; body: null };
 
-const WINDOW_S = 5 * 60;
+/** How far the time of a signed request may be from ours. */
+export const SIGNED_FOR_S = 5 * 60;
 const Id = z.string().min(1).max(200);
 const InteractionSchema = z.discriminatedUnion('type', [
   z.object({
@@ -71,7 +72,7 @@ export function isFromSlack(
 ): boolean {
   const { timestamp, signature } = headers;
   if (timestamp === undefined || signature === undefined || !/^\d{1,12}$/.test(timestamp)) return false;
-  if (Math.abs(now / 1000 - Number(timestamp)) > WINDOW_S) return false;
+  if (Math.abs(now / 1000 - Number(timestamp)) > SIGNED_FOR_S) return false;
   const expected = Buffer.from(`v0=${createHmac('sha256', secret).update(`v0:${timestamp}:`).update(body).digest('hex')}`);
   const given = Buffer.from(signature);
   return given.length === expected.length && timingSafeEqual(given, expected);
@@ -121,8 +122,9 @@ export async function takeSlackRequest(
     }
     if (outcome.isRefusal || pressed.act === 'stop')
       await conversation.answer(inbound, sentenceNote(outcome.text), { onlyFor: press.user.id });
-    const { approval } = outcome;
-    if (approval && message !== undefined) await quietly(() => port.edit({ chat, message }, cardOf(approval)));
+    if (message === undefined || pressed.act === 'stop') return taken;
+    const card = await conversation.cardAt(channel.id, { chat, message }, outcome);
+    if (card !== null) await quietly(() => port.edit({ chat, message }, card));
     return taken;
   }
 

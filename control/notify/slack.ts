@@ -70,6 +70,12 @@ export function openSlack(channel: LiveChannel, publicUrl: string | null): Slack
   const link = linkTo(publicUrl);
   const literal = { unfurl_links: false, unfurl_media: false, link_names: false, parse: 'none' as const };
 
+  async function change(ref: MessageRef, note: Note): Promise<void> {
+    await asked(() =>
+      client.chat.update({ channel: ref.chat, ts: ref.message, text: fallbackOf(note), blocks: blocksOf(note, link), parse: 'none' }),
+    );
+  }
+
   /** Where a message of ours stands, by the id that it carries; null = it is not there, or Slack does not let us look. */
   async function find({ id, at }: DueNotification, chat: string, thread: string | null): Promise<MessageRef | null> {
     try {
@@ -115,7 +121,11 @@ export function openSlack(channel: LiveChannel, publicUrl: string | null): Slack
       }
       // An earlier attempt of which nobody knows whether Slack took it: Slack is asked before it is said again.
       const taken = notification.attempts > 0 ? await find(notification, message.channel, thread) : null;
-      if (taken !== null) return taken;
+      if (taken !== null) {
+        // It says what was so at that attempt.
+        await change(taken, note);
+        return taken;
+      }
       const sent = await asked(() =>
         client.chat.postMessage({
           ...message,
@@ -124,11 +134,7 @@ export function openSlack(channel: LiveChannel, publicUrl: string | null): Slack
       );
       return sent.ts === undefined ? null : { chat: sent.channel ?? message.channel, message: sent.ts };
     },
-    async edit(ref, note) {
-      await asked(() =>
-        client.chat.update({ channel: ref.chat, ts: ref.message, text: fallbackOf(note), blocks: blocksOf(note, link), parse: 'none' }),
-      );
-    },
+    edit: change,
     threads: channel.topics
       ? {
           open: async (title, label) => {

@@ -5,7 +5,7 @@
 import type { LiveChannel } from '../channels.ts';
 import type { Notifications } from '../notifications.ts';
 import type { Threads } from '../threads.ts';
-import { cardOf, readPress, sentenceNote } from './card.ts';
+import { readPress, sentenceNote } from './card.ts';
 import { ChannelError } from './channel.ts';
 import type { Conversation, Inbound } from './conversation.ts';
 import type { TelegramChannel, TelegramUpdate } from './telegram.ts';
@@ -43,9 +43,8 @@ export async function takeTelegramUpdate(
     if (outcome.writing) await conversation.askForNote(inbound, outcome.writing.approval, outcome.writing.verdict, ref.message);
     // The decision stands, whether or not these arrive: the card is brought up to date by the dispatcher as well.
     await quietly(() => port.answer(callback.id, outcome.text || ALREADY_SAID, outcome.isRefusal));
-    const { approval, choosing } = outcome;
-    if (approval) await quietly(() => port.edit(ref, cardOf(approval, choosing ?? null)));
-    else if (pressed.act === 'stop') await quietly(() => port.edit(ref, sentenceNote(outcome.text)));
+    const card = pressed.act === 'stop' ? sentenceNote(outcome.text) : await conversation.cardAt(channel.id, ref, outcome);
+    if (card !== null) await quietly(() => port.edit(ref, card));
   }
 
   async function takeMessage(message: Message): Promise<void> {

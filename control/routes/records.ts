@@ -1,12 +1,15 @@
 import { z } from 'zod';
 import { ACTORS, VERDICTS } from '../../policies/index.ts';
 import type { Alerts } from '../alerts.ts';
-import { verifyAudit } from '../audit.ts';
+import type { Anchors } from '../anchors.ts';
+import { EXPORT_FORMATS, EXPORT_TYPES } from '../audit-export.ts';
 import type { Calls } from '../calls.ts';
 import {
   ACTIVITY_TYPES,
   ActivitySchema,
   AlertSchema,
+  AuditAnchorSchema,
+  AuditKeySchema,
   AuditRowSchema,
   CALL_STATUSES,
   listOf,
@@ -21,7 +24,7 @@ import { type Api, ID, PAGE, route } from './route.ts';
 const BY = { agentId: z.string().max(128).optional(), taskId: z.string().max(128).optional() };
 
 /** The record: tool calls, runs, activities, alerts, audit. */
-export function recordRoutes(app: Api, { db, calls, alerts }: { db: Db; calls: Calls; alerts: Alerts }): void {
+export function recordRoutes(app: Api, { db, calls, alerts, anchors }: { db: Db; calls: Calls; alerts: Alerts; anchors: Anchors }): void {
   route(
     app,
     {
@@ -167,7 +170,7 @@ export function recordRoutes(app: Api, { db, calls, alerts }: { db: Db; calls: C
           action: row.action,
           subjectType: row.subject_type,
           subjectId: row.subject_id,
-          details: row.details,
+          details: { ...row.details, ...row.payload },
           prevHash: row.prev_hash,
           hash: row.hash,
         })),
@@ -189,8 +192,55 @@ export function recordRoutes(app: Api, { db, calls, alerts }: { db: Db; calls: C
         head: z.string().optional(),
         seq: z.number().optional(),
         why: z.string().optional(),
+        anchors: z.number().optional(),
       }),
     },
-    () => verifyAudit(db),
+    () => anchors.verify(),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/audit/export',
+      tag: 'audit',
+      summary: 'The whole log as a file with a signed head: NDJSON and JSON verify offline, CSV is for spreadsheets',
+      access: { role: 'viewer' },
+      query: { format: z.enum(EXPORT_FORMATS).default('json') },
+      response: z.any(),
+    },
+    async ({ query: { format } }) =>
+      new Response(ReadableStream.from(anchors.exported(format)).pipeThrough(new TextEncoderStream()), {
+        headers: { 'content-type': EXPORT_TYPES[format], 'content-disposition': `attachment; filename="audit.${format}"` },
+      }),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/audit/anchors',
+      tag: 'audit',
+      summary: 'Signed heads of the log, oldest first',
+      access: { role: 'viewer' },
+      query: PAGE,
+      response: listOf(AuditAnchorSchema),
+    },
+    async ({ query: { limit, cursor } }) => {
+      const after = cursor === undefined ? 0 : decodeCursor(cursor, ['number'])[0];
+      const found = await anchors.list(after, limit + 1);
+      const items = found.slice(0, limit);
+      return { items, nextCursor: found.length > limit ? encodeCursor([items.at(-1)?.seq ?? after]) : null };
+    },
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/audit/key',
+      tag: 'audit',
+      summary: 'The public half of the key that signs heads of the log',
+      access: { role: 'viewer' },
+      response: AuditKeySchema,
+    },
+    async () => anchors.key,
   );
 }

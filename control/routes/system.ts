@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { z } from 'zod';
+import type { Actor } from '../audit.ts';
 import {
   AbsenceSchema,
   ControlActionSchema,
@@ -15,6 +16,7 @@ import {
   type Overview,
   OverviewSchema,
   ResumeSchema,
+  StopProofSchema,
   StopReceiptSchema,
   SystemStateSchema,
   TokenSchema,
@@ -43,7 +45,7 @@ export function systemRoutes(
     gatewayPasses: GatewayPasses;
     operators: Operators;
     overview: () => Promise<Overview>;
-    signInToken: (operatorId: string) => Promise<string>;
+    signInToken: (operatorId: string, actor: Actor) => Promise<string>;
     /** Secret of the session that a request came with, if it came with one and not with a token. */
     sessionOf: (context: Context<ApiEnv>) => string | null;
   },
@@ -98,6 +100,18 @@ export function systemRoutes(
       response: StopReceiptSchema,
     },
     ({ actor, body }) => emergency.stop(actor, body.reason ?? null),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/emergency/receipt',
+      tag: 'emergency',
+      summary: 'The receipt of the last stop, signed, and the public key that proves it',
+      access: { role: 'viewer' },
+      response: StopProofSchema,
+    },
+    () => emergency.proof(),
   );
   route(
     app,
@@ -249,7 +263,7 @@ export function systemRoutes(
       response: z.object({ token: z.string() }),
       status: 201,
     },
-    async ({ principal }) => ({ token: await signInToken(principal.id) }),
+    async ({ principal, actor }) => ({ token: await signInToken(principal.id, actor) }),
   );
 
   route(

@@ -3,12 +3,12 @@
  * approvals. Channels do not wait for each other. A row is marked before it is sent and after it was taken: a kill in between says it a
  * second time, and never not at all.
  */
-import type { Approvals } from '../approvals.ts';
+import type { Cards } from '../cards.ts';
 import type { Channels, LiveChannel } from '../channels.ts';
 import { type DueNotification, isCard, type Notifications, type StaleCard } from '../notifications.ts';
-import { cardOf, shownOf } from '../notify/card.ts';
 import { ChannelError, type OpenChannel, placeOf } from '../notify/channel.ts';
 import type { ChannelSet } from '../notify/channel-set.ts';
+import { drawCard } from '../notify/group-card.ts';
 import type { Threads } from '../threads.ts';
 import type { Worker } from './loop.ts';
 
@@ -23,7 +23,7 @@ interface Dependencies {
   channelSet: ChannelSet;
   notifications: Notifications;
   threads: Threads;
-  approvals: Approvals;
+  cards: Cards;
   /** How the other sides reach us; null = they cannot. */
   publicUrl: string | null;
   onError: (error: unknown, channel: string) => void;
@@ -34,7 +34,7 @@ export interface Notifier extends Worker {
   settled: () => Promise<void>;
 }
 
-export function notifier({ clock, channels, channelSet, notifications, threads, approvals, publicUrl, onError }: Dependencies): Notifier {
+export function notifier({ clock, channels, channelSet, notifications, threads, cards, publicUrl, onError }: Dependencies): Notifier {
   const running = new Map<string, Promise<void>>();
 
   async function tick(): Promise<void> {
@@ -67,8 +67,8 @@ export function notifier({ clock, channels, channelSet, notifications, threads, 
 
   /** @returns false where the channel takes nothing now. */
   async function deliver(channel: LiveChannel, port: OpenChannel, notification: DueNotification): Promise<boolean> {
-    const approval = notification.approvalId !== null && isCard(notification.kind) ? await approvals.find(notification.approvalId) : null;
-    const note = approval === null ? notification.note : cardOf(approval, null, WHY[notification.kind] ?? null);
+    const card = isCard(notification.kind) ? await drawCard(cards, notification.id, WHY[notification.kind] ?? null) : null;
+    const note = card === null ? notification.note : card.note;
     let thread: string | null = null;
     try {
       if (notification.recipient.inThread && notification.taskId !== null) {
@@ -80,7 +80,7 @@ export function notifier({ clock, channels, channelSet, notifications, threads, 
       }
       if (!(await notifications.begin(notification.id))) return true;
       const ref = await port.send(notification, note, placeOf(notification.recipient, thread));
-      await notifications.delivered(notification.id, ref, approval === null ? null : shownOf(approval));
+      await notifications.delivered(notification.id, ref, card === null ? null : card.shown);
       await channels.succeeded(channel.id);
       return true;
     } catch (error) {
@@ -103,11 +103,11 @@ export function notifier({ clock, channels, channelSet, notifications, threads, 
   }
 
   async function bringUpToDate(channel: LiveChannel, port: OpenChannel, card: StaleCard): Promise<boolean> {
-    const approval = await approvals.find(card.approvalId);
-    if (approval === null) return true;
+    const drawn = await drawCard(cards, card.id);
+    if (drawn === null) return true;
     try {
-      await port.edit(card.ref, cardOf(approval));
-      await notifications.shown(card.id, shownOf(approval));
+      await port.edit(card.ref, drawn.note);
+      await notifications.shown(card.id, drawn.shown);
       await channels.succeeded(channel.id);
       return true;
     } catch (error) {

@@ -1,6 +1,7 @@
 /**
  * Retention: what a call read and wrote, and the feed, are kept for a set number of days; who did what, when, at which cost and by whose
- * leave stays (SPEC 10). Works in small steps, so that nothing waits for it. The audit log is not touched.
+ * leave stays (SPEC 10). Works in small steps, so that nothing waits for it. The audit log keeps every row, with the hash of a payload that
+ * is dropped: the chain verifies as before.
  */
 import { sql } from 'kysely';
 import type { Db } from '../db/database.ts';
@@ -26,6 +27,11 @@ export function retention({ db, clock, keepDays }: { db: Db; clock: () => number
       update tool_calls set input = '{}'::jsonb, output = null, error = null, facts = null where id in (
         select id from tool_calls where created_at < ${before}::bigint and status not in ('running', 'needs_approval')
           and (input <> '{}'::jsonb or output is not null or error is not null or facts is not null) limit ${STEP})`,
+    );
+    await inSteps(
+      () => sql`
+      update audit_log set payload = null where seq in (
+        select seq from audit_log where payload is not null and at < ${before}::bigint limit ${STEP})`,
     );
     await inSteps(
       () => sql`delete from activities where id in (select id from activities where created_at < ${before}::bigint limit ${STEP})`,

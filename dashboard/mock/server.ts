@@ -25,6 +25,8 @@ import { type Person, Problem, type World } from './world.ts';
 
 const RANK: Record<Role, number> = { viewer: 0, approver: 1, operator: 2, admin: 3 };
 const BEAT_MS = 1_000;
+/** A key that signs nothing: the sample receipts are not proven. */
+const SAMPLE_KEY = `-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA${'A'.repeat(43)}=\n-----END PUBLIC KEY-----\n`;
 /** What the product sends too: nothing from outside, no inline script, no inline style. */
 const CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -390,6 +392,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ['GET', /^emergency$/, 'viewer', () => world.system],
     ['POST', /^emergency\/pause-squad$/, 'operator', ({ body, person }) => world.pauseSquad(reasonIn(body), person)],
     ['POST', /^emergency\/stop$/, 'operator', ({ body, person }) => world.stop(reasonIn(body), person)],
+    ['GET', /^emergency\/receipt$/, 'viewer', () => ({ receipt: world.system.receipt, keyId: 'sample', publicKeyPem: SAMPLE_KEY })],
     ['POST', /^emergency\/resume$/, 'admin', ({ body, person }) => world.resume(String(body.note ?? ''), person)],
     ['GET', /^policies$/, 'viewer', ({ query }) => page(world.policies.versions, query)],
     ['GET', /^policies\/replays$/, 'viewer', ({ query }) => page(world.policies.replays, query)],

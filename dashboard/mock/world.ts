@@ -1126,11 +1126,14 @@ export class World {
       stoppedAt: at,
       stoppedBy: by.name,
       reason,
-      proxies: [{ id: 'proxy-a', acknowledgedAt: at + 41, lastAdmittedAt: at - 812, withdrawnCalls: withdrawn }],
+      proxies: [
+        { id: 'proxy-a', acknowledgedAt: at + 41, lastAdmittedAt: at - 812, silentAfterMs: 41, cutStreams: 2, withdrawnCalls: withdrawn },
+      ],
       agents: active.map((agent, i) => ({
         id: agent.id,
         name: agent.name,
         lastAdmittedAt: i % 4 === 3 ? null : at - 400 * (i + 1),
+        silentAfterMs: 0,
         withdrawnCalls: waiting.get(agent.id) ?? 0,
       })),
       blockedTasks: 7,
@@ -1140,6 +1143,7 @@ export class World {
         abortedSessions: gateway.link.state === 'connected' ? 4 : 0,
         error: gateway.link.state === 'connected' ? null : (gateway.link.error ?? 'not connected'),
       })),
+      signature: { keyId: 'sample', value: 'sample' },
     };
     this.#setSystem({ estop: true, stoppedAt: at, stoppedBy: by.name, stopReason: reason, receipt });
     this.#pauseAll('emergency stop', at);

@@ -6,6 +6,7 @@ import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { StopReceipt } from '../../control/contract.ts';
+import { readStopProof } from '../actions.ts';
 import { serverNow } from '../clock.ts';
 import { answersList } from '../elements/answers.ts';
 import { type Answers, stopAnswers } from '../elements/answers-text.ts';
@@ -30,7 +31,7 @@ export class IncidentElement extends SignalWatcher(LightElement) {
     const now = system.get();
     const receipt = now?.receipt ?? null;
     return html`<div class="page page--wide scroll" tabindex="0" role="region" aria-label="Emergency stop">
-      <div class="page-h"><h1>${now?.estop ? 'Stopped' : 'Emergency stop'}</h1>${receipt ? button({ label: 'Save the receipt', icon: 'download', size: 'small', onClick: () => save(receipt) }) : nothing}</div>
+      <div class="page-h"><h1 class="grow">${now?.estop ? 'Stopped' : 'Emergency stop'}</h1>${receipt ? html`${button({ label: 'Save the receipt', icon: 'download', size: 'small', onClick: () => save(receipt) })}${button({ label: 'Save its key', icon: 'key-round', size: 'small', onClick: () => void saveKey() })}` : nothing}</div>
       ${
         receipt
           ? html`<section class="panel inm-ans"><div class="panel-h"><h2>In short</h2></div>${answersList(answersOf(receipt, now?.estop === true))}</section><div class="inm"><div class="inm-l">${silence(receipt)}${led(receipt)}</div><div class="inm-r">${now?.estop ? resumePanel() : over(receipt)}${blocked(receipt, now?.estop === true)}</div></div>`
@@ -59,7 +60,7 @@ function over(receipt: StopReceipt): TemplateResult {
 
 function silence(receipt: StopReceipt): TemplateResult {
   const answered = receipt.proxies.filter((proxy) => proxy.acknowledgedAt !== null);
-  const slowest = Math.max(0, ...answered.map((proxy) => (proxy.acknowledgedAt ?? 0) - receipt.stoppedAt));
+  const slowest = Math.max(0, ...answered.map((proxy) => proxy.silentAfterMs ?? 0));
   const all = answered.length === receipt.proxies.length;
   return html`<section class="panel rcpt">
     <div class="panel-h"><h2>Stop receipt</h2><span class="muted">${all ? html`every proxy silent after <b class="b ink">${took(slowest)}</b>` : html`<b class="b m-amber">${plural(receipt.proxies.length - answered.length, 'proxy has', 'proxies have')} not answered</b>`}, promise ${PROMISE_MS} ms</span></div>
@@ -68,7 +69,7 @@ function silence(receipt: StopReceipt): TemplateResult {
       <tbody>
         <tr class="grp"><td colspan="5">Proxies, ${answered.length} of ${receipt.proxies.length} confirmed</td></tr>
         ${receipt.proxies.map((proxy) => {
-          const after = proxy.acknowledgedAt === null ? null : proxy.acknowledgedAt - receipt.stoppedAt;
+          const after = proxy.silentAfterMs;
           return row(
             proxy.id,
             proxy.lastAdmittedAt,
@@ -80,7 +81,7 @@ function silence(receipt: StopReceipt): TemplateResult {
           );
         })}
         <tr class="grp"><td colspan="5">Agents, ${receipt.agents.length}</td></tr>
-        ${receipt.agents.map((agent) => row(agent.name, agent.lastAdmittedAt, agent.withdrawnCalls, '', true))}
+        ${receipt.agents.map((agent) => row(agent.name, agent.lastAdmittedAt, agent.withdrawnCalls, agent.silentAfterMs === null ? '' : took(agent.silentAfterMs), agent.silentAfterMs !== null))}
         ${receipt.gateways.length ? html`<tr class="grp"><td colspan="5">OpenClaw gateways, ${receipt.gateways.filter((gateway) => gateway.error === null).length} of ${receipt.gateways.length} confirmed</td></tr>` : nothing}
         ${receipt.gateways.map((gateway) => html`<tr><td class="b">${gateway.name}</td><td colspan="3" class="wrap">${gateway.error === null ? html`<span class="muted">${plural(gateway.abortedSessions, 'session')} told to abort</span>` : html`<span class="m-amber">cannot abort its runs (${seen(gateway.error)}), but all its calls are refused</span>`}</td><td class="num">${confirmed(gateway.error === null)}</td></tr>`)}
       </tbody>
@@ -100,10 +101,12 @@ function confirmed(yes: boolean): TemplateResult {
 
 function blocked(receipt: StopReceipt, active: boolean): TemplateResult {
   const withdrawn = receipt.proxies.reduce((sum, proxy) => sum + proxy.withdrawnCalls, 0);
+  const cut = receipt.proxies.reduce((sum, proxy) => sum + proxy.cutStreams, 0);
   const aborted = receipt.gateways.reduce((sum, gateway) => sum + gateway.abortedSessions, 0);
   return html`<section class="panel"><div class="panel-h"><h2>${active ? 'What is blocked' : 'What was blocked'}</h2></div><ul class="bls">
     <li>${icon('ban')}<span>New calls</span><b class="b">${active ? 'all refused' : 'were refused'}</b></li>
     <li>${icon('circle-pause')}<span>Held calls withdrawn</span><b class="b">${withdrawn}</b></li>
+    <li>${icon('unplug')}<span>Open streams cut</span><b class="b">${cut}</b></li>
     <li>${icon('octagon-minus')}<span>Open tasks moved to Blocked</span><b class="b">${receipt.blockedTasks}</b></li>
     <li>${icon('circle-stop')}<span>OpenClaw sessions aborted</span><b class="b">${aborted}</b></li>
     ${overview.get() ? html`<li>${icon('activity')}<span>Reading the dashboard</span><span class="m-green">works</span></li>` : nothing}
@@ -129,12 +132,22 @@ function led(receipt: StopReceipt): TemplateResult | typeof nothing {
   return html`<section class="panel inm-led"><div class="panel-h"><h2 class="grow">What led here</h2><a class="small" href="/feed">All of the feed</a></div><div class="panel-b">${entries.map((entry) => feedRow(entry, context))}</div></section>`;
 }
 
-/** The receipt as it is, for the incident's file. */
+/** The receipt as it is, signed, for the incident's file. */
 function save(receipt: StopReceipt): void {
-  const url = URL.createObjectURL(new Blob([JSON.stringify(receipt, null, 2)], { type: 'application/json' }));
+  saveFile(JSON.stringify(receipt, null, 2), 'application/json', `stop-receipt-${receipt.id}.json`);
+}
+
+/** What proves it, with `stop verify`. */
+async function saveKey(): Promise<void> {
+  const proof = await readStopProof();
+  if (proof) saveFile(proof.publicKeyPem, 'application/x-pem-file', `mission-control-${proof.keyId}.pem`);
+}
+
+function saveFile(text: string, type: string, name: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type }));
   const anchor = document.createElement('a');
   anchor.href = url;
-  anchor.download = `stop-receipt-${receipt.id}.json`;
+  anchor.download = name;
   anchor.click();
   URL.revokeObjectURL(url);
 }

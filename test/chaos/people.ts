@@ -35,7 +35,7 @@ interface ApprovalRow {
   summary: string;
 }
 interface Told {
-  approvalId: string | null;
+  kind: string;
   channelName: string;
   attempts: number;
 }
@@ -65,6 +65,8 @@ interface Campaign {
   report: PeopleCrashReport;
   /** The first decision that was seen of each approval. */
   decided: Map<string, string>;
+  /** Approvals by which something was asked for the first time. */
+  firsts: Set<string>;
 }
 
 const MARA = { id: 501, username: 'mara' };
@@ -94,10 +96,12 @@ export async function runPeopleCrashes({ seed, kills }: { seed: number; kills: n
   upstream.watch(() => supervisor.arrived('atUpstream'));
   try {
     const slackId = await setUp(world, telegram, slack, upstream.url);
-    const agent = await newAgent(world);
+    // Of an intern everything that is not green is held.
+    const agent = await newAgent(world, { autonomyLevel: 'intern' });
     const campaign: Campaign = {
       ...{ world, supervisor, telegram, slack, upstream, slackId, agent, random, report },
       decided: new Map(),
+      firsts: new Set(),
     };
     while (supervisor.kills() < kills) {
       report.rounds++;
@@ -144,7 +148,7 @@ async function setUp(world: OneProcess, telegram: Campaign['telegram'], slack: C
   );
   await made('/upstreams', {
     ...{ name: 'counter', kind: 'http', url: upstreamUrl, secret: 'secret-of-the-counter', allowPrivate: true },
-    routes: [{ method: 'POST', path: '/items/{name}', tool: 'add_item', risk: 'red' }],
+    routes: [{ method: 'POST', path: '/items/{name}', tool: 'add_item', risk: 'yellow' }],
   });
   return slackId;
 }
@@ -238,10 +242,15 @@ function supervise(world: OneProcess, env: Record<string, string>, random: () =>
 async function oneRound(campaign: Campaign, round: number): Promise<void> {
   const { random, report, world, supervisor } = campaign;
   const before = supervisor.kills();
+  const drawn = () => ({
+    via: (['api', 'telegram', 'slack'] as const)[Math.floor(random() * 3)] ?? 'api',
+    verdict: random() < 0.8 ? ('approve' as const) : ('deny' as const),
+  });
+  // Requests to the server are alike: they share a card, and mean the same to the person.
+  const alike = drawn();
   const items = Array.from({ length: ITEMS }, (_, index): Item => {
     const kind = index % 2 === 0 ? 'http' : 'gate';
-    const via = (['api', 'telegram', 'slack'] as const)[Math.floor(random() * 3)] ?? 'api';
-    return { name: `item-${round}-${index}`, kind, via, verdict: random() < 0.8 ? 'approve' : 'deny', isOver: false, wasDenied: false };
+    return { name: `item-${round}-${index}`, kind, ...(kind === 'http' ? alike : drawn()), isOver: false, wasDenied: false };
   });
   report.items += items.length;
   await Promise.all(items.flatMap((item) => [agentOf(campaign, item), personFor(campaign, item)]));
@@ -303,7 +312,7 @@ async function agentOf({ world, supervisor, upstream, agent, report }: Campaign,
 
 /** Decides what waits of an item, on the way that was drawn, and again where the product died under it. */
 async function personFor(campaign: Campaign, item: Item): Promise<void> {
-  const { supervisor, world, upstream, report, decided, agent } = campaign;
+  const { supervisor, world, upstream, report, decided, firsts, agent } = campaign;
   const asked = new Set<string>();
   const pressedAt = new Map<string, number>();
   while (!item.isOver) {
@@ -313,6 +322,7 @@ async function personFor(campaign: Campaign, item: Item): Promise<void> {
     for (const approval of page?.body.items ?? []) {
       if (!summaryIsOf(approval, item)) continue;
       if (!asked.has(approval.id) && asked.size > 0) report.askedAgain++;
+      if (asked.size === 0) firsts.add(approval.id);
       asked.add(approval.id);
       if (approval.status !== 'pending') {
         decided.set(approval.id, decided.get(approval.id) ?? approval.status);
@@ -329,45 +339,43 @@ async function personFor(campaign: Campaign, item: Item): Promise<void> {
   report.decisions[item.via] += asked.size;
 }
 
-async function decideBy({ supervisor, world, telegram, slack, slackId }: Campaign, item: Item, approval: ApprovalRow, verdict: string) {
+async function decideBy(
+  { supervisor, world, telegram, slack, slackId, firsts }: Campaign,
+  item: Item,
+  { id }: ApprovalRow,
+  verdict: 'approve' | 'deny',
+): Promise<unknown> {
   const letter = verdict === 'approve' ? 'a' : 'd';
-  // A red call takes a reason: what its card offers for one.
-  const isOf = (data: string) => data.endsWith(approval.id) && (data.startsWith(`d:${letter}`) || data.startsWith(`p:${letter}:0`));
+  const isCardOf = (values: readonly string[]) => values.some((value) => value.endsWith(id));
+  /** All that the card lists at once, where nothing on it is asked for again; otherwise this one, opened first. */
+  const choose = (values: readonly string[]) => {
+    const listed = values.flatMap((value) => (value.startsWith('o:') ? [value.slice(2)] : []));
+    const isFirst = verdict === item.verdict && listed.every((one) => firsts.has(one));
+    const all = isFirst ? values.find((value) => value.startsWith(`g:${letter}`)) : undefined;
+    return all ?? values.find((value) => value === `d:${letter}:${id}`) ?? values.find((value) => value === `o:${id}`);
+  };
   switch (item.via) {
     case 'api':
-      return supervisor.ask(() => world.api('POST', `/approvals/${approval.id}/${verdict}`, { note: 'looked at it' }), 1);
+      return supervisor.ask(() => world.api('POST', `/approvals/${id}/${verdict}`, { note: 'looked at it' }), 1);
     case 'telegram': {
-      const card = telegram.messages.findLast(({ buttons }) => buttons.some(({ callback_data: data }) => data?.endsWith(approval.id)));
-      const button = card?.buttons.find(({ callback_data: data }) => data !== undefined && isOf(data));
-      const choose = card?.buttons.find(({ callback_data: data }) => data?.startsWith(`c:${letter}`));
-      const data = (button ?? choose)?.callback_data;
+      const valuesOf = ({ buttons }: (typeof telegram.messages)[number]) => buttons.flatMap(({ callback_data: data }) => data ?? []);
+      const card = telegram.messages.findLast((message) => isCardOf(valuesOf(message)));
+      const data = card && choose(valuesOf(card));
       if (card && data !== undefined) telegram.push(telegram.press(MARA, card, data));
       return null;
     }
     case 'slack': {
-      const card = slack.messages.findLast((message) => buttonsOf(message).some((value) => value.endsWith(approval.id)));
-      const values = buttonsOf(card);
-      const value = values.find(isOf) ?? values.find((one) => one.startsWith(`c:${letter}`));
+      const card = slack.messages.findLast((message) => isCardOf(buttonsOf(message)));
+      const value = card && choose(buttonsOf(card));
       if (!card || value === undefined) return null;
-      // Of a red call the form is sent off at once.
-      const payload = value.startsWith('c:')
-        ? {
-            type: 'view_submission',
-            user: { id: 'U1', team_id: 'T1' },
-            view: {
-              id: `V-${crypto.randomUUID()}`,
-              private_metadata: `w:${letter}:${approval.id}`,
-              state: { values: { note: { note: { value: 'looked at it' } } } },
-            },
-          }
-        : {
-            type: 'block_actions',
-            trigger_id: `t-${crypto.randomUUID()}`,
-            user: { id: 'U1', team_id: 'T1' },
-            team: { id: 'T1' },
-            container: { message_ts: card.ts, channel_id: 'C1' },
-            actions: [{ value }],
-          };
+      const payload = {
+        type: 'block_actions',
+        trigger_id: `t-${crypto.randomUUID()}`,
+        user: { id: 'U1', team_id: 'T1' },
+        team: { id: 'T1' },
+        container: { message_ts: card.ts, channel_id: 'C1' },
+        actions: [{ value }],
+      };
       const body = new URLSearchParams({ payload: JSON.stringify(payload) }).toString();
       return supervisor.ask(() => postSlack(world, slackId, body), 1);
     }
@@ -379,6 +387,7 @@ async function compare({ world, supervisor, telegram, slack, report, decided }: 
   const wrong = (what: string) => report.violations.push(what);
   const rows = await all<ApprovalRow>(supervisor, world, '/approvals?status=all');
   for (const { id, number, status } of rows) {
+    if (status === 'pending') wrong(`approval ${number} waits, and whoever asked has an answer`);
     const first = decided.get(id);
     if (first !== undefined && first !== status) wrong(`approval ${number} was ${first} and is ${status}`);
     const audit = await supervisor.ask(() => world.api<{ items: { action: string }[] }>('GET', `/audit?subjectId=${id}`));
@@ -391,34 +400,41 @@ async function compare({ world, supervisor, telegram, slack, report, decided }: 
     (waiting) => waiting?.body.items.length === 0,
     30_000,
   );
-  const isAbout = (text: string, { number }: ApprovalRow) => new RegExp(`^Approval ${number}\\b`).test(text);
-  const told = await all<Told>(supervisor, world, '/notifications?state=delivered');
-  const onTelegram = (row: ApprovalRow) => telegram.messages.filter(({ text }) => isAbout(text, row));
-  const onSlack = (row: ApprovalRow) => slack.messages.filter((message) => isAbout(shownText(message), row));
-  for (const row of rows) {
+  const isCard = (text: string) => /^(Approval \d+|\d+ like requests)/.test(text);
+  const isAbout = (text: string, { number }: ApprovalRow) =>
+    new RegExp(`^Approval ${number}\\b`).test(text) || (/^\d+ like requests/.test(text) && new RegExp(`[(,] ?${number}[,)]`).test(text));
+  // Every card that we know of comes to show the outcome; then the others, which a press brings there.
+  const told = (await all<Told>(supervisor, world, '/notifications?state=delivered')).filter(({ kind }) => kind === 'approval_pending');
+  const onTelegram = () => telegram.messages.filter(({ text }) => isCard(text));
+  const onSlack = () => slack.messages.filter((message) => message.ephemeralFor === null && isCard(shownText(message)));
+  const rowsOn = (name: string) => told.filter(({ channelName }) => channelName === name);
+  const attempts = rowsOn('Telegram').reduce((sum, one) => sum + one.attempts, 0);
+  report.cards.telegram = onTelegram().length;
+  report.cards.slack = onSlack().length;
+  report.cards.doubled = onTelegram().length - rowsOn('Telegram').length;
+  if (onSlack().length !== rowsOn('Slack').length) wrong(`${onSlack().length} cards on Slack instead of ${rowsOn('Slack').length}`);
+  // Telegram cannot be asked: only an attempt that a kill cut short doubles a card.
+  if (report.cards.doubled < 0 || onTelegram().length > attempts)
+    wrong(`${onTelegram().length} cards on Telegram instead of ${rowsOn('Telegram').length}, after ${attempts} attempts`);
+  await until(
+    () =>
+      [
+        onTelegram().filter(({ buttons }) => buttons.length > 0).length,
+        onSlack().filter((card) => buttonsOf(card).length > 0).length,
+      ] as const,
+    ([first, second]) => first <= report.cards.doubled && second === 0,
+    30_000,
+  ).catch((error) => wrong(`an outcome was not told: ${String(error).slice(0, 300)}`));
+  for (const card of onTelegram().filter(({ buttons }) => buttons.length > 0)) {
+    telegram.push(telegram.press(MARA, card, card.buttons[0]?.callback_data ?? ''));
     await until(
-      () => [onTelegram(row).filter(({ edits, buttons }) => edits > 0 || buttons.length === 0), onSlack(row)] as const,
-      ([first, second]) => first.length > 0 && second.some((card) => buttonsOf(card).length === 0),
-      30_000,
-    ).catch((error) => wrong(`approval ${row.number}: its outcome was not told: ${String(error).slice(0, 300)}`));
-    const [cards, onSlackCards] = [onTelegram(row), onSlack(row)];
-    report.cards.telegram += cards.length;
-    report.cards.slack += onSlackCards.length;
-    if (onSlackCards.length !== 1) wrong(`approval ${row.number} has ${onSlackCards.length} cards on Slack`);
-    // Telegram cannot be asked: only an attempt that a kill cut short doubles a card.
-    const attempts = told.find(({ approvalId, channelName }) => approvalId === row.id && channelName === 'Telegram')?.attempts ?? 0;
-    if (cards.length > attempts) wrong(`approval ${row.number} has ${cards.length} cards on Telegram after ${attempts} attempts`);
-    report.cards.doubled += cards.length - 1;
-    // The one that nobody knows of answers a press with the outcome, and shows it.
-    const unknown = cards.filter(({ buttons }) => buttons.length > 0);
-    if (unknown.length > cards.length - 1) wrong(`approval ${row.number}: no card on Telegram shows its outcome`);
-    for (const card of unknown) {
-      telegram.push(telegram.press(MARA, card, card.buttons[0]?.callback_data ?? ''));
-      await until(
-        () => card.buttons.length,
-        (count) => count === 0,
-      );
-    }
+      () => card.buttons.length,
+      (count) => count === 0,
+    );
+  }
+  for (const row of rows) {
+    if (!onTelegram().some(({ text }) => isAbout(text, row))) wrong(`approval ${row.number} is on no card on Telegram`);
+    if (!onSlack().some((message) => isAbout(shownText(message), row))) wrong(`approval ${row.number} is on no card on Slack`);
   }
   const { kills, cards } = report;
   const killed = kills.afterAnswers + kills.atReading + kills.atTelegram + kills.atSlack + kills.atUpstream;

@@ -8,6 +8,7 @@ import type { Approvals } from '../../control/approvals.ts';
 import { openDatabase } from '../../control/db/database.ts';
 import { createEmergency } from '../../control/emergency.ts';
 import type { Gateways } from '../../control/gateways.ts';
+import { openSigningKey } from '../../control/signing.ts';
 import type { Tasks } from '../../control/tasks.ts';
 
 const folders: string[] = [];
@@ -32,6 +33,7 @@ describe('the emergency stop without a database', () => {
       approvals: { withdrawHeld: gone } as unknown as Approvals,
       alerts: { raise: gone } as unknown as Alerts,
       gateways: { find: gone } as unknown as Gateways,
+      signingKey: openSigningKey(join(dataDir, 'keys')),
       published: () => {},
       push: () => told.push(emergency.picture().stopId),
       liveProxies: () => ['proxy-1'],

@@ -143,11 +143,11 @@ describe('a message of which nobody knows whether Slack took it', () => {
     slack.loseAnswer();
     const id = await chat.hold(agent, 'make lost');
     await chat.tell();
+    // It is found as it was said, and shows what has become of it since.
+    await chat.approvals.decide(ADMIN, id, 'denied', {});
     chat.turn(1_000);
     await chat.tell();
     expect(slack.messages).toHaveLength(1);
-    await chat.approvals.decide(ADMIN, id, 'denied', {});
-    await chat.tell();
     expect(shownText(slack.messages[0] ?? never())).toContain('denied by admin');
 
     slack.loseAnswer();
@@ -237,6 +237,25 @@ describe('a conversation on Slack', () => {
     await post(pressOf(value, 'U2'));
     expect(chat.stops).toEqual(['Nina']);
     expect((await command('status', 'U1')).body).toMatchObject({ text: 'Mission Control' });
+  });
+
+  it('listens to a signed request once, however often it comes, in any process, until its signature is too old', async () => {
+    await chat.known(channel, 'T1:U2', 'Nina', 'operator');
+    const form = { command: '/mission-control', text: 'pause', user_id: 'U2', team_id: 'T1', channel_id: 'C1', trigger_id: 'same' };
+    const body = new URLSearchParams(form).toString();
+    const headers = slackHeaders(body, chat.time.now / 1000);
+    const answers = await Promise.all([post(body, { headers }), post(body, { headers })]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    await chat.restart();
+    chat.turn(299_000);
+    expect(await post(body, { headers })).toEqual({ status: 200, body: null });
+    expect(chat.stops).toEqual(['pause by Nina']);
+    chat.turn(2_000);
+    expect((await post(body, { headers })).status).toBe(401);
+    // The person again: Slack signs that anew.
+    expect((await post(body)).body).toMatchObject({ text: expect.stringContaining('paused') });
+    expect(chat.stops).toEqual(['pause by Nina', 'pause by Nina']);
+    expect(await chat.db.selectFrom('chat_requests').selectAll().execute()).toHaveLength(1);
   });
 
   it('has a thread for each task, both ways, and nobody of the outside in it', async () => {

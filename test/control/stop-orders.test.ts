@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { StopAcknowledgement } from '../../control/contract.ts';
 import { createEmergency, type Emergency, type StopHearing, type StopNote } from '../../control/emergency.ts';
 import { createMembers } from '../../control/members.ts';
+import { openSigningKey } from '../../control/signing.ts';
 import { readStopOrder, sealStop } from '../../control/stop-order.ts';
 import { readStopOrder as readAtProxy } from '../../proxy/stop-order.ts';
 import { ADMIN, type Services, startServices } from '../support/services.ts';
@@ -42,6 +43,7 @@ function control(order: (stop: StopNote, hearing: StopHearing) => void = (_, { o
     approvals: services.approvals,
     alerts: services.alerts,
     gateways: services.gateways,
+    signingKey: openSigningKey(join(dataDir, 'keys')),
     push: () => pushed.push(emergency.picture().estop),
     liveProxies: () => [],
     order,
@@ -140,7 +142,7 @@ describe('the proxies of a stop', () => {
     const { emergency } = control((stop, hearing) => void here.order(sealStop(stop, SECRET), hearing));
     await emergency.load();
     expect((await emergency.stop(ADMIN, null)).proxies).toEqual([
-      { id: 'proxy-2', acknowledgedAt: services.time.now, lastAdmittedAt: null, withdrawnCalls: 0 },
+      { id: 'proxy-2', acknowledgedAt: services.time.now, lastAdmittedAt: null, silentAfterMs: 0, cutStreams: 0, withdrawnCalls: 0 },
     ]);
     expect(heard).toEqual(['/internal/v1/stop']);
     await emergency.resume(ADMIN, 'all is well');
@@ -168,7 +170,7 @@ describe('a receipt', () => {
     await emergency.load();
     await sql.raw('alter table system_state rename to system_state_away').execute(services.db);
     const receipt = await emergency.stop(ADMIN, 'without a record');
-    expect(receipt.agents).toContainEqual({ id: 'agent-x', name: 'agent-x', lastAdmittedAt: 4, withdrawnCalls: 2 });
+    expect(receipt.agents).toContainEqual({ id: 'agent-x', name: 'agent-x', lastAdmittedAt: 4, silentAfterMs: 0, withdrawnCalls: 2 });
     await sql.raw('alter table system_state_away rename to system_state').execute(services.db);
     await vi.waitFor(async () => expect((await emergency.state()).receipt).toEqual(receipt), { timeout: 10_000 });
     await emergency.resume(ADMIN, 'all is well');

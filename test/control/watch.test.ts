@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { verifyAudit } from '../../control/audit.ts';
 import type { JournalEvent } from '../../control/contract.ts';
 import { createDeliveries } from '../../control/deliveries.ts';
 import { heartbeatMonitor } from '../../control/workers/heartbeat-monitor.ts';
@@ -332,6 +333,16 @@ describe('retention', () => {
     expect((await kept()).old).toEqual(['out', 5, { a: 1 }]);
     await retention({ db: services.db, clock: services.base.clock, keepDays: 90 }).tick();
     expect(await kept()).toEqual({ old: [null, 5, {}], open: [null, null, { a: 1 }], new: ['out', 0, { a: 1 }] });
-    expect(await services.db.selectFrom('audit_log').select('seq').execute()).toEqual(audited);
+    // The chain keeps every row and drops the old payloads; what it says of them stands.
+    const rows = await services.db.selectFrom('audit_log').selectAll().orderBy('seq').execute();
+    expect(rows.map(({ seq }) => ({ seq }))).toEqual(audited);
+    const inputs = rows.filter(({ action }) => action === 'call.started');
+    expect(inputs.map(({ subject_id, payload }) => [subject_id, payload])).toEqual([
+      ['old', null],
+      ['open', null],
+      ['new', { input: { a: 1 } }],
+    ]);
+    expect(inputs.map(({ details }) => details.payloadHash)).toEqual(Array(3).fill(expect.stringMatching(/^[0-9a-f]{64}$/)));
+    expect(await verifyAudit(services.db)).toMatchObject({ ok: true });
   });
 });

@@ -1,6 +1,7 @@
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { sealStop } from '../../control/stop-order.ts';
 import { sendBytes } from '../support/wire.ts';
 import { until } from '../support/world.ts';
 import { basic, bearer, type Doors, listenTcp, OTHER_PUBLIC, openTunnel, PUBLIC, startDoors } from './doors.ts';
@@ -433,6 +434,33 @@ describe('the end of a tunnel', () => {
     expect((await tunnel(agent.token)).status).toBe(403);
     const calls = await doors.calls(agent.id, (items) => items.some((item) => item.status === 'unknown'));
     expect(calls.find((call) => call.status === 'unknown')?.error).toMatch(/^cut: (AGENT_PAUSED|AGENT_QUARANTINED|ESTOP)$/);
+  });
+
+  it('comes with a stop also while the proxy has lost touch with control', async () => {
+    const agent = await doors.newAgent();
+    const open = await tunnel(agent.token);
+    await saysBack(open);
+    doors.time.aheadMs = 60 * 60 * 1000;
+    const order = sealStop({ stopId: 'past-the-line', at: Date.now(), by: 'admin', reason: null }, doors.clusterSecret);
+    const answer = await fetch(`${doors.gateUrl}/internal/v1/stop`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(order),
+    });
+    doors.time.aheadMs = 0;
+    expect(await answer.json()).toMatchObject({ cutStreams: 1 });
+    await open.closed;
+    // The proxy has passed it on to control, which ends it for all.
+    await until(
+      () => doors.api<{ estop: boolean }>('GET', '/emergency'),
+      ({ body }) => body.estop,
+    );
+    await doors.api('POST', '/emergency/resume', { note: 'test' });
+    const { token } = await doors.newAgent();
+    await until(
+      () => tunnel(token),
+      ({ status }) => status === 200,
+    );
   });
 
   it('comes with the end of either side, and leaves nothing open', async () => {

@@ -308,3 +308,39 @@ describe('an agent', () => {
     expect((await gate.poll(held.id)).body.verdict).toBe('hold');
   });
 });
+
+describe('the emergency stop from a chat', () => {
+  it('is asked for, confirmed by who asked, holds for every call, and is told everywhere', async () => {
+    const oda = { id: 502, username: 'oda' };
+    const made = await world.api<{ id: string }>('POST', '/operators', { name: 'Oda', role: 'operator' });
+    const code = await world.api<{ code: string }>('POST', `/operators/${made.body.id}/chat-identities`, { channelId: telegramId });
+    await fromTelegram(telegram.message(oda, `/link ${code.body.code}`));
+    const held = await hold('make before-the-stop');
+    const inGroup = { chat: { id: -1001, type: 'supergroup', title: 'Ops' } };
+    await fromTelegram(telegram.message(oda, '/stop', inGroup));
+    const question = await until(
+      () => telegram.find('Stop everything?'),
+      (message) => message !== undefined,
+    );
+    if (!question) throw new Error('nothing was asked');
+    const data = question.buttons[0]?.callback_data ?? '';
+    const stopped = async () => (await world.api<{ estop: boolean }>('GET', '/emergency')).body.estop;
+    await fromTelegram(telegram.press(MARA, question, data));
+    expect(await stopped()).toBe(false);
+    expect((await gate.note()).body.verdict).toBe('allow');
+
+    await fromTelegram(telegram.press(oda, question, data));
+    expect(await stopped()).toBe(true);
+    expect(question).toMatchObject({ text: 'Stopped. 1 of 1 proxies confirmed.', buttons: [] });
+    const refused = await gate.note();
+    expect([refused.body.verdict, refused.body.reasons[0]?.code]).toEqual(['deny', 'ESTOP']);
+    expect((await world.api('GET', `/approvals/${held.approvalId}`)).body).toMatchObject({ status: 'withdrawn' });
+    const isTold = () => [
+      telegram.messages.filter(({ text }) => text.startsWith('Everything is stopped')).length,
+      slack.messages.filter((message) => message.text.startsWith('Everything is stopped')).length,
+    ];
+    await until(isTold, ([first, second]) => first === 1 && second === 1);
+    expect((await world.api('POST', '/emergency/resume', { note: 'the test is over' })).status).toBe(200);
+    expect(await stopped()).toBe(false);
+  });
+});

@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { verifyReceipt } from '../../control/stop-receipt.ts';
 import { codesOf, decide, gateOf } from '../support/calls.ts';
 import { newAgent, startWorld, until, type World } from '../support/world.ts';
 
@@ -10,7 +11,7 @@ interface Receipt {
   reason: string;
   blockedTasks: number;
   proxies: { acknowledgedAt: number | null; lastAdmittedAt: number | null; withdrawnCalls: number }[];
-  agents: { id: string; lastAdmittedAt: number | null; withdrawnCalls: number }[];
+  agents: { id: string; silentAfterMs: number | null; lastAdmittedAt: number | null; withdrawnCalls: number }[];
 }
 
 /** How many proxies there are in the world that is tested. */
@@ -60,6 +61,10 @@ describe('the emergency stop', () => {
     for (const answer of running) expect((await working.gate.end(answer.body.id)).status).toBe(200);
     expect(await decide(world, held[0]?.body.approvalId ?? '', 'approve')).toMatchObject({ status: 409 });
     expect((await world.api('GET', `/tasks/${task.body.id}`)).body).toMatchObject({ status: 'blocked' });
+
+    const { body: proof } = await world.api<{ receipt: Receipt; publicKeyPem: string }>('GET', '/emergency/receipt');
+    expect(verifyReceipt(JSON.stringify(proof), proof.publicKeyPem)).toEqual(receipt);
+    expect(of(working.id)?.silentAfterMs).toBe(Math.max(0, (of(working.id)?.lastAdmittedAt ?? 0) - receipt.stoppedAt));
 
     await world.kill();
     await world.start();

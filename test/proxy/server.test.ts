@@ -26,7 +26,7 @@ async function listen(notReady: () => string | null = () => null) {
       return true;
     },
   };
-  const mcp: Mcp = { handle: async () => false, review: () => {}, close: async () => {}, openRequests: () => 0 };
+  const mcp: Mcp = { handle: async () => false, review: () => 0, close: async () => {}, openRequests: () => 0 };
   const metrics = async (authorization: string | undefined) => (authorization === 'Bearer metrics' ? 'a_metric 1' : null);
   const server = createListener({
     hook,

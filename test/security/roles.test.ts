@@ -14,7 +14,7 @@ const ACCESS: Record<Role, string> = {
     /approvals/{id}/arguments  /approvals/{id}/grant-proposal  /grants  /grants/{id}  /operators/deputies  POST /operators/{id}/absence  DELETE /operators/{id}/absence
     /policies  /policies/active  /policies/{id}  /policies/{id}/diff  /policies/profiles  /policies/replays  /policies/replays/{id}
     /policies/shadows  /policies/shadows/{id}  POST /policies/validate  POST /policies/simulate  /tool-calls  /tool-calls/{id}  /runs  /runs/{id}  /activities
-    /spend  /spend/forecast  /spend/export  /raises  /alerts  /audit  /audit/verify  /overview  /emergency  /gateways  /gateways/{id}  POST /sign-in-links  /events
+    /spend  /spend/forecast  /spend/export  /raises  /alerts  /audit  /audit/verify  /audit/export  /audit/anchors  /audit/key  /overview  /emergency  /emergency/receipt  /gateways  /gateways/{id}  POST /sign-in-links  /events
     /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /tasks/{id}/cost  /messages own  /documents  /documents/{id}  /workers
     /souls  /gateways/{id}/roster  /channels  /channels/{id}  /notifications  /search
     /operators/{id}/chat-identities  POST /operators/{id}/chat-identities  DELETE /operators/{id}/chat-identities/{identityId}`,
@@ -26,7 +26,7 @@ const ACCESS: Record<Role, string> = {
     POST /policies/replay  POST /policies/replays/{id}/cancel  POST /souls/{name}/agents  POST /emergency/pause-squad  POST /emergency/stop  POST /notifications/{id}/retry  POST /upstreams/{id}/tools/{tool}/accept`,
   admin: `
     /agents/{id}/tokens  POST /agents/{id}/tokens  DELETE /agents/{id}/tokens/{tokenId}  POST /policies  POST /policies/{id}/activate
-    POST /policies/shadows  POST /policies/shadows/{id}/stop  POST /emergency/resume  POST /gateways  POST /gateways/{id}/import  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens  POST /gateways/{id}/passes
+    POST /policies/shadows  POST /policies/shadows/{id}/stop  POST /backup  POST /emergency/resume  POST /gateways  POST /gateways/{id}/import  PATCH /gateways/{id}  DELETE /gateways/{id}  /gateways/{id}/tokens  POST /gateways/{id}/tokens  POST /gateways/{id}/passes
     DELETE /gateways/{id}/tokens/{tokenId}  /operators  POST /operators  PATCH /operators/{id}  DELETE /operators/{id}
     POST /operators/{id}/tokens  DELETE /operators/{id}/tokens/{tokenId}  POST /upstreams  PATCH /upstreams/{id}  DELETE /upstreams/{id}
     POST /channels  PATCH /channels/{id}  DELETE /channels/{id}  POST /channels/{id}/test

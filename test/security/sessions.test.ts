@@ -286,3 +286,25 @@ describe('a change of something that another changed meanwhile', () => {
     }
   });
 });
+
+describe('the audit log', () => {
+  it('has who was let in and out, by which link, and that somebody was not let in, counted', async () => {
+    const admin = { authorization: 'Bearer test-admin-token-0123456789' };
+    const audit = async (query: string) =>
+      (await send('GET', `/audit?${query}`, admin)).body.items as { seq: number; action: string; actorType: string; details: object }[];
+    const before = (await audit('limit=1'))[0]?.seq ?? 0;
+    const link = String((await send('POST', '/sign-in-links', admin, {})).body.token);
+    for (let i = 0; i < 5; i++) expect((await send('POST', '/session', {}, { token: `mcl_wrong-${i}` })).status).toBe(401);
+    expect((await send('DELETE', '/session', withCsrf(await signIn(link)))).status).toBe(204);
+    const rows = await audit('limit=50');
+    const since = rows.filter(({ seq }) => seq > before).map(({ action, actorType }) => `${actorType} ${action}`);
+    expect(since.filter((row) => row.endsWith('sign_in_failed')).length).toBeLessThanOrEqual(1);
+    expect(since.filter((row) => !row.endsWith('sign_in_failed')).reverse()).toEqual([
+      'human operator.link_issued',
+      'human operator.signed_in',
+      'human operator.signed_out',
+    ]);
+    const [failed] = await audit('action=operator.sign_in_failed');
+    expect(failed).toMatchObject({ actorType: 'system', details: { failures: expect.any(Number) } });
+  });
+});

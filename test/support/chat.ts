@@ -1,5 +1,6 @@
 /** Everything that tells people and listens to them, on real services with a clock that the test turns, against chats on loopback. */
 import { sql } from 'kysely';
+import { createCards } from '../../control/cards.ts';
 import { createChannels } from '../../control/channels.ts';
 import { createChatIdentities } from '../../control/chat-identities.ts';
 import type { ChannelCreate, Overview, Role, StopReceipt } from '../../control/contract.ts';
@@ -12,6 +13,7 @@ import { createThreads } from '../../control/threads.ts';
 import { chatReconciler } from '../../control/workers/chat-reconciler.ts';
 import { notifier } from '../../control/workers/notifier.ts';
 import { telegramPoller } from '../../control/workers/telegram-poller.ts';
+import type { CommandReading } from '../../policies/model.ts';
 import { SIGNING_SECRET, SLACK_TOKEN } from './fake-slack.ts';
 import { BOT_TOKEN } from './fake-telegram.ts';
 import { ADMIN, factsOfCall, holdRequest, judged, type Services, startServices } from './services.ts';
@@ -23,7 +25,7 @@ export type Chat = Awaited<ReturnType<typeof startChat>>;
 /** @param databaseUrl a server's database; null = the embedded one. */
 export async function startChat(databaseUrl: string | null = null) {
   const services = await startServices(databaseUrl);
-  const { base, db, time, keys, alerts, approvals, messages } = services;
+  const { base, db, time, keys, alerts, approvals, grants, messages } = services;
   const { clock } = base;
   const publicUrl = 'https://mc.example.com';
   const errors: unknown[] = [];
@@ -31,7 +33,8 @@ export async function startChat(databaseUrl: string | null = null) {
   const channels = createChannels({ ...base, keys, alerts });
   const identities = createChatIdentities(base);
   const threads = createThreads({ db, clock });
-  const notifications = createNotifications({ ...base, channels, approvals, alerts });
+  const cards = createCards({ db, clock, approvals });
+  const notifications = createNotifications({ ...base, channels, approvals, cards, alerts });
   const emergency = {
     stop: async (actor: { name: string }) => {
       stops.push(actor.name);
@@ -50,12 +53,12 @@ export async function startChat(databaseUrl: string | null = null) {
       fleetCap: null,
       proxies: [],
     }) as unknown as Overview;
-  const conversation = createConversation({ clock, identities, notifications, approvals, messages, emergency, overview });
+  const conversation = createConversation({ clock, identities, notifications, approvals, cards, grants, messages, emergency, overview });
   /** What a process has: a restart makes it anew on the same rows. */
   const openProcess = () => {
     const channelSet = createChannelSet({ clock, publicUrl });
     const common = { clock, channels, channelSet, notifications, threads, onError: (error: unknown) => errors.push(error) };
-    const telling = notifier({ ...common, approvals, publicUrl });
+    const telling = notifier({ ...common, cards, publicUrl });
     const polling = telegramPoller({ ...common, conversation });
     return {
       telling,
@@ -156,6 +159,7 @@ export async function startChat(databaseUrl: string | null = null) {
           arguments: args,
           redacted: args,
           summary: command,
+          preview: { mappedTool: 'shell_exec', commands: [readingOf(command)], paths: [], hosts: [] },
         }),
       );
       return state.approvalId;
@@ -163,7 +167,7 @@ export async function startChat(databaseUrl: string | null = null) {
     /** Everything away but operators. */
     clear: async () => {
       await services.empty();
-      await sql`truncate chat_codes, chat_identities, notifications, chat_threads, channels, operators cascade`.execute(db);
+      await sql`truncate chat_codes, chat_requests, chat_identities, notifications, chat_threads, channels, operators cascade`.execute(db);
       await db.updateTable('notification_cursor').set({ activity_id: 0 }).execute();
       errors.length = 0;
       stops.length = 0;
@@ -173,6 +177,11 @@ export async function startChat(databaseUrl: string | null = null) {
       await services.close();
     },
   };
+}
+
+/** A command as the shell matcher would read it, as far as the shape of a call needs it. */
+function readingOf(command: string): CommandReading {
+  return { text: command, span: [0, command.length], argv: command.split(' '), verdict: 'held', red: false, why: 'test', offending: [] };
 }
 
 async function newAgent({ agents }: Services): Promise<string> {

@@ -32,6 +32,7 @@ import { createTasks } from '../../control/tasks.ts';
 import { createTrials } from '../../control/trials.ts';
 import { createUpstreams } from '../../control/upstreams.ts';
 import { applyPatch, type JsonObject, parsePolicyText } from '../../policies/index.ts';
+import { blankDatabase } from './blank-database.ts';
 
 export const ADMIN: Actor = { type: 'human', id: 'admin', name: 'admin' };
 export const CLUSTER_SECRET = 'a-cluster-secret-for-tests';
@@ -63,6 +64,7 @@ export async function startServices(databaseUrl: string | null = null) {
   const folder = mkdtempSync(join(tmpdir(), 'mc-services-'));
   const time = { now: START };
   const clock = () => time.now;
+  if (databaseUrl === null) await blankDatabase(join(folder, 'data'));
   const { db, close } = await (databaseUrl === null ? openDatabase(join(folder, 'data')) : openServerDatabase(databaseUrl));
   const keys = openKeys(join(folder, 'keys'));
   const log = { error: () => {}, warn: () => {}, info: () => {} };

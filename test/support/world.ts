@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { blankDatabase } from './blank-database.ts';
 
 export const ADMIN_TOKEN = 'test-admin-token-0123456789';
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -121,6 +122,7 @@ export async function startProcess(entry: readonly string[], env: Record<string,
     });
   }
 
+  if (env.DATABASE_URL === undefined && env.MC_DATA_DIR === undefined) await blankDatabase(dataDir);
   await start();
   const controlUrl = `http://127.0.0.1:${controlPort}`;
   const gateUrl = `http://127.0.0.1:${proxyPort}`;
