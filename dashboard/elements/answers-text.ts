@@ -197,7 +197,9 @@ export function stopAnswers(
   facts: { active: boolean; before: { id: string; message: string } | null; spent: number | null; cap: number | null },
 ): Answers {
   const { active, before, spent, cap } = facts;
-  const answered = receipt.proxies.flatMap(({ acknowledgedAt }) => (acknowledgedAt === null ? [] : [acknowledgedAt - receipt.stoppedAt]));
+  const answered = receipt.proxies.flatMap(({ acknowledgedAt, silentAfterMs }) =>
+    acknowledgedAt === null ? [] : [silentAfterMs ?? acknowledgedAt - receipt.stoppedAt],
+  );
   const missing = receipt.proxies.length - answered.length;
   const withdrawn = receipt.proxies.reduce((sum, proxy) => sum + proxy.withdrawnCalls, 0);
   const last = [...receipt.agents].sort((a, b) => (b.lastAdmittedAt ?? 0) - (a.lastAdmittedAt ?? 0))[0];

@@ -80,14 +80,14 @@ describe('the five questions about a task', () => {
 
 describe('the five questions about a stop', () => {
   const receipt = {
-    ...{ id: 'st_1', stoppedAt: 10_000, stoppedBy: 'Mara Voss', reason: null, blockedTasks: 2, gateways: [] },
+    ...{ id: 'st_1', stoppedAt: 10_000, stoppedBy: 'Mara Voss', reason: null, blockedTasks: 2, gateways: [], signature: { keyId: 'k', value: 's' } },
     proxies: [
-      { id: 'a', acknowledgedAt: 10_041, lastAdmittedAt: 9_000, withdrawnCalls: 1 },
-      { id: 'b', acknowledgedAt: 10_188, lastAdmittedAt: null, withdrawnCalls: 2 },
+      { id: 'a', acknowledgedAt: 10_041, silentAfterMs: 40, cutStreams: 0, lastAdmittedAt: 9_000, withdrawnCalls: 1 },
+      { id: 'b', acknowledgedAt: 10_188, silentAfterMs: null, cutStreams: 1, lastAdmittedAt: null, withdrawnCalls: 2 },
     ],
     agents: [
-      { id: 'ag_2', name: 'Scout-06', lastAdmittedAt: 9_500, withdrawnCalls: 0 },
-      { id: 'ag_1', name: 'Forge-03', lastAdmittedAt: 9_000, withdrawnCalls: 3 },
+      { id: 'ag_2', name: 'Scout-06', lastAdmittedAt: 9_500, silentAfterMs: null, withdrawnCalls: 0 },
+      { id: 'ag_1', name: 'Forge-03', lastAdmittedAt: 9_000, silentAfterMs: null, withdrawnCalls: 3 },
     ],
   } satisfies StopReceipt;
   const around = { active: true, before: { id: 'al_1', message: 'Odd sends' }, spent: 38.42, cap: 60 };
