@@ -18,7 +18,11 @@ let wanted: string | null = null;
 
 /** Called once at start: uses the link's token if there is one, else the cookie. */
 export async function enter(): Promise<void> {
-  api.onSignedOut((refusal) => leaveLocally(refusal.code === 'HTTP_401' ? 'Your session has ended. Sign in to go on.' : refusal.message));
+  api.onSignedOut((refusal) => {
+    // An answer to something that was asked before one went out says nothing new.
+    if (presence.get().state === 'out') return;
+    leaveLocally(refusal.code === 'HTTP_401' ? 'Your session has ended. Sign in to go on.' : refusal.message);
+  });
   api.onRoleRefused(() => void refreshSession());
   const token = takeTokenFromLink();
   if (token !== null) {

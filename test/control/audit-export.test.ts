@@ -13,6 +13,7 @@ import { createAnchors } from '../../control/anchors.ts';
 import { appendAudit } from '../../control/audit.ts';
 import { type Anchor, type AuditRecord, hashOf, hashRecord, signAnchor } from '../../control/audit-chain.ts';
 import { anchorLine, type ExportFormat, exportAudit, type Fault, type Verified, verifyLines } from '../../control/audit-export.ts';
+import { createCards } from '../../control/cards.ts';
 import { createChannels } from '../../control/channels.ts';
 import { createNotifications } from '../../control/notifications.ts';
 import { openSigningKey, readPublicKey } from '../../control/signing.ts';
@@ -260,7 +261,7 @@ describe('the log of an installation', () => {
   test('is anchored in a file, a repository and on channels, exported, and verified by the command line', async () => {
     const { db, base, keys, alerts, approvals } = services;
     const channels = createChannels({ ...base, keys, alerts });
-    const notifications = createNotifications({ ...base, channels, approvals, alerts });
+    const notifications = createNotifications({ ...base, channels, approvals, cards: createCards({ ...base, approvals }), alerts });
     const file = join(folder, 'anchors.ndjson');
     const [repository, remote] = [join(folder, 'repository'), join(folder, 'remote.git')];
     const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
@@ -317,7 +318,7 @@ describe('the log of an installation', () => {
   test('that is broken is not signed any more: an alert says where', async () => {
     const { base, keys, alerts, approvals, db } = services;
     const channels = createChannels({ ...base, keys, alerts });
-    const notifications = createNotifications({ ...base, channels, approvals, alerts });
+    const notifications = createNotifications({ ...base, channels, approvals, cards: createCards({ ...base, approvals }), alerts });
     const other = mkdtempSync(join(folder, 'broken-'));
     mkdirSync(other, { recursive: true });
     const service = createAnchors({

@@ -80,10 +80,18 @@ describe('the five questions about a task', () => {
 
 describe('the five questions about a stop', () => {
   const receipt = {
-    ...{ id: 'st_1', stoppedAt: 10_000, stoppedBy: 'Mara Voss', reason: null, blockedTasks: 2, gateways: [], signature: { keyId: 'k', value: 's' } },
+    ...{
+      id: 'st_1',
+      stoppedAt: 10_000,
+      stoppedBy: 'Mara Voss',
+      reason: null,
+      blockedTasks: 2,
+      gateways: [],
+      signature: { keyId: 'k', value: 's' },
+    },
     proxies: [
-      { id: 'a', acknowledgedAt: 10_041, silentAfterMs: 40, cutStreams: 0, lastAdmittedAt: 9_000, withdrawnCalls: 1 },
-      { id: 'b', acknowledgedAt: 10_188, silentAfterMs: null, cutStreams: 1, lastAdmittedAt: null, withdrawnCalls: 2 },
+      { id: 'a', acknowledgedAt: 10_041, lastAdmittedAt: 9_000, silentAfterMs: null, cutStreams: 0, withdrawnCalls: 1 },
+      { id: 'b', acknowledgedAt: 10_188, lastAdmittedAt: null, silentAfterMs: null, cutStreams: 0, withdrawnCalls: 2 },
     ],
     agents: [
       { id: 'ag_2', name: 'Scout-06', lastAdmittedAt: 9_500, silentAfterMs: null, withdrawnCalls: 0 },
