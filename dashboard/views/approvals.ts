@@ -341,7 +341,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
         ? skeleton(4)
         : 'failure' in known
           ? failed('What could be approved for longer could not be read', known.failure, () => void this.#openLonger())
-          : html`<mc-grant-form .proposal=${known.proposal} .names=${{ agent: approval.agentName, task: approval.taskTitle }} .reason=${approval.status === 'pending' ? against : 'It is decided.'} .busy=${this.busy?.id === approval.id}
+          : html`<mc-grant-form .proposal=${known.proposal} .names=${{ agent: approval.agentName, task: approval.taskTitle }} .reason=${approval.status === 'pending' ? against : 'It is decided.'} .busy=${this.busy?.id === approval.id} .waiting=${alikeOf(approval).length}
               @mc-grant=${(event: CustomEvent<GrantChoice>) => void this.#decide('approve', event.detail)}></mc-grant-form>`;
     return html`<mc-modal heading="Approve for longer" .content=${content} @mc-close=${() => this.#closeLonger()}></mc-modal>`;
   }
@@ -695,6 +695,12 @@ async function copy(text: string): Promise<void> {
   } catch {
     say('refused', 'Not copied: the browser did not allow it. Select the text and copy it.');
   }
+}
+
+/** Others of its group that wait as well. */
+function alikeOf(approval: Approval): Approval[] {
+  const group = groupApprovals(pendingApprovals.get()).find(({ items }) => items.some(({ id }) => id === approval.id));
+  return group?.items.filter(({ id }) => id !== approval.id) ?? [];
 }
 
 const HINTS = html`<p class="hints" aria-hidden="true"><span>${keyHint('J')}${keyHint('K')} next, previous</span><span>${keyHint('E')} edit</span><span>${keyHint('N')} note</span><span>${keyHint('?')} all keys</span></p>`;
