@@ -60,6 +60,7 @@ import type {
   WorkDocument,
 } from '../control/contract.ts';
 import type { AgentStatus, Autonomy, Reason, Risk, TaskStatus, Verdict } from '../policies/model.ts';
+import { noteAsked } from './answer-age.ts';
 
 /** A credential without its secret. */
 export type Token = (typeof TokenSchema)['_output'];
@@ -335,7 +336,13 @@ export interface GatewayBody {
   url: string | null;
   token?: string;
 }
-export const registerGateway = (body: GatewayBody) => send<Gateway & { token: string }>('POST', '/gateways', body);
+/** The gateway, and the token of its plugin, which is shown once. */
+export async function registerGateway(body: GatewayBody): Promise<{ gateway: Gateway; token: string }> {
+  const at = performance.now();
+  const { token, ...gateway } = await send<Gateway & { token: string }>('POST', '/gateways', body);
+  noteAsked(gateway, at);
+  return { gateway, token };
+}
 export const updateGateway = (id: string, body: GatewayBody) => send<Gateway>('PATCH', `/gateways/${id}`, body);
 export const removeGateway = (id: string) => send('DELETE', `/gateways/${id}`);
 /** A ticket to the gateway's own pages, behind the proxy. */
@@ -375,6 +382,7 @@ async function send<T = void>(method: string, path: string, body?: unknown, opti
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method !== 'GET') headers['X-MC-CSRF'] = csrfToken;
   if (options.ifMatch !== undefined) headers['If-Match'] = `"${options.ifMatch}"`;
+  const at = performance.now();
   const response = await reach(`/api${path}`, {
     method,
     headers,
@@ -383,7 +391,9 @@ async function send<T = void>(method: string, path: string, body?: unknown, opti
   });
   if (!response.ok) throw await refusalOf(response, options);
   const text = await response.text();
-  return (text ? JSON.parse(text) : undefined) as T;
+  const answer = (text ? JSON.parse(text) : undefined) as T;
+  noteAsked(answer, at);
+  return answer;
 }
 
 /** Every page of a list, bounded. */
