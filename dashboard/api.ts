@@ -125,6 +125,13 @@ export function onSignedOut(listener: (refusal: Refusal) => void): void {
   signedOut = listener;
 }
 
+let roleRefused: () => void = () => {};
+
+/** Who is told when the server says that somebody's role is not enough: it may have changed meanwhile. */
+export function onRoleRefused(listener: () => void): void {
+  roleRefused = listener;
+}
+
 /* ---------------------------------------------------------------- session */
 
 /** Signs in with a one-time or an operator token. */
@@ -434,6 +441,7 @@ async function refusalOf(response: Response, options: SendOptions): Promise<Refu
     problem,
   );
   if (response.status === 401 && !options.quiet401) signedOut(refusal);
+  if (refusal.code === 'ROLE') roleRefused();
   return refusal;
 }
 

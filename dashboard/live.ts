@@ -32,9 +32,13 @@ const UNREAD_MS = 500;
 const KEEP_SETTLED = 300;
 const FIRST_PAGE = 100;
 
-/** Keeps the store live until stopped. @param owner whose session it is; the tabs of one owner share the stream. */
-export function startLive(owner: string): EventLink {
-  const picture = new Picture((why) => link.fail(why));
+/**
+ * Keeps the store live until stopped.
+ * @param owner whose session it is; the tabs of one owner share the stream
+ * @param peopleChanged told when somebody's name or role was changed, perhaps the owner's
+ */
+export function startLive(owner: string, peopleChanged: () => void): EventLink {
+  const picture = new Picture((why) => link.fail(why), peopleChanged);
   const link = openEventLink(owner, picture);
   return {
     ...link,
@@ -48,15 +52,18 @@ export function startLive(owner: string): EventLink {
 /** What this tab knows, kept by the stream: the lists, read once the stream is open, and every change since. */
 class Picture implements LinkListener {
   readonly #fail: (why: string) => void;
+  readonly #peopleChanged: () => void;
   /** The lists are in the store, so a later stream may go on instead of reading all again. */
   #isRead = false;
   /** Changes that arrived while the lists were being read; null when they are not. */
   #meanwhile: ChangeEvent[] | null = null;
+  #wasOpen = false;
   /** The time between an opening and the loss of the stream. */
   #open = new AbortController();
 
-  constructor(fail: (why: string) => void) {
+  constructor(fail: (why: string) => void, peopleChanged: () => void) {
     this.#fail = fail;
+    this.#peopleChanged = peopleChanged;
   }
 
   isWhole(): boolean {
@@ -67,7 +74,12 @@ class Picture implements LinkListener {
     this.#open.abort();
     this.#open = new AbortController();
     this.#meanwhile = null;
-    if (!resumed) this.#readLists();
+    if (!resumed) {
+      this.#readLists();
+      // What was missed may have been about the owner.
+      if (this.#wasOpen) this.#peopleChanged();
+    }
+    this.#wasOpen = true;
   }
 
   heard(): void {
@@ -82,6 +94,7 @@ class Picture implements LinkListener {
       heardServerTime((JSON.parse(event.data) as BeatEvent).at);
     } else if (event.name === 'change') {
       const change = JSON.parse(event.data) as ChangeEvent;
+      if (change.topic === 'activity' && (change.data as Activity | null)?.type === 'operator_updated') this.#peopleChanged();
       if (this.#meanwhile) this.#meanwhile.push(change);
       else apply(change);
     }

@@ -6,8 +6,11 @@ import type { Session } from '../control/contract.ts';
 import * as api from './api.ts';
 import type { EventLink } from './event-link.ts';
 import { startLive } from './live.ts';
+import { say } from './notices.ts';
 import { go, place } from './routes.ts';
 import { forget, presence } from './store.ts';
+import { forgetUnsent, keepUnsentOf } from './unsent.ts';
+import { ROLE_WORDS } from './words.ts';
 
 let live: EventLink | null = null;
 /** Where to go on after signing in again. */
@@ -15,7 +18,12 @@ let wanted: string | null = null;
 
 /** Called once at start: uses the link's token if there is one, else the cookie. */
 export async function enter(): Promise<void> {
-  api.onSignedOut((refusal) => leaveLocally(refusal.code === 'HTTP_401' ? 'Your session has ended. Sign in to go on.' : refusal.message));
+  api.onSignedOut((refusal) => {
+    // An answer to something that was asked before one went out says nothing new.
+    if (presence.get().state === 'out') return;
+    leaveLocally(refusal.code === 'HTTP_401' ? 'Your session has ended. Sign in to go on.' : refusal.message);
+  });
+  api.onRoleRefused(() => void refreshSession());
   const token = takeTokenFromLink();
   if (token !== null) {
     const refusal = await signIn(token);
@@ -52,6 +60,7 @@ export async function signOut(): Promise<void> {
   } catch {
     // The cookie may outlive an unreachable server; here nobody is signed in any more either way.
   }
+  forgetUnsent();
   leaveLocally('You are signed out.');
 }
 
@@ -60,8 +69,27 @@ export function retryNow(): void {
 }
 
 function open(session: Session): void {
+  keepUnsentOf(session.operator.id);
   presence.set({ state: 'in', session });
-  live ??= startLive(session.operator.id);
+  live ??= startLive(session.operator.id, () => void refreshSession());
+}
+
+/** Asks who one is now: an administrator may have changed the role while the page is open. Says so, and every control follows. */
+async function refreshSession(): Promise<void> {
+  const before = presence.get();
+  if (before.state !== 'in') return;
+  try {
+    const session = await api.readSession();
+    const now = presence.get();
+    if (now.state !== 'in') return;
+    if (session === null) return leaveLocally('Your session has ended. Sign in to go on.');
+    const { name, role } = session.operator;
+    if (role === now.session.operator.role && name === now.session.operator.name) return;
+    presence.set({ state: 'in', session });
+    if (role !== now.session.operator.role) say('race', `You are ${ROLE_WORDS[role]} now. What that role cannot do says so.`);
+  } catch {
+    // The server refuses all the same what the role may not do; the next refusal asks again.
+  }
 }
 
 function leaveLocally(reason: string | null): void {

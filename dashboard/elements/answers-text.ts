@@ -11,6 +11,8 @@ import { meterTone } from './money-tone.ts';
 export interface Answer {
   /** Our words. */
   text: string;
+  /** More of ours behind it, with words of others in it: the sentences of reasons. */
+  detail?: string;
   /** Somebody else's, behind ours. */
   quote?: string;
   /** Where more of it is, and how that is called. */
@@ -102,7 +104,7 @@ function who({ task, held, moves, assignees, nameOf }: TaskFacts): Answer {
       : move.actor === 'system'
         ? 'the system'
         : ((move.actorId === null ? undefined : nameOf(move.actorId)) ?? (move.actor === 'agent' ? 'an agent' : 'a person'));
-  const moved = move && by !== null && by !== names ? ` ${TASK_WORDS[move.toStatus]} by ${by}.` : '';
+  const moved = move && by !== null && by !== names ? ` Moved to ${TASK_WORDS[move.toStatus]} by ${by}.` : '';
   return { text: `${names ? `Assigned to ${names}.` : 'Assigned to nobody.'}${task.status === 'inbox' ? '' : moved}`, ...link };
 }
 
@@ -111,7 +113,7 @@ function why({ task, held, calls, moves, waitsFor }: TaskFacts): Answer {
   if (oldest)
     return {
       text: `${codesOf(oldest.reasons)}:`,
-      quote: sentencesOf(oldest.reasons),
+      detail: sentencesOf(oldest.reasons),
       link: { href: `/approvals/${oldest.id}`, label: 'The approval' },
     };
   const refused = calls.find((call) => call.verdict === 'deny');
@@ -119,11 +121,11 @@ function why({ task, held, calls, moves, waitsFor }: TaskFacts): Answer {
     return refused
       ? {
           text: `Its last refused call says ${codesOf(refused.reasons)}:`,
-          quote: sentencesOf(refused.reasons),
+          detail: sentencesOf(refused.reasons),
           link: { href: `?task=${task.id}&call=${refused.id}`, label: 'The call' },
         }
       : { text: 'Whoever blocked it says:', quote: moves[0]?.reason ?? task.blockedReason ?? 'nothing' };
-  if (calls[0] && calls[0] === refused) return { text: `${codesOf(refused.reasons)}:`, quote: sentencesOf(refused.reasons) };
+  if (calls[0] && calls[0] === refused) return { text: `${codesOf(refused.reasons)}:`, detail: sentencesOf(refused.reasons) };
   if (waitsFor.length > 0) return { text: `It waits for ${waitsFor.join(', ')}.` };
   const reason = moves[0]?.reason;
   return reason ? { text: 'Whoever moved it says:', quote: reason } : { text: 'Nothing stands in its way.' };
@@ -134,7 +136,7 @@ function codesOf(reasons: readonly Reason[]): string {
 }
 
 function sentencesOf(reasons: readonly Reason[]): string {
-  return reasons.map(({ message }) => message).join(' ');
+  return reasons.map(({ message }) => (/[.!?]$/.test(message) ? message : `${message}.`)).join(' ');
 }
 
 function cost({ task, runs, calls }: TaskFacts): Answer {
@@ -195,7 +197,9 @@ export function stopAnswers(
   facts: { active: boolean; before: { id: string; message: string } | null; spent: number | null; cap: number | null },
 ): Answers {
   const { active, before, spent, cap } = facts;
-  const answered = receipt.proxies.flatMap(({ acknowledgedAt }) => (acknowledgedAt === null ? [] : [acknowledgedAt - receipt.stoppedAt]));
+  const answered = receipt.proxies.flatMap(({ acknowledgedAt, silentAfterMs }) =>
+    acknowledgedAt === null ? [] : [silentAfterMs ?? acknowledgedAt - receipt.stoppedAt],
+  );
   const missing = receipt.proxies.length - answered.length;
   const withdrawn = receipt.proxies.reduce((sum, proxy) => sum + proxy.withdrawnCalls, 0);
   const last = [...receipt.agents].sort((a, b) => (b.lastAdmittedAt ?? 0) - (a.lastAdmittedAt ?? 0))[0];

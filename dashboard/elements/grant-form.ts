@@ -29,10 +29,13 @@ export class GrantFormElement extends LightElement {
   /** Why it cannot be sent now. */
   @property({ attribute: false }) reason: string | null = null;
   @property({ attribute: false }) busy = false;
+  /** Other calls alike that wait already. */
+  @property({ attribute: false }) waiting = 0;
   @state() private pattern = 0;
   @state() private scope = 0;
   @state() private span = 0;
   @state() private uses: number | null = null;
+  @state() private withWaiting = false;
 
   protected override render(): TemplateResult | typeof nothing {
     const { proposal } = this;
@@ -69,6 +72,13 @@ export class GrantFormElement extends LightElement {
       </fieldset>
       <label class="lbl" for="${this.uid}-uses">How often <span class="muted">${proposal.maxUses === null ? 'no limit by the policy' : `at most ${count(proposal.maxUses)} by the policy`}</span></label>
       <input class="field gf-uses" id="${this.uid}-uses" type="number" inputmode="numeric" min="1" max=${most} .value=${String(uses)} aria-invalid=${badUses === null ? nothing : 'true'} @input=${this.#typedUses} />
+      ${
+        this.waiting === 0
+          ? nothing
+          : html`<p class="gf-opt"><input type="checkbox" id="${this.uid}-waiting" .checked=${this.withWaiting} @change=${() => {
+              this.withWaiting = !this.withWaiting;
+            }} /><label for="${this.uid}-waiting">Approve by it also those of ${plural(this.waiting, 'call')} alike that wait already and that it covers</label></p>`
+      }
       ${button({
         label: `Approve, and ${plural(Number.isFinite(uses) ? uses : 0, 'more call')} for ${spanText(span)}`,
         kind: 'go',
@@ -87,7 +97,7 @@ export class GrantFormElement extends LightElement {
 
   protected override willUpdate(changed: Map<PropertyKey, unknown>): void {
     if (!changed.has('proposal')) return;
-    [this.pattern, this.scope, this.span, this.uses] = [0, 0, 0, null];
+    [this.pattern, this.scope, this.span, this.uses, this.withWaiting] = [0, 0, 0, null, false];
   }
 
   /** The dialog was open before the proposal came; now there is something to choose from. */
@@ -131,7 +141,13 @@ export class GrantFormElement extends LightElement {
     if (!proposal || !pattern || !scope || this.busy || this.reason !== null || badUses !== null) return;
     const expiresInMs = spansWithin(proposal.maxExpiresInMs)[this.span] ?? proposal.maxExpiresInMs;
     const maxUses = this.uses ?? Math.min(USES_OFFERED, proposal.maxUses ?? USES_OFFERED);
-    emit<GrantChoice>(this, 'mc-grant', { patternId: pattern.id, scope, expiresInMs, maxUses });
+    emit<GrantChoice>(this, 'mc-grant', {
+      patternId: pattern.id,
+      scope,
+      expiresInMs,
+      maxUses,
+      ...(this.withWaiting && { includeWaiting: true }),
+    });
   }
 }
 

@@ -481,7 +481,7 @@ async function answer(world: World, request: IncomingMessage, response: ServerRe
     for (const [method, pattern, role, handle] of routesOf(world)) {
       const match = method === request.method ? pattern.exec(path) : null;
       if (!match) continue;
-      if (RANK[person.role] < RANK[role]) throw new Problem(403, 'FORBIDDEN', `This needs the ${role} role.`);
+      if (RANK[person.role] < RANK[role]) throw new Problem(403, 'ROLE', `This needs the ${role} role.`);
       const result = handle({ params: match.slice(1).map(decodeURIComponent), query: url.searchParams, body, person, request });
       return result === undefined ? void response.writeHead(204).end() : json(response, 200, result);
     }

@@ -1,7 +1,11 @@
 /**
- * `npm run speed:dashboard`: how quick the board is with 10,000 tasks, 500 held calls and a busy feed, in real Chromium against the mock.
- * Prints the first paint of the board (median of five), the longest frames while scrolling and dragging, how long an event takes to the
- * screen, and what memory does under 20 events a second. MINUTES sets how long that goes on (default 1).
+ * `npm run speed:dashboard`: how quick the dashboard is with 10,000 tasks, 500 held calls and a feed of 100,000 entries, in real Chromium against
+ * the mock. Prints the first paint of the board (median of five), the frames while scrolling the board and the feed, dragging and walking the
+ * inbox, how long an event takes to the screen, and what memory does under 20 events a second. MINUTES sets how long that goes on (default 1;
+ * the promise is of 10).
+ *
+ * Frames are told twice: as they came, and by the processor time of the longest task of the page's main thread, from a trace. On a machine
+ * that does other things as well only the second says something about the dashboard.
  */
 import { join } from 'node:path';
 import { chromium, type Page } from 'playwright-core';
@@ -11,6 +15,9 @@ import { World } from './world.ts';
 
 const TASKS = 10_000;
 const HELD = 500;
+const FEED = 100_000;
+/** Pages of the feed that are scrolled through, of 200 entries each. */
+const FEED_PAGES = 10;
 const EVENTS_PER_S = 20;
 const ROUNDS = 5;
 const MINUTES = Number(process.env.MINUTES ?? 1);
@@ -36,6 +43,8 @@ for (let i = 0; i < HELD; i++)
     risk: 'yellow',
     verdict: 'hold',
   });
+for (let i = world.activities.length; i < FEED; i++)
+  world.tellActivity('task_updated', `An entry of the feed, number ${i}.`, { at: Date.now() - (FEED - i) * 50 - 60_000 });
 const server = await serveWorld(world, filesOf(join(import.meta.dirname, '../dist')));
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
@@ -43,16 +52,22 @@ await context.request.post(`${server.url}/api/session`, { data: { token: 'admin'
 const page = await context.newPage();
 
 const paints: number[] = [];
+const works: number[] = [];
+const meter = await context.newCDPSession(page);
+await meter.send('Performance.enable', { timeDomain: 'threadTicks' });
 for (let i = 0; i < ROUNDS; i++) {
   await page.goto(`${server.url}/board`);
   await page.locator('.tcard').first().waitFor();
+  works.push(await mainThread());
   paints.push(
     await page.evaluate(
       () => new Promise<number>((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now())))),
     ),
   );
 }
-console.log(`first paint of the board      ${ms(median(paints))} (median of ${ROUNDS}: ${paints.map(ms).join(', ')})`);
+console.log(
+  `first paint of the board      ${ms(median(paints))} (median of ${ROUNDS}: ${paints.map(ms).join(', ')}), of it ${ms(median(works))} processor time of the page`,
+);
 
 await page.getByRole('region', { name: /^Inbox, 1,?\d{3}/ }).waitFor();
 console.log(`all tasks here after          ${ms(await page.evaluate(() => performance.now()))}`);
@@ -80,6 +95,40 @@ const dragging = await framesDuring(page, async () => {
 });
 console.log(`dragging a card               ${told(dragging)}`);
 
+await page.goto(`${server.url}/feed`);
+await page.getByRole('log', { name: 'Feed' }).waitFor();
+const feeding = await framesDuring(page, async () => {
+  await page.mouse.move(700, 500);
+  const older = () => page.locator('.feedv-f').innerText();
+  for (let i = 0; i < FEED_PAGES; i++) {
+    const before = await older();
+    for (let step = 0; step < 12; step++) {
+      await page.mouse.wheel(0, 1_500);
+      await page.waitForTimeout(16);
+    }
+    for (let waited = 0; waited < 50 && (await older()) === before; waited++) {
+      await page.mouse.wheel(0, 3_000);
+      await page.waitForTimeout(40);
+    }
+  }
+});
+console.log(`scrolling the feed            ${told(feeding)}; ${await page.locator('.feedv-f').innerText()}`);
+
+await page.goto(`${server.url}/approvals`);
+await page
+  .getByRole('button', { name: /^Approve/ })
+  .first()
+  .waitFor();
+const walking = await framesDuring(page, async () => {
+  for (let i = 0; i < 40; i++) {
+    await page.keyboard.press('j');
+    await page.waitForTimeout(30);
+  }
+});
+console.log(`walking the inbox             ${told(walking)}`);
+
+await page.goto(`${server.url}/board`);
+await page.locator('.tcard').first().waitFor();
 const delays: number[] = [];
 for (let i = 0; i < 20; i++) {
   const text = `an alert number ${i}.`;
@@ -116,17 +165,43 @@ console.log(
 await browser.close();
 await server.close();
 
-/** Gaps between frames while something is done, and the blocks of the main thread that caused them. */
-async function framesDuring(
-  at: Page,
-  work: () => Promise<void>,
-): Promise<{ longest: number; over: number; frames: number; blocks: number[] }> {
+/** Processor time that the page's main thread has had since it was opened, ms. */
+async function mainThread(): Promise<number> {
+  const { metrics } = await meter.send('Performance.getMetrics');
+  return (metrics.find(({ name }) => name === 'TaskDuration')?.value ?? 0) * 1000;
+}
+
+interface Frames {
+  longest: number;
+  over: number;
+  frames: number;
+  /** Processor time of the longest task of the page's main thread, ms. */
+  task: number;
+}
+
+interface TraceEvent {
+  name: string;
+  pid: number;
+  tid: number;
+  ph: string;
+  /** Microseconds, of the thread's own clock. */
+  tdur?: number;
+  args?: { name?: string };
+}
+
+/** Gaps between frames while something is done, and the longest task of the main thread by the time it had the processor. */
+async function framesDuring(at: Page, work: () => Promise<void>): Promise<Frames> {
+  const cdp = await at.context().newCDPSession(at);
+  const events: TraceEvent[] = [];
+  cdp.on('Tracing.dataCollected', ({ value }) => events.push(...(value as unknown as TraceEvent[])));
+  const complete = new Promise((resolve) => cdp.once('Tracing.tracingComplete', resolve));
+  await cdp.send('Tracing.start', {
+    transferMode: 'ReportEvents',
+    traceConfig: { includedCategories: ['toplevel', 'disabled-by-default-devtools.timeline'], recordMode: 'recordContinuously' },
+  });
   await at.evaluate(() => {
-    const state = { gaps: [] as number[], blocks: [] as number[], on: true, last: performance.now() };
+    const state = { gaps: [] as number[], on: true, last: performance.now() };
     Object.assign(globalThis, { speed: state });
-    new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) state.blocks.push(entry.duration);
-    }).observe({ type: 'longtask' });
     const tick = (now: number) => {
       state.gaps.push(now - state.last);
       state.last = now;
@@ -135,16 +210,31 @@ async function framesDuring(
     requestAnimationFrame(tick);
   });
   await work();
-  return at.evaluate(() => {
-    const state = (globalThis as unknown as { speed: { gaps: number[]; blocks: number[]; on: boolean } }).speed;
+  const gaps = await at.evaluate(() => {
+    const state = (globalThis as unknown as { speed: { gaps: number[]; on: boolean } }).speed;
     state.on = false;
-    const gaps = state.gaps.slice(1);
-    return { longest: Math.max(...gaps), over: gaps.filter((gap) => gap > 50).length, frames: gaps.length, blocks: state.blocks };
+    return state.gaps.slice(1);
   });
+  await cdp.send('Tracing.end');
+  await complete;
+  await cdp.detach();
+  const mains = new Set(events.filter((event) => event.name === 'thread_name' && event.args?.name === 'CrRendererMain').map(threadOf));
+  const tasks = events.filter((event) => event.ph === 'X' && event.tdur !== undefined && mains.has(threadOf(event)));
+  if (tasks.length === 0) throw new Error('the trace has no task of the main thread');
+  return {
+    longest: gaps.reduce((most, gap) => Math.max(most, gap), 0),
+    over: gaps.filter((gap) => gap > 50).length,
+    frames: gaps.length,
+    task: tasks.reduce((most, { tdur = 0 }) => Math.max(most, tdur / 1000), 0),
+  };
 }
 
-function told({ longest, over, frames, blocks }: { longest: number; over: number; frames: number; blocks: number[] }): string {
-  return `${over} of ${frames} frames > 50 ms, longest ${ms(longest)}; ${blocks.length} blocks of the main thread ≥ 50 ms${blocks.length ? `, longest ${ms(Math.max(...blocks))}` : ''}`;
+function threadOf({ pid, tid }: TraceEvent): string {
+  return `${pid}.${tid}`;
+}
+
+function told({ longest, over, frames, task }: Frames): string {
+  return `longest task ${ms(task)} of processor time; ${over} of ${frames} frames > 50 ms, longest ${ms(longest)}`;
 }
 
 function median(values: readonly number[]): number {

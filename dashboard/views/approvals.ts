@@ -33,6 +33,7 @@ import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { go } from '../routes.ts';
 import { agents, approvals, pendingApprovals, session } from '../store.ts';
+import { drafts, notes } from '../unsent.ts';
 import { isPhone } from '../viewport.ts';
 import { AUTONOMY_WORDS, clock, clockMinutes, count, day, wait, when } from '../words.ts';
 import './approval-context.ts';
@@ -49,8 +50,6 @@ const pendingGroups = computed(() => groupApprovals(pendingApprovals.get()));
 @customElement('mc-approvals')
 export class ApprovalsElement extends SignalWatcher(LightElement) {
   @property({ attribute: false }) approvalId: string | null = null;
-  @state() private notes: ReadonlyMap<string, string> = new Map();
-  @state() private drafts: ReadonlyMap<string, Draft> = new Map();
   @state() private editingId: string | null = null;
   @state() private judgement: Judgement = { state: 'none' };
   @state() private busy: { id: string; verdict: 'approve' | 'deny' } | null = null;
@@ -277,7 +276,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   #editor(approval: Approval): TemplateResult {
     return html`<div class="sec">
       <h2>Edit arguments <span class="small muted">approving then runs your version, once</span></h2>
-      <mc-arguments-editor .original=${this.#argumentsOf(approval) ?? {}} .draft=${this.drafts.get(approval.id) ?? {}} .judgement=${this.judgement}
+      <mc-arguments-editor .original=${this.#argumentsOf(approval) ?? {}} .draft=${drafts.get().get(approval.id) ?? {}} .judgement=${this.judgement}
         @mc-draft=${(event: CustomEvent<Draft>) => this.#drafted(approval, event.detail)}
         @mc-cancel=${this.#leaveEdit}></mc-arguments-editor>
       ${this.#editedCommand(approval)}
@@ -320,7 +319,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       .approval=${approval}
       .chosen=${many.length}
       .notesRequired=${many.some((item) => item.noteRequired)}
-      .note=${this.notes.get(this.#noteKey(approval)) ?? ''}
+      .note=${notes.get().get(this.#noteKey(approval)) ?? ''}
       .reason=${against}
       .myId=${session.get()?.operator.id ?? null}
       .canGrant=${approval.kind === 'call' && approval.risk !== 'red' && approval.approvalsNeeded === 1}
@@ -342,7 +341,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
         ? skeleton(4)
         : 'failure' in known
           ? failed('What could be approved for longer could not be read', known.failure, () => void this.#openLonger())
-          : html`<mc-grant-form .proposal=${known.proposal} .names=${{ agent: approval.agentName, task: approval.taskTitle }} .reason=${approval.status === 'pending' ? against : 'It is decided.'} .busy=${this.busy?.id === approval.id}
+          : html`<mc-grant-form .proposal=${known.proposal} .names=${{ agent: approval.agentName, task: approval.taskTitle }} .reason=${approval.status === 'pending' ? against : 'It is decided.'} .busy=${this.busy?.id === approval.id} .waiting=${alikeOf(approval).length}
               @mc-grant=${(event: CustomEvent<GrantChoice>) => void this.#decide('approve', event.detail)}></mc-grant-form>`;
     return html`<mc-modal heading="Approve for longer" .content=${content} @mc-close=${() => this.#closeLonger()}></mc-modal>`;
   }
@@ -430,7 +429,11 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     if (approval?.status !== 'pending' || this.busy || Date.now() - this.#settledAt < SETTLE_MS) return;
     const against = reasonAgainst('decide approvals');
     const many = grant ? [] : this.#chosenItems();
-    const note = this.notes.get(grant ? approval.id : this.#noteKey(approval))?.trim() ?? '';
+    const note =
+      notes
+        .get()
+        .get(grant ? approval.id : this.#noteKey(approval))
+        ?.trim() ?? '';
     if (against !== null) return say('refused', against);
     if ((many.length > 0 ? many : [approval]).some((item) => item.noteRequired) && !note) return this.#panel()?.focusNote();
     const edit = many.length > 0 ? NO_EDIT : this.#edited(approval);
@@ -478,7 +481,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   }
 
   #noted(id: string, text: string): void {
-    this.notes = new Map(this.notes).set(id, text);
+    notes.set(new Map(notes.get()).set(id, text));
   }
 
   /* ---------------------------------------------------------------- calls alike, and approving for longer */
@@ -502,7 +505,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
       return;
     }
     const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
-    const begun = approval && this.chosen.size === 0 ? (this.notes.get(approval.id) ?? '') : '';
+    const begun = approval && this.chosen.size === 0 ? (notes.get().get(approval.id) ?? '') : '';
     this.chosen = new Set(ids);
     if (approval && begun) this.#noted(this.#noteKey(approval), begun);
   }
@@ -545,7 +548,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
     const approval = this.approvalId === null ? undefined : approvals.get(this.approvalId);
     if (approval?.status !== 'pending') return;
     const key = this.#noteKey(approval);
-    this.#noted(key, this.notes.get(key) === text ? '' : text);
+    this.#noted(key, notes.get().get(key) === text ? '' : text);
   }
 
   /* ---------------------------------------------------------------- editing */
@@ -564,15 +567,15 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
 
   #leaveEdit(): void {
     if (this.editingId === null) return;
-    const drafts = new Map(this.drafts);
-    drafts.delete(this.editingId);
-    this.drafts = drafts;
+    const kept = new Map(drafts.get());
+    kept.delete(this.editingId);
+    drafts.set(kept);
     this.editingId = null;
     this.judgement = { state: 'none' };
   }
 
   #drafted(approval: Approval, draft: Draft): void {
-    this.drafts = new Map(this.drafts).set(approval.id, draft);
+    drafts.set(new Map(drafts.get()).set(approval.id, draft));
     clearTimeout(this.#judgeTimer);
     const { edited } = editArguments(this.#argumentsOf(approval) ?? {}, draft);
     this.judgement = edited ? { state: 'asking' } : { state: 'none' };
@@ -610,7 +613,7 @@ export class ApprovalsElement extends SignalWatcher(LightElement) {
   /** Whether arguments are being edited, and whether they can be approved as they stand. */
   #edited(approval: Approval): { editing: boolean; arguments: Record<string, unknown> | null; reason: string | null } {
     if (this.editingId !== approval.id) return { editing: false, arguments: null, reason: null };
-    const { fields, edited } = editArguments(this.#argumentsOf(approval) ?? {}, this.drafts.get(approval.id) ?? {});
+    const { fields, edited } = editArguments(this.#argumentsOf(approval) ?? {}, drafts.get().get(approval.id) ?? {});
     if (edited) return { editing: true, arguments: edited, reason: null };
     const broken = fields.find((field) => field.error !== null);
     return broken
@@ -692,6 +695,12 @@ async function copy(text: string): Promise<void> {
   } catch {
     say('refused', 'Not copied: the browser did not allow it. Select the text and copy it.');
   }
+}
+
+/** Others of its group that wait as well. */
+function alikeOf(approval: Approval): Approval[] {
+  const group = groupApprovals(pendingApprovals.get()).find(({ items }) => items.some(({ id }) => id === approval.id));
+  return group?.items.filter(({ id }) => id !== approval.id) ?? [];
 }
 
 const HINTS = html`<p class="hints" aria-hidden="true"><span>${keyHint('J')}${keyHint('K')} next, previous</span><span>${keyHint('E')} edit</span><span>${keyHint('N')} note</span><span>${keyHint('?')} all keys</span></p>`;

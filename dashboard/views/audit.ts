@@ -10,6 +10,7 @@ import { sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
 import { glyph } from '../elements/glyph.ts';
+import { icon } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
 import { button, empty, failed, moment, seen, seenLine, skeleton } from '../elements/parts.ts';
 import '../elements/voice.ts';
@@ -24,6 +25,12 @@ const DAY_MS = 86_400_000;
 
 type ActorType = api.AuditRow['actorType'];
 const ACTOR_WORDS: Record<ActorType, string> = { human: 'People', agent: 'Agents', system: 'The system' };
+/** The forms of a file of the whole log. */
+const EXPORTS = [
+  ['ndjson', 'NDJSON'],
+  ['json', 'JSON'],
+  ['csv', 'CSV'],
+] as const;
 const SPANS = { hour: 'The last hour', day: 'The last 24 hours', week: 'The last 7 days', month: 'The last 30 days' } as const;
 type Span = keyof typeof SPANS;
 const SPAN_MS: Record<Span, number> = { hour: 3_600_000, day: DAY_MS, week: 7 * DAY_MS, month: 30 * DAY_MS };
@@ -75,6 +82,7 @@ export class AuditElement extends SignalWatcher(LightElement) {
     return html`<div class="page page--wide scroll" tabindex="0" role="region" aria-label="Audit">
       <div class="page-h au-h">
         <h1>Audit</h1>
+        <span class="row" role="group" aria-label="Export the whole log">${EXPORTS.map(([format, label]) => html`<a class="btn" href="/api/audit/export?format=${format}" download="audit.${format}">${icon('download', 14)}${label}</a>`)}</span>
         ${button({ label: 'Verify the chain', icon: 'fingerprint', busy: this.verdict === 'checking' ? 'Checking' : null, onClick: () => void this.#verify() })}
       </div>
       ${this.#filterForm(rows ?? [], isFiltered)}
@@ -98,6 +106,7 @@ export class AuditElement extends SignalWatcher(LightElement) {
         ${this.cursor !== null ? html`<div class="au-more">${button({ label: 'Older entries', icon: 'chevron-down', size: 'small', kind: 'quiet', onClick: () => void this.#read(this.cursor) })}</div>` : nothing}
       </section>
       <p class="small muted">${plural(rows?.length ?? 0, 'entry', 'entries')} shown${this.cursor === null && this.entry === null ? ', back to the first' : ''}</p>
+      <p class="small muted">An export has the whole log. NDJSON and JSON carry its signed head and verify offline, with <code>node cli.ts audit verify FILE</code>; CSV is for spreadsheets.</p>
     </div>`;
   }
 

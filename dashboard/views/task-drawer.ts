@@ -5,6 +5,7 @@
 import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
+import { live } from 'lit/directives/live.js';
 import type { Activity, Approval, Message, Run, Task, ToolCallView, WorkDocument } from '../../control/contract.ts';
 import { moveTask, readThread, sentence } from '../actions.ts';
 import * as api from '../api.ts';
@@ -27,6 +28,7 @@ import type { TaskStatus } from '../../policies/model.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { openTask, place } from '../routes.ts';
 import { activities, agents, heldByTask, latestCalls, openDependencies, pendingApprovals, session, tasks, unread } from '../store.ts';
+import { comments } from '../unsent.ts';
 import { callMoney, capMoney, count, money, PRIORITY_WORDS, plural, TASK_TYPE_WORDS, TASK_WORDS, took, when } from '../words.ts';
 import './cap-raise.ts';
 import './task-create.ts';
@@ -191,7 +193,7 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
   #commentForm(task: Task): TemplateResult {
     return html`<form class="form" @submit=${(event: SubmitEvent) => void this.#post(event, task)}>
       <label class="lbl" for="td-comment">What do you want to say? <span class="muted">@name mentions an agent or a person, who is told</span></label>
-      <textarea class="field" id="td-comment" name="content" rows="4" required maxlength="20000" data-focus></textarea>
+      <textarea class="field" id="td-comment" name="content" rows="4" required maxlength="20000" data-focus .value=${live(comments.get().get(task.id) ?? '')} @input=${(event: InputEvent) => this.#commented(task, event)}></textarea>
       <p class="refusal" role="alert">${this.refusal ?? ''}</p>
       ${button({ label: 'Comment', kind: 'go', size: 'large', block: true, type: 'submit', busy: this.sending ? 'Sending' : null, onClick: () => {} })}
     </form>`;
@@ -200,6 +202,10 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
   #comment(open: boolean): void {
     this.commenting = open;
     this.refusal = null;
+  }
+
+  #commented(task: Task, { target }: Event): void {
+    if (target instanceof HTMLTextAreaElement) comments.set(new Map(comments.get()).set(task.id, target.value));
   }
 
   async #post(event: SubmitEvent, task: Task): Promise<void> {
@@ -211,6 +217,7 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
       const message = await api.postMessage(task.id, content);
       if (this.history)
         this.history = { ...this.history, messages: [message, ...this.history.messages.filter((other) => other.id !== message.id)] };
+      comments.set(new Map(comments.get()).set(task.id, ''));
       this.commenting = false;
       this.tab = 'timeline';
     } catch (error) {

@@ -349,6 +349,23 @@ describe('approving for longer', () => {
     expect((await server.approval(held)).status).toBe('pending');
   });
 
+  it('decides by it what waits already, where somebody asks for that', async () => {
+    const run = (name: string) => server.call(agent, { ...CALLS.build, arguments: { command: `python3 tools/${name}.py --month 3` } });
+    const [id, other] = [await run('report'), await run('digest')];
+    const page = await open('approver', `/approvals/${id}`);
+    await page
+      .getByRole('button', { name: /^Approve/ })
+      .first()
+      .waitFor();
+    await page.keyboard.press('f');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('radio', { name: /python3 tools\/<any>\.py --month 3/ }).check();
+    await dialog.getByRole('checkbox', { name: /1 call alike that wait already/ }).check();
+    await dialog.getByRole('button', { name: /^Approve, and/ }).click();
+    await page.getByText('Approved, and calls like it for longer.').waitFor();
+    await expect.poll(async () => (await server.approval(other)).status).toBe('approved');
+  });
+
   it('is not offered for a red call, and says why where the server does not grant', async () => {
     await server.call(agent, CALLS.message);
     const page = await open('approver', '/approvals');

@@ -124,6 +124,9 @@ it('the audit log says who did what, filters, and proves that its chain is whole
   await page.getByLabel('When').selectOption({ label: 'The last hour' });
   await page.getByText('task.created').first().waitFor();
   expect(await page.getByRole('alert').count()).toBe(0);
+  const download = page.waitForEvent('download');
+  await page.getByRole('group', { name: 'Export the whole log' }).getByRole('link', { name: 'CSV' }).click();
+  expect((await download).suggestedFilename()).toBe('audit.csv');
 });
 
 it('the audit log says at which entry its chain is broken, and opens it; or that it could not be checked', async () => {

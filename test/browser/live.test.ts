@@ -67,6 +67,43 @@ describe('the connection', () => {
   });
 });
 
+describe('a clock', () => {
+  it('of this machine that is wrong by hours moves no age', async () => {
+    await server.call(agent, CALLS.build);
+    const page = await open('operator', '/approvals');
+    await page.clock.install({ time: Date.now() + 5 * 3_600_000 });
+    await page.reload();
+    await page.getByText(/^Live/).waitFor();
+    await page
+      .getByText(/^Held 0:\d\d$/)
+      .first()
+      .waitFor();
+    await page.getByRole('button', { name: /^Approve/ }).click();
+    await page.getByText('Approved once').waitFor();
+  });
+
+  it('that jumps, as when a laptop wakes, shows old data as old until the server is heard, and keeps what was typed', async () => {
+    const id = await server.call(agent, CALLS.build);
+    const page = await open('operator', '/overview', { expected: /ERR_/ });
+    await page.clock.install();
+    await page.goto(`${server.url}/approvals/${id}`);
+    await page.getByText(/^Live/).waitFor();
+    await page.getByLabel(/^Note/).fill('read it twice');
+    server.cutEvents();
+    await page.clock.fastForward(2 * 3_600_000);
+    await page
+      .getByText(/What you see is 2 h old\. Decisions wait until the connection is back\./)
+      .first()
+      .waitFor();
+    server.allowEvents();
+    await page.getByText(/^Live/).waitFor();
+    expect(await page.getByLabel(/^Note/).inputValue()).toBe('read it twice');
+    await page.getByRole('button', { name: /^Approve/ }).click();
+    await page.getByText('Approved once').waitFor();
+    expect((await server.approval(id)).decision).toBe('read it twice');
+  });
+});
+
 describe('several tabs', () => {
   it('read one stream; when the one that holds it goes, another goes on, and none misses anything', async () => {
     const first = await open('viewer', '/feed', { expected: /ERR_/ });

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { useDashboard } from './browser.ts';
+import { CALLS } from './server.ts';
 
 const dashboard = useDashboard();
 const { open } = dashboard;
@@ -42,6 +43,58 @@ it('ends with the session, says so, keeps the place, and shows nothing of before
   await page.keyboard.press('Enter');
   await page.getByRole('link', { name: /Forge-03/ }).waitFor();
   expect(new URL(page.url()).pathname).toBe('/agents');
+});
+
+it('gives a note that was begun back to whoever wrote it, when the session ends meanwhile and after a glance elsewhere', async () => {
+  const { server } = dashboard;
+  const id = await server.call(await server.addAgent('Forge-03'), CALLS.build);
+  const page = await open('operator', `/approvals/${id}`, { expected: /401|ERR_/ });
+  // The server no longer knows the session, as when it has expired.
+  const endSession = async () => {
+    await page.context().clearCookies();
+    server.cutEvents();
+    server.allowEvents();
+  };
+  await page.getByLabel(/^Note/).fill('asked Ada first');
+  await page.getByRole('link', { name: 'Spend', exact: true }).click();
+  await page.waitForURL('**/spend');
+  await page.goBack();
+  await page.getByLabel(/^Note/).waitFor();
+  expect(await page.getByLabel(/^Note/).inputValue()).toBe('asked Ada first');
+  await endSession();
+  await page.getByRole('heading', { level: 1, name: 'Sign in' }).waitFor();
+  await page.getByLabel('Token').fill(server.signInToken('operator'));
+  await page.keyboard.press('Enter');
+  await page.getByLabel(/^Note/).waitFor();
+  expect(await page.getByLabel(/^Note/).inputValue()).toBe('asked Ada first');
+
+  // Somebody else at the same machine does not get it.
+  await endSession();
+  await page.getByRole('heading', { level: 1, name: 'Sign in' }).waitFor();
+  await page.getByLabel('Token').fill(server.signInToken('approver'));
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: /Ada Lind/ }).waitFor();
+  await page.goto(`${server.url}/approvals/${id}`);
+  await page.getByLabel(/^Note/).waitFor();
+  expect(await page.getByLabel(/^Note/).inputValue()).toBe('');
+});
+
+it('follows a role that is taken away while the page is open, says so, and keeps what was typed', async () => {
+  const { server } = dashboard;
+  const id = await server.call(await server.addAgent('Forge-03'), CALLS.build);
+  const page = await open('operator', `/approvals/${id}`);
+  const note = page.getByLabel(/^Note/);
+  await note.fill('looks right');
+  const admin = await open('admin', '/settings');
+  await admin.getByLabel('Role of Jon Reyes').selectOption('viewer');
+  await page.getByText('You are viewer now.').waitFor();
+  await page.getByText('Needs the approver role; you are a viewer.').first().waitFor();
+  expect(await note.inputValue()).toBe('looks right');
+  await admin.getByLabel('Role of Jon Reyes').selectOption('operator');
+  await page.getByText('You are operator now.').waitFor();
+  await page.getByRole('button', { name: /^Approve/ }).click();
+  await page.getByText('Approved once').waitFor();
+  expect((await server.approval(id)).decision).toBe('looks right');
 });
 
 it('signs out, and the cookie is of no more use', async () => {

@@ -20,8 +20,8 @@ const moved = (toStatus: TaskFacts['moves'][number]['toStatus'], over: Partial<T
   ...over,
 });
 const told = (answers: Answers) =>
-  Object.entries(answers).map(([question, { text, quote, link }]) =>
-    [question, text, quote ?? '', link?.href ?? ''].filter(Boolean).join(' | '),
+  Object.entries(answers).map(([question, { text, detail, quote, link }]) =>
+    [question, text, detail ?? '', quote ?? '', link?.href ?? ''].filter(Boolean).join(' | '),
   );
 
 describe('the five questions about a task', () => {
@@ -43,7 +43,7 @@ describe('the five questions about a task', () => {
     const moves = [moved('blocked', { actor: 'system', actorId: null, reason: 'Loop' })];
     expect(told(taskAnswers(facts({ task, moves, calls: [DENIED] })))).toEqual([
       'happened | Blocked 1 min ago: | Loop: same error 4 times',
-      'who | Assigned to Forge-03. Blocked by the system. | /agents/ag_1',
+      'who | Assigned to Forge-03. Moved to Blocked by the system. | /agents/ag_1',
       "why | Its last refused call says SHELL_BLOCKED: | Sudo takes another user's rights. | ?task=ta_1&call=tc_9",
       'cost | $6.88 of $8, outside any run.',
       'next | Take away what blocks it, then move it to In progress; or cancel it.',
