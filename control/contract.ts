@@ -2289,6 +2289,37 @@ export function stopOrderText({ stopId, at, by, reason }: Omit<StopOrder, 'seal'
   return JSON.stringify(['stop', stopId, at, by, reason]);
 }
 
+/**
+ * Mutual authentication on the lines (docs/decisions/0019). A request has `authorization: MC-Line {at}.{nonce}.{mac}`, its answer
+ * `x-mc-proof: {mac}`, a message of the stream is `{mac} {json}`. Each mac is an HMAC-SHA-256 with the cluster secret over one of the
+ * texts below, base64url.
+ */
+export const LINE_SCHEME = 'MC-Line';
+export const LINE_PROOF_HEADER = 'x-mc-proof';
+/** What the credential for control's own MCP server is derived for. */
+export const OWN_SERVER_PURPOSE = 'mission-control/own-server/v1';
+
+/** What a request proves. `path` has its query, `bodyHash` is SHA-256 in hex, of nothing where there is no body. */
+export function lineAskText({
+  method,
+  path,
+  at,
+  nonce,
+  bodyHash,
+}: Record<'method' | 'path' | 'nonce' | 'bodyHash', string> & { at: number }): string {
+  return JSON.stringify(['ask', method, path, at, nonce, bodyHash]);
+}
+
+/** What an answer proves: that it is the one to the request with this nonce. */
+export function lineAnswerText({ nonce, status, bodyHash }: { nonce: string; status: number; bodyHash: string }): string {
+  return JSON.stringify(['answer', nonce, status, bodyHash]);
+}
+
+/** What a message of the stream proves: its place in the stream that was asked for with this nonce. */
+export function lineMessageText(nonce: string, number: number, text: string): string {
+  return `["message","${nonce}",${number}]\n${text}`;
+}
+
 /** The channel of the bus in Redis. */
 export const BUS_CHANNEL = 'mc:bus';
 

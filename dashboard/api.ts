@@ -35,6 +35,7 @@ import type {
   Problem,
   Replay,
   Role,
+  RosterEntry,
   Run,
   SearchHit,
   Session,
@@ -59,6 +60,7 @@ import type {
   WorkDocument,
 } from '../control/contract.ts';
 import type { AgentStatus, Autonomy, Reason, Risk, TaskStatus, Verdict } from '../policies/model.ts';
+import { noteAsked } from './answer-age.ts';
 
 /** A credential without its secret. */
 export type Token = (typeof TokenSchema)['_output'];
@@ -73,6 +75,8 @@ export interface AuditVerdict {
   head?: string;
   seq?: number;
   why?: string;
+  /** Signed heads that the chain was compared with. */
+  anchors?: number;
 }
 /** A code by which somebody shows a bot who they are. */
 export type ChatCode = (typeof ChatCodeSchema)['_output'];
@@ -193,14 +197,31 @@ export const listTasks = (query: { status?: TaskStatus; limit?: number; cursor?:
 export const readTask = (id: string) => send<Task>('GET', `/tasks/${id}`);
 export const listRuns = (query: { taskId?: string; agentId?: string; limit?: number }) => send<Page<Run>>('GET', `/runs${search(query)}`);
 export const listTransitions = (taskId: string) => all<Transition>(`/tasks/${taskId}/transitions`, {});
-export const listAudit = (query: { action?: string; subjectId?: string; limit?: number; cursor?: string }) =>
-  send<Page<AuditRow>>('GET', `/audit${search(query)}`);
+export interface AuditQuery {
+  action?: string;
+  subjectId?: string;
+  actorType?: AuditRow['actorType'];
+  actorId?: string;
+  /** From this time, and before that one. */
+  since?: number;
+  until?: number;
+  /** One entry alone. */
+  seq?: number;
+  limit?: number;
+  cursor?: string;
+}
+export const listAudit = (query: AuditQuery) => send<Page<AuditRow>>('GET', `/audit${search(query)}`);
 export const verifyAudit = () => send<AuditVerdict>('GET', '/audit/verify');
 /** Newest first. `each`: at most so many of each kind, on one page. */
 export const searchRecord = (query: { q: string; kind?: string; each?: number; limit?: number; cursor?: string }) =>
   send<Page<SearchHit>>('GET', `/search${search(query)}`);
+/** The agents that a gateway has, asked of it now. */
+export const readRoster = async (id: string) => (await send<{ items: RosterEntry[] }>('GET', `/gateways/${id}/roster`)).items;
+export const importRoster = async (id: string, body: { externalIds: string[]; autonomyLevel: Autonomy }) =>
+  (await send<{ items: Agent[] }>('POST', `/gateways/${id}/import`, body)).items;
 export const readForecast = () => send<Forecast>('GET', '/spend/forecast');
-export const readSpend = (query: { groupBy: string; since?: number; limit?: number }) => send<SpendView>('GET', `/spend${search(query)}`);
+export const readSpend = (query: { groupBy: string; since?: number; limit?: number; cursor?: string }) =>
+  send<SpendView>('GET', `/spend${search(query)}`);
 export const listChannels = () => all<Channel>('/channels', {});
 export const listDeadNotifications = () => send<Page<Notification>>('GET', '/notifications?state=dead&limit=50');
 export const listChatIdentities = async (operatorId: string) =>
@@ -308,7 +329,13 @@ export interface GatewayBody {
   url: string | null;
   token?: string;
 }
-export const registerGateway = (body: GatewayBody) => send<Gateway & { token: string }>('POST', '/gateways', body);
+/** The gateway, and the token of its plugin, which is shown once. */
+export async function registerGateway(body: GatewayBody): Promise<{ gateway: Gateway; token: string }> {
+  const at = performance.now();
+  const { token, ...gateway } = await send<Gateway & { token: string }>('POST', '/gateways', body);
+  noteAsked(gateway, at);
+  return { gateway, token };
+}
 export const updateGateway = (id: string, body: GatewayBody) => send<Gateway>('PATCH', `/gateways/${id}`, body);
 export const removeGateway = (id: string) => send('DELETE', `/gateways/${id}`);
 /** A ticket to the gateway's own pages, behind the proxy. */
@@ -348,6 +375,7 @@ async function send<T = void>(method: string, path: string, body?: unknown, opti
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method !== 'GET') headers['X-MC-CSRF'] = csrfToken;
   if (options.ifMatch !== undefined) headers['If-Match'] = `"${options.ifMatch}"`;
+  const at = performance.now();
   const response = await reach(`/api${path}`, {
     method,
     headers,
@@ -356,7 +384,9 @@ async function send<T = void>(method: string, path: string, body?: unknown, opti
   });
   if (!response.ok) throw await refusalOf(response, options);
   const text = await response.text();
-  return (text ? JSON.parse(text) : undefined) as T;
+  const answer = (text ? JSON.parse(text) : undefined) as T;
+  noteAsked(answer, at);
+  return answer;
 }
 
 /** Every page of a list, bounded. */

@@ -62,7 +62,7 @@ const VIEWS: Record<ShellPlace, View> = {
     render: ({ id }) => html`<mc-policies .version=${id}></mc-policies>`,
   },
   spend: { title: 'Spend', load: () => import('./views/spend.ts'), render: () => html`<mc-spend></mc-spend>` },
-  audit: { title: 'Audit', load: () => import('./views/audit.ts'), render: () => html`<mc-audit></mc-audit>` },
+  audit: { title: 'Audit', load: () => import('./views/audit.ts'), render: ({ id }) => html`<mc-audit .entry=${id}></mc-audit>` },
   incident: { title: 'Emergency stop', load: () => import('./views/incident.ts'), render: () => html`<mc-incident></mc-incident>` },
   settings: { title: 'Settings', load: () => import('./views/settings.ts'), render: () => html`<mc-settings></mc-settings>` },
   nowhere: { title: 'Not found', load: () => import('./views/nowhere.ts'), render: () => html`<mc-nowhere></mc-nowhere>` },

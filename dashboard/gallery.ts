@@ -33,7 +33,9 @@ import { LightElement } from './elements/light-element.ts';
 import './elements/like-list.ts';
 import './elements/notice-bar.ts';
 import { button, choice, empty, failed, meter, skeleton, spentOf, why } from './elements/parts.ts';
+import { sparkline } from './elements/sparkline.ts';
 import './elements/stop-form.ts';
+import { answersList } from './elements/answers.ts';
 import { tabs } from './elements/tabs.ts';
 import { type TaskCardView, taskCard } from './elements/task-card.ts';
 import { buildTimeline, TIMELINE_KINDS, timelineRows } from './elements/timeline.ts';
@@ -93,6 +95,8 @@ export class GalleryElement extends LightElement {
           [4.2, null],
         ].map(([spent, cap]) => html`<div>${spentOf(spent ?? 0, cap ?? null)}${meter(spent ?? 0, cap ?? null)}</div>`)}</div>`,
       )}
+      ${section('The five questions', answersList({ happened: { text: 'A call is held, for 4:12:', quote: 'exec npm publish --tag next' }, who: { text: 'Assigned to Forge-03.', link: { href: '#', label: 'Forge-03' } }, why: { text: 'PROD_EXTERNAL:', quote: 'Publishing is visible outside. '.repeat(20) }, cost: { text: '$6.88 of $8, in 3 runs.' }, next: { text: 'Somebody decides.', link: { href: '#', label: 'Review the call' } } }))}
+      ${section('Sparklines', html`<div class="gl-row">${sparkline([1, 3, 2, 5, 8, 7], 12, 'below its cap')}${sparkline([4, 9, 12, 12], 12, 'at its cap')}${sparkline([1, 2, 4], null, 'without a cap')}${sparkline([0, 0, 0], 5, 'nothing')}${sparkline([3], 5, 'one day')}</div>`)}
       ${section('Agent rows', html`<div class="gl-narrow">${AGENTS.map((agent, i) => html`<mc-agent-row .agent=${agent} .now=${NOW} .selected=${i === 0}></mc-agent-row>`)}</div>`)}
       ${section('Approval list', html`<div class="gl-narrow"><mc-approval-list .groups=${groupApprovals(PENDING)} .decided=${DECIDED} .selectedId=${PENDING[0]?.id ?? null} .now=${NOW}></mc-approval-list></div>`)}
       ${section('Parsed command', html`<mc-command-list .line=${LINE} .commands=${COMMANDS}></mc-command-list>`)}

@@ -156,22 +156,22 @@ function apply(change: ChangeEvent): void {
   const { topic, id, data } = change;
   switch (topic satisfies Topic) {
     case 'agent':
-      put(store.agents, id, data as Agent | null);
+      store.agents.hear(id, data as Agent | null);
       refreshOverview();
       break;
     case 'approval':
-      put(store.approvals, id, data as Approval | null);
+      store.approvals.hear(id, data as Approval | null);
       keepRecent(store.approvals, (approval) => (approval.status === 'pending' ? null : (approval.decidedAt ?? approval.createdAt)));
       break;
     case 'alert':
-      put(store.alerts, id, data as Alert | null);
+      store.alerts.hear(id, data as Alert | null);
       keepRecent(store.alerts, (alert) => (alert.resolved ? alert.createdAt : null));
       break;
     case 'gateway':
-      put(store.gateways, id, data as Gateway | null);
+      store.gateways.hear(id, data as Gateway | null);
       break;
     case 'upstream':
-      put(store.upstreams, id, data as Upstream | null);
+      store.upstreams.hear(id, data as Upstream | null);
       break;
     case 'activity':
       if (data !== null) store.activities.set(data as Activity);
@@ -188,10 +188,10 @@ function apply(change: ChangeEvent): void {
       break;
     case 'task':
       touchTask(id);
-      put(store.tasks, id, data as Task | null);
+      store.tasks.hear(id, data as Task | null);
       break;
     case 'grant':
-      put(store.grants, id, data as Grant | null);
+      store.grants.hear(id, data as Grant | null);
       break;
     case 'run':
       break;
@@ -201,11 +201,6 @@ function apply(change: ChangeEvent): void {
 function takeOverview(overview: Overview): void {
   store.overview.set(overview);
   store.system.set(overview.system);
-}
-
-function put<T extends { id: string }>(collection: store.Collection<T>, id: string, data: T | null): void {
-  if (data === null) collection.remove(id);
-  else collection.set(data);
 }
 
 /** Keeps the newest call of each task. */

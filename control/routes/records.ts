@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { VERDICTS } from '../../policies/index.ts';
+import { ACTORS, VERDICTS } from '../../policies/index.ts';
 import type { Alerts } from '../alerts.ts';
 import type { Anchors } from '../anchors.ts';
 import { EXPORT_FORMATS, EXPORT_TYPES } from '../audit-export.ts';
@@ -132,7 +132,16 @@ export function recordRoutes(app: Api, { db, calls, alerts, anchors }: { db: Db;
       tag: 'audit',
       summary: 'The audit log, newest first',
       access: { role: 'viewer' },
-      query: { ...PAGE, subjectId: z.string().max(128).optional(), action: z.string().max(100).optional() },
+      query: {
+        ...PAGE,
+        subjectId: z.string().max(128).optional(),
+        action: z.string().max(100).optional(),
+        actorType: z.enum(ACTORS).optional(),
+        actorId: z.string().max(128).optional(),
+        since: z.coerce.number().int().min(0).optional(),
+        until: z.coerce.number().int().min(0).optional(),
+        seq: z.coerce.number().int().min(1).optional(),
+      },
       response: listOf(AuditRowSchema),
     },
     async ({ query }) => {
@@ -143,6 +152,11 @@ export function recordRoutes(app: Api, { db, calls, alerts, anchors }: { db: Db;
         .limit(query.limit + 1);
       if (query.subjectId) select = select.where('subject_id', '=', query.subjectId);
       if (query.action) select = select.where('action', '=', query.action);
+      if (query.actorType) select = select.where('actor_type', '=', query.actorType);
+      if (query.actorId) select = select.where('actor_id', '=', query.actorId);
+      if (query.since !== undefined) select = select.where('at', '>=', query.since);
+      if (query.until !== undefined) select = select.where('at', '<', query.until);
+      if (query.seq !== undefined) select = select.where('seq', '=', query.seq);
       if (query.cursor) select = select.where('seq', '<', decodeCursor(query.cursor, ['number'])[0]);
       const rows = await select.execute();
       const page = rows.slice(0, query.limit);

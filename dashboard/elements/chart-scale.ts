@@ -47,3 +47,37 @@ export function daysBetween(first: string, last: string): string[] {
     days.push(new Date(at).toISOString().slice(0, 10));
   return days;
 }
+
+/** What each agent spent and called day by day, oldest first. */
+export interface AgentDays {
+  days: readonly string[];
+  /** USD of each day. */
+  costs: readonly number[];
+  /** Priced calls of each day. */
+  calls: readonly number[];
+}
+
+/** Rows of one day and one agent each as the days of each agent, without a gap; who is in no row is not in the map. The last `count` days up to `until`, epoch ms, or the last day named. */
+export function agentDaysOf(
+  rows: readonly { agentId?: string | null | undefined; day?: string | undefined; cost: number; calls: number }[],
+  until: number,
+  count: number,
+): Map<string, AgentDays> {
+  const last = [dayOf(until), ...rows.flatMap(({ day }) => (day === undefined ? [] : [day]))].sort().at(-1) ?? dayOf(until);
+  const days = daysBetween(dayOf(Date.parse(`${last}T12:00:00Z`) - (count - 1) * 86_400_000), last);
+  const at = new Map(days.map((day, i) => [day, i]));
+  const agents = new Map<string, { days: string[]; costs: number[]; calls: number[] }>();
+  for (const { agentId, day, cost, calls } of rows) {
+    const i = at.get(day ?? '');
+    if (i === undefined || agentId === undefined || agentId === null) continue;
+    const one = agents.get(agentId) ?? { days, costs: days.map(() => 0), calls: days.map(() => 0) };
+    one.costs[i] = (one.costs[i] ?? 0) + cost;
+    one.calls[i] = (one.calls[i] ?? 0) + calls;
+    agents.set(agentId, one);
+  }
+  return agents;
+}
+
+function dayOf(at: number): string {
+  return new Date(at).toISOString().slice(0, 10);
+}

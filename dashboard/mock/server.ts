@@ -17,6 +17,7 @@ import type {
   UpstreamCreate,
   UpstreamUpdate,
 } from '../../control/contract.ts';
+import type { Autonomy } from '../../policies/model.ts';
 import { readCommands } from './command-reader.ts';
 import { findIn } from './finding.ts';
 import { proposeGrant } from './grants.ts';
@@ -287,7 +288,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ],
     ['POST', /^messages$/, 'approver', ({ body, person }) => world.postMessage(String(body.taskId), String(body.content), person)],
     ['GET', /^documents$/, 'viewer', ({ query }) => page([], query)],
-    ['GET', /^audit$/, 'viewer', ({ query }) => page(world.audit(query.get('action')), query)],
+    ['GET', /^audit$/, 'viewer', ({ query }) => page(world.audit(query), query)],
     ['GET', /^audit\/verify$/, 'viewer', () => ({ ok: true, rows: world.activities.length, head: 'f0'.repeat(32) })],
     ['GET', /^search$/, 'viewer', ({ query }) => findIn(world, query)],
     ['GET', /^spend$/, 'viewer', ({ query }) => world.spend(query)],
@@ -346,6 +347,13 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
         world.changeGateway(id, { name: String(body.name), url: typeof body.url === 'string' ? body.url : null });
         return found(world.gateways.get(id), 'gateway', id);
       },
+    ],
+    ['GET', /^gateways\/([^/]+)\/roster$/, 'viewer', ({ params: [id = ''] }) => ({ items: world.roster(id) })],
+    [
+      'POST',
+      /^gateways\/([^/]+)\/import$/,
+      'admin',
+      ({ params: [id = ''], body }) => ({ items: world.importRoster(id, body.externalIds as string[], body.autonomyLevel as Autonomy) }),
     ],
     ['DELETE', /^gateways\/([^/]+)$/, 'admin', ({ params: [id = ''] }) => world.removeGateway(id)],
     [

@@ -20,6 +20,7 @@ import type {
   Message,
   Overview,
   Role,
+  RosterEntry,
   Run,
   Session,
   SpendRow,
@@ -816,6 +817,23 @@ export class World {
     return added;
   }
 
+  /** Its registered agents, and two that are not. */
+  roster(id: string): RosterEntry[] {
+    const known = [...this.agents.values()].filter((agent) => agent.gatewayId === id);
+    const entry = (externalId: string, agentId: string | null) => ({
+      externalId,
+      name: null,
+      workspace: `/srv/openclaw/${externalId}`,
+      agentId,
+    });
+    const unknown = ['night-owl', 'archivist'].filter((name) => !known.some((agent) => agent.name === name));
+    return [...known.map((agent) => entry(agent.name, agent.id)), ...unknown.map((name) => entry(name, null))];
+  }
+
+  importRoster(id: string, externalIds: readonly string[], autonomyLevel: Autonomy): Agent[] {
+    return externalIds.map((name) => this.addAgent({ name, autonomyLevel, gate: 'openclaw', gatewayId: id, externalId: name }));
+  }
+
   removeGateway(id: string): void {
     this.gateways.delete(id);
     this.#tell('gateway', id, null);
@@ -829,7 +847,8 @@ export class World {
   }
 
   /** The feed as if it were the audit log. */
-  audit(action: string | null): unknown[] {
+  audit(query: URLSearchParams): unknown[] {
+    const fits = (name: string, value: unknown) => !query.has(name) || query.get(name) === String(value);
     return [...this.activities]
       .map((activity, i) => ({
         seq: i + 1,
@@ -844,7 +863,15 @@ export class World {
         hash: hash('sha256', String(i + 1)),
       }))
       .reverse()
-      .filter((row) => action === null || row.action === action);
+      .filter(
+        (row) =>
+          fits('action', row.action) &&
+          fits('subjectId', row.subjectId) &&
+          fits('actorType', row.actorType) &&
+          fits('actorId', row.actorId) &&
+          fits('seq', row.seq) &&
+          row.at >= Number(query.get('since') ?? 0),
+      );
   }
 
   /* ---------------------------------------------------------------- money */

@@ -12,6 +12,7 @@ import { serverNow } from '../clock.ts';
 import { byAttention, stateOf } from '../elements/agent-text.ts';
 import { gistOf } from '../elements/approval-text.ts';
 import '../elements/call-table.ts';
+import type { AgentDays } from '../elements/chart-scale.ts';
 import { chip, rankGlyph, riskGlyph, stateChip, statusGlyph } from '../elements/glyph.ts';
 import { type IconName, icon } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
@@ -20,6 +21,7 @@ import { ago, button, choice, empty, failed, meter, moment, seen, seenLine, skel
 import { hasRole, reasonAgainst, reasonAgainstAction } from '../permissions.ts';
 import { agents, gateways, overview, pendingApprovals, toolCalls } from '../store.ts';
 import { AGENT_STATE_WORDS, AUTONOMY_WORDS, capMoney, day, money, plural, wait, when } from '../words.ts';
+import { daysLine } from './agent-days.ts';
 import './agent-budgets.ts';
 import './agent-detail.css';
 import './agent-tokens.ts';
@@ -40,6 +42,8 @@ const STATUS: Record<Filter, ToolCallView['status'] | null> = { all: null, held:
 @customElement('mc-agent-detail')
 export class AgentDetailElement extends SignalWatcher(LightElement) {
   @property({ attribute: false }) agent: Agent | null = null;
+  /** What it spent on the last days; null = nothing, or not read yet. */
+  @property({ attribute: false }) days: AgentDays | null = null;
   @state() private busy: api.AgentAction | null = null;
   @state() private quarantining = false;
   @state() private editingBudgets = false;
@@ -143,6 +147,7 @@ export class AgentDetailElement extends SignalWatcher(LightElement) {
         <li class="pr"><span>Agent, today</span>${spentOf(agent.todaySpend, agent.todayCap)}<span class="pr-m">${meter(agent.todaySpend, agent.todayCap)}</span></li>
         <li class="pr"><span>Each run</span><span class="muted">${agent.budgets.perRunCap === null ? "the policy's cap" : html`at most <b class="b">${capMoney(agent.budgets.perRunCap)}</b>`}</span></li>
         ${fleet ? html`<li class="pr"><span>Fleet, today</span>${spentOf(fleet.todaySpend, fleet.fleetCap)}<span class="pr-m">${meter(fleet.todaySpend, fleet.fleetCap)}</span></li>` : nothing}
+        ${this.days ? html`<li class="pr"><span>Last 14 days</span><span class="ag-days">${daysLine(this.days, agent.todayCap)}<b class="b">${money(this.days.costs.reduce((sum, cost) => sum + cost, 0))}</b></span></li>` : nothing}
         <li class="pr"><span>All time</span><span class="b">${money(agent.totalSpend)}</span></li>
       </ul>
     </section>`;

@@ -7,6 +7,7 @@ import type { Agent } from '../../control/contract.ts';
 import { serverNow } from '../clock.ts';
 import '../elements/agent-row.ts';
 import { attentionOf, byAttention, inFamilies, type Relative, stateOf } from '../elements/agent-text.ts';
+import type { AgentDays } from '../elements/chart-scale.ts';
 import { rankGlyph, STATE_TONES, statusGlyph } from '../elements/glyph.ts';
 import { LightElement } from '../elements/light-element.ts';
 import { ago, button, choice, empty, meter, spentOf, why } from '../elements/parts.ts';
@@ -17,10 +18,12 @@ import { isPhone } from '../viewport.ts';
 import { AGENT_STATE_WORDS, AUTONOMY_WORDS } from '../words.ts';
 import './agent-create.ts';
 import './agent-detail.ts';
+import { daysLine, readAgentDays } from './agent-days.ts';
 import './agents.css';
 
 const FILTERS = ['all', 'attention', 'working', 'off'] as const;
 type Filter = (typeof FILTERS)[number];
+const DAYS_REFRESH_MS = 60_000;
 
 @customElement('mc-agents')
 export class AgentsElement extends SignalWatcher(LightElement) {
@@ -28,6 +31,19 @@ export class AgentsElement extends SignalWatcher(LightElement) {
   @state() private filter: Filter = 'all';
   @state() private text = '';
   @state() private creating = false;
+  @state() private days: ReadonlyMap<string, AgentDays> = new Map();
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    void this.#readDays();
+    this.#timer = setInterval(() => void this.#readDays(), DAYS_REFRESH_MS);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    clearInterval(this.#timer);
+  }
 
   protected override render(): TemplateResult {
     const now = serverNow();
@@ -44,7 +60,7 @@ export class AgentsElement extends SignalWatcher(LightElement) {
             html`<mc-agent-row .agent=${item.agent} .depth=${item.depth} .selected=${item.agent.id === this.agentId} .now=${now}></mc-agent-row>`,
         )}</div>
       </aside>
-      ${agent ? html`<mc-agent-detail .agent=${agent}></mc-agent-detail>` : html`<div class="page"><h1>There is no such agent</h1><p class="ink2">It may have been removed. <a href="/agents">All agents</a></p></div>`}
+      ${agent ? html`<mc-agent-detail .agent=${agent} .days=${this.days.get(agent.id) ?? null}></mc-agent-detail>` : html`<div class="page"><h1>There is no such agent</h1><p class="ink2">It may have been removed. <a href="/agents">All agents</a></p></div>`}
     </div>`;
   }
 
@@ -96,13 +112,22 @@ export class AgentsElement extends SignalWatcher(LightElement) {
 
   #table(shown: readonly Relative[], now: number): TemplateResult {
     return html`<table class="tbl ag-tbl">
-      <thead><tr><th>Agent</th><th>State</th><th>Needs attention</th><th>Heartbeat</th><th>Last call</th><th>Gateway</th><th class="num">Today</th></tr></thead>
+      <thead><tr><th>Agent</th><th>State</th><th>Needs attention</th><th>Heartbeat</th><th>Last call</th><th>Gateway</th><th>Last 14 days</th><th class="num">Today</th></tr></thead>
       <tbody>${repeat(
         shown,
         ({ agent }) => agent.id,
-        (relative) => row(relative, now),
+        (relative) => row(relative, this.days.get(relative.agent.id), now),
       )}</tbody>
     </table>`;
+  }
+
+  /** What was drawn before stays while it cannot be read: the lines only hint, the figures stand beside them. */
+  async #readDays(): Promise<void> {
+    try {
+      this.days = await readAgentDays(serverNow());
+    } catch {
+      // The age of the data in the header says that the server is away.
+    }
   }
 
   #typed(event: InputEvent): void {
@@ -120,7 +145,7 @@ export class AgentsElement extends SignalWatcher(LightElement) {
 
 const LABELS: Record<Filter, string> = { all: 'All', attention: 'Need attention', working: 'Working', off: 'Off' };
 
-function row({ agent, depth }: Relative, now: number): TemplateResult {
+function row({ agent, depth }: Relative, days: AgentDays | undefined, now: number): TemplateResult {
   const state = stateOf(agent, now);
   const asks = attentionOf(agent, now);
   const gateway = agent.gatewayId === null ? undefined : gateways.get(agent.gatewayId);
@@ -133,6 +158,7 @@ function row({ agent, depth }: Relative, now: number): TemplateResult {
     <td class="muted">${agent.gate === 'none' ? 'no gate' : ago(agent.lastHeartbeat, now)}</td>
     <td class="muted">${ago(agent.lastCallAt, now)}</td>
     <td class="muted">${gateway?.name ?? '–'}</td>
+    <td>${days === undefined ? html`<span class="muted">–</span>` : daysLine(days, agent.todayCap)}</td>
     <td class="num ag-money">${spentOf(agent.todaySpend, agent.todayCap)}${meter(agent.todaySpend, agent.todayCap)}</td>
   </tr>`;
 }

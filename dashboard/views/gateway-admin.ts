@@ -14,6 +14,7 @@ import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { gateways } from '../store.ts';
 import { plural } from '../words.ts';
+import './roster-import.ts';
 
 @customElement('mc-gateway-admin')
 export class GatewayAdminElement extends SignalWatcher(LightElement) {
@@ -29,7 +30,7 @@ export class GatewayAdminElement extends SignalWatcher(LightElement) {
     const { gateway } = this;
     const against = reasonAgainst('manage gateways');
     const buttons = gateway
-      ? html`${gateway.url === null ? nothing : button({ label: 'Open its pages', icon: 'arrow-right', size: 'small', kind: 'quiet', busy: this.busy === 'pass' ? 'Asking' : null, reason: against, reasonId: 'gw-why', onClick: () => void this.#pass(gateway) })}
+      ? html`<mc-roster-import .gateway=${gateway}></mc-roster-import>${gateway.url === null ? nothing : button({ label: 'Open its pages', icon: 'arrow-right', size: 'small', kind: 'quiet', busy: this.busy === 'pass' ? 'Asking' : null, reason: against, reasonId: 'gw-why', onClick: () => void this.#pass(gateway) })}
           ${button({ label: 'Edit', icon: 'pencil', size: 'small', kind: 'quiet', reason: against, reasonId: 'gw-why', onClick: () => this.#show('form') })}
           ${button({ label: 'New token', icon: 'key-round', size: 'small', kind: 'quiet', busy: this.busy === 'token' ? 'Issuing' : null, reason: against, reasonId: 'gw-why', onClick: () => void this.#issue(gateway) })}
           ${button({ label: `Remove ${gateway.name}`, icon: 'x', iconOnly: true, size: 'small', kind: 'deny', reason: against, reasonId: 'gw-why', onClick: () => this.#show('remove') })}`
@@ -90,7 +91,7 @@ export class GatewayAdminElement extends SignalWatcher(LightElement) {
         gateways.set(await api.updateGateway(gateway.id, body));
         say('done', `${body.name} is changed.`);
       } else {
-        const { token, ...registered } = await api.registerGateway(body);
+        const { token, gateway: registered } = await api.registerGateway(body);
         gateways.set(registered);
         this.shown = { name: registered.name, token };
       }

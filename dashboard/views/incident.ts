@@ -1,5 +1,5 @@
 /**
- * The emergency stop: the receipt, who went silent and when, what is blocked, and the way back for an administrator.
+ * The emergency stop: the five questions in short, the receipt, who went silent and when, what is blocked, and the way back for an administrator.
  * After resuming, the last receipt stays readable.
  */
 import { SignalWatcher } from '@lit-labs/signals';
@@ -8,13 +8,15 @@ import { customElement } from 'lit/decorators.js';
 import type { StopReceipt } from '../../control/contract.ts';
 import { readStopProof } from '../actions.ts';
 import { serverNow } from '../clock.ts';
+import { answersList } from '../elements/answers.ts';
+import { type Answers, stopAnswers } from '../elements/answers-text.ts';
 import { feedRow } from '../elements/feed-row.ts';
 import { mergeFeed } from '../elements/feed-text.ts';
 import { chip, glyph } from '../elements/glyph.ts';
 import { icon } from '../elements/icon.ts';
 import { LightElement } from '../elements/light-element.ts';
 import { button, empty, moment, seen } from '../elements/parts.ts';
-import { activities, agents, approvals, overview, system } from '../store.ts';
+import { activities, agents, alerts, approvals, overview, system } from '../store.ts';
 import { clock, plural, took, when } from '../words.ts';
 import './incident.css';
 import './resume-control.ts';
@@ -32,11 +34,20 @@ export class IncidentElement extends SignalWatcher(LightElement) {
       <div class="page-h"><h1 class="grow">${now?.estop ? 'Stopped' : 'Emergency stop'}</h1>${receipt ? html`${button({ label: 'Save the receipt', icon: 'download', size: 'small', onClick: () => save(receipt) })}${button({ label: 'Save its key', icon: 'key-round', size: 'small', onClick: () => void saveKey() })}` : nothing}</div>
       ${
         receipt
-          ? html`<div class="inm"><div class="inm-l">${silence(receipt)}${led(receipt)}</div><div class="inm-r">${now?.estop ? resumePanel() : over(receipt)}${blocked(receipt, now?.estop === true)}</div></div>`
+          ? html`<section class="panel inm-ans"><div class="panel-h"><h2>In short</h2></div>${answersList(answersOf(receipt, now?.estop === true))}</section><div class="inm"><div class="inm-l">${silence(receipt)}${led(receipt)}</div><div class="inm-r">${now?.estop ? resumePanel() : over(receipt)}${blocked(receipt, now?.estop === true)}</div></div>`
           : html`<section class="panel">${empty('It was never pressed', 'The receipt of an emergency stop stands here: for each proxy, agent and gateway when it went silent.')}</section>`
       }
     </div>`;
   }
+}
+
+function answersOf(receipt: StopReceipt, active: boolean): Answers {
+  const [before] = alerts
+    .all()
+    .filter((alert) => alert.createdAt <= receipt.stoppedAt)
+    .sort((a, b) => b.createdAt - a.createdAt);
+  const today = overview.get();
+  return stopAnswers(receipt, { active, before: before ?? null, spent: today?.todaySpend ?? null, cap: today?.fleetCap ?? null });
 }
 
 function resumePanel(): TemplateResult {

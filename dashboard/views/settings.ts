@@ -100,10 +100,19 @@ function gatewayRow(gateway: Gateway, now: number): TemplateResult {
     <div class="gw-h"><b class="b">${gateway.name}</b>${gateway.url ? html`<code class="muted">${seen(gateway.url)}</code>` : nothing}<span class="end small muted">${plural(gateway.agentIds.length, 'agent')}</span><mc-gateway-admin .gateway=${gateway}></mc-gateway-admin></div>
     <dl class="kv">
       <dt>Gate</dt><dd><span class="bare ${`m-${GATE_TONES[gateway.gate]}`}">${icon(gateway.gate === 'live' ? 'shield-check' : 'shield-alert', 14)}${GATE_WORDS[gateway.gate]}</span> <span class="muted">${GATE_TEXTS[gateway.gate]} Last heartbeat ${ago(gateway.lastHeartbeat, now)}${gateway.pluginVersion ? `, plugin ${gateway.pluginVersion}` : ''}.</span></dd>
-      <dt>Link</dt><dd><span class="bare ${LINK_TONES[link.state] === 'ink' ? 'ink2' : `m-${LINK_TONES[link.state]}`}">${icon(link.state === 'connected' ? 'activity' : 'unplug', 14)}${LINK_WORDS[link.state]}</span> <span class="muted">since ${moment(link.since, when(link.since, now))}${link.error ? html`: ${seen(link.error)}` : nothing}. ${link.state === 'connected' ? '' : 'Decisions reach waiting agents only through open calls until it is back.'}</span></dd>
+      <dt>Link</dt><dd id="link-${gateway.id}"><span class="bare ${LINK_TONES[link.state] === 'ink' ? 'ink2' : `m-${LINK_TONES[link.state]}`}">${icon(link.state === 'connected' ? 'activity' : 'unplug', 14)}${LINK_WORDS[link.state]}</span> <span class="muted">since ${moment(link.since, when(link.since, now))}${link.error ? html`: ${seen(link.error)}` : nothing}. ${linkNote(gateway)}</span></dd>
       ${names.length ? html`<dt>Agents</dt><dd>${names.map((agent, i) => html`${i ? ', ' : ''}<a class="nb" href="/agents/${agent.id}">${agent.name}</a>`)}</dd>` : nothing}
     </dl>
   </li>`;
+}
+
+/** What the link does, or what is missing without it. */
+function linkNote({ url, link }: Gateway): string {
+  if (link.state !== 'connected')
+    return `Decisions reach waiting agents only through open calls until it is back${url === null ? '.' : ', and its agents cannot be imported.'}`;
+  return link.followsSessions
+    ? 'It tells what happens in its sessions, so runs end here when they end there.'
+    : 'It does not tell what happens in its sessions: a run ends here by the word of the plugin, or after 30 minutes of silence.';
 }
 
 declare global {

@@ -9,6 +9,8 @@ import type { Activity, Approval, Message, Run, Task, ToolCallView, WorkDocument
 import { moveTask, sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
+import { answersList } from '../elements/answers.ts';
+import { type Answers, taskAnswers } from '../elements/answers-text.ts';
 import { gistOf } from '../elements/approval-text.ts';
 import '../elements/drawer.ts';
 import '../elements/modal.ts';
@@ -260,6 +262,7 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
     return html`
       ${task.status === 'blocked' ? html`<p class="td-stop td-stop--red">${glyph('cross', 'red')}<span><b>Blocked</b> ${seen(task.blockedReason ?? 'No reason was given.')}</span></p>` : nothing}
       ${held.length > 0 ? html`<p class="td-stop">${glyph('bars', 'amber')}<span><b>${plural(held.length, 'call')} held</b> <code>${seen(held[0] ? gistOf(held[0]) : '')}</code></span><a class="btn btn--s" href="/approvals/${held[0]?.id ?? ''}">Review${icon('arrow-right', 12)}</a></p>` : nothing}
+      <section class="sec"><h2>In short</h2>${this.history ? answersList(this.#answers(task, held, now)) : skeleton(4)}</section>
       <section class="sec"><h2>What is to be done</h2>${task.description.trim() ? html`<p class="td-text">${seen(task.description)}</p>` : html`<p class="small muted">Nothing was written down but the title.</p>`}</section>
       <section class="sec"><h2>Facts</h2><dl class="kv">
         <dt>Created</dt><dd>${moment(task.createdAt, when(task.createdAt, now))}</dd>
@@ -273,6 +276,23 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
         ${task.decisionNote ? html`<dt>Closed with</dt><dd>${seen(task.decisionNote)}</dd>` : nothing}
         <dt>Id</dt><dd><code>${task.id}</code></dd>
       </dl></section>`;
+  }
+
+  #answers(task: Task, held: readonly Approval[], now: number): Answers {
+    const { calls, moves, runs } = this.history ?? { calls: [], moves: [], runs: [] };
+    const newest = <T extends { createdAt: number }>(items: readonly T[]) => [...items].sort((a, b) => b.createdAt - a.createdAt);
+    const me = session.get()?.operator;
+    return taskAnswers({
+      task,
+      now,
+      held,
+      calls: newest(calls),
+      moves: newest(moves),
+      runs,
+      waitsFor: openDependencies(task),
+      assignees: task.assigneeIds.flatMap((id) => agents.get(id) ?? []),
+      nameOf: (id) => agents.get(id)?.name ?? (me?.id === id ? me.name : undefined),
+    });
   }
 
   #timeline(task: Task): TemplateResult {

@@ -96,6 +96,7 @@ describe('a card', () => {
     await page.getByLabel('I have looked at the deliverable and confirm it').check();
     await page.getByLabel(/^Decision note/).fill('as agreed');
     await page.getByRole('button', { name: 'Move to Done' }).click();
+    await landed(page);
     await column(page, 'Done')
       .getByRole('link', { name: /Write the note/ })
       .waitFor();
@@ -213,6 +214,14 @@ describe('the drawer of a task', () => {
     await drawer.getByRole('link', { name: 'Forge-03' }).waitFor();
     await drawer.getByText('of $8').first().waitFor();
     await drawer.getByText('Asks for a deliverable and a self-review').waitFor();
+    // The five questions, without a click.
+    const answer = (question: string) =>
+      drawer.locator('.ans > div').filter({ has: page.getByRole('term').getByText(question, { exact: true }) });
+    await answer('What happened').getByText('A call is held').waitFor();
+    await answer('Who').getByText('Assigned to Forge-03.').waitFor();
+    await answer('Why').getByText('SHELL_NOT_ALLOWLISTED').waitFor();
+    await answer('What it cost').getByText('$0.00 of $8').waitFor();
+    await answer('What next').getByRole('link', { name: 'Review the call' }).waitFor();
     await drawer.getByRole('tab', { name: 'Timeline' }).click();
     await drawer.getByText('Moved to In progress').waitFor();
     await drawer.getByText('SHELL_BLOCKED').waitFor();

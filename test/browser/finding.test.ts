@@ -113,5 +113,35 @@ it('the audit log says who did what, filters, and proves that its chain is whole
   await page.getByText('"reason": "no key"').waitFor();
   await page.getByRole('button', { name: 'Verify the chain' }).click();
   await page.getByText('The chain is whole.').waitFor();
+  await page.getByText(/each with the hash of the one before it: none was changed, taken out, added or put elsewhere\./).waitFor();
+  await page.getByRole('button', { name: 'Clear', exact: true }).click();
+  await page.getByLabel('Id of what it was about').fill(task.id);
+  await page.getByRole('button', { name: 'Filter' }).click();
+  await page.getByLabel('Who did it').selectOption({ label: 'Agents' });
+  await page.getByText('No entry fits these filters.').waitFor();
+  await page.getByLabel('Who did it').selectOption({ label: 'People' });
+  await page.getByText('task.created').first().waitFor();
+  await page.getByLabel('When').selectOption({ label: 'The last hour' });
+  await page.getByText('task.created').first().waitFor();
   expect(await page.getByRole('alert').count()).toBe(0);
+});
+
+it('the audit log says at which entry its chain is broken, and opens it; or that it could not be checked', async () => {
+  await dashboard.server.addAgent('Forge-03');
+  const page = await open('viewer', '/audit', { expected: /503/ });
+  const answer = Promise.withResolvers<{ status: number; json: unknown }>();
+  await page.route('**/api/audit/verify', async (route) => route.fulfill(await answer.promise));
+  await page.getByRole('button', { name: 'Verify the chain' }).click();
+  answer.resolve({ status: 200, json: { ok: false, seq: 1, why: 'Its hash is not that of its content.' } });
+  const told = page.getByRole('alert');
+  await told.getByText('The chain is broken at entry 1.').waitFor();
+  await told.getByRole('link', { name: 'Open entry 1' }).click();
+  await page.getByText('Entry 1 alone.').waitFor();
+  await page.getByText('1 entry shown', { exact: true }).waitFor();
+  await page.route('**/api/audit/verify', (route) =>
+    route.fulfill({ status: 503, json: { status: 503, code: 'BUSY', detail: 'Try again.' } }),
+  );
+  await page.getByRole('button', { name: 'Verify the chain' }).click();
+  await told.getByText('The chain could not be checked.').waitFor();
+  await told.getByText('Nothing is said by that about the log itself.').waitFor();
 });

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { FakeOpenClaw } from '../openclaw/fake-openclaw.ts';
 import { violations } from './axe.ts';
 import { useDashboard } from './browser.ts';
 import { CALLS } from './server.ts';
@@ -98,3 +99,36 @@ it('keeps the contrast that one has chosen, in both themes, whatever the system 
   expect(await ink()).toBe('rgb(255, 255, 255)');
   expect(await violations(page)).toEqual([]);
 });
+
+it('registers those agents of a linked gateway that somebody chooses', async () => {
+  await using openclaw = await rosterOf(['ada', 'bob']);
+  const page = await open('admin', '/settings', { reducedMotion: 'reduce' });
+  await page.getByRole('button', { name: 'Register a gateway' }).click();
+  const form = page.getByRole('dialog', { name: 'Register a gateway' });
+  await form.getByLabel('Name').fill('openclaw-roster');
+  await form.getByLabel('WebSocket address').fill(openclaw.url);
+  await form.getByLabel('Its operator token').fill(openclaw.token);
+  await form.getByRole('button', { name: 'Register a gateway' }).click();
+  await page.getByRole('dialog', { name: 'Token of openclaw-roster' }).getByRole('button', { name: 'Close' }).click();
+  const row = page.getByRole('listitem').filter({ hasText: 'openclaw-roster' });
+  await row.getByText('It tells what happens in its sessions, so runs end here when they end there.').waitFor();
+  await row.getByRole('button', { name: 'Import agents' }).click();
+  const roster = page.getByRole('dialog', { name: 'Agents of openclaw-roster' });
+  await roster.getByLabel('ada').uncheck();
+  await roster.getByLabel('They begin as').selectOption('specialist');
+  expect(await violations(page)).toEqual([]);
+  await roster.getByRole('button', { name: 'Register 1 agent' }).click();
+  await page.getByText('1 agent of openclaw-roster is registered.').waitFor();
+  await row.getByRole('button', { name: 'Import agents' }).click();
+  await roster.getByText('registered as bob').waitFor();
+  await roster.getByRole('button', { name: 'Close' }).click();
+  await page.goto(`${dashboard.server.url}/agents`);
+  await page.getByRole('row', { name: /bob.*specialist/ }).waitFor();
+});
+
+/** An OpenClaw gateway with these agents. */
+async function rosterOf(ids: readonly string[]) {
+  const gateway = await FakeOpenClaw.start();
+  gateway.reply = () => ({ payload: { agents: ids.map((id) => ({ id })) } });
+  return { url: gateway.url, token: gateway.token, [Symbol.asyncDispose]: () => gateway.stop() };
+}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { axisOf, daysBetween, largest, type Series, stack } from '../../dashboard/elements/chart-scale.ts';
+import { agentDaysOf, axisOf, daysBetween, largest, type Series, stack } from '../../dashboard/elements/chart-scale.ts';
 
 const named = (name: string, ...values: number[]): Series => ({ name, values, kind: 'named' });
 
@@ -40,4 +40,19 @@ describe('layers', () => {
 it('days run from the first to the last, over the end of a month', () => {
   expect(daysBetween('2026-11-29', '2026-12-02')).toEqual(['2026-11-29', '2026-11-30', '2026-12-01', '2026-12-02']);
   expect(daysBetween('2026-11-29', '2026-11-29')).toEqual(['2026-11-29']);
+});
+
+it('the days of each agent are without a gap, and end with the last one that is known', () => {
+  const until = Date.parse('2026-11-23T01:00:00Z');
+  const rows = [
+    { agentId: 'a', day: '2026-11-24', cost: 2, calls: 1 },
+    { agentId: 'a', day: '2026-11-22', cost: 1.5, calls: 3 },
+    { agentId: 'a', day: '2026-11-22', cost: 0.5, calls: 1 },
+    { agentId: 'b', day: '2026-11-01', cost: 9, calls: 9 },
+    { agentId: null, day: '2026-11-22', cost: 7, calls: 7 },
+  ];
+  expect([...agentDaysOf(rows, until, 3)]).toEqual([
+    ['a', { days: ['2026-11-22', '2026-11-23', '2026-11-24'], costs: [2, 0, 2], calls: [4, 0, 1] }],
+  ]);
+  expect(agentDaysOf(rows.slice(1), until, 2).get('a')?.days).toEqual(['2026-11-22', '2026-11-23']);
 });
