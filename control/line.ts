@@ -3,32 +3,32 @@
  * proxy that control is reachable: it beats every second, and a proxy that hears nothing refuses. A control that does not know what
  * others have changed does not beat.
  */
-import { hash, timingSafeEqual } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Hono } from 'hono';
 import { sql } from 'kysely';
 import type { JsonObject, Policy, Said } from '../policies/index.ts';
 import type { Approvals } from './approvals.ts';
-import { hashSecret } from './auth.ts';
 import type { Broadcast, OutboxRow } from './broadcast.ts';
 import type { Bus } from './bus.ts';
-import type {
-  AgentPicture,
-  GatewayPicture,
-  HelloAnswer,
-  HoldRequest,
-  JournalEntry,
-  KnownCall,
-  KnownOutcome,
-  LedgerBound,
-  LedgerJoin,
-  LedgerSeed,
-  ShadowReport,
-  StopAcknowledgement,
-  StreamMessage,
-  SystemPicture,
-  TaskPicture,
-  ToolListing,
-  UpstreamHealth,
+import {
+  type AgentPicture,
+  type GatewayPicture,
+  type HelloAnswer,
+  type HoldRequest,
+  type JournalEntry,
+  type KnownCall,
+  type KnownOutcome,
+  type LedgerBound,
+  type LedgerJoin,
+  type LedgerSeed,
+  LINE_PROOF_HEADER,
+  type ShadowReport,
+  type StopAcknowledgement,
+  type StreamMessage,
+  type SystemPicture,
+  type TaskPicture,
+  type ToolListing,
+  type UpstreamHealth,
 } from './contract.ts';
 import { type Counters, CountersUnavailable } from './counters.ts';
 import type { Db } from './db/database.ts';
@@ -36,6 +36,7 @@ import type { Emergency } from './emergency.ts';
 import type { GatewayPasses } from './gateway-passes.ts';
 import type { Ingest } from './ingest.ts';
 import type { Keys } from './keys.ts';
+import { createLineProof } from './line-proof.ts';
 import type { Members } from './members.ts';
 import type { Policies } from './policies.ts';
 import type { Shadows } from './shadows.ts';
@@ -85,6 +86,10 @@ interface Dependencies {
   log: { error: (fields: object, message: string) => void };
 }
 
+interface LineEnv {
+  Variables: { nonce: string };
+}
+
 /** What a line needs to know of the other processes. */
 export interface Cluster {
   /** Names this process on the bus. */
@@ -122,7 +127,7 @@ export function createLine({
   cluster,
   log,
 }: Dependencies) {
-  const secretHash = Buffer.from(hashSecret(clusterSecret));
+  const proof = createLineProof(clusterSecret);
   const streams = new Set<Stream>();
   const lastSeen = new Map<string, number>();
   /** How far the proxies on the lines of other controls are, as those say. */
@@ -340,14 +345,17 @@ export function createLine({
     }));
   }
 
-  function openStream(proxyId: string): ReadableStream<Uint8Array> {
+  /** @param nonce of the request: every message proves that it is the next one of this very stream. */
+  function openStream(proxyId: string, nonce: string): ReadableStream<Uint8Array> {
+    let written = 0;
     const encoder = new TextEncoder();
     let leave = () => {};
     return new ReadableStream<Uint8Array>({
       start: async (controller) => {
         let early: StreamMessage[] | null = [];
         let isOpen = true;
-        const write = (message: StreamMessage) => controller.enqueue(encoder.encode(`${JSON.stringify(withStop(message))}\n`));
+        const write = (message: StreamMessage) =>
+          controller.enqueue(encoder.encode(proof.message(nonce, written++, JSON.stringify(withStop(message)))));
         const stream: Stream = {
           proxyId,
           owes: 0,
@@ -480,8 +488,8 @@ export function createLine({
     return counters;
   }
 
-  function routes(): Hono {
-    const app = new Hono();
+  function routes(): Hono<LineEnv> {
+    const app = new Hono<LineEnv>();
     // Another control sends a stop, or a proxy passes on one that it has heard: the seal is the credential.
     app.post('/stop', async (context) => {
       if (Number(context.req.header('content-length') ?? Number.NaN) > ORDER_MAX_BYTES) return context.json({ code: 'TOO_LARGE' }, 413);
@@ -491,14 +499,28 @@ export function createLine({
       return context.json({});
     });
     app.use('*', async (context, next) => {
-      const given = context.req.header('authorization')?.replace(/^Bearer /, '') ?? '';
-      if (!timingSafeEqual(secretHash, Buffer.from(hashSecret(given)))) {
+      const { pathname, search } = new URL(context.req.url);
+      const given = context.req.header('authorization');
+      // Its bodies are read by the server itself.
+      if (pathname.endsWith('/mission-control') && proof.isOwnServerToken(given)) return next();
+      const nonce = proof.check(given, context.req.method, pathname + search, new Uint8Array(await context.req.arrayBuffer()));
+      if (nonce === null) {
         return context.json(
-          { title: 'Unauthorized', status: 401, code: 'UNAUTHENTICATED', detail: 'The cluster secret is missing or wrong.' },
+          {
+            title: 'Unauthorized',
+            status: 401,
+            code: 'UNAUTHENTICATED',
+            detail:
+              'This does not prove that its sender knows the cluster secret, or the clocks of both machines differ by more than 5 minutes.',
+          },
           401,
         );
       }
-      return next();
+      context.set('nonce', nonce);
+      await next();
+      if (pathname.endsWith('/stream') && context.res.status === 200) return;
+      const body = new Uint8Array(await context.res.clone().arrayBuffer());
+      context.header(LINE_PROOF_HEADER, proof.answer(nonce, context.res.status, body));
     });
     app.post('/hello', async (context) => context.json(await hello((await context.req.json<{ proxyId: string }>()).proxyId)));
     app.post('/members', async (context) => {
@@ -512,7 +534,9 @@ export function createLine({
     });
     app.get('/stream', (context) => {
       const proxyId = context.req.query('proxyId') ?? 'unknown';
-      return new Response(openStream(proxyId), { headers: { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' } });
+      return new Response(openStream(proxyId, context.get('nonce')), {
+        headers: { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' },
+      });
     });
     app.post('/journal', async (context) => {
       const { proxyId, entries } = await context.req.json<{ proxyId: string; entries: JournalEntry[] }>();

@@ -32,6 +32,7 @@ import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
 import { openCounters } from './counters.ts';
+import { createCoverage } from './coverage.ts';
 import { isAnswering, openDatabase, openServerDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
@@ -39,6 +40,7 @@ import { createEmergency } from './emergency.ts';
 import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createGrants } from './grants.ts';
+import { createIncidents } from './incidents.ts';
 import { createIngest } from './ingest.ts';
 import { claimDatabase, openKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
@@ -307,6 +309,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     anchors,
     calls,
     search,
+    coverage: createCoverage({ db, clock }),
+    incidents: createIncidents({ db, clock, timeline }),
     spend,
     caps,
     gateways,

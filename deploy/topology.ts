@@ -25,6 +25,8 @@ export interface TopologyOptions {
   /** Values of ${...} in the compose file, and further settings of every process. */
   secrets: Record<string, string>;
   environment?: Record<string, string>;
+  /** Further services, each by the name of the one that it is like: { 'proxy-3': 'proxy-1' }. */
+  copies?: Readonly<Record<string, string>>;
   /** A port for each listener; asked once for each. */
   freePort: () => Promise<number>;
   /** What the processes log. */
@@ -56,7 +58,9 @@ export interface Service {
 /** Reads the compose file and prepares its services; nothing is started yet. In the order in which they may be started. */
 export async function prepareTopology(options: TopologyOptions): Promise<Service[]> {
   const { services } = parseYaml(readFileSync(join(HERE, 'docker-compose.yml'), 'utf8'), { merge: true }) as ComposeFile;
-  const ours = Object.entries(services).filter(([, { image }]) => image === IMAGE);
+  const named = Object.entries(services).filter(([, { image }]) => image === IMAGE);
+  const copied = Object.entries(options.copies ?? {}).map(([name, like]) => [name, copyOf(services[like] ?? {}, like, name)] as const);
+  const ours = [...named, ...copied];
   const ports = new Map<string, { listener: number; egress: number }>();
   for (const [name] of ours) ports.set(name, { listener: await options.freePort(), egress: await options.freePort() });
 
@@ -154,6 +158,12 @@ function filledIn(value: string, secrets: Record<string, string>): string {
     if (found === undefined) throw new Error(`${name}: ${text}`);
     return found;
   });
+}
+
+/** The same service under another name, reached by that. */
+function copyOf(service: ComposeFile['services'][string], like: string, name: string): ComposeFile['services'][string] {
+  const environment = Object.entries(service.environment ?? {}).map(([key, value]) => [key, value.replaceAll(`//${like}:`, `//${name}:`)]);
+  return { ...service, environment: Object.fromEntries(environment) };
 }
 
 /** Names of services lead to their ports here. */

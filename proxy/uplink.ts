@@ -5,29 +5,33 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
-import type {
-  GatewayPass,
-  HeldCall,
-  HelloAnswer,
-  HoldRequest,
-  HoldState,
-  LedgerBound,
-  LedgerJoin,
-  LedgerSeed,
-  RedeemedTicket,
-  ShadowReport,
-  StopAcknowledgement,
-  StopOrder,
-  StreamMessage,
-  ToolListing,
-  UpstreamHealth,
+import {
+  type GatewayPass,
+  type HeldCall,
+  type HelloAnswer,
+  type HoldRequest,
+  type HoldState,
+  type LedgerBound,
+  type LedgerJoin,
+  type LedgerSeed,
+  LINE_PROOF_HEADER,
+  type RedeemedTicket,
+  type ShadowReport,
+  type StopAcknowledgement,
+  type StopOrder,
+  type StreamMessage,
+  type ToolListing,
+  type UpstreamHealth,
 } from '../control/contract.ts';
+import { createLineProof, type LineProof } from './line-proof.ts';
 
 /** Control did not answer, or not as agreed. */
 class ControlUnavailable extends Error {
   readonly code = 'CONTROL_UNAVAILABLE';
 }
 
+/** Said of whoever answers without knowing the cluster secret, or refuses ours. */
+const UNPROVEN = 'what answers there does not prove that it knows the cluster secret';
 const RECONNECT_MS = 200;
 /** A stream line is a whole picture at most: agents, gateways and 20,000 tasks. */
 const LINE_MAX_CHARS = 64 * 1024 * 1024;
@@ -46,7 +50,7 @@ export class Uplink {
   readonly #pools: readonly Pool[];
   /** Index of the control that is followed. */
   #followed: number;
-  readonly #authorization: string;
+  readonly #proof: LineProof;
   readonly #timeoutMs: number;
   readonly #closing = new AbortController();
 
@@ -55,7 +59,7 @@ export class Uplink {
     this.#pools = this.#urls.map((url) => new Pool(url, { connections: 32, pipelining: 1, keepAliveTimeout: 30_000 }));
     // Proxies spread over the controls by themselves.
     this.#followed = Math.floor(Math.random() * this.#urls.length);
-    this.#authorization = `Bearer ${clusterSecret}`;
+    this.#proof = createLineProof(clusterSecret);
     this.#timeoutMs = timeoutMs;
   }
 
@@ -79,8 +83,9 @@ export class Uplink {
   }
 
   /** Passes on a stop that was heard past the line, so that the control we follow holds it too. */
-  passOn(order: StopOrder): Promise<unknown> {
-    return this.#post('/stop', order);
+  async passOn(order: StopOrder): Promise<void> {
+    // Sealed, and its answer says nothing: nobody has to prove anything.
+    await this.#ask('POST', '/stop', JSON.stringify(order), false);
   }
 
   /** Ships journal lines, which are JSON already. @returns the last sequence number recorded. */
@@ -187,10 +192,12 @@ export class Uplink {
   }
 
   async #followOnce(proxyId: string, onMessage: (message: StreamMessage) => void): Promise<void> {
+    const path = `/internal/v1/stream?proxyId=${encodeURIComponent(proxyId)}`;
+    const { authorization, nonce } = this.#proof.ask('GET', path, null);
     const { statusCode, body } = await this.#pool().request({
       method: 'GET',
-      path: `/internal/v1/stream?proxyId=${encodeURIComponent(proxyId)}`,
-      headers: { authorization: this.#authorization },
+      path,
+      headers: { authorization },
       headersTimeout: this.#timeoutMs,
       bodyTimeout: STREAM_SILENT_MS,
       signal: this.#closing.signal,
@@ -201,12 +208,15 @@ export class Uplink {
     }
     body.setEncoding('utf8');
     let rest = '';
+    let read = 0;
     for await (const chunk of body as AsyncIterable<string>) {
       rest += chunk;
       if (rest.length > LINE_MAX_CHARS) throw new ControlUnavailable('control sent a line without an end');
       let end = rest.indexOf('\n');
       while (end >= 0) {
-        onMessage(JSON.parse(rest.slice(0, end)) as StreamMessage);
+        const text = this.#proof.messageOf(nonce, read++, rest.slice(0, end));
+        if (text === null) throw new ControlUnavailable(UNPROVEN);
+        onMessage(JSON.parse(text) as StreamMessage);
         rest = rest.slice(end + 1);
         end = rest.indexOf('\n');
       }
@@ -229,19 +239,25 @@ export class Uplink {
     return JSON.parse(text) as T;
   }
 
-  async #ask(method: 'GET' | 'POST', path: string, body: string | null): Promise<{ statusCode: number; text: string }> {
+  async #ask(method: 'GET' | 'POST', path: string, body: string | null, mustProve = true): Promise<{ statusCode: number; text: string }> {
     const first = this.#followed;
     for (let tried = 0; ; tried++) {
       try {
+        const whole = `/internal/v1${path}`;
+        const { authorization, nonce } = this.#proof.ask(method, whole, body);
         const response = await this.#pool((first + tried) % this.#pools.length).request({
           method,
-          path: `/internal/v1${path}`,
-          headers: { authorization: this.#authorization, ...(body !== null && { 'content-type': 'application/json' }) },
+          path: whole,
+          headers: { authorization, ...(body !== null && { 'content-type': 'application/json' }) },
           body,
           headersTimeout: this.#timeoutMs,
           bodyTimeout: this.#timeoutMs,
         });
-        return { statusCode: response.statusCode, text: await response.body.text() };
+        const text = await response.body.text();
+        const given = String(response.headers[LINE_PROOF_HEADER] ?? '');
+        if (mustProve && !this.#proof.isAnswer(nonce, response.statusCode, text, given))
+          throw new Error(`${UNPROVEN} (HTTP ${response.statusCode})`);
+        return { statusCode: response.statusCode, text };
       } catch (error) {
         if (tried + 1 < this.#pools.length && !this.#closing.signal.aborted) continue;
         throw new ControlUnavailable(`control cannot be reached: ${error instanceof Error ? error.message : error}`, { cause: error });

@@ -40,6 +40,14 @@ interface Services {
   souls: Souls;
 }
 
+/** Of a story: its page, window and direction. */
+const STORY = {
+  ...PAGE,
+  from: z.coerce.number().int().min(0).optional(),
+  to: z.coerce.number().int().min(0).optional(),
+  order: z.enum(['asc', 'desc']).optional(),
+};
+
 /** What happens around tasks: their story, cost, comments and documents; and the background jobs that watch over them. */
 export function workRoutes(app: Api, { tasks, timeline, messages, reads, documents, leases, agents, gateways, souls }: Services): void {
   route(
@@ -51,10 +59,38 @@ export function workRoutes(app: Api, { tasks, timeline, messages, reads, documen
       summary: 'Everything that happened on a task, oldest first',
       access: { role: 'viewer' },
       params: ID,
-      query: PAGE,
+      query: STORY,
       response: listOf(TimelineEntrySchema),
     },
     ({ params, query }) => timeline.read(params.id, query),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/agents/{id}/timeline',
+      tag: 'agents',
+      summary: 'Everything that happened with an agent, oldest first unless said',
+      access: { role: 'viewer' },
+      params: ID,
+      query: STORY,
+      response: listOf(TimelineEntrySchema),
+    },
+    ({ params, query }) => timeline.readAgent(params.id, query),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/runs/{id}/timeline',
+      tag: 'record',
+      summary: 'Everything that happened in a run, oldest first unless said',
+      access: { role: 'viewer' },
+      params: ID,
+      query: STORY,
+      response: listOf(TimelineEntrySchema),
+    },
+    ({ params, query }) => timeline.readRun(params.id, query),
   );
   route(
     app,

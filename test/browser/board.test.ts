@@ -96,6 +96,7 @@ describe('a card', () => {
     await page.getByLabel('I have looked at the deliverable and confirm it').check();
     await page.getByLabel(/^Decision note/).fill('as agreed');
     await page.getByRole('button', { name: 'Move to Done' }).click();
+    await landed(page);
     await column(page, 'Done')
       .getByRole('link', { name: /Write the note/ })
       .waitFor();

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifyAudit } from '../../control/audit.ts';
 import { createCalls } from '../../control/calls.ts';
 import type { CallFacts, HelloAnswer, JournalEntry, JournalEvent } from '../../control/contract.ts';
+import { createLineProof } from '../../proxy/line-proof.ts';
 import { ADMIN, CLUSTER_SECRET, factsOfCall, holdRequest, judged, type Services, startServices } from '../support/services.ts';
 
 let services: Services;
@@ -144,15 +145,19 @@ describe('a call’s record', () => {
 });
 
 describe('the line to a proxy', () => {
-  const ask = (path: string, init: RequestInit = {}) =>
-    services.line.routes().request(path, {
+  const proof = createLineProof(CLUSTER_SECRET);
+  const ask = (path: string, init: { method?: string; body?: string; headers?: Record<string, string> } = {}) => {
+    const { authorization } = proof.ask(init.method ?? 'GET', path, init.body ?? null);
+    return services.line.routes().request(path, {
       ...init,
-      headers: { authorization: `Bearer ${CLUSTER_SECRET}`, 'content-type': 'application/json', ...init.headers },
+      headers: { authorization, 'content-type': 'application/json', ...init.headers },
     });
+  };
   const hello = async () => (await (await ask('/hello', { method: 'POST', body: JSON.stringify({ proxyId: 'p' }) })).json()) as HelloAnswer;
 
   it('is open to who knows the cluster secret', async () => {
-    for (const authorization of ['', 'Bearer', 'Bearer wrong', `Basic ${CLUSTER_SECRET}`, `Bearer ${CLUSTER_SECRET} `.repeat(2)]) {
+    const ofAnother = createLineProof('another-cluster-secret').ask('POST', '/hello', '{}').authorization;
+    for (const authorization of ['', 'Bearer', 'MC-Line', 'MC-Line 1.2.3', `Bearer ${CLUSTER_SECRET}`, ofAnother]) {
       for (const [method, path] of [
         ['POST', '/hello'],
         ['GET', '/stream'],

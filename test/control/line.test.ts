@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import type { ViewLoaders } from '../../control/broadcast.ts';
 import type { StreamMessage } from '../../control/contract.ts';
 import type { Emergency } from '../../control/emergency.ts';
+import { createLineProof } from '../../proxy/line-proof.ts';
 import { ADMIN, CLUSTER_SECRET, type Services, startServices } from '../support/services.ts';
 
 let services: Services;
@@ -18,9 +19,12 @@ afterAll(async () => {
   await services.close();
 });
 
-const headers = { authorization: `Bearer ${CLUSTER_SECRET}`, 'content-type': 'application/json' };
-const ask = (path: string, body?: object) =>
-  services.line.routes().request(path, { headers, ...(body && { method: 'POST', body: JSON.stringify(body) }) });
+const proof = createLineProof(CLUSTER_SECRET);
+const ask = (path: string, body?: object) => {
+  const { authorization } = proof.ask(body ? 'POST' : 'GET', path, body ? JSON.stringify(body) : null);
+  const headers = { authorization, 'content-type': 'application/json' };
+  return services.line.routes().request(path, { headers, ...(body && { method: 'POST', body: JSON.stringify(body) }) });
+};
 
 /** A proxy that takes what is sent to it and confirms only what it is told to. */
 async function silentProxy(proxyId: string) {
@@ -31,7 +35,7 @@ async function silentProxy(proxyId: string) {
       const { done, value } = await reader.read();
       if (done) return 'cut' as const;
       const lines = Buffer.from(value).toString().split('\n').filter(Boolean);
-      heard.push(...lines.map((line) => JSON.parse(line) as StreamMessage));
+      heard.push(...lines.map((line) => JSON.parse(line.slice(line.indexOf(' '))) as StreamMessage));
     }
   })();
   await vi.waitFor(() => expect(heard.map(({ type }) => type)).toContain('picture'));

@@ -1,0 +1,111 @@
+/** Mutual authentication on the lines: what proves what, what does not, and that a control that cannot prove itself is not followed. */
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect, it, vi } from 'vitest';
+import { LINE_PROOF_HEADER } from '../../control/contract.ts';
+import { createLineProof as atControl } from '../../control/line-proof.ts';
+import { createLineProof as atProxy, ownServerToken } from '../../proxy/line-proof.ts';
+import { Uplink } from '../../proxy/uplink.ts';
+
+const SECRET = 'cluster-secret-of-these-tests';
+const PATH = '/internal/v1/hello';
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+it('a request proves itself once, as it was sent, and within its time', () => {
+  let now = Date.now();
+  const control = atControl(SECRET, () => now);
+  const ask = () => atProxy(SECRET).ask('POST', PATH, '{"a":1}');
+  const { authorization, nonce } = ask();
+  expect(authorization).not.toContain(SECRET);
+  expect(control.check(authorization, 'GET', PATH, bytes('{"a":1}'))).toBeNull();
+  expect(control.check(authorization, 'POST', `${PATH}?x`, bytes('{"a":1}'))).toBeNull();
+  expect(control.check(authorization, 'POST', PATH, bytes('{"a":2}'))).toBeNull();
+  for (const other of [undefined, '', authorization.replace('MC-Line', 'Bearer'), authorization.replace(/ \d/, ' 9'), `${authorization}A`])
+    expect(control.check(other, 'POST', PATH, bytes('{"a":1}')), other).toBeNull();
+  expect(atControl('another-secret', () => now).check(authorization, 'POST', PATH, bytes('{"a":1}'))).toBeNull();
+  expect(control.check(authorization, 'POST', PATH, bytes('{"a":1}'))).toBe(nonce);
+  expect(control.check(authorization, 'POST', PATH, bytes('{"a":1}'))).toBeNull();
+  for (const wrong of [-6, 6]) {
+    now = Date.now() + wrong * 60_000;
+    expect(control.check(ask().authorization, 'POST', PATH, bytes('{"a":1}'))).toBeNull();
+  }
+  // A used one is remembered for as long as its time could still be right.
+  now = Date.now();
+  const late = ask().authorization;
+  expect(control.check(late, 'POST', PATH, bytes('{"a":1}'))).not.toBeNull();
+  now += 4 * 60_000;
+  expect(control.check(late, 'POST', PATH, bytes('{"a":1}'))).toBeNull();
+});
+
+it('an answer proves that it is the one to this request, a message that it is the next of this stream', () => {
+  const [control, proxy] = [atControl(SECRET), atProxy(SECRET)];
+  const mac = control.answer('nonce-1', 200, bytes('{}'));
+  expect(proxy.isAnswer('nonce-1', 200, '{}', mac)).toBe(true);
+  for (const [nonce, status, text, given] of [
+    ['nonce-2', 200, '{}', mac],
+    ['nonce-1', 404, '{}', mac],
+    ['nonce-1', 200, '[]', mac],
+    ['nonce-1', 200, '{}', ''],
+  ] as const)
+    expect(proxy.isAnswer(nonce, status, text, given)).toBe(false);
+  const line = control.message('nonce-1', 3, '{"type":"beat"}').trimEnd();
+  expect(proxy.messageOf('nonce-1', 3, line)).toBe('{"type":"beat"}');
+  for (const [nonce, number, given] of [
+    ['nonce-1', 4, line],
+    ['nonce-2', 3, line],
+    ['nonce-1', 3, line.replace('beat', 'mark')],
+    ['nonce-1', 3, '{"type":"beat"}'],
+    ['nonce-1', 3, ''],
+  ] as const)
+    expect(proxy.messageOf(nonce, number, given)).toBeNull();
+  expect(control.isOwnServerToken(`Bearer ${ownServerToken(SECRET)}`)).toBe(true);
+  expect(control.isOwnServerToken(`Bearer ${SECRET}`)).toBe(false);
+});
+
+it('a control that does not know the secret is neither believed nor followed, whatever it repeats, and does not learn it', async () => {
+  const seen: string[] = [];
+  const genuine = atControl(SECRET);
+  let recorded = '';
+  const rogue = await listen((request, response) => {
+    seen.push(JSON.stringify([request.url, request.headers]));
+    // What a genuine control once answered to another request.
+    const [, nonce = ''] = (request.headers.authorization ?? '').split('.');
+    recorded ||= genuine.message(nonce, 0, '{"type":"beat","at":1}');
+    if (request.url?.includes('/stream')) {
+      if (seen.filter((entry) => entry.includes('/stream')).length === 1)
+        response.end(atControl('guessed-secret').message(nonce, 0, '{"type":"beat","at":1}'));
+      else response.end(recorded);
+    } else response.setHeader(LINE_PROOF_HEADER, genuine.answer('another-nonce', 200, bytes('{}'))).end('{}');
+  });
+  const uplink = new Uplink({ controlUrl: rogue.url, clusterSecret: SECRET, timeoutMs: 2_000 });
+  await expect(uplink.hello('proxy-1')).rejects.toMatchObject({
+    code: 'CONTROL_UNAVAILABLE',
+    message: expect.stringContaining('does not prove'),
+  });
+  await expect(uplink.held('call-1')).rejects.toMatchObject({ code: 'CONTROL_UNAVAILABLE' });
+  const [messages, lost]: [unknown[], unknown[]] = [[], []];
+  const following = uplink.follow(
+    'proxy-1',
+    (message) => messages.push(message),
+    (error) => lost.push(error),
+  );
+  await vi.waitFor(() => expect(lost.length).toBeGreaterThan(2));
+  await uplink.close();
+  await following;
+  await rogue.close();
+  expect(messages).toEqual([]);
+  expect(seen.join()).not.toContain(SECRET);
+});
+
+async function listen(handler: RequestListener<typeof IncomingMessage>): Promise<{ url: string; close: () => Promise<void> }> {
+  const server = createServer(handler);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
