@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { type JsonObject, microsFromUsd, usdFromMicros } from '../policies/index.ts';
+import { type JsonObject, microsFromUsd, redactText, usdFromMicros } from '../policies/index.ts';
 import type { Alerts } from './alerts.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { type Auth, issueCredential } from './auth.ts';
@@ -461,11 +461,12 @@ export function createAgents({ db, clock, auth, tasks, activePolicy, published, 
     actor: Actor,
     before: AgentRow,
     status: Agent['status'],
-    reason: string | null,
+    said: string | null,
     activity: ActivityType,
     words: string,
   ): Promise<void> {
     const now = clock();
+    const reason = said === null ? null : redactText(said).text;
     await tx
       .updateTable('agents')
       .set({

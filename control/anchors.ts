@@ -66,11 +66,12 @@ export function createAnchors({ db, clock, signing, alerts, channels, tell, publ
   /** @returns where the chain is broken, and then nothing was signed. */
   async function sign(): Promise<Break | null> {
     const head = await db.selectFrom('audit_head').select(['seq', 'hash']).where('id', '=', 1).executeTakeFirstOrThrow();
-    const last = await latest();
-    if (last !== null && last.seq === head.seq && last.hash === head.hash) return null;
+    const last = await newest();
+    if (last !== null && !isOurs(last))
+      return { ok: false, seq: last.seq, why: `its anchor (key ${last.keyId}) does not bear our signature` };
     const found = await verifySince(last, head);
     if (found !== null) return found;
-    if (head.seq === 0) return null;
+    if (head.seq === (last?.seq ?? 0)) return null;
     const { keyId, ...made } = signAnchor(head, clock(), last?.seq ?? 0, signing);
     await db
       .insertInto('audit_anchors')
@@ -78,6 +79,21 @@ export function createAnchors({ db, clock, signing, alerts, channels, tell, publ
       .onConflict((conflict) => conflict.column('seq').doNothing())
       .execute();
     return null;
+  }
+
+  /**
+   * The newest anchor of the database and of the places that we can read: whoever empties the table and makes the chain anew must not get
+   * our signature for it.
+   */
+  async function newest(): Promise<Anchor | null> {
+    const files = [file, repository === null ? null : join(repository, REPOSITORY_FILE)];
+    // A file that is away or damaged says so when it is written.
+    const kept = await Promise.all(files.map((path) => (path === null ? null : lastIn(path).catch(() => null))));
+    return [await latest(), ...kept].reduce((best, one) => (one !== null && one.seq > (best?.seq ?? -1) ? one : best), null);
+  }
+
+  function isOurs(anchor: Anchor): boolean {
+    return anchor.keyId === verifier.keyId && verifier.verify(anchorBytes(anchor), anchor.signature);
   }
 
   /** The row that was anchored last must stand as it was, and the rows after it must lead to the head. */
@@ -179,8 +195,7 @@ export function createAnchors({ db, clock, signing, alerts, channels, tell, publ
       for (const one of page) {
         // One of a key before this one proves nothing here; an export verifies it with that key.
         if (one.keyId !== verifier.keyId) continue;
-        if (!verifier.verify(anchorBytes(one), one.signature))
-          return { ok: false as const, seq: one.seq, why: 'its anchor does not bear out its signature: it was changed' };
+        if (!isOurs(one)) return { ok: false as const, seq: one.seq, why: 'its anchor does not bear out its signature: it was changed' };
         known.set(one.seq, one.hash);
       }
       const end = page.at(-1);

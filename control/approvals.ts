@@ -939,7 +939,8 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
   }
 
   /** Asks in advance for a person's approval that a task may be closed. */
-  async function requestForTask(actor: Actor, input: { taskId: string; summary: string; reason: string }): Promise<Approval> {
+  async function requestForTask(actor: Actor, given: { taskId: string; summary: string; reason: string }): Promise<Approval> {
+    const input = { ...given, summary: redactText(given.summary).text, reason: redactText(given.reason).text };
     const now = clock();
     const id = randomUUID();
     await db.transaction().execute(async (tx) => {

@@ -47,6 +47,7 @@ export function createCards({ db, clock, approvals }: { db: Db; clock: () => num
         where m.notification_id = notifications.id and m.approval_id = ${approvalId})`)
       .where(sql<boolean>`(select count(*) from notification_members m where m.notification_id = notifications.id) < ${MEMBERS_MAX}`)
       .orderBy('number', 'desc')
+      .limit(1)
       .forUpdate()
       .executeTakeFirst();
     if (!card) return null;
@@ -155,6 +156,12 @@ export function cardKeyOf(approval: Approval): string | null {
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
 }
 
+/** Names what a request would run as it stands now: the digest of its call, and of the edit that a first person has approved. */
+export function contentOf({ digest, editedArguments }: Approval): string {
+  const edit = editedArguments === null ? '' : createHash('sha256').update(JSON.stringify(editedArguments)).digest('base64url');
+  return `${digest}${edit === '' ? '' : `:${edit}`}`;
+}
+
 /** What a card shows of its requests, so that it is known when it shows something else; SHOWN_STATES says the same of the database. */
 export function shownStates(members: readonly Approval[]): string {
   return members
@@ -174,6 +181,8 @@ export const NONE_WAITS = sql<boolean>`not exists (select 1 from notification_me
 function sameOffers(one: readonly CardOffer[], other: readonly CardOffer[]): boolean {
   return (
     one.length === other.length &&
-    one.every(({ id, digest, whole }, index) => other[index]?.id === id && other[index].digest === digest && other[index].whole === whole)
+    one.every(
+      ({ id, content, whole }, index) => other[index]?.id === id && other[index].content === content && other[index].whole === whole,
+    )
   );
 }

@@ -377,6 +377,24 @@ export const MessageSchema = z
   })
   .meta({ id: 'Message' });
 export type Message = z.infer<typeof MessageSchema>;
+/** A thread in which somebody has not read everything. */
+export const UnreadThreadSchema = z
+  .object({
+    taskId: Id,
+    /** Comments of others since the last one that was read. */
+    unread: z.number().int(),
+    /** Of those, the ones that name the reader. */
+    named: z.number().int(),
+    /** The newest of them. */
+    lastNumber: z.number().int(),
+    lastAt: EpochMs,
+  })
+  .meta({ id: 'UnreadThread' });
+export type UnreadThread = z.infer<typeof UnreadThreadSchema>;
+export const MessageReadSchema = z
+  .object({ upTo: z.number().int().min(0).optional() })
+  .strict()
+  .meta({ id: 'MessageRead', description: 'upTo: number of the last comment that was seen; without it, all there is.' });
 export const MessageCreateSchema = z
   .object({
     taskId: Id,
@@ -411,7 +429,8 @@ export const DocumentSchema = z
 export type WorkDocument = z.infer<typeof DocumentSchema>;
 export const DOCUMENT_FILTER = { kind: z.enum(DOCUMENT_KINDS).optional(), taskId: Id.optional() };
 
-const TIMELINE_KINDS = ['transition', 'run', 'call', 'approval', 'message', 'alert', 'document', 'delivery'] as const;
+/** `act`: what somebody did to an agent, a policy, a gateway, an upstream or the whole. */
+const TIMELINE_KINDS = ['transition', 'run', 'call', 'approval', 'message', 'alert', 'document', 'delivery', 'act'] as const;
 export const TimelineEntrySchema = z
   .object({
     kind: z.enum(TIMELINE_KINDS),
@@ -422,6 +441,9 @@ export const TimelineEntrySchema = z
     actorId: z.string().nullable(),
     /** One sentence; untrusted text where it quotes an agent. */
     summary: z.string(),
+    /** Why: the line of the policy (`id` = its version), or who did it and what they said. */
+    cause: z.object({ by: z.enum(['policy', ...ACTORS]), id: z.string().nullable(), text: z.string().nullable() }).nullable(),
+    cost: Usd.nullable(),
     /** What its kind has besides: status, risk, cost in USD, reason. */
     details: JsonRecord,
   })
@@ -443,6 +465,44 @@ export const TaskCostSchema = z
     byTool: z.array(CostPart),
   })
   .meta({ id: 'TaskCost' });
+
+/** What happened, who, why, at which cost, and what next (SPEC 1): of a task, an agent or a window of time. */
+export const IncidentSchema = z
+  .object({
+    subject: z.object({ kind: z.enum(['task', 'agent', 'window']), id: z.string().nullable(), name: z.string() }),
+    from: EpochMs,
+    to: EpochMs,
+    /** The newest notable entries first: calls that were simply allowed and went well are only counted. */
+    what: z.object({
+      entries: z.array(TimelineEntrySchema),
+      /** More happened than is listed. */
+      isCut: z.boolean(),
+      calls: z.number().int(),
+      denied: z.number().int(),
+      held: z.number().int(),
+      failed: z.number().int(),
+      /** Whether they took effect is not known. */
+      unknown: z.number().int(),
+    }),
+    who: z.array(
+      z.object({
+        type: z.enum(ACTORS),
+        id: z.string().nullable(),
+        name: z.string(),
+        calls: z.number().int(),
+        /** Decisions, stops and other acts of a person. */
+        acts: z.number().int(),
+        spend: Usd,
+      }),
+    ),
+    /** Why calls did not simply run, most frequent first. */
+    why: z.array(z.object({ code: z.string(), message: z.string(), policyPath: z.string(), calls: z.number().int() })),
+    cost: z.object({ spend: Usd, byAgent: z.array(CostPart), byTool: z.array(CostPart) }),
+    /** What waits for somebody now. */
+    next: z.array(z.object({ kind: z.enum(['stop', 'alert', 'approval', 'task', 'agent', 'call']), id: z.string(), text: z.string() })),
+  })
+  .meta({ id: 'Incident' });
+export type Incident = z.infer<typeof IncidentSchema>;
 
 export const WorkerSchema = z
   .object({
@@ -744,6 +804,42 @@ export const ToolCallSchema = z
   })
   .meta({ id: 'ToolCall' });
 export type ToolCallView = z.infer<typeof ToolCallSchema>;
+
+const COVERAGE_STATES = ['proven', 'idle', 'away', 'bypassed', 'unused'] as const;
+/** Whether the gate gates (SPEC 10): for each agent and way in, how and when that was last shown. */
+export const CoverageSchema = z
+  .object({
+    at: EpochMs,
+    /** Traffic before this time is not looked at. */
+    since: EpochMs,
+    agents: z.array(
+      z.object({
+        agentId: Id,
+        agentName: z.string(),
+        gate: z.enum(['openclaw', 'none']),
+        points: z.array(
+          z.object({
+            entry: z.enum(ENTRIES).exclude(['mission-control']),
+            /**
+             * `proven`: traffic was judged there, and nothing speaks against it. `idle`: the gate is alive and nothing came this way.
+             * `away`: no sign of life, and no traffic either. `bypassed`: traffic came that the gate did not ask about. `unused`: nothing came
+             * this way, and nothing has to.
+             */
+            state: z.enum(COVERAGE_STATES),
+            /** What shows it: a call that was judged there, or the plugin's heartbeat; null = nothing does. */
+            how: z.enum(['call', 'heartbeat']).nullable(),
+            provenAt: EpochMs.nullable(),
+            /** The last call that came this way. */
+            trafficAt: EpochMs.nullable(),
+            /** One sentence for people: what this means, and what it does not show. */
+            says: z.string(),
+          }),
+        ),
+      }),
+    ),
+  })
+  .meta({ id: 'Coverage' });
+export type Coverage = z.infer<typeof CoverageSchema>;
 
 export const RunSchema = z
   .object({

@@ -11,6 +11,7 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { redactText } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
 import type { Alerts } from './alerts.ts';
 import type { Approvals } from './approvals.ts';
@@ -181,7 +182,7 @@ export function createEmergency({
    */
   async function pressStop(actor: Actor, reason: string | null): Promise<StopReceipt> {
     if (pressing) return pressing;
-    pressing = stopEverything(actor, reason).finally(() => {
+    pressing = stopEverything(actor, reason === null ? null : redactText(reason).text).finally(() => {
       pressing = null;
     });
     return pressing;
@@ -399,7 +400,8 @@ export function createEmergency({
   }
 
   /** Pauses every agent. Restarting an agent ends its pause; with the last one the squad's pause is over. */
-  async function pauseSquad(actor: Actor, reason: string | null): Promise<SystemState> {
+  async function pauseSquad(actor: Actor, said: string | null): Promise<SystemState> {
+    const reason = said === null ? null : redactText(said).text;
     const now = clock();
     await db.transaction().execute(async (tx) => {
       await tx

@@ -32,6 +32,7 @@ import { CLI_TOKEN_FILE } from './commands/client.ts';
 import type { ControlConfig } from './config.ts';
 import type { Overview } from './contract.ts';
 import { openCounters } from './counters.ts';
+import { createCoverage } from './coverage.ts';
 import { isAnswering, openDatabase, openServerDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
@@ -39,6 +40,7 @@ import { createEmergency } from './emergency.ts';
 import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createGrants } from './grants.ts';
+import { createIncidents } from './incidents.ts';
 import { createIngest } from './ingest.ts';
 import { claimDatabase, openKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
@@ -54,6 +56,7 @@ import { serveOAuthReturn } from './oauth-return.ts';
 import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
+import { createReads } from './reads.ts';
 import { createSearch } from './search.ts';
 import { createShadows } from './shadows.ts';
 import { openSigningKey } from './signing.ts';
@@ -155,6 +158,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const channels = createChannels({ ...base, keys, alerts });
   const identities = createChatIdentities(base);
   const threads = createThreads({ db, clock });
+  const reads = createReads({ db, clock });
   const cards = createCards({ db, clock, approvals });
   const notifications = createNotifications({ ...base, channels, approvals, cards, alerts });
   const { file = null, repository = null, everyMinutes = 5 } = config.anchors ?? {};
@@ -292,6 +296,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     tasks,
     timeline,
     messages,
+    reads,
     documents,
     leases,
     souls,
@@ -304,6 +309,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     anchors,
     calls,
     search,
+    coverage: createCoverage({ db, clock }),
+    incidents: createIncidents({ db, clock, timeline }),
     spend,
     caps,
     gateways,
@@ -331,6 +338,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const ownServer = createOwnServer({
     tasks,
     messages,
+    reads,
     approvals,
     agents,
     timeline,

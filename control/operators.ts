@@ -111,6 +111,15 @@ export function createOperators({ db, clock, auth, published }: { db: Db; clock:
     return view(row, await people(db), now);
   }
 
+  /** Whether an operator is away, and who decides meanwhile; for oneself, and for administrators. */
+  async function absenceOf(by: Principal, id: string) {
+    const all = await people(db);
+    const row = all.find((person) => person.id === id);
+    if (!row) throw notFound('operator', id);
+    demandOwn(by, id);
+    return { absence: view(row, all, clock()).absence };
+  }
+
   /** Ends an absence. Nothing changes for one who is not away. */
   async function endAbsence(by: Principal, actor: Actor, id: string) {
     const row = await db.transaction().execute(async (tx) => {
@@ -174,7 +183,7 @@ export function createOperators({ db, clock, auth, published }: { db: Db; clock:
     await recordChanges(tx, [{ at: clock(), actor, action, topic: 'system', id, details, activity: { type, summary } }]);
   }
 
-  return { list, listDeputies, create, update, remove, setAbsence, endAbsence, issueToken, revokeToken };
+  return { list, listDeputies, create, update, remove, absenceOf, setAbsence, endAbsence, issueToken, revokeToken };
 }
 
 async function live(tx: Tx, id: string): Promise<OperatorsTable> {

@@ -9,16 +9,18 @@ import { TASK_STATUSES, usdFromMicros } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
 import type { Approvals } from './approvals.ts';
 import { actorOf, type Principal } from './auth.ts';
-import { OWN_SERVER } from './contract.ts';
+import { OWN_SERVER, type UnreadThread } from './contract.ts';
 import type { Messages } from './messages.ts';
 import type { ActivePolicy } from './policies.ts';
 import { notFound, Refusal } from './problem.ts';
+import type { Reads } from './reads.ts';
 import type { Tasks } from './tasks.ts';
 import type { Timeline } from './timeline.ts';
 
 interface Dependencies {
   tasks: Tasks;
   messages: Messages;
+  reads: Reads;
   approvals: Approvals;
   agents: Agents;
   timeline: Timeline;
@@ -31,6 +33,7 @@ interface Dependencies {
 
 const Caller = z.object({ id: z.string(), name: z.string() });
 const MESSAGES_SHOWN = 20;
+const THREADS_SHOWN = 20;
 const INSTRUCTIONS =
   'Your tasks and your team. Hand in a plan with task_plan before you work and the result with task_submit when you are done. Say with comment what others must know.';
 
@@ -41,7 +44,18 @@ const Deliverable = z.string().min(1).max(200_000).describe('The result in Markd
 const SelfReview = z.string().min(1).max(100_000).describe('What you checked, and what a reviewer should look at');
 const Key = z.string().min(1).max(200).optional().describe('The same key is the same act, done once');
 
-export function createOwnServer({ tasks, messages, approvals, agents, timeline, activePolicy, caughtUp, version, log }: Dependencies) {
+export function createOwnServer({
+  tasks,
+  messages,
+  reads,
+  approvals,
+  agents,
+  timeline,
+  activePolicy,
+  caughtUp,
+  version,
+  log,
+}: Dependencies) {
   const handler = createMcpHandler(
     ({ authInfo }) => {
       return serverFor({ kind: 'agent', ...Caller.parse(authInfo?.extra) });
@@ -59,7 +73,7 @@ export function createOwnServer({ tasks, messages, approvals, agents, timeline, 
   function serverFor(principal: Extract<Principal, { kind: 'agent' }>): McpServer {
     const actor = actorOf(principal);
     const server = new McpServer({ name: OWN_SERVER, version }, { instructions: INSTRUCTIONS });
-    const reads = { readOnlyHint: true, openWorldHint: false };
+    const looks = { readOnlyHint: true, openWorldHint: false };
     const writes = { readOnlyHint: false, destructiveHint: false, openWorldHint: false };
 
     server.registerTool(
@@ -67,7 +81,7 @@ export function createOwnServer({ tasks, messages, approvals, agents, timeline, 
       {
         description:
           'Your tasks, newest first: where you work, review or were named, and tasks in INBOX that nobody has and you may claim.',
-        annotations: reads,
+        annotations: looks,
         inputSchema: z.object({
           status: z.enum(TASK_STATUSES).optional(),
           limit: z.number().int().min(1).max(100).default(20),
@@ -94,13 +108,14 @@ export function createOwnServer({ tasks, messages, approvals, agents, timeline, 
       'task_get',
       {
         description: 'One task with everything that was handed in, its last comments, and its sub-tasks.',
-        annotations: reads,
+        annotations: looks,
         inputSchema: z.object({ taskId: TaskId }),
       },
       ({ taskId }) =>
         answer(async () => {
           if (!(await tasks.hasPart(taskId, principal.id))) throw notFound('task', taskId);
           const comments = await messages.list({ taskId, limit: MESSAGES_SHOWN });
+          await reads.markRead(principal.id, taskId, comments.items[0]?.number ?? 0);
           const subtasks = await tasks.list({ parentTaskId: taskId, limit: 100 });
           return {
             task: await tasks.get(taskId),
@@ -189,6 +204,19 @@ export function createOwnServer({ tasks, messages, approvals, agents, timeline, 
       ({ taskId, names, content }) => answer(async () => messages.post(actor, { taskId, content, mentions: await messages.idsOf(names) })),
     );
     server.registerTool(
+      'inbox',
+      {
+        description: 'What others wrote on your tasks since you last looked, the newest threads first. It counts as read with this.',
+        annotations: looks,
+        inputSchema: z.object({}),
+      },
+      () =>
+        answer(async () => {
+          const threads = (await reads.unread(principal.id)).slice(0, THREADS_SHOWN);
+          return { threads: await Promise.all(threads.map((thread) => readThread(thread))), more: threads.length === THREADS_SHOWN };
+        }),
+    );
+    server.registerTool(
       'ask_approval',
       {
         description:
@@ -202,12 +230,25 @@ export function createOwnServer({ tasks, messages, approvals, agents, timeline, 
       'my_budget',
       {
         description: 'What you have spent today and may still spend, and the same for one of your tasks.',
-        annotations: reads,
+        annotations: looks,
         inputSchema: z.object({ taskId: TaskId.optional() }),
       },
       ({ taskId }) => answer(() => budget(taskId)),
     );
     return server;
+
+    /** The unread end of a thread, read with this. */
+    async function readThread({ taskId, unread, named }: UnreadThread) {
+      const { number, title } = await tasks.get(taskId);
+      const { items } = await messages.list({ taskId, limit: MESSAGES_SHOWN });
+      await reads.markRead(principal.id, taskId, items[0]?.number ?? 0);
+      const comments = items
+        .filter(({ authorId }) => authorId !== principal.id)
+        .slice(0, unread)
+        .toReversed()
+        .map(({ authorName, authorType, content, createdAt }) => ({ authorName, authorType, content, createdAt }));
+      return { taskId, number, title, unread, named, comments };
+    }
 
     async function budget(taskId: string | undefined) {
       const agent = await agents.get(principal.id);

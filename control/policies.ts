@@ -3,7 +3,7 @@
  * document over their lines and compile it themselves with the same code.
  */
 import { randomUUID } from 'node:crypto';
-import { compilePolicy, dayOf, type JsonObject, type Policy, type PolicyError, parsePolicyText } from '../policies/index.ts';
+import { compilePolicy, dayOf, type JsonObject, type Policy, type PolicyError, parsePolicyText, redactText } from '../policies/index.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { recordChanges } from './changes.ts';
 import type { PolicyReference } from './contract.ts';
@@ -99,7 +99,8 @@ export function createPolicies({ db, clock, published, gateRoots }: Dependencies
    * Adds a version; it does not bind before it is activated.
    * @param draft its text, and the same as data; both have been checked.
    */
-  async function add(actor: Actor, { source, document, note }: { source: string; document: JsonObject; note: string }) {
+  async function add(actor: Actor, { source, document, note: said }: { source: string; document: JsonObject; note: string }) {
+    const note = redactText(said).text;
     const id = randomUUID();
     const now = clock();
     const version = await db.transaction().execute(async (tx) => {

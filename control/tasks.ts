@@ -4,7 +4,16 @@
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { makesClaimsByDefault, microsFromUsd, type TaskStatus, TRANSITIONS, transition, usdFromMicros } from '../policies/index.ts';
+import {
+  type Json,
+  makesClaimsByDefault,
+  microsFromUsd,
+  redact,
+  type TaskStatus,
+  TRANSITIONS,
+  transition,
+  usdFromMicros,
+} from '../policies/index.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { atLeast, type Principal } from './auth.ts';
 import { briefFor, resumeFor, reviewFor } from './briefs.ts';
@@ -102,7 +111,8 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
     return row !== undefined;
   }
 
-  async function create(actor: Actor, input: TaskCreate): Promise<Task> {
+  async function create(actor: Actor, given: TaskCreate): Promise<Task> {
+    const input = withoutSecrets(given);
     const id = randomUUID();
     const now = clock();
     await db.transaction().execute(async (tx) => {
@@ -160,7 +170,8 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
   }
 
   /** @param revision from If-Match; null = whatever it is now. */
-  async function update(principal: Principal, actor: Actor, id: string, input: TaskUpdate, revision: number | null): Promise<Task> {
+  async function update(principal: Principal, actor: Actor, id: string, given: TaskUpdate, revision: number | null): Promise<Task> {
+    const input = withoutSecrets(given);
     await db.transaction().execute(async (tx) => {
       const before = await liveRow(tx, id);
       if (principal.kind === 'agent') refuseBeyondAgent(before, principal.id, input);
@@ -241,7 +252,11 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
     return get(id);
   }
 
-  async function moveIn(tx: Tx, row: TaskRow, request: TransitionRequest, actor: Actor, claimant: string | null): Promise<void> {
+  async function moveIn(tx: Tx, row: TaskRow, asked: TransitionRequest, actor: Actor, claimant: string | null): Promise<void> {
+    const request: TransitionRequest = {
+      ...withoutSecrets(asked),
+      ...(asked.artifacts !== undefined && { artifacts: withoutSecrets(asked.artifacts) }),
+    };
     const now = clock();
     const given = request.artifacts ?? {};
     const cost = request.to === 'review' ? await costSummary(tx, row) : '';
@@ -622,6 +637,25 @@ function visibleTo(agentId: string) {
   return sql<boolean>`(assignee_ids @> ${own} or reviewer_ids @> ${own} or subscriber_ids @> ${own}
     or (status = 'inbox' and jsonb_array_length(assignee_ids) = 0))`;
 }
+
+/** What people and agents write on a task, without the credentials that stand in it (SPEC 10). Names, ids and numbers stay as they are. */
+function withoutSecrets<T extends object>(input: T): T {
+  return Object.fromEntries(
+    Object.entries(input).map(([name, value]) => [name, value !== undefined && WRITTEN.has(name) ? redact(value as Json).value : value]),
+  ) as T;
+}
+
+const WRITTEN = new Set([
+  'title',
+  'description',
+  'workPlan',
+  'deliverable',
+  'selfReview',
+  'decisionNote',
+  'reason',
+  'evidence',
+  'metadata',
+]);
 
 /** An abort that has not been carried out must not end the run that is asked for now. */
 async function forgetAborts(tx: Tx, taskId: string, now: number): Promise<void> {

@@ -421,3 +421,17 @@ export function sentence(error: unknown): string {
   if (error instanceof api.Refusal) return error.message;
   return error instanceof Error ? `Something in the dashboard failed: ${error.message}` : String(error);
 }
+
+/** The person has seen a task's thread up to a comment. A failure leaves it unread, which the next look mends. */
+export async function readThread(taskId: string, upTo: number): Promise<void> {
+  const known = store.unread.get().get(taskId);
+  if (!known || known.lastNumber > upTo) return;
+  try {
+    await api.markRead(taskId, upTo);
+    const rest = new Map(store.unread.get());
+    if ((rest.get(taskId)?.lastNumber ?? 0) <= upTo) rest.delete(taskId);
+    store.unread.set(rest);
+  } catch {
+    // It stays unread.
+  }
+}

@@ -52,6 +52,7 @@ import type {
   ToolCallView,
   TransitionRequest,
   TransitionSchema,
+  UnreadThread,
   Upstream,
   UpstreamCreate,
   UpstreamTool,
@@ -60,6 +61,7 @@ import type {
   WorkDocument,
 } from '../control/contract.ts';
 import type { AgentStatus, Autonomy, Reason, Risk, TaskStatus, Verdict } from '../policies/model.ts';
+import { noteAsked } from './answer-age.ts';
 
 /** A credential without its secret. */
 export type Token = (typeof TokenSchema)['_output'];
@@ -228,6 +230,7 @@ export const listChatIdentities = async (operatorId: string) =>
 export const listOperators = () => all<Operator>('/operators', {});
 export const readTaskCost = (taskId: string) => send<TaskCost>('GET', `/tasks/${taskId}/cost`);
 export const listMessages = (query: { taskId: string; limit?: number }) => send<Page<Message>>('GET', `/messages${search(query)}`);
+export const readUnread = async () => (await send<{ items: UnreadThread[] }>('GET', '/messages/unread')).items;
 export const listDocuments = (query: { taskId?: string; limit?: number }) => send<Page<WorkDocument>>('GET', `/documents${search(query)}`);
 export const listPolicies = () => all<PolicyVersion>('/policies', {});
 export const comparePolicy = (id: string, from: string) => send<PolicyDifference>('GET', `/policies/${id}/diff${search({ from })}`);
@@ -280,6 +283,8 @@ export const controlAgent = (id: string, action: AgentAction, reason?: string) =
   send<Agent>('POST', `/agents/${id}/${action}`, withReason(reason));
 export const issueToken = (agentId: string) => send<NewToken>('POST', `/agents/${agentId}/tokens`, {});
 export const revokeToken = (agentId: string, tokenId: string) => send('DELETE', `/agents/${agentId}/tokens/${tokenId}`);
+/** @param upTo number of the last comment that was seen. */
+export const markRead = (taskId: string, upTo: number) => send<null>('POST', `/tasks/${taskId}/read`, { upTo });
 export const postMessage = (taskId: string, content: string) => send<Message>('POST', '/messages', { taskId, content });
 export const createPolicy = (body: { document?: string; profile?: string; note: string }) =>
   send<{ id: string; version: string }>('POST', '/policies', body);
@@ -320,6 +325,8 @@ export const updateOperator = (id: string, body: { role: Role }) => send<Operato
 /** Away until a time, with a deputy who decides approvals meanwhile. */
 export const setAbsence = (id: string, body: { until: number; deputyId: string }) =>
   send<Operator>('POST', `/operators/${id}/absence`, body);
+export const readAbsence = async (id: string) => (await send<Pick<Operator, 'absence'>>('GET', `/operators/${id}/absence`)).absence;
+export const listDeputies = () => all<Pick<Operator, 'id' | 'name' | 'role'>>('/operators/deputies', {});
 export const endAbsence = (id: string) => send<Operator>('DELETE', `/operators/${id}/absence`);
 export const removeOperator = (id: string) => send('DELETE', `/operators/${id}`);
 export const issueOperatorToken = (id: string) => send<NewToken>('POST', `/operators/${id}/tokens`, {});
@@ -328,7 +335,13 @@ export interface GatewayBody {
   url: string | null;
   token?: string;
 }
-export const registerGateway = (body: GatewayBody) => send<Gateway & { token: string }>('POST', '/gateways', body);
+/** The gateway, and the token of its plugin, which is shown once. */
+export async function registerGateway(body: GatewayBody): Promise<{ gateway: Gateway; token: string }> {
+  const at = performance.now();
+  const { token, ...gateway } = await send<Gateway & { token: string }>('POST', '/gateways', body);
+  noteAsked(gateway, at);
+  return { gateway, token };
+}
 export const updateGateway = (id: string, body: GatewayBody) => send<Gateway>('PATCH', `/gateways/${id}`, body);
 export const removeGateway = (id: string) => send('DELETE', `/gateways/${id}`);
 /** A ticket to the gateway's own pages, behind the proxy. */
@@ -368,6 +381,7 @@ async function send<T = void>(method: string, path: string, body?: unknown, opti
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method !== 'GET') headers['X-MC-CSRF'] = csrfToken;
   if (options.ifMatch !== undefined) headers['If-Match'] = `"${options.ifMatch}"`;
+  const at = performance.now();
   const response = await reach(`/api${path}`, {
     method,
     headers,
@@ -376,7 +390,9 @@ async function send<T = void>(method: string, path: string, body?: unknown, opti
   });
   if (!response.ok) throw await refusalOf(response, options);
   const text = await response.text();
-  return (text ? JSON.parse(text) : undefined) as T;
+  const answer = (text ? JSON.parse(text) : undefined) as T;
+  noteAsked(answer, at);
+  return answer;
 }
 
 /** Every page of a list, bounded. */

@@ -610,6 +610,7 @@ const card = (over: Partial<Task>, view: Partial<TaskCardView> = {}): TaskCardVi
   waitsFor: [],
   waiting: false,
   refused: null,
+  unread: 0,
   selected: false,
   href: '#',
   ...view,
@@ -623,6 +624,7 @@ const CARDS: readonly TaskCardView[] = [
   card({ number: 443, status: 'assigned', spend: 0 }, { waitsFor: ['MC-436'] }),
   card({ number: 444, status: 'blocked', spend: 5, blockedReason: 'Task budget spent' }),
   card({ number: 445, status: 'done' }),
+  card({ number: 446 }, { unread: 3 }),
 ];
 const COLOURS =
   'canvas panel sunken raised hover line line-2 ink ink-2 ink-3 you you-solid you-soft you-line voice voice-soft voice-line green green-mark green-soft green-line amber amber-mark amber-soft amber-line red red-mark red-soft red-line stop'.split(

@@ -15,6 +15,7 @@ import type {
   Task,
   ToolCallView,
   Topic,
+  UnreadThread,
   Upstream,
 } from '../control/contract.ts';
 import * as api from './api.ts';
@@ -26,6 +27,7 @@ import { readFirstTasks, takeFirstTasks, touchTask } from './task-pages.ts';
 
 /** Cheap header figures are asked for again at most this often while things change. */
 const OVERVIEW_MS = 2_000;
+const UNREAD_MS = 500;
 /** Decided approvals and resolved alerts that are kept for looking back. */
 const KEEP_SETTLED = 300;
 const FIRST_PAGE = 100;
@@ -121,7 +123,7 @@ class Picture implements LinkListener {
 
 /** Reads everything and answers how to put it into the store, all at once. */
 async function readLists(): Promise<(connection: AbortSignal) => void> {
-  const [overview, agents, pending, recent, alerts, gateways, upstreams, tasks, activities, calls] = await Promise.all([
+  const [overview, agents, pending, recent, alerts, gateways, upstreams, tasks, activities, calls, unread] = await Promise.all([
     api.readOverview(),
     api.listAgents(),
     api.listPendingApprovals(),
@@ -132,6 +134,7 @@ async function readLists(): Promise<(connection: AbortSignal) => void> {
     readFirstTasks(),
     api.listActivities({ limit: FIRST_PAGE }),
     api.listToolCalls({ limit: FIRST_PAGE }),
+    api.readUnread(),
   ]);
   return (connection) => {
     heardServerTime(overview.serverTime);
@@ -146,6 +149,7 @@ async function readLists(): Promise<(connection: AbortSignal) => void> {
     store.toolCalls.replace(calls.items, calls.nextCursor);
     store.latestCalls.replace([]);
     for (const call of [...calls.items].reverse()) noteLatest(call);
+    takeUnread(unread);
     store.loadError.set(null);
     store.loaded.set(true);
   };
@@ -156,25 +160,26 @@ function apply(change: ChangeEvent): void {
   const { topic, id, data } = change;
   switch (topic satisfies Topic) {
     case 'agent':
-      put(store.agents, id, data as Agent | null);
+      store.agents.hear(id, data as Agent | null);
       refreshOverview();
       break;
     case 'approval':
-      put(store.approvals, id, data as Approval | null);
+      store.approvals.hear(id, data as Approval | null);
       keepRecent(store.approvals, (approval) => (approval.status === 'pending' ? null : (approval.decidedAt ?? approval.createdAt)));
       break;
     case 'alert':
-      put(store.alerts, id, data as Alert | null);
+      store.alerts.hear(id, data as Alert | null);
       keepRecent(store.alerts, (alert) => (alert.resolved ? alert.createdAt : null));
       break;
     case 'gateway':
-      put(store.gateways, id, data as Gateway | null);
+      store.gateways.hear(id, data as Gateway | null);
       break;
     case 'upstream':
-      put(store.upstreams, id, data as Upstream | null);
+      store.upstreams.hear(id, data as Upstream | null);
       break;
     case 'activity':
       if (data !== null) store.activities.set(data as Activity);
+      if ((data as Activity | null)?.type === 'comment_posted') refreshUnread();
       break;
     case 'tool_call':
       if (data !== null) store.toolCalls.set(data as ToolCallView);
@@ -188,10 +193,10 @@ function apply(change: ChangeEvent): void {
       break;
     case 'task':
       touchTask(id);
-      put(store.tasks, id, data as Task | null);
+      store.tasks.hear(id, data as Task | null);
       break;
     case 'grant':
-      put(store.grants, id, data as Grant | null);
+      store.grants.hear(id, data as Grant | null);
       break;
     case 'run':
       break;
@@ -201,11 +206,6 @@ function apply(change: ChangeEvent): void {
 function takeOverview(overview: Overview): void {
   store.overview.set(overview);
   store.system.set(overview.system);
-}
-
-function put<T extends { id: string }>(collection: store.Collection<T>, id: string, data: T | null): void {
-  if (data === null) collection.remove(id);
-  else collection.set(data);
 }
 
 /** Keeps the newest call of each task. */
@@ -221,6 +221,25 @@ function keepRecent<T extends { id: string }>(collection: store.Collection<T>, s
   if (settled.length <= KEEP_SETTLED * 1.2) return;
   settled.sort((a, b) => (settledAt(a) ?? 0) - (settledAt(b) ?? 0));
   for (const item of settled.slice(0, settled.length - KEEP_SETTLED)) collection.remove(item.id);
+}
+
+function takeUnread(threads: readonly UnreadThread[]): void {
+  store.unread.set(new Map(threads.map((thread) => [thread.taskId, thread])));
+}
+
+let unreadDue = false;
+
+function refreshUnread(): void {
+  if (unreadDue) return;
+  unreadDue = true;
+  setTimeout(async () => {
+    unreadDue = false;
+    try {
+      takeUnread(await api.readUnread());
+    } catch {
+      // The numbers stay as they were; the next comment, or the next reading of the lists, brings them up to date.
+    }
+  }, UNREAD_MS);
 }
 
 let overviewDue = false;

@@ -15,15 +15,19 @@ import type {
   SystemState,
   Task,
   ToolCallView,
+  UnreadThread,
   Upstream,
 } from '../control/contract.ts';
 import type { TaskStatus } from '../policies/model.ts';
+import { askedAt } from './answer-age.ts';
 import { byPlace, numberOf } from './elements/task-text.ts';
 
 /** Objects by id. Every read inside a render is tracked; a write that changes nothing tells nobody. */
 export class Collection<T extends { id: string }> {
   readonly #items = new Map<string, T>();
   readonly #version = signal(0);
+  /** When the stream last told of an object, by `performance.now()`. */
+  readonly #heard = new Map<string, number>();
 
   get(id: string): T | undefined {
     this.#version.get();
@@ -41,9 +45,19 @@ export class Collection<T extends { id: string }> {
     return this.#items.size;
   }
 
+  /** An answer that was asked for before the stream told of the object is left out: what the stream says is at least as new. */
   set(item: T): void {
+    const asked = askedAt(item);
+    if (asked !== null && (this.#heard.get(item.id) ?? 0) > asked) return;
     this.#items.set(item.id, item);
     this.#changed();
+  }
+
+  /** What the stream tells of an object; null = it is gone. */
+  hear(id: string, item: T | null): void {
+    this.#heard.set(id, performance.now());
+    if (item === null) this.remove(id);
+    else this.set(item);
   }
 
   /** Many at once, told once. */
@@ -57,6 +71,7 @@ export class Collection<T extends { id: string }> {
   }
 
   replace(items: readonly T[]): void {
+    this.#heard.clear();
     this.#items.clear();
     for (const item of items) this.#items.set(item.id, item);
     this.#changed();
@@ -157,6 +172,8 @@ export const allTasksHere = signal(false);
 export const olderDone = signal<string | null>(null);
 /** The newest call of each task, by the task's id: what an agent is doing there. */
 export const latestCalls = new Collection<{ id: string; call: ToolCallView }>();
+/** Threads in which the signed-in person has not read everything, by task. */
+export const unread = signal<ReadonlyMap<string, UnreadThread>>(new Map());
 /** Tasks that a person has just moved and the server has not answered for, with where they are shown meanwhile. */
 export const moving = signal<ReadonlyMap<string, TaskStatus>>(new Map());
 /** Moves that were refused a moment ago: the sentence stands on the card. */
@@ -221,6 +238,7 @@ export function forget(): void {
   for (const recent of [activities, toolCalls]) recent.replace([], null);
   allTasksHere.set(false);
   olderDone.set(null);
+  unread.set(new Map());
   moving.set(new Map());
   refusedMoves.set(new Map());
   loaded.set(false);

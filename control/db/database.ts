@@ -24,6 +24,7 @@ import { up as loopFacts } from './migrations/012-loop-facts.ts';
 import { up as people } from './migrations/013-people.ts';
 import { up as search } from './migrations/015-search.ts';
 import { up as proof } from './migrations/016-proof.ts';
+import { up as stories } from './migrations/016b-stories.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 import { serverDialect } from './server-dialect.ts';
@@ -47,6 +48,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '013-people': { up: people },
   '015-search': { up: search },
   '016-proof': { up: proof },
+  '016b-stories': { up: stories },
 };
 
 /** The names of the migrations that this version knows. */

@@ -721,7 +721,8 @@ export interface CardVersionsTable {
 /** A request that a card lists. */
 export interface CardOffer {
   id: string;
-  digest: string | null;
+  /** What it would run (`contentOf` of cards.ts). */
+  content: string;
   /** It stands there in whole and may be approved with the others. */
   whole: boolean;
 }

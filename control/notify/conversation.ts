@@ -7,7 +7,7 @@
 import type { Approvals } from '../approvals.ts';
 import type { Actor } from '../audit.ts';
 import { atLeast } from '../auth.ts';
-import { type Cards, cardKeyOf } from '../cards.ts';
+import { type Cards, cardKeyOf, contentOf } from '../cards.ts';
 import type { LiveChannel } from '../channels.ts';
 import type { ChatIdentities, ChatOperator, ChatUser } from '../chat-identities.ts';
 import type { Approval, ApprovalBatchResult, GrantRequest, Overview, Role } from '../contract.ts';
@@ -162,8 +162,8 @@ export function createConversation({
     const offers = await cards.offered(channel.id, cardId, revision);
     if (offers === null) return { text: 'This button is not one of ours.', isRefusal: true };
     const chosen = offers.filter(({ whole }) => verdict === 'denied' || whole);
-    const digests = new Map((await approvals.findSeveral(chosen.map(({ id }) => id))).map((approval) => [approval.id, approval.digest]));
-    const ids = chosen.filter(({ id, digest }) => digests.get(id) === digest).map(({ id }) => id);
+    const now = new Map((await approvals.findSeveral(chosen.map(({ id }) => id))).map((approval) => [approval.id, contentOf(approval)]));
+    const ids = chosen.filter(({ id, content }) => now.get(id) === content).map(({ id }) => id);
     const { results } = await approvals.decideAll(actorOf(who), ids, verdict, note ?? undefined, `${channel.kind}:${channel.name}`);
     return { ...summaryOf(results, verdict), cardId };
   }

@@ -3,8 +3,7 @@
  * whole can be approved with one press; a red request never, it is opened by itself. Lines of agents are text in the literal block of the
  * note, one for each request: what has a line break or is long is opened by itself too.
  */
-import type { Cards } from '../cards.ts';
-import { shownStates } from '../cards.ts';
+import { type Cards, contentOf, shownStates } from '../cards.ts';
 import type { Approval } from '../contract.ts';
 import type { CardOffer } from '../db/schema.ts';
 import type { Note, NoteButton } from '../notifications.ts';
@@ -14,6 +13,8 @@ import { cardOf, expiryOf, PRESETS, quoteOf } from './card.ts';
 /** Room for the lines, so that the whole note fits a message of either chat. */
 const LINES_MAX_CHARS = 1_900;
 const LINE_MAX_CHARS = 240;
+/** The member under which a record says that it does not have all of the arguments (proxy/record.ts). */
+const SHORTENED = '…';
 const OPENED_MAX = 8;
 const IN_A_ROW = 4;
 
@@ -42,7 +43,7 @@ function linesOf(pending: readonly Approval[]): Line[] {
   let room = LINES_MAX_CHARS;
   for (const approval of pending) {
     const text = toVisible(callOf(approval));
-    const isWhole = text.length <= LINE_MAX_CHARS && !text.includes('\n');
+    const isWhole = text.length <= LINE_MAX_CHARS && !text.includes('\n') && !Object.hasOwn(approval.arguments ?? {}, SHORTENED);
     const line = `${approval.number}  ${isWhole ? text : '(not in one line: open it)'}`;
     room -= line.length + 1;
     if (room < 0) break;
@@ -58,8 +59,8 @@ function callOf(approval: Approval): string {
   return Object.keys(shown).length === 1 && typeof shown.command === 'string' ? quoteOf(approval) : JSON.stringify(shown);
 }
 
-function offerOf({ approval: { id, digest }, whole }: Line): CardOffer {
-  return { id, digest, whole };
+function offerOf({ approval, whole }: Line): CardOffer {
+  return { id: approval.id, content: contentOf(approval), whole };
 }
 
 function groupCardOf(members: readonly Approval[], lines: readonly Line[], place: string, why: string | null): Note {

@@ -328,6 +328,19 @@ export function systemRoutes(
   route(
     app,
     {
+      method: 'get',
+      path: '/operators/{id}/absence',
+      tag: 'operators',
+      summary: 'Whether somebody is away and who decides meanwhile; for oneself, or for anybody as administrator',
+      access: { role: 'viewer' },
+      params: ID,
+      response: OperatorSchema.pick({ absence: true }),
+    },
+    ({ principal, params }) => operators.absenceOf(principal, params.id),
+  );
+  route(
+    app,
+    {
       method: 'post',
       path: '/operators/{id}/absence',
       tag: 'operators',

@@ -6,6 +6,7 @@ import {
   DocumentSchema,
   listOf,
   MessageCreateSchema,
+  MessageReadSchema,
   MessageSchema,
   RosterEntrySchema,
   RosterImportSchema,
@@ -13,6 +14,7 @@ import {
   SoulSchema,
   TaskCostSchema,
   TimelineEntrySchema,
+  UnreadThreadSchema,
   WorkerSchema,
 } from '../contract.ts';
 import type { Documents } from '../documents.ts';
@@ -20,6 +22,7 @@ import type { Gateways } from '../gateways.ts';
 import type { Leases } from '../leases.ts';
 import type { Messages } from '../messages.ts';
 import { notFound } from '../problem.ts';
+import type { Reads } from '../reads.ts';
 import type { Souls } from '../souls.ts';
 import type { Tasks } from '../tasks.ts';
 import type { Timeline } from '../timeline.ts';
@@ -29,6 +32,7 @@ interface Services {
   tasks: Tasks;
   timeline: Timeline;
   messages: Messages;
+  reads: Reads;
   documents: Documents;
   leases: Leases;
   agents: Agents;
@@ -36,8 +40,16 @@ interface Services {
   souls: Souls;
 }
 
+/** Of a story: its page, window and direction. */
+const STORY = {
+  ...PAGE,
+  from: z.coerce.number().int().min(0).optional(),
+  to: z.coerce.number().int().min(0).optional(),
+  order: z.enum(['asc', 'desc']).optional(),
+};
+
 /** What happens around tasks: their story, cost, comments and documents; and the background jobs that watch over them. */
-export function workRoutes(app: Api, { tasks, timeline, messages, documents, leases, agents, gateways, souls }: Services): void {
+export function workRoutes(app: Api, { tasks, timeline, messages, reads, documents, leases, agents, gateways, souls }: Services): void {
   route(
     app,
     {
@@ -47,10 +59,38 @@ export function workRoutes(app: Api, { tasks, timeline, messages, documents, lea
       summary: 'Everything that happened on a task, oldest first',
       access: { role: 'viewer' },
       params: ID,
-      query: PAGE,
+      query: STORY,
       response: listOf(TimelineEntrySchema),
     },
     ({ params, query }) => timeline.read(params.id, query),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/agents/{id}/timeline',
+      tag: 'agents',
+      summary: 'Everything that happened with an agent, oldest first unless said',
+      access: { role: 'viewer' },
+      params: ID,
+      query: STORY,
+      response: listOf(TimelineEntrySchema),
+    },
+    ({ params, query }) => timeline.readAgent(params.id, query),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/runs/{id}/timeline',
+      tag: 'record',
+      summary: 'Everything that happened in a run, oldest first unless said',
+      access: { role: 'viewer' },
+      params: ID,
+      query: STORY,
+      response: listOf(TimelineEntrySchema),
+    },
+    ({ params, query }) => timeline.readRun(params.id, query),
   );
   route(
     app,
@@ -97,6 +137,34 @@ export function workRoutes(app: Api, { tasks, timeline, messages, documents, lea
       status: 201,
     },
     ({ actor, body }) => messages.post(actor, body),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/messages/unread',
+      tag: 'messages',
+      summary: 'Threads that you follow and have not read to the end',
+      access: { role: 'viewer', agents: true },
+      response: z.object({ items: z.array(UnreadThreadSchema) }),
+    },
+    async ({ principal }) => ({ items: await reads.unread(principal.id) }),
+  );
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/tasks/{id}/read',
+      tag: 'messages',
+      summary: 'You have read the thread of a task, up to a comment',
+      access: { role: 'viewer', agents: true },
+      params: ID,
+      body: MessageReadSchema,
+    },
+    async ({ principal, params, body }) => {
+      if (principal.kind === 'agent' && !(await tasks.hasPart(params.id, principal.id))) throw notFound('task', params.id);
+      await reads.markRead(principal.id, params.id, body.upTo ?? null);
+    },
   );
   route(
     app,

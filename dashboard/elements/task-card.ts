@@ -28,6 +28,8 @@ export interface TaskCardView {
   waiting: boolean;
   /** Why its last move was refused, for a moment. */
   refused: string | null;
+  /** Comments of others that the signed-in person has not read. */
+  unread: number;
   selected: boolean;
   href: string;
 }
@@ -36,7 +38,7 @@ export function taskCard(view: TaskCardView): TemplateResult {
   const { task } = view;
   const classes = ['tcard', view.waiting ? 'tcard--waiting' : '', view.refused ? 'tcard--refused' : ''].join(' ');
   return html`<a class=${classes} href=${view.href} draggable="false" data-task=${task.id} tabindex=${view.selected ? '0' : '-1'} aria-current=${view.selected ? 'true' : nothing} aria-busy=${view.waiting ? 'true' : nothing}>
-    <span class="tcard-h"><span class="tcard-n">${numberOf(task)}</span>${task.status === 'done' ? nothing : priorityGlyph(task.priority)}<span class="tcard-at">${sinceOf(view)}</span></span>
+    <span class="tcard-h"><span class="tcard-n">${numberOf(task)}</span>${task.status === 'done' ? nothing : priorityGlyph(task.priority)}${view.unread > 0 ? html`<span class="badge tcard-new">${icon('message-square', 12)}${view.unread}<span class="sr"> unread</span></span>` : nothing}<span class="tcard-at">${sinceOf(view)}</span></span>
     <span class="tcard-t nm">${seen(task.title)}</span><span class="sr">, ${TASK_WORDS[task.status]}, </span>
     ${heldLine(view)} ${stateLine(view)}
     ${view.refused ? html`<span class="tcard-no m-red">${glyph('cross', 'red')}<span>${view.refused}</span></span>` : nothing}

@@ -286,6 +286,36 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
       'viewer',
       ({ query }) => page(newest(world.messages.filter((message) => matches(message.taskId, query.get('taskId')))), query),
     ],
+    [
+      'GET',
+      /^operators\/deputies$/,
+      'viewer',
+      ({ query, person }) =>
+        page(
+          [...world.people.values()].filter(({ id }) => id !== person.id),
+          query,
+        ),
+    ],
+    ['GET', /^operators\/([^/]+)\/absence$/, 'viewer', ({ params: [id = ''] }) => ({ absence: world.absences.get(id) ?? null })],
+    [
+      'POST',
+      /^operators\/([^/]+)\/absence$/,
+      'viewer',
+      ({ params: [id = ''], body }) => {
+        const deputy = [...world.people.values()].find((person) => person.id === body.deputyId);
+        const absence = { until: Number(body.until), deputyId: String(body.deputyId), deputyName: deputy?.name ?? '' };
+        world.absences.set(id, absence);
+        return { ...world.people.get(id), absence };
+      },
+    ],
+    ['DELETE', /^operators\/([^/]+)\/absence$/, 'viewer', ({ params: [id = ''] }) => void world.absences.delete(id)],
+    ['GET', /^messages\/unread$/, 'viewer', ({ person }) => ({ items: world.unread(person.id) })],
+    [
+      'POST',
+      /^tasks\/([^/]+)\/read$/,
+      'viewer',
+      ({ params: [id = ''], body, person }) => void world.reads.set(`${person.id}:${id}`, Number(body.upTo)),
+    ],
     ['POST', /^messages$/, 'approver', ({ body, person }) => world.postMessage(String(body.taskId), String(body.content), person)],
     ['GET', /^documents$/, 'viewer', ({ query }) => page([], query)],
     ['GET', /^audit$/, 'viewer', ({ query }) => page(world.audit(query), query)],

@@ -33,6 +33,7 @@ import type {
   Topic,
   TransitionRequest,
   TransitionSchema,
+  UnreadThread,
   Upstream,
   UpstreamCreate,
   UpstreamTool,
@@ -144,6 +145,10 @@ export class World {
   readonly transitions: Transition[] = [];
   readonly runs: Run[] = [];
   readonly messages: Message[] = [];
+  /** Up to which comment somebody has read a thread, by reader and task. */
+  readonly reads = new Map<string, number>();
+  /** Who is away, by person. */
+  readonly absences = new Map<string, { until: number; deputyId: string; deputyName: string }>();
   readonly activities: Activity[] = [];
   readonly alerts = new Map<string, Alert>();
   readonly gateways = new Map<string, Gateway>();
@@ -477,6 +482,19 @@ export class World {
     });
   }
 
+  /** Threads that somebody follows and has not read to the end. */
+  unread(readerId: string): UnreadThread[] {
+    return [...this.tasks.values()].flatMap((task) => {
+      const news = this.messages.filter(
+        ({ taskId, number, authorId }) =>
+          taskId === task.id && authorId !== readerId && number > (this.reads.get(`${readerId}:${task.id}`) ?? 0),
+      );
+      const last = news.at(-1);
+      if (!last || !task.subscriberIds.includes(readerId)) return [];
+      return [{ taskId: task.id, unread: news.length, named: 0, lastNumber: last.number, lastAt: last.createdAt }];
+    });
+  }
+
   postMessage(taskId: string, content: string, by: Person | Agent, at = this.now()): Message {
     const task = this.task(taskId);
     const isAgent = 'autonomyLevel' in by;
@@ -494,6 +512,8 @@ export class World {
       metadata: {},
     };
     this.messages.push(message);
+    // Who writes follows the thread from then on.
+    if (!task.subscriberIds.includes(by.id)) this.tasks.set(taskId, { ...task, subscriberIds: [...task.subscriberIds, by.id] });
     this.tellActivity('comment_posted', `${by.name} commented on "${task.title}"`, {
       taskId,
       at,

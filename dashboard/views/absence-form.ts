@@ -17,10 +17,12 @@ const DAY_MS = 86_400_000;
 /** The server refuses longer ones: that is a change of roles. */
 const MAX_DAYS = 60;
 
+type Named = Pick<api.Operator, 'id' | 'name'>;
+
 @customElement('mc-absence-form')
 export class AbsenceFormElement extends LightElement {
-  @property({ attribute: false }) person: api.Operator | null = null;
-  @property({ attribute: false }) people: readonly api.Operator[] = [];
+  @property({ attribute: false }) person: Named | null = null;
+  @property({ attribute: false }) people: readonly (Named & Pick<api.Operator, 'role'>)[] = [];
   @state() private busy = false;
   @state() private refusal: string | null = null;
 

@@ -34,6 +34,7 @@ import {
   refusedMoves,
   tasks,
   tasksByColumn,
+  unread,
 } from '../store.ts';
 import { readOlderDone } from '../task-pages.ts';
 import { isMedium, isNarrow, isPhone } from '../viewport.ts';
@@ -130,6 +131,7 @@ export class BoardElement extends SignalWatcher(LightElement) {
     const held = heldByTask.get();
     const waiting = moving.get();
     const refused = refusedMoves.get();
+    const news = unread.get();
     return html`<section class="tcol tcol--${status}" data-column=${status} aria-label="${TASK_WORDS[status]}, ${partial ? 'at least ' : ''}${plural(list.length, 'task')}">
       <div class="tcol-h">
         ${columnHead(status, `${count(list.length)}${partial ? '+' : ''}`)}
@@ -158,6 +160,7 @@ export class BoardElement extends SignalWatcher(LightElement) {
                     waitsFor: openDependencies(task),
                     waiting: waiting.has(task.id),
                     refused: refused.get(task.id) ?? null,
+                    unread: news.get(task.id)?.unread ?? 0,
                     selected: task.id === this.selected,
                     href: `?task=${task.id}`,
                   })}</div>`}

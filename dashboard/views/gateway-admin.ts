@@ -91,7 +91,7 @@ export class GatewayAdminElement extends SignalWatcher(LightElement) {
         gateways.set(await api.updateGateway(gateway.id, body));
         say('done', `${body.name} is changed.`);
       } else {
-        const { token, ...registered } = await api.registerGateway(body);
+        const { token, gateway: registered } = await api.registerGateway(body);
         gateways.set(registered);
         this.shown = { name: registered.name, token };
       }

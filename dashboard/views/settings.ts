@@ -14,6 +14,7 @@ import { agents, gateways, overview } from '../store.ts';
 import { GATE_WORDS, LINK_WORDS, plural, when } from '../words.ts';
 import './channels.ts';
 import './gateway-admin.ts';
+import './own-absence.ts';
 import './people.ts';
 import './settings.css';
 
@@ -45,6 +46,7 @@ export class SettingsElement extends SignalWatcher(LightElement) {
           : nothing
       }
       <mc-channels></mc-channels>
+      <mc-own-absence></mc-own-absence>
       ${hasRole('manage people') ? html`<mc-people></mc-people>` : nothing}
       <section class="panel st">
         <div class="panel-h"><h2>This browser</h2></div>

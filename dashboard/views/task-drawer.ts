@@ -6,7 +6,7 @@ import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { Activity, Approval, Message, Run, Task, ToolCallView, WorkDocument } from '../../control/contract.ts';
-import { moveTask, sentence } from '../actions.ts';
+import { moveTask, readThread, sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
 import { answersList } from '../elements/answers.ts';
@@ -26,7 +26,7 @@ import '../elements/voice.ts';
 import type { TaskStatus } from '../../policies/model.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { openTask, place } from '../routes.ts';
-import { activities, agents, heldByTask, latestCalls, openDependencies, pendingApprovals, session, tasks } from '../store.ts';
+import { activities, agents, heldByTask, latestCalls, openDependencies, pendingApprovals, session, tasks, unread } from '../store.ts';
 import { callMoney, capMoney, count, money, PRIORITY_WORDS, plural, TASK_TYPE_WORDS, TASK_WORDS, took, when } from '../words.ts';
 import './cap-raise.ts';
 import './task-create.ts';
@@ -130,7 +130,15 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
     const signature = [latest?.id, tasks.get(this.taskId), latestCalls.get(this.taskId)?.call, heldByTask.get().get(this.taskId)?.length];
     const isNews = this.#signature.length > 0 && signature.some((part, i) => part !== this.#signature[i]);
     this.#signature = signature;
+    this.#markSeen();
     if (isNews && this.#due === undefined) this.#due = setTimeout(() => void this.#fetch(), REFRESH_MS);
+  }
+
+  /** Comments that stand on the screen are read. */
+  #markSeen(): void {
+    const messages = this.history?.messages;
+    if (this.tab !== 'timeline' || !messages?.length || !this.shown.has('messages') || document.hidden) return;
+    void readThread(this.taskId, Math.max(...messages.map(({ number }) => number)));
   }
 
   override disconnectedCallback(): void {
@@ -217,7 +225,9 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
     if (!task) return this.failure === null ? skeleton(8) : failed('This task could not be read', this.failure, () => void this.#fetch());
     const held = heldByTask.get().get(task.id)?.length ?? 0;
     const artifacts = artifactsOf(task).filter((artifact) => artifact.due);
+    const news = unread.get().get(task.id)?.unread ?? 0;
     const badges: Partial<Record<Tab, unknown>> = {
+      ...(news > 0 ? { timeline: html`<span class="badge">${news}<span class="sr"> unread</span></span>` } : {}),
       artifacts: chip('none', `${artifacts.filter((artifact) => artifact.here).length} of ${artifacts.length}`),
       ...(held > 0 ? { approvals: html`<span class="badge badge--act">${held}<span class="sr"> waiting</span></span>` } : {}),
     };

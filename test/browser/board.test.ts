@@ -96,6 +96,7 @@ describe('a card', () => {
     await page.getByLabel('I have looked at the deliverable and confirm it').check();
     await page.getByLabel(/^Decision note/).fill('as agreed');
     await page.getByRole('button', { name: 'Move to Done' }).click();
+    await landed(page);
     await column(page, 'Done')
       .getByRole('link', { name: /Write the note/ })
       .waitFor();
@@ -260,6 +261,25 @@ describe('the drawer of a task', () => {
       .getByRole('button', { name: 'Comment' })
       .click();
     await drawer.getByText('Will do').waitFor();
+
+    // What comes while the thread is closed is counted on the card, until it has been seen.
+    await page.keyboard.press('Escape');
+    await drawer.waitFor({ state: 'detached' });
+    await other.getByRole('button', { name: 'Comment' }).click();
+    await other.getByLabel(/^What do you want to say/).fill('It is done');
+    await other
+      .getByRole('dialog', { name: /^Comment on/ })
+      .getByRole('button', { name: 'Comment' })
+      .click();
+    const unread = page.getByRole('link', { name: /1 unread.*Write the note/ });
+    await unread.waitFor();
+    await unread.click();
+    await drawer.getByRole('tab', { name: 'Timeline 1 unread' }).click();
+    await drawer.getByText('It is done').waitFor();
+    await drawer.getByRole('tab', { name: 'Timeline', exact: true }).waitFor();
+    await page.keyboard.press('Escape');
+    await unread.waitFor({ state: 'detached' });
+    await card(page, 'Write the note').waitFor();
   });
 
   it('changes the task, and says who was first when somebody was', async () => {

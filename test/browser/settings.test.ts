@@ -40,6 +40,18 @@ it('shows people to administrators only, and the reason for what others cannot d
   await page.getByText('Needs the administrator role; you are an operator.').first().waitFor();
 });
 
+it('lets anybody say for themselves that they are away, and come back', async () => {
+  const page = await open('approver', '/settings', { reducedMotion: 'reduce' });
+  await page.getByRole('button', { name: 'I will be away' }).click();
+  const form = page.getByRole('dialog', { name: 'Ada Lind is away' });
+  await form.getByLabel(/^Deputy/).selectOption({ label: 'Vic Tamm, viewer' });
+  await form.getByRole('button', { name: 'Name the deputy' }).click();
+  await page.getByText(/^You are away until .* Vic Tamm decides approvals meanwhile\.$/).waitFor();
+  expect(await violations(page)).toEqual([]);
+  await page.getByRole('button', { name: 'I am back' }).click();
+  await page.getByText(/^You are here\./).waitFor();
+});
+
 it('registers a gateway, gives its plugin a further token, and removes it', async () => {
   const page = await open('admin', '/settings');
   await page.getByRole('button', { name: 'Register a gateway' }).click();

@@ -341,7 +341,16 @@ describe('the log of an installation', () => {
       ['critical', expect.stringContaining(`broken at row ${seq - 2}: its fields were changed`)],
     ]);
     // An anchor that was made up does not bear our signature.
+    await sql`update audit_log set actor_id = 'admin' where seq = ${seq - 2}`.execute(db);
     await sql`update audit_anchors set hash = repeat('a', 64) where seq = (select max(seq) from audit_anchors)`.execute(db);
     expect(await service.verify()).toMatchObject({ ok: false, why: expect.stringContaining('signature') });
+    await service.anchor();
+    expect(await service.list(0, 100)).toHaveLength(before.length);
+    // Nor is a chain signed that was made anew, its anchors taken away: the file knows the old one.
+    await sql`truncate audit_anchors, audit_log`.execute(db);
+    await sql`update audit_head set seq = 0, hash = repeat('0', 64)`.execute(db);
+    await append(2 * seq);
+    await service.anchor();
+    expect(await service.list(0, 100)).toEqual([]);
   });
 });

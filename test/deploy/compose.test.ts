@@ -1,4 +1,5 @@
 /** What deploy/ says about the product is so: settings that exist, metrics that are served, files that are there. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
@@ -6,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { createTelemetry } from '../../proxy/telemetry.ts';
 import { readSettings, SETTINGS } from '../../settings.ts';
+import { findProgram } from '../setup/programs.ts';
 
 const DEPLOY = join(import.meta.dirname, '..', '..', 'deploy');
 const read = (...path: string[]) => readFileSync(join(DEPLOY, ...path), 'utf8');
@@ -75,6 +77,18 @@ describe('what watches', () => {
     const asked = new Set(texts.flatMap((text) => text.match(/\bmc_\w+/g) ?? []));
     expect(asked.size).toBeGreaterThan(5);
     for (const name of asked) expect(page).toContain(`# TYPE ${name} `);
+  });
+
+  // Debian's package prometheus has promtool; it also starts a server, so the tests do not install it.
+  const promtool = findProgram(['promtool']);
+  it.runIf(promtool)('alerts as its own tests say', () => {
+    for (const args of [
+      ['check', 'rules', 'rules.yml'],
+      ['test', 'rules', 'rules.test.yml'],
+    ]) {
+      const { status, stdout, stderr } = spawnSync(promtool ?? '', args, { cwd: DEPLOY, encoding: 'utf8' });
+      expect({ args, status, said: status === 0 ? '' : stdout + stderr }).toEqual({ args, status: 0, said: '' });
+    }
   });
 
   it('scrapes the proxies of the compose file', () => {

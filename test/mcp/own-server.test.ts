@@ -68,6 +68,7 @@ describe('the tools of an agent', () => {
       [
         'ask_approval',
         'comment',
+        'inbox',
         'mention',
         'my_budget',
         'task_get',
@@ -191,6 +192,26 @@ describe('the tools of an agent', () => {
     expect((await call(bob, 'task_list', {})).value.text).toContain('AGENT_PAUSED');
     await world.api('POST', `/agents/${bob.id}/restart`, {});
     await move(task.id, 'canceled');
+  });
+
+  it('show what others wrote since the agent last looked, once, and only on its own tasks', async () => {
+    const [task, foreign] = [await newTask(), await newTask({ assigneeIds: [bob.id] })];
+    const say = (taskId: string, content: string) => world.api('POST', '/messages', { taskId, content });
+    await say(task.id, 'Look at the second page');
+    await say(foreign.id, 'Nothing for you');
+    const inbox = async () => (await call(ada, 'inbox', {})).value as { threads: { taskId: string; unread: number; comments: Fields[] }[] };
+    const first = await inbox();
+    expect(first.threads.filter(({ taskId }) => taskId === task.id)).toMatchObject([
+      { unread: 1, comments: [{ authorName: 'admin', content: 'Look at the second page' }] },
+    ]);
+    expect(JSON.stringify(first)).not.toContain('Nothing for you');
+    expect((await inbox()).threads).toEqual([]);
+    await say(task.id, 'And the third');
+    const unread = await world.api<{ items: Fields[] }>('GET', '/messages/unread', undefined, ada.token);
+    expect(unread.body.items).toMatchObject([{ taskId: task.id, unread: 1 }]);
+    expect((await world.api('POST', `/tasks/${foreign.id}/read`, {}, ada.token)).status).toBe(404);
+    await call(ada, 'task_get', { taskId: task.id });
+    expect((await inbox()).threads).toEqual([]);
   });
 });
 

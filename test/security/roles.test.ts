@@ -11,12 +11,12 @@ type Role = (typeof ROLES)[number];
 const ACCESS: Record<Role, string> = {
   viewer: `
     /agents  /agents/{id} own  /tasks own  /tasks/{id} own  /tasks/state-machine own  /tasks/{id}/transitions  /approvals  /approvals/{id}
-    /approvals/{id}/arguments  /approvals/{id}/grant-proposal  /grants  /grants/{id}  /operators/deputies  POST /operators/{id}/absence  DELETE /operators/{id}/absence
+    /approvals/{id}/arguments  /approvals/{id}/grant-proposal  /grants  /grants/{id}  /operators/deputies  /operators/{id}/absence  POST /operators/{id}/absence  DELETE /operators/{id}/absence
     /policies  /policies/active  /policies/{id}  /policies/{id}/diff  /policies/profiles  /policies/replays  /policies/replays/{id}
     /policies/shadows  /policies/shadows/{id}  POST /policies/validate  POST /policies/simulate  /tool-calls  /tool-calls/{id}  /runs  /runs/{id}  /activities
     /spend  /spend/forecast  /spend/export  /raises  /alerts  /audit  /audit/verify  /audit/export  /audit/anchors  /audit/key  /overview  /emergency  /emergency/receipt  /gateways  /gateways/{id}  POST /sign-in-links  /events
-    /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /tasks/{id}/cost  /messages own  /documents  /documents/{id}  /workers
-    /souls  /gateways/{id}/roster  /channels  /channels/{id}  /notifications  /search
+    /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /agents/{id}/timeline  /runs/{id}/timeline  /tasks/{id}/cost  /messages own  /messages/unread own  POST /tasks/{id}/read own  /documents  /documents/{id}  /workers
+    /souls  /gateways/{id}/roster  /channels  /channels/{id}  /notifications  /search  /incidents  /coverage
     /operators/{id}/chat-identities  POST /operators/{id}/chat-identities  DELETE /operators/{id}/chat-identities/{identityId}`,
   approver: `
     POST /approvals/{id}/approve  POST /approvals/{id}/deny  POST /approvals/decide  POST /grants/{id}/revoke  POST /tasks/{id}/transition own  POST /messages own`,
