@@ -6,8 +6,6 @@
 import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 import { LINE_SCHEME, lineAnswerText, lineAskText, lineMessageText, OWN_SERVER_PURPOSE } from './contract.ts';
 
-export type LineProof = ReturnType<typeof createLineProof>;
-
 /** The clocks of two processes may differ by this much. */
 const AT_MAX_MS = 5 * 60 * 1000;
 /** Nonces that are remembered; they are forgotten with their time. A flood of proven requests is not to be expected. */

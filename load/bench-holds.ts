@@ -64,7 +64,7 @@ async function measure(running: Installation): Promise<boolean> {
   );
   const agents = await newAgents(running, AGENTS);
   const undisturbed = await measureUndisturbed(running, agents);
-  const { kills, unknown, lost, twice, changed, undecided } = await measureKills(running, agents);
+  const { kills, heldAnew, unknown, lost, twice, changed, undecided } = await measureKills(running, agents);
   const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores, load average ${loadavg()[0]?.toFixed(1)}, Node ${process.versions.node}; 2 proxies, 2 controls, workers; seed ${options.seed}, ${kills} processes killed`;
   const p99 = percentile(undisturbed, 0.99);
   const none = (promise: string, count: number): Line => ({ promise, target: '0', measured: `${count} of ${HOLDS}`, kept: count === 0 });
@@ -76,7 +76,10 @@ async function measure(running: Installation): Promise<boolean> {
         measured: `p50 ${Math.round(percentile(undisturbed, 0.5))} ms, p99 ${Math.round(p99)} ms (${undisturbed.length} holds)`,
         kept: p99 <= SENT_MS,
       },
-      { ...none('holds lost under kill -9', lost), measured: `${lost} of ${HOLDS} (${unknown} on record as unknown)` },
+      {
+        ...none('holds lost under kill -9', lost),
+        measured: `${lost} of ${HOLDS} (${unknown} on record as unknown, ${heldAnew} held anew because their proxy was killed before they ran)`,
+      },
       none('holds run twice', twice),
       none('holds run with other arguments', changed),
       none('holds run without a decision', undecided),
@@ -109,7 +112,9 @@ async function measureUndisturbed(running: Installation, agents: readonly { id: 
 }
 
 async function measureKills(running: Installation, agents: readonly { id: string; token: string }[]) {
-  const approved = new Set<number>();
+  /** The approval that was given last for each call. */
+  const approved = new Map<number, string>();
+  let heldAnew = 0;
   const done = new Set<number>();
   let isOver = false;
   let kills = 0;
@@ -130,8 +135,13 @@ async function measureKills(running: Installation, agents: readonly { id: string
     while (done.size < HOLDS && performance.now() < deadline) {
       const items = await pending(running, decider % 2).catch(() => []);
       for (const { id, n } of items.filter((item) => item.n % DECIDERS === decider)) {
-        const verdict = approved.has(n) ? 'deny' : 'approve';
-        approved.add(n);
+        const earlier = approved.get(n);
+        const before = earlier === undefined || earlier === id ? 'nothing ran' : await whatRan(running, earlier, n);
+        if (before === 'not known yet') continue;
+        // What may have run is never let run again; what did not, because its proxy was killed before it recorded that, is held anew.
+        const verdict = before === 'nothing ran' ? 'approve' : 'deny';
+        if (verdict === 'approve') approved.set(n, id);
+        if (verdict === 'approve' && earlier !== undefined && earlier !== id) heldAnew++;
         // The same decision again where the answer was lost; another one on the same approval is refused.
         for (let tried = 0; tried < 100; tried++) {
           const control = running.controls[(decider + tried) % 2];
@@ -139,7 +149,6 @@ async function measureKills(running: Installation, agents: readonly { id: string
           if (answer && answer.status < 500) break;
           await sleep(AGAIN_MS);
         }
-        // What was sent and whose outcome nobody knows is asked about once more, and that is denied: then it is over.
         if (verdict === 'deny') done.add(n);
       }
       await sleep(100);
@@ -168,12 +177,23 @@ async function measureKills(running: Installation, agents: readonly { id: string
   const unknown = await onRecordAsUnknown(running, missing);
   return {
     kills,
+    heldAnew,
     unknown: unknown.size,
     lost: missing.filter((n) => !unknown.has(n)).length,
     twice: all.filter((n) => of(n).length > 1).length,
     changed: all.filter((n) => of(n).some((arrival) => arrival.arguments !== bodyOf(n))).length,
     undecided: all.filter((n) => of(n).length > 0 && !approved.has(n)).length,
   };
+}
+
+/** What the record says of the calls that an approval was for. */
+async function whatRan({ api }: Installation, approvalId: string, n: number): Promise<'nothing ran' | 'may have run' | 'not known yet'> {
+  if (arrivals.has(n)) return 'may have run';
+  const answer = await api<{ items: { status: string }[] }>('GET', `/tool-calls?approvalId=${approvalId}`).catch(() => null);
+  if (answer?.status !== 200) return 'not known yet';
+  const statuses = answer.body.items.map(({ status }) => status);
+  if (statuses.includes('running')) return 'not known yet';
+  return statuses.some((status) => ['unknown', 'success', 'failed'].includes(status)) ? 'may have run' : 'nothing ran';
 }
 
 /** Which of these have a call whose proxy ended in the moment of sending. */

@@ -48,6 +48,8 @@ export async function startInstallation({ proxies }: { proxies: number }): Promi
     rmSync(folder, { recursive: true, force: true });
   }
 
+  // Interrupted, it leaves nothing running.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void close().finally(() => process.exit(130)));
   try {
     await Promise.all([...controls, ...of('workers')].map((service) => service.start()));
     await Promise.all(of('proxy').map((service) => service.start()));
