@@ -25,6 +25,12 @@ const here = import.meta.dirname;
 const { version } = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8')) as { version: string };
 const settings = () => readSettings(process.env, process.cwd());
 
+/**
+ * A stop ends by then, whatever does not answer any more (a database that is gone); supervisors kill after 30 s (compose) to 90 s (systemd).
+ * Nothing is lost by it: what was promised is on the disk, as for kill -9.
+ */
+const STOP_MAX_MS = 25_000;
+
 const program = new Command('mission-control')
   .description('The gateway between OpenClaw agents and everything they can touch.')
   .version(version)
@@ -156,6 +162,10 @@ async function start({ demo }: { demo?: true }): Promise<void> {
     stopping = true;
     playing.abort();
     log.info({ signal }, 'stopping: finishing what is under way');
+    setTimeout(() => {
+      log.error({ afterMs: STOP_MAX_MS }, 'not everything came to its end in time; what is left is taken up at the next start');
+      process.exit(1);
+    }, STOP_MAX_MS).unref();
     await proxy?.close();
     await control?.close();
     process.exit(0);

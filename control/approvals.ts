@@ -299,7 +299,14 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
     actor: Actor,
     id: string,
     verdict: 'approved' | 'denied',
-    input: { note?: string | undefined; arguments?: JsonObject | undefined; grant?: GrantRequest | undefined; via?: string | undefined },
+    input: {
+      note?: string | undefined;
+      arguments?: JsonObject | undefined;
+      grant?: GrantRequest | undefined;
+      /** Whether the person was shown arguments that somebody had edited; absent = not said. */
+      sawEdit?: boolean | undefined;
+      via?: string | undefined;
+    },
   ): Promise<Approval> {
     const now = clock();
     const isTaken = await db.transaction().execute(async (tx) => {
@@ -309,6 +316,9 @@ export function createApprovals({ db, clock, keys, tasks, alerts, grants, active
       if (row.expires_at <= now) {
         await expireRow(tx, row, now);
         return false;
+      }
+      if (verdict === 'approved' && input.sawEdit !== undefined && input.sawEdit !== (row.edited_sealed !== null)) {
+        throw new Refusal(409, 'EDITED_MEANWHILE', 'Its arguments were edited meanwhile. Look at them, and decide again.');
       }
       const note = input.note?.trim() ? redactText(input.note.trim()).text : null;
       if (row.risk === 'red' && note === null) {

@@ -718,7 +718,15 @@ const EditedArguments: z.ZodType<JsonObject> = z
   .any()
   .refine((value) => typeof value === 'object' && value !== null && !Array.isArray(value), { message: 'must be an object' });
 export const ApprovalDecisionSchema = z
-  .object({ note: Text(10_000).optional(), arguments: EditedArguments.optional(), scope: z.literal('once').optional() })
+  .object({
+    note: Text(10_000).optional(),
+    arguments: EditedArguments.optional(),
+    scope: z.literal('once').optional(),
+    sawEdit: z.boolean().optional().meta({
+      description:
+        'Whether arguments that somebody had edited were shown to the approver. Where that is not how it is, 409 EDITED_MEANWHILE.',
+    }),
+  })
   .strict()
   .meta({ id: 'ApprovalDecision' });
 export const ApprovalGrantingSchema = ApprovalDecisionSchema.extend({ grant: GrantRequestSchema.optional() })

@@ -38,7 +38,7 @@ const MOST_AT_ONCE = 200;
  */
 export async function decide(approval: Approval, verdict: 'approve' | 'deny', body: api.DecisionBody): Promise<boolean> {
   try {
-    const after = await api.decide(approval.id, verdict, body);
+    const after = await api.decide(approval.id, verdict, { ...body, sawEdit: approval.editedArguments !== null });
     settle(after);
     say('done', decidedSentence(after, verdict, body), { label: 'Open', run: () => go(`/approvals/${approval.id}`) });
     return true;

@@ -255,6 +255,8 @@ export interface DecisionBody {
   arguments?: Record<string, unknown>;
   /** Approve further calls like this one as well. */
   grant?: GrantRequest;
+  /** Whether arguments that somebody had edited were shown. */
+  sawEdit?: boolean;
 }
 /** Decides several in one request; each is answered for itself. */
 export const decideAll = async (ids: readonly string[], verdict: 'approve' | 'deny', note: string) =>

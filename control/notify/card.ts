@@ -13,13 +13,22 @@ export const PRESETS = {
 } as const;
 
 type Verdict = keyof typeof PRESETS;
-const LETTER: Record<Verdict, string> = { approved: 'a', denied: 'd' };
+/** A button that approves says whether the card showed arguments that somebody had edited. */
+function letterOf(verdict: Verdict, { editedArguments }: Approval): string {
+  if (verdict === 'denied') return 'd';
+  return editedArguments === null ? 'a' : 'e';
+}
+
+/** What the form for a note sends. */
+export function writeAction(approval: Approval, verdict: Verdict): string {
+  return `w:${letterOf(verdict, approval)}:${approval.id}`;
+}
 
 /** What a button of ours asks for. */
 export type Press =
-  | { act: 'decide'; verdict: Verdict; approvalId: string; note: string | null }
-  | { act: 'choose'; verdict: Verdict; approvalId: string }
-  | { act: 'write'; verdict: Verdict; approvalId: string }
+  | { act: 'decide'; verdict: Verdict; sawEdit: boolean; approvalId: string; note: string | null }
+  | { act: 'choose'; verdict: Verdict; sawEdit: boolean; approvalId: string }
+  | { act: 'write'; verdict: Verdict; sawEdit: boolean; approvalId: string }
   | { act: 'back'; approvalId: string }
   | { act: 'open'; approvalId: string }
   | { act: 'longer'; approvalId: string }
@@ -104,8 +113,9 @@ export function quoteOf({ kind, summary, reasons, arguments: args, editedArgumen
   return members.length === 1 && typeof shown.command === 'string' ? shown.command : JSON.stringify(shown, null, 1);
 }
 
-function decisionButtons({ id, noteRequired }: Approval, isGrantable: boolean): NoteButton[][] {
-  const action = (verdict: Verdict) => `${noteRequired ? 'c' : 'd'}:${LETTER[verdict]}:${id}`;
+function decisionButtons(approval: Approval, isGrantable: boolean): NoteButton[][] {
+  const { id, noteRequired } = approval;
+  const action = (verdict: Verdict) => `${noteRequired ? 'c' : 'd'}:${letterOf(verdict, approval)}:${id}`;
   return [
     [
       { label: 'Approve once', action: action('approved'), style: 'go', needsWhole: true },
@@ -115,14 +125,15 @@ function decisionButtons({ id, noteRequired }: Approval, isGrantable: boolean): 
   ];
 }
 
-function reasonButtons({ id }: Approval, verdict: Verdict): NoteButton[][] {
-  const letter = LETTER[verdict];
+function reasonButtons(approval: Approval, verdict: Verdict): NoteButton[][] {
+  const { id } = approval;
+  const letter = letterOf(verdict, approval);
   const done = verdict === 'approved' ? 'Approve' : 'Deny';
   const guard = verdict === 'approved' ? { needsWhole: true as const } : {};
   return [
     ...PRESETS[verdict].map((text, index) => [{ label: `${done}: ${text}`, action: `p:${letter}:${index}:${id}`, ...guard }]),
     [
-      { label: 'Write a note', action: `w:${letter}:${id}`, ...guard },
+      { label: 'Write a note', action: writeAction(approval, verdict), ...guard },
       { label: 'Back', action: `b:${id}` },
     ],
   ];
@@ -173,7 +184,8 @@ export function readPress(action: string): Press | null {
     if (act === 'l') return { act: 'longer', approvalId: rest[0] };
     if (act === 'r') return { act: 'revoke', grantId: rest[0] };
   }
-  const verdict = rest[0] === 'a' ? 'approved' : rest[0] === 'd' ? 'denied' : null;
+  const sawEdit = rest[0] === 'e';
+  const verdict = rest[0] === 'a' || sawEdit ? 'approved' : rest[0] === 'd' ? 'denied' : null;
   const approvalId = rest.at(-1);
   if (verdict === null || !isId(approvalId)) return null;
   if (act === 'g' && rest.length === 4) {
@@ -185,12 +197,12 @@ export function readPress(action: string): Press | null {
   }
   if (act === 'p' && rest.length === 3) {
     const note = PRESETS[verdict][Number(rest[1])];
-    return note === undefined ? null : { act: 'decide', verdict, approvalId, note };
+    return note === undefined ? null : { act: 'decide', verdict, sawEdit, approvalId, note };
   }
   if (rest.length !== 2) return null;
-  if (act === 'd') return { act: 'decide', verdict, approvalId, note: null };
-  if (act === 'c') return { act: 'choose', verdict, approvalId };
-  return act === 'w' ? { act: 'write', verdict, approvalId } : null;
+  if (act === 'd') return { act: 'decide', verdict, sawEdit, approvalId, note: null };
+  if (act === 'c') return { act: 'choose', verdict, sawEdit, approvalId };
+  return act === 'w' ? { act: 'write', verdict, sawEdit, approvalId } : null;
 }
 
 function isId(text: string | undefined): text is string {

@@ -105,7 +105,7 @@ export function createConversation({
       case 'decideAll':
         return decideAll(inbound, who, pressed);
       case 'decide':
-        return decide(inbound, who, pressed.approvalId, pressed.verdict, pressed.note);
+        return decide(inbound, who, pressed);
       default: {
         const approval = await approvals.find(pressed.approvalId);
         if (approval === null) return { text: 'There is no such approval.', isRefusal: true };
@@ -116,6 +116,8 @@ export function createConversation({
         }
         if (pressed.act === 'longer') return askForGrant(approval);
         if (pressed.act === 'back') return { text: '', isRefusal: false, approval };
+        if (pressed.verdict === 'approved' && pressed.sawEdit !== (approval.editedArguments !== null))
+          return { text: 'Its arguments were edited meanwhile. Look at them, and decide again.', isRefusal: true, approval };
         if (pressed.act === 'choose')
           return { text: 'This call is red: choose a reason, or write one.', isRefusal: false, approval, choosing: pressed.verdict };
         return {
@@ -132,13 +134,12 @@ export function createConversation({
   async function decide(
     { channel }: Inbound,
     who: ChatOperator,
-    approvalId: string,
-    verdict: 'approved' | 'denied',
-    note: string | null,
+    { approvalId, verdict, sawEdit, note }: Omit<Extract<Press, { act: 'decide' }>, 'act'>,
     granted?: GrantRequest,
   ): Promise<PressOutcome> {
     try {
       const approval = await approvals.decide(actorOf(who), approvalId, verdict, {
+        sawEdit,
         ...(note !== null && { note: note.slice(0, NOTE_MAX_CHARS) }),
         ...(granted && { grant: granted }),
         via: `${channel.kind}:${channel.name}`,
@@ -186,11 +187,12 @@ export function createConversation({
     const pattern = patternNamed(proposal, hash);
     if (pattern === undefined || asked.agentId === null)
       return { text: 'This is not, or no longer, proposed for the call. Look at it again.', isRefusal: true, approval: asked };
-    const outcome = await decide(inbound, who, approvalId, 'approved', null, {
-      scope: { kind: 'agent', agentId: asked.agentId },
-      patternId: pattern.id,
-      expiresInMs: lastingOf(proposal),
-    });
+    const outcome = await decide(
+      inbound,
+      who,
+      { approvalId, verdict: 'approved', sawEdit: false, note: null },
+      { scope: { kind: 'agent', agentId: asked.agentId }, patternId: pattern.id, expiresInMs: lastingOf(proposal) },
+    );
     const made = outcome.isRefusal || !outcome.approval?.madeGrantId ? null : await grants.find(outcome.approval.madeGrantId);
     if (made === null) return outcome;
     await notifications.add([
@@ -230,10 +232,14 @@ export function createConversation({
   }
 
   /** Somebody wrote the note that a decision needs. */
-  async function writeNote(inbound: Inbound, approvalId: string, verdict: 'approved' | 'denied', note: string): Promise<PressOutcome> {
+  async function writeNote(
+    inbound: Inbound,
+    asked: { approvalId: string; verdict: 'approved' | 'denied'; sawEdit: boolean },
+    note: string,
+  ): Promise<PressOutcome> {
     const who = await recognise(inbound, 'decide', 'decide an approval');
     if (typeof who === 'string') return { text: who, isRefusal: true };
-    return decide(inbound, who, approvalId, verdict, note.trim() === '' ? null : note);
+    return decide(inbound, who, { ...asked, note: note.trim() === '' ? null : note });
   }
 
   /** Asks for the note as a message of its own, which the person answers. */
@@ -246,7 +252,7 @@ export function createConversation({
         approvalId: approval.id,
         summary: `Asks ${inbound.user.name} for a note on approval ${approval.number}`,
         note: promptFor(approval.number, verdict),
-        payload: { verdict, userId: inbound.user.externalId },
+        payload: { verdict, sawEdit: approval.editedArguments !== null, userId: inbound.user.externalId },
         key: `prompt:${inbound.key}`,
       },
     ]);

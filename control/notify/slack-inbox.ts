@@ -6,7 +6,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import type { LiveChannel } from '../channels.ts';
 import type { Threads } from '../threads.ts';
-import { PRESETS, readPress, sentenceNote } from './card.ts';
+import { PRESETS, readPress, sentenceNote, writeAction } from './card.ts';
 import { ChannelError } from './channel.ts';
 import type { Conversation, Inbound } from './conversation.ts';
 import { blocksOf, noteForm, type SlackChannel } from './slack.ts';
@@ -112,7 +112,7 @@ export async function takeSlackRequest(
     const due =
       outcome.writing ?? (outcome.approval && outcome.choosing ? { approval: outcome.approval, verdict: outcome.choosing } : null);
     if (due) {
-      const action = `w:${due.verdict === 'approved' ? 'a' : 'd'}:${due.approval.id}`;
+      const action = writeAction(due.approval, due.verdict);
       const isOpen = await quietly(() =>
         port.openForm(press.trigger_id, noteForm(due.approval.number, due.verdict, action, PRESETS[due.verdict])),
       );
@@ -138,7 +138,7 @@ export async function takeSlackRequest(
     const preset = chosen.success ? PRESETS[pressed.verdict][Number(chosen.data.selected_option?.value ?? -1)] : undefined;
     const note = (written.success ? (written.data.value ?? '') : '').trim() || preset || '';
     if (note === '') return errors('Choose a reason or write one.');
-    const outcome = await conversation.writeNote(inbound, pressed.approvalId, pressed.verdict, note);
+    const outcome = await conversation.writeNote(inbound, pressed, note);
     return outcome.isRefusal ? errors(outcome.text) : { status: 200, body: { response_action: 'clear' } };
   }
 

@@ -62,7 +62,7 @@ export async function takeTelegramUpdate(
       const isTheirs = prompt.payload.userId === inbound.user.externalId;
       const verdict = prompt.payload.verdict === 'approved' ? 'approved' : 'denied';
       const outcome = isTheirs
-        ? await conversation.writeNote(inbound, prompt.approvalId, verdict, text)
+        ? await conversation.writeNote(inbound, { approvalId: prompt.approvalId, verdict, sawEdit: prompt.payload.sawEdit === true }, text)
         : { text: 'Only who was asked for the note writes it.' };
       return conversation.answer(inbound, sentenceNote(outcome.text), { replyTo });
     }

@@ -142,6 +142,16 @@ describe('a tool that needs two people', () => {
     expect(approved).toMatchObject({ status: 'approved', editedArguments: { command: 'make safe' } });
   });
 
+  it('is not approved by somebody who was shown other arguments than the edited ones', async () => {
+    const [one, two] = [await person('approver'), await person('operator')];
+    const id = await ask();
+    await services.approvals.decide(one, id, 'approved', { arguments: { command: 'make other' }, sawEdit: false });
+    const blind = services.approvals.decide(two, id, 'approved', { sawEdit: false });
+    await expect(blind).rejects.toMatchObject({ status: 409, code: 'EDITED_MEANWHILE' });
+    expect((await services.approvals.get(id)).status).toBe('pending');
+    expect(await services.approvals.decide(two, id, 'approved', { sawEdit: true })).toMatchObject({ status: 'approved' });
+  });
+
   it('needs two from the moment that the policy says so, also where the request is older', async () => {
     await twoPeople([]);
     const id = await ask();
