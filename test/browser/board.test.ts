@@ -211,7 +211,7 @@ describe('the drawer of a task', () => {
     await card(page, 'Ship it').click();
     const drawer = page.getByRole('dialog', { name: 'Ship it' });
     await drawer.getByText('1 call held').waitFor();
-    await drawer.getByRole('link', { name: 'Forge-03' }).waitFor();
+    await drawer.getByRole('link', { name: 'Forge-03 lead', exact: true }).waitFor();
     await drawer.getByText('of $8').first().waitFor();
     await drawer.getByText('Asks for a deliverable and a self-review').waitFor();
     // The five questions, without a click.

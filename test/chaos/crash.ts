@@ -34,6 +34,7 @@ export interface CrashReport {
 const WORKERS = 6;
 const PRICE = 0.1;
 const CAP = 1;
+const PRICED = 'priced_tool';
 /** Answers between a start and the kill, at the most. */
 const ANSWERS_MAX = 120;
 
@@ -45,7 +46,7 @@ export async function runCrashRounds({ seed, rounds }: { seed: number; rounds: n
   const told: { agentId: string; actions: Action[] }[] = [];
   try {
     const policy = await world.api<{ id: string }>('POST', '/policies', {
-      patch: { riskMap: { priced_tool: 'green' }, tools: { priced_tool: { priceUsd: PRICE } }, budgets: { perRun: { specialist: 100 } } },
+      patch: { riskMap: { [PRICED]: 'green' }, tools: { [PRICED]: { priceUsd: PRICE } }, budgets: { perRun: { specialist: 100 } } },
       note: 'chaos',
     });
     await world.api('POST', `/policies/${policy.body.id}/activate`, { note: 'chaos' });
@@ -105,7 +106,7 @@ function newAction(name: string, random: () => number): Action {
       : kind < 0.45
         ? (['exec', { command: `ls docs/${name}` }, false] as const)
         : kind < 0.65
-          ? (['priced_tool', { n: name }, false] as const)
+          ? ([PRICED, { n: name }, false] as const)
           : (['exec', { command: `make part-${name}` }, true] as const);
   return { tool, arguments: args, callId: name, isHeld, id: null, approvalId: null, decision: null, allowed: false, outcome: null };
 }
@@ -147,6 +148,11 @@ function note(action: Action, answer: Answer<GateBody>, report: CrashReport): vo
     report.violations.push(`${action.callId}: was ${action.id} and is now ${id}`);
   }
   action.id ??= id ?? null;
+  if (approvalId && action.approvalId !== null && approvalId !== action.approvalId) {
+    // What it was approved for may not pay for it any more: then it is asked about anew, and what was decided is another approval's.
+    if (action.tool !== PRICED) report.violations.push(`${action.callId}: approval ${action.approvalId} has become ${approvalId}`);
+    action.decision = null;
+  }
   if (approvalId) action.approvalId = approvalId;
   if (verdict !== 'allow') return;
   if (action.outcome !== null) report.violations.push(`${action.callId}: allowed again after its outcome`);
@@ -195,6 +201,8 @@ interface ApprovalRow {
   status: string;
   approver: string | null;
   redeemedBy: string | null;
+  estimatedCost: number;
+  reasons: { code: string }[];
 }
 
 /** What the product knows against what it said. */
@@ -230,7 +238,11 @@ async function compare(world: World, agentId: string, actions: readonly Action[]
     report.violations.push(`agent ${agentId}: one approval let two calls run`);
   const { body } = await world.api<{ todaySpend: number }>('GET', `/agents/${agentId}`);
   const cost = Math.round(calls.reduce((sum, row) => sum + (row.cost ?? 0), 0) * 1e6) / 1e6;
-  if (body.todaySpend > CAP) report.violations.push(`agent ${agentId}: spent ${body.todaySpend} of ${CAP}`);
+  const allowances = [...approvals.values()]
+    .filter((row) => row.status === 'approved' && row.redeemedBy !== null && row.reasons.some(({ code }) => code.startsWith('BUDGET_')))
+    .reduce((sum, row) => sum + row.estimatedCost, 0);
+  const cap = Math.round((CAP + allowances) * 1e6) / 1e6;
+  if (body.todaySpend > cap) report.violations.push(`agent ${agentId}: spent ${body.todaySpend} of ${cap}`);
   if (body.todaySpend !== cost) report.violations.push(`agent ${agentId}: its calls cost ${cost}, its spend says ${body.todaySpend}`);
 }
 
