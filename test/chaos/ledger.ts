@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JournalEntry } from '../../control/contract.ts';
 import { type Counters, openCounters } from '../../control/counters.ts';
+import { CHILD_ENV } from '../support/child-env.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { plainRecord } from '../support/spend-record.ts';
 import { until } from '../support/world.ts';
@@ -222,7 +223,7 @@ class Member {
   #start(): ChildProcess {
     this.isReady = false;
     const child = fork(join(import.meta.dirname, 'ledger-process.ts'), {
-      env: { PATH: process.env.PATH, FOLDER: this.#folder, REDIS_URL: this.#redis?.url ?? '', TTL_MS: String(TTL_MS) },
+      env: { ...CHILD_ENV, FOLDER: this.#folder, REDIS_URL: this.#redis?.url ?? '', TTL_MS: String(TTL_MS) },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     child.on('message', (message: FromLedger) => {

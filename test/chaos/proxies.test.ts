@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Control, startControl } from '../../control/main.ts';
+import { CHILD_ENV } from '../support/child-env.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { until } from '../support/world.ts';
 
@@ -71,7 +72,7 @@ afterAll(async () => {
 async function startProxy(index: number): Promise<Proxy> {
   const child = fork(join(import.meta.dirname, '..', 'support', 'proxy-process.ts'), {
     env: {
-      PATH: process.env.PATH,
+      ...CHILD_ENV,
       JOURNAL_DIR: join(folder, `journal-${index}`),
       CONTROL_URL: control.url,
       CLUSTER_SECRET: SECRET,

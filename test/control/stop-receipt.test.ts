@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { StopReceipt } from '../../control/contract.ts';
 import { openSigningKey, type SigningKey } from '../../control/signing.ts';
 import { signReceipt, verifyReceipt } from '../../control/stop-receipt.ts';
+import { CHILD_ENV } from '../support/child-env.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 let folder: string;
@@ -81,7 +82,7 @@ describe('a signed receipt', () => {
 
 function run(args: readonly string[]): Promise<{ code: number; out: string }> {
   return new Promise((resolve) => {
-    const options = { cwd: ROOT, env: { PATH: process.env.PATH, HOME: folder, MC_DATA_DIR: join(folder, 'data') } };
+    const options = { cwd: ROOT, env: { ...CHILD_ENV, HOME: folder, MC_DATA_DIR: join(folder, 'data') } };
     execFile(process.execPath, ['cli.ts', ...args], options, (error, out) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : 0, out });
     });

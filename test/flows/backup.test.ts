@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serverPlace } from '../../control/db/copies.ts';
 import { gateOf } from '../support/calls.ts';
+import { CHILD_ENV } from '../support/child-env.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { ADMIN_TOKEN, newAgent, type OneProcess, startProcess } from '../support/world.ts';
 
@@ -21,7 +22,7 @@ afterAll(async () => {
 
 function run(...args: string[]): Promise<{ code: number; out: string; errors: string }> {
   return new Promise((resolve) => {
-    const env = { PATH: process.env.PATH, MC_DATA_DIR: world.dataDir, MC_ADMIN_TOKEN: ADMIN_TOKEN, MC_CONTROL_URL: world.controlUrl };
+    const env = { ...CHILD_ENV, MC_DATA_DIR: world.dataDir, MC_ADMIN_TOKEN: ADMIN_TOKEN, MC_CONTROL_URL: world.controlUrl };
     execFile(process.execPath, ['cli.ts', ...args], { cwd: join(import.meta.dirname, '..', '..'), env }, (error, out, errors) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, errors });
     });

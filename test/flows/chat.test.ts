@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type GateBody, gateOf } from '../support/calls.ts';
+import { CHILD_ENV } from '../support/child-env.ts';
 import { buttonsOf, SIGNING_SECRET, SLACK_TOKEN, slackHeaders, startFakeSlack } from '../support/fake-slack.ts';
 import { BOT_TOKEN, startFakeTelegram } from '../support/fake-telegram.ts';
 import { type Answer, newAgent, startWorld, until, type World } from '../support/world.ts';
@@ -100,7 +101,7 @@ const pressSlack = (approvalId: string) =>
     }).toString(),
   );
 
-const mcEnv = () => ({ PATH: process.env.PATH, MC_CONTROL_URL: world.controlUrl, MC_DATA_DIR: world.dataDir });
+const mcEnv = () => ({ ...CHILD_ENV, MC_CONTROL_URL: world.controlUrl, MC_DATA_DIR: world.dataDir });
 
 function mc(args: readonly string[]): Promise<{ code: number; out: string; errors: string }> {
   return new Promise((resolve) => {

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { CHILD_ENV } from '../support/child-env.ts';
 import { startWorld, type World } from '../support/world.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -27,7 +28,7 @@ function connect(more: readonly string[] = [], env: Record<string, string> = {})
   const child = spawn(process.execPath, ['cli.ts', 'openclaw', 'connect', '--config', configFile, '--yes', ...more], {
     cwd: ROOT,
     env: {
-      PATH: process.env.PATH,
+      ...CHILD_ENV,
       HOME: folder,
       MC_DATA_DIR: world.dataDir,
       MC_KEY_DIR: world.keyDir,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gateOf } from '../support/calls.ts';
+import { CHILD_ENV } from '../support/child-env.ts';
 import { newAgent, startWorld, until, type World } from '../support/world.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -24,7 +25,7 @@ function file(name: string, text: string): string {
 
 function run(args: readonly string[], env: Record<string, string> = {}): Promise<{ code: number; out: string; errors: string }> {
   return new Promise((resolve) => {
-    const options = { cwd: ROOT, env: { PATH: process.env.PATH, HOME: folder, MC_DATA_DIR: join(folder, 'data'), ...env } };
+    const options = { cwd: ROOT, env: { ...CHILD_ENV, HOME: folder, MC_DATA_DIR: join(folder, 'data'), ...env } };
     execFile(process.execPath, ['cli.ts', 'policy', ...args], options, (error, out, errors) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, errors });
     });

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { prepareTopology, type Service } from '../../deploy/topology.ts';
+import { CHILD_ENV } from './child-env.ts';
 import { type PostgresServer, startPostgres } from './postgres.ts';
 import { type RedisServer, startRedis } from './redis.ts';
 import { ADMIN_TOKEN, freePort, joinWorld, type World } from './world.ts';
@@ -29,7 +30,7 @@ export async function startTopology(env: Record<string, string> = {}): Promise<T
     databaseUrl: await postgres.createDatabase(),
     redisUrl: redis.url,
     secrets: { MC_CLUSTER_SECRET: 'cluster-secret-for-tests', POSTGRES_PASSWORD: 'none', MC_METRICS_TOKEN: 'metrics-token-for-tests' },
-    environment: { MC_ADMIN_TOKEN: ADMIN_TOKEN, ...env },
+    environment: { NODE_COMPILE_CACHE: CHILD_ENV.NODE_COMPILE_CACHE, MC_ADMIN_TOKEN: ADMIN_TOKEN, ...env },
     freePort,
     onLog: (name, text) => {
       log += text.replaceAll(/^(?=.)/gm, `${name} | `);

@@ -8,6 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { blankDatabase } from './blank-database.ts';
+import { CHILD_ENV } from './child-env.ts';
 
 export const ADMIN_TOKEN = 'test-admin-token-0123456789';
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -88,7 +89,7 @@ export async function startProcess(entry: readonly string[], env: Record<string,
     const started = spawn(process.execPath, [...entry], {
       cwd: ROOT,
       env: {
-        PATH: process.env.PATH,
+        ...CHILD_ENV,
         HOME: folder,
         MC_DATA_DIR: dataDir,
         MC_CONTROL_PORT: String(controlPort),
