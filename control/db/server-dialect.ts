@@ -6,6 +6,8 @@
  * read still holds when it writes, which the services count on and the embedded database gives for free. The lock is the first statement,
  * so that every later one sees what the transactions before it have committed, and no two can wait for each other.
  */
+
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   CompiledQuery,
   type DatabaseConnection,
@@ -30,6 +32,9 @@ const STATEMENT_MAX_MS = 30_000;
 /** A process that stands still in the middle of a transaction loses it, so that the others can go on. */
 const IDLE_IN_TRANSACTION_MAX_MS = 10_000;
 const CONNECT_MAX_S = 5;
+/** At the end, statements that are under way have this long. */
+const END_MAX_MS = 5_000;
+const END_STEP_MS = 10;
 const RECONNECT_S = 0.25;
 
 interface Options {
@@ -71,8 +76,31 @@ function asNumber(oid: number) {
 }
 
 class SerialDriver extends PostgresJSDriver implements Driver {
+  readonly #sql: postgres.Sql<{ whole: number; decimal: number }>;
+  /** Connections that a statement or transaction has. */
+  #taken = 0;
+
   constructor(sql: postgres.Sql<{ whole: number; decimal: number }>) {
     super({ postgres: sql });
+    this.#sql = sql;
+  }
+
+  override async acquireConnection(...options: Parameters<PostgresJSDriver['acquireConnection']>) {
+    const connection = await super.acquireConnection(...options);
+    this.#taken++;
+    return connection;
+  }
+
+  override async releaseConnection(...given: Parameters<PostgresJSDriver['releaseConnection']>): Promise<void> {
+    this.#taken--;
+    await super.releaseConnection(...given);
+  }
+
+  /** postgres.js 3.4.9 waits for ever for a connection that is taken when the end begins and is given back without another statement. */
+  override async destroy(): Promise<void> {
+    const deadline = performance.now() + END_MAX_MS;
+    while (this.#taken > 0 && performance.now() < deadline) await sleep(END_STEP_MS);
+    await this.#sql.end({ timeout: 1 });
   }
 
   override async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {

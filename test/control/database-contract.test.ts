@@ -139,6 +139,22 @@ describe('a server', () => {
     await Promise.all([one.close(), two.close()]);
   });
 
+  it('is left in order while statements are under way: they come to their end, and then so does the leaving', async () => {
+    const { db, close } = await openServerDatabase(serverUrl);
+    const ended: string[] = [];
+    const slow = Array.from({ length: 5 }, () => sql`select pg_sleep(0.2)`.execute(db).then(() => ended.push('statement')));
+    const reached = Promise.withResolvers<void>();
+    const transaction = db.transaction().execute(async (tx) => {
+      reached.resolve();
+      await sql`select pg_sleep(0.2)`.execute(tx);
+      ended.push('transaction');
+    });
+    await reached.promise;
+    await close().then(() => ended.push('close'));
+    await Promise.all([...slow, transaction]);
+    expect([ended.length, ended.at(-1)]).toEqual([7, 'close']);
+  }, 10_000);
+
   it('that went away is used again as soon as it is back', async () => {
     const { db, close } = await openServerDatabase(serverUrl);
     await server.kill();
