@@ -67,6 +67,6 @@ function linesOf({ stoppedAt, stoppedBy, proxies, agents }: StopReceipt): string
   const last = Math.max(0, ...agents.map((agent) => agent.silentAfterMs ?? 0));
   return [
     `Stopped at ${new Date(stoppedAt).toISOString()} by ${stoppedBy}. ${silent.length} of ${proxies.length} proxies confirmed.`,
-    `The last call was admitted ${last} ms after the press; ${cut} streams were cut; the last proxy was silent after ${Math.max(0, ...silent.map((proxy) => proxy.silentAfterMs ?? 0))} ms.`,
+    `${last === 0 ? 'No call was admitted after the press' : `The last call was admitted ${last} ms after the press`}; ${cut} streams were cut; the last proxy was silent after ${Math.max(0, ...silent.map((proxy) => proxy.silentAfterMs ?? 0))} ms.`,
   ];
 }
