@@ -35,6 +35,9 @@ const ACKNOWLEDGE_MS = 1_000;
 const RECORD_MS = 3_000;
 /** What is left of that for the last of it. */
 const LEAST_MS = 50;
+/** The answer where the stop is in memory alone, as on a full disk. It is kept as soon as there is room. */
+const NOT_KEPT =
+  'Everything is stopped. Neither the disk nor the database could keep that yet: do not restart before they can, and press again for the receipt.';
 /** How often it is looked whether the receipt of a stop that was pressed elsewhere is there. */
 const LOOK_MS = 50;
 /** Ended stops that are remembered: orders that arrive later than this many others are long gone. */
@@ -107,6 +110,8 @@ export function createEmergency({
   let stop: StopNote | null = readNote(file);
   let ended: readonly string[] = [];
   let silence: Silence | null = null;
+  /** What the proxies said of a stop that was pressed and could not be kept: they say it once. */
+  let heard: Pick<Silence, 'stopId' | 'answers'> | null = null;
   /** A receipt that the record has not taken yet. */
   let unkept: StopReceipt | null = null;
 
@@ -207,9 +212,9 @@ export function createEmergency({
     });
     // One of the two is enough for the stop to outlive us; without the database it is made good when that is back.
     const isNoted = tryToWrite(file, note);
-    const recording = inTime(db.transaction().execute((tx) => recordStop(tx, actor, note))).catch((error): Recorded => {
-      if (!isNoted) throw new Error('everything is stopped, but neither file nor database could keep it: do not restart', { cause: error });
+    const recording = inTime(db.transaction().execute((tx) => recordStop(tx, actor, note))).catch((): Recorded => {
       makeGoodLater();
+      if (!isNoted) throw new Refusal(503, 'STOP_NOT_KEPT', NOT_KEPT);
       return { is: 'missing' };
     });
     const [{ expected, answers }, recorded, aborted] = await Promise.all([silent, recording, abortRuns(inTime)]);
@@ -448,9 +453,10 @@ export function createEmergency({
         stopId,
         expected: new Set(liveProxies()),
         isWhole: order === undefined,
-        answers: new Map(),
+        answers: heard?.stopId === stopId ? heard.answers : new Map(),
         changed: () => {},
       };
+      heard = own;
       const finish = () => {
         clearTimeout(timer);
         silence = null;

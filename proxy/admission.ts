@@ -32,7 +32,7 @@ import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
 import { OUT_OF_TOUCH, rootOf } from './identity.ts';
 import type { Joins } from './joins.ts';
-import type { Journal } from './journal.ts';
+import { type Journal, JournalUnavailable } from './journal.ts';
 import type { Labels } from './labels.ts';
 import type { Ledger } from './ledger.ts';
 import { linksUnder } from './links.ts';
@@ -488,7 +488,13 @@ export class Gatekeeper {
         summary,
         insufficient: insufficient?.approvalId ?? null,
       });
-    } catch {
+    } catch (error) {
+      if (error instanceof JournalUnavailable)
+        return this.#giveUp(
+          record,
+          'JOURNAL_UNAVAILABLE',
+          `This needs an approval, and the call could not be recorded to ask for it. ${AWAY}`,
+        );
       return this.#giveUp(record, 'SNAPSHOT_STALE', `This needs an approval, and control cannot be reached to ask for it. ${AWAY}`);
     }
     record.approval = { id: state.approvalId, number: state.approvalNumber };

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -17,7 +17,8 @@ afterEach(() => {
 });
 
 describe('the emergency stop without a database', () => {
-  it('reaches the proxies first, is kept in its file, and answers a receipt', async () => {
+  /** An emergency stop whose database is gone, and what it told the proxies. */
+  async function stranded() {
     const dataDir = mkdtempSync(join(tmpdir(), 'mc-stop-'));
     folders.push(dataDir);
     const { db, close } = await openDatabase(dataDir);
@@ -40,11 +41,28 @@ describe('the emergency stop without a database', () => {
     });
     await emergency.load();
     await close();
+    return { emergency, told, dataDir };
+  }
+
+  it('reaches the proxies first, is kept in its file, and answers a receipt', async () => {
+    const { emergency, told, dataDir } = await stranded();
     const pressed = emergency.stop({ type: 'human', id: 'admin', name: 'admin' }, 'the disk is on fire');
     expect(told).toEqual([emergency.picture().stopId]);
     expect(JSON.parse(readFileSync(join(dataDir, 'stop.json'), 'utf8'))).toMatchObject({ stopId: told[0], reason: 'the disk is on fire' });
     emergency.acknowledge(String(told[0]), { proxyId: 'proxy-1', at: 1_700_000_000_005, lastAdmittedAt: null, agents: [] });
     expect(await pressed).toMatchObject({ id: told[0], blockedTasks: 0, proxies: [{ id: 'proxy-1', acknowledgedAt: 1_700_000_000_005 }] });
     expect(emergency.picture().estop).toBe(true);
+  });
+
+  it('holds where the file cannot be written either, and says that nothing keeps it yet', async () => {
+    const { emergency, told, dataDir } = await stranded();
+    mkdirSync(join(dataDir, 'stop.json'));
+    const pressed = emergency.stop({ type: 'human', id: 'admin', name: 'admin' }, 'the disk is full');
+    emergency.acknowledge(String(told[0]), { proxyId: 'proxy-1', at: 1_700_000_000_005, lastAdmittedAt: null, agents: [] });
+    await expect(pressed).rejects.toMatchObject({ status: 503, code: 'STOP_NOT_KEPT' });
+    expect(emergency.picture()).toMatchObject({ estop: true, stopId: told[0] });
+    rmSync(join(dataDir, 'stop.json'), { recursive: true });
+    const again = await emergency.stop({ type: 'human', id: 'admin', name: 'admin' }, 'pressed again');
+    expect(again).toMatchObject({ id: told[0], reason: 'the disk is full', proxies: [{ acknowledgedAt: 1_700_000_000_005 }] });
   });
 });
