@@ -11,7 +11,7 @@ import { cpus, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Agent, request } from 'undici';
-import { demand, type Installation, type Line, newAgents, percentile, printLines, startInstallation, usePolicy } from './installation.ts';
+import { demand, type Installation, type Line, measureInstallation, newAgents, percentile, printLines, usePolicy } from './installation.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -40,19 +40,10 @@ const random = randomFrom(Number(options.seed));
 const agent = new Agent({ connections: 2_048, pipelining: 1, headersTimeout: 300_000, bodyTimeout: 300_000 });
 const arrivals = new Map<number, Arrival[]>();
 const upstream = await startUpstream();
-const installation = await startInstallation({ proxies: 2 });
-let isKept = false;
-try {
-  isKept = await measure(installation);
-} catch (error) {
-  console.error(installation.log());
-  throw error;
-} finally {
-  await installation.close();
+await measureInstallation({ proxies: 2 }, measure, async () => {
   await agent.destroy();
   upstream.close();
-}
-process.exit(isKept ? 0 : 1);
+});
 
 async function measure(running: Installation): Promise<boolean> {
   await usePolicy(running, { limits: { errorStreak: 10_000 } });

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Agent, request } from 'undici';
 import type { StopReceipt } from '../control/contract.ts';
-import { demand, type Installation, type Line, newAgents, percentile, printLines, startInstallation, usePolicy } from './installation.ts';
+import { demand, type Installation, type Line, measureInstallation, newAgents, percentile, printLines, usePolicy } from './installation.ts';
 
 const { values: options } = parseArgs({ options: { presses: { type: 'string', default: '50' } } });
 const PRESSES = Number(options.presses);
@@ -37,19 +37,10 @@ interface Press {
 
 const agent = new Agent({ connections: 512, pipelining: 1 });
 const upstream = await startUpstream();
-const installation = await startInstallation({ proxies: PROXIES });
-let isKept = false;
-try {
-  isKept = await measure(installation);
-} catch (error) {
-  console.error(installation.log());
-  throw error;
-} finally {
-  await installation.close();
+await measureInstallation({ proxies: PROXIES }, measure, async () => {
   await agent.destroy();
   upstream.close();
-}
-process.exit(isKept ? 0 : 1);
+});
 
 async function measure(running: Installation): Promise<boolean> {
   const { api } = running;

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Agent, request } from 'undici';
 import type { Service } from '../deploy/topology.ts';
-import { type Installation, newAgents, percentile, printLines, startInstallation } from './installation.ts';
+import { type Installation, measureInstallation, newAgents, percentile, printLines } from './installation.ts';
 
 const { values: options } = parseArgs({ options: { rate: { type: 'string', default: '200' } } });
 const RATE = Number(options.rate);
@@ -21,18 +21,7 @@ const AGAIN_MS = 50;
 const REST_MS = 1_000;
 
 const agent = new Agent({ connections: 256, pipelining: 1, keepAliveTimeout: 4_000 });
-const installation = await startInstallation({ proxies: 2 });
-let isKept = false;
-try {
-  isKept = await drill(installation);
-} catch (error) {
-  console.error(installation.log());
-  throw error;
-} finally {
-  await installation.close();
-  await agent.destroy();
-}
-process.exit(isKept ? 0 : 1);
+await measureInstallation({ proxies: 2 }, drill, () => agent.destroy());
 
 async function drill(running: Installation): Promise<boolean> {
   const agents = await newAgents(running, AGENTS);

@@ -21,7 +21,7 @@ export interface Installation {
 }
 
 /** Starts it and waits until every process is ready. @param proxies two or more. */
-export async function startInstallation({ proxies }: { proxies: number }): Promise<Installation> {
+async function startInstallation({ proxies }: { proxies: number }): Promise<Installation> {
   const folder = mkdtempSync(join(tmpdir(), 'mc-installation-'));
   const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
   let log = '';
@@ -92,6 +92,29 @@ export async function newAgents({ api }: Installation, count: number): Promise<{
     agents.push({ id, token });
   }
   return agents;
+}
+
+/**
+ * Starts an installation, measures it, takes everything down again and ends the process: with 0 where every promise was kept.
+ * Where the measurement fails, what the processes said is shown.
+ */
+export async function measureInstallation(
+  size: { proxies: number },
+  measure: (installation: Installation) => Promise<boolean>,
+  end: () => Promise<unknown>,
+): Promise<never> {
+  const installation = await startInstallation(size);
+  let isKept = false;
+  try {
+    isKept = await measure(installation);
+  } catch (error) {
+    console.error(installation.log());
+    throw error;
+  } finally {
+    await installation.close();
+    await end();
+  }
+  process.exit(isKept ? 0 : 1);
 }
 
 /** The value that the given share of them does not exceed. */
