@@ -563,13 +563,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
   }
 
   async function transitions(taskId: string) {
-    const rows = await db
-      .selectFrom('task_transitions')
-      .selectAll()
-      .where('task_id', '=', taskId)
-      .orderBy('created_at')
-      .limit(1000)
-      .execute();
+    const rows = await db.selectFrom('task_transitions').selectAll().where('task_id', '=', taskId).orderBy('number').limit(1000).execute();
     return rows.map((row) => ({
       id: row.id,
       createdAt: row.created_at,

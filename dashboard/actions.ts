@@ -422,16 +422,19 @@ export function sentence(error: unknown): string {
   return error instanceof Error ? `Something in the dashboard failed: ${error.message}` : String(error);
 }
 
-/** The person has seen a task's thread up to a comment. A failure leaves it unread, which the next look mends. */
+/**
+ * The person has seen a task's thread up to a comment, whether or not it was counted as unread by then: a comment that is seen as it comes
+ * is read. A failure leaves it unread, which the next look mends.
+ */
 export async function readThread(taskId: string, upTo: number): Promise<void> {
-  const known = store.unread.get().get(taskId);
-  if (!known || known.lastNumber > upTo) return;
+  if ((store.seenUpTo.get(taskId) ?? 0) >= upTo) return;
+  store.seenUpTo.set(taskId, upTo);
   try {
     await api.markRead(taskId, upTo);
     const rest = new Map(store.unread.get());
     if ((rest.get(taskId)?.lastNumber ?? 0) <= upTo) rest.delete(taskId);
     store.unread.set(rest);
   } catch {
-    // It stays unread.
+    if (store.seenUpTo.get(taskId) === upTo) store.seenUpTo.delete(taskId);
   }
 }

@@ -237,7 +237,8 @@ function keepRecent<T extends { id: string }>(collection: store.Collection<T>, s
 }
 
 function takeUnread(threads: readonly UnreadThread[]): void {
-  store.unread.set(new Map(threads.map((thread) => [thread.taskId, thread])));
+  const news = threads.filter(({ taskId, lastNumber }) => lastNumber > (store.seenUpTo.get(taskId) ?? 0));
+  store.unread.set(new Map(news.map((thread) => [thread.taskId, thread])));
 }
 
 let unreadDue = false;

@@ -174,6 +174,8 @@ export const olderDone = signal<string | null>(null);
 export const latestCalls = new Collection<{ id: string; call: ToolCallView }>();
 /** Threads in which the signed-in person has not read everything, by task. */
 export const unread = signal<ReadonlyMap<string, UnreadThread>>(new Map());
+/** Up to which comment the signed-in person has seen a task's thread here. What is said of it later may still be from before. */
+export const seenUpTo = new Map<string, number>();
 /** Tasks that a person has just moved and the server has not answered for, with where they are shown meanwhile. */
 export const moving = signal<ReadonlyMap<string, TaskStatus>>(new Map());
 /** Moves that were refused a moment ago: the sentence stands on the card. */
@@ -239,6 +241,7 @@ export function forget(): void {
   allTasksHere.set(false);
   olderDone.set(null);
   unread.set(new Map());
+  seenUpTo.clear();
   moving.set(new Map());
   refusedMoves.set(new Map());
   loaded.set(false);

@@ -215,6 +215,8 @@ export interface TasksTable {
 
 export interface TransitionsTable {
   id: string;
+  /** In the order in which they were made. */
+  number: Generated<number>;
   created_at: number;
   task_id: string;
   from_status: Task['status'];

@@ -187,7 +187,7 @@ async function summarize(
     .selectFrom('task_transitions')
     .select(['created_at', 'from_status', 'to_status', 'actor', 'reason'])
     .where('task_id', '=', taskId)
-    .orderBy('created_at', 'desc')
+    .orderBy('number', 'desc')
     .limit(SHOWN)
     .execute();
   const failures = await tx

@@ -61,7 +61,7 @@ async function standupOf(db: Db, day: string, start: number, end: number): Promi
     .where('task_transitions.created_at', '<', end)
     .where('task_transitions.to_status', 'in', ['done', 'canceled', 'review', 'blocked'])
     .orderBy('tasks.number')
-    .orderBy('task_transitions.created_at')
+    .orderBy('task_transitions.number')
     .execute();
   // A task that moved several times is told of once, by where it came to.
   const last = [...new Map(moved.map((row) => [row.id, row])).values()];

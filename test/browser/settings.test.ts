@@ -17,7 +17,8 @@ it('adds a person whose token is shown once and signs in, changes the role, and 
   const once = page.getByRole('dialog', { name: 'Token of Nina Roth' });
   const token = await once.locator('code').innerText();
   await once.getByRole('button', { name: 'Close' }).click();
-  await once.waitFor({ state: 'detached' });
+  // A dialog that is closed is out of reach a moment before it is out of the page.
+  await page.getByText(token).waitFor({ state: 'detached' });
   expect(await page.content()).not.toContain(token);
 
   const theirs = await open(null, '/sign-in', { expected: /401/ });
