@@ -834,8 +834,11 @@ export const CoverageSchema = z
              * this way, and nothing has to.
              */
             state: z.enum(COVERAGE_STATES),
-            /** What shows it: a call that was judged there, or the plugin's heartbeat; null = nothing does. */
-            how: z.enum(['call', 'heartbeat']).nullable(),
+            /**
+             * What shows it: `result`, that tools' answers in requests to models were of calls that had been judged; `call`, a call that was
+             * judged there; `heartbeat`, the plugin's; null = nothing does.
+             */
+            how: z.enum(['result', 'call', 'heartbeat']).nullable(),
             provenAt: EpochMs.nullable(),
             /** The last call that came this way. */
             trafficAt: EpochMs.nullable(),
@@ -1825,6 +1828,25 @@ export const SpawnSchema = z
   })
   .strict();
 
+/**
+ * Why a call was not asked about: `rejected` by OpenClaw before its hooks (arguments that fail the tool's schema), `refused` by the plugin,
+ * which could not ask, or a `program` whose every call is asked about by itself.
+ */
+export const UNASKED_REASONS = ['rejected', 'refused', 'program'] as const;
+export type UnaskedReason = (typeof UNASKED_REASONS)[number];
+
+/** Body of POST /v1/unasked: a result will come of a call that the gate has no record of, and rightly so. */
+export const UnaskedSchema = z
+  .object({
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    runId: Word(256).optional(),
+    callId: Word(256).min(1),
+    tool: Word(256).min(1),
+    why: z.enum(UNASKED_REASONS),
+  })
+  .strict();
+
 /** Body of POST /v1/runs/end: a run is over. */
 export const RunEndSchema = z
   .object({
@@ -2056,9 +2078,21 @@ export interface CallFacts {
   model?: { provider: string; name: string } | null;
   /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
   ungated?: boolean;
+  /** Of a call that the gate was asked about: how the model's words name it. */
+  wire?: WireCall;
   /** Addresses that hosts resolved to when it was made, where the proxy dials itself. */
   dns?: { readonly [host: string]: readonly string[] } | undefined;
   at: number;
+}
+
+/** A call as a model names it: what the gate heard of it and what a request to a model says of it are held against each other (SPEC 10). */
+export interface WireCall {
+  /** What of its id is the same on both sides; null = it has none. */
+  id: string | null;
+  /** Keyed hash of tool and arguments; null = not known. */
+  print: string | null;
+  /** Empty = not known. */
+  tool: string;
 }
 
 export interface JudgedFacts {
@@ -2148,6 +2182,10 @@ export type JournalEvent =
     }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  /** Results of tools that a request to a model brought back, of an agent with a gate in OpenClaw. */
+  | { type: 'results'; at: number; agentId: string; gatewayId: string; results: readonly WireCall[] }
+  /** A call that the plugin did not ask about, because nothing of it ran or every part of it is asked about by itself. */
+  | { type: 'unasked'; at: number; agentId: string; gatewayId: string; call: WireCall; why: UnaskedReason }
   | {
       type: 'spawned';
       at: number;

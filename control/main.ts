@@ -37,6 +37,7 @@ import { isAnswering, openDatabase, openServerDatabase } from './db/database.ts'
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
 import { createEmergency } from './emergency.ts';
+import { createGateEvidence } from './gate-evidence.ts';
 import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createGrants } from './grants.ts';
@@ -399,6 +400,11 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
     { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
     { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
+    {
+      name: 'gate-evidence',
+      everyMs: 2_000,
+      tick: createGateEvidence({ ...base, agents, alerts, activePolicy, proxies: line.proxies }).sweep,
+    },
   ];
   const stopWorkers = startWorkers(
     roles.includes('workers') ? workers : [],

@@ -13,7 +13,7 @@
  * - A held call runs only after a person's approval was redeemed for this very call, and was judged again after the decision.
  * - What fails, refuses; what was reserved for it is released.
  */
-import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts, ModelMeter } from '../control/contract.ts';
+import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts, ModelMeter, WireCall } from '../control/contract.ts';
 import {
   type Decision,
   decide,
@@ -75,6 +75,8 @@ export interface CallRequest {
   estimate?: (left: Micros | null) => Micros | null;
   /** Addresses that hosts resolved to, where the entry point has asked. */
   dns?: CallFacts['dns'];
+  /** Of a call inside OpenClaw: how the model's words name it. */
+  wire?: WireCall;
 }
 
 interface Answered {

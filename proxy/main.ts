@@ -37,6 +37,7 @@ import { Snapshot } from './snapshot.ts';
 import { Spawns } from './spawns.ts';
 import { followBus, readStopOrder } from './stop-order.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
+import { ToolResults } from './tool-results.ts';
 import { Traces } from './traces.ts';
 import { Uplink } from './uplink.ts';
 
@@ -274,7 +275,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   });
   const http = createHttpTools({ gate, snapshot, uplink, telemetry, clock, bounds, log });
   const traces = new Traces();
-  const model = createModelEntry({ gate, snapshot, journal, traces, uplink, telemetry, clock, bounds, log });
+  const results = new ToolResults(known.digestKey);
+  const model = createModelEntry({ gate, snapshot, journal, traces, results, uplink, telemetry, clock, bounds, log });
   const egress =
     config.egressPort === undefined ? null : createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
   doors.push(mcp, http, model, ...(egress === null ? [] : [egress]));
@@ -289,7 +291,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     http,
     gateway,
     model,
-    hook: createHook({ gate, snapshot, ledger, journal, peers, spawns, traces, telemetry, clock, bounds }),
+    hook: createHook({ gate, snapshot, ledger, journal, peers, spawns, traces, results, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null
         ? 'no fresh picture from control'
