@@ -829,16 +829,16 @@ export const CoverageSchema = z
           z.object({
             entry: z.enum(ENTRIES).exclude(['mission-control']),
             /**
-             * `proven`: traffic was judged there, and nothing speaks against it. `idle`: the gate is alive and nothing came this way.
+             * `proven`: traffic was judged there, and nothing speaks against it. `idle`: nothing came this way, and it would be judged.
              * `away`: no sign of life, and no traffic either. `bypassed`: traffic came that the gate did not ask about. `unused`: nothing came
              * this way, and nothing has to.
              */
             state: z.enum(COVERAGE_STATES),
             /**
              * What shows it: `result`, that tools' answers in requests to models were of calls that had been judged; `call`, a call that was
-             * judged there; `heartbeat`, the plugin's; null = nothing does.
+             * judged there; `heartbeat`, the plugin's; `canary`, that a call which must always be refused was refused there; null = nothing does.
              */
-            how: z.enum(['result', 'call', 'heartbeat']).nullable(),
+            how: z.enum(['result', 'call', 'heartbeat', 'canary']).nullable(),
             provenAt: EpochMs.nullable(),
             /** The last call that came this way. */
             trafficAt: EpochMs.nullable(),
@@ -1875,6 +1875,21 @@ export const HeartbeatSchema = z
 
 /* ---------------------------------------------------------------- between a proxy and control (/internal/v1, cluster secret) */
 
+/** What a canary claims (SPEC 10): a call of one agent on one way in, once, until a time. Sealed with the cluster secret. */
+export const CanaryClaimSchema = z.strictObject({
+  agentId: Id,
+  entry: z.enum(ENTRIES).exclude(['mission-control']),
+  nonce: z.string().min(16).max(64),
+  expiresAt: z.int(),
+});
+export type CanaryClaim = z.infer<typeof CanaryClaimSchema>;
+/** Begins the credential of a canary; base64url of the claim and its seal follow, with a dot between. */
+export const CANARY_PREFIX = 'mcc_';
+/** The only tool that a canary may name. */
+export const CANARY_TOOL = 'mission_control_canary';
+/** A canary can be used for this long. */
+export const CANARY_MS = 60_000;
+
 /** What a proxy must know of an agent to judge and attribute its calls. */
 export interface AgentPicture {
   id: string;
@@ -1895,6 +1910,8 @@ export interface AgentPicture {
   /** Own caps in micro-dollars; null = the policy's. */
   dailyCap: number | null;
   perRunCap: number | null;
+  /** Set by the proxy: this is not the agent but a canary in its name, and whatever it asks is refused. */
+  canary?: CanaryClaim;
   /** What an operator has added to caps of this agent, by scope key, micro-dollars. */
   raises?: { readonly [scope: string]: number };
   /** Hashes (SHA-256, hex) of the agent's live tokens. */
@@ -2184,6 +2201,8 @@ export type JournalEvent =
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
   /** Results of tools that a request to a model brought back, of an agent with a gate in OpenClaw. */
   | { type: 'results'; at: number; agentId: string; gatewayId: string; results: readonly WireCall[] }
+  /** A canary was refused where it should be. */
+  | { type: 'canary'; at: number; agentId: string; entry: CanaryClaim['entry'] }
   /** A call that the plugin did not ask about, because nothing of it ran or every part of it is asked about by itself. */
   | { type: 'unasked'; at: number; agentId: string; gatewayId: string; call: WireCall; why: UnaskedReason }
   | {

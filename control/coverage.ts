@@ -60,6 +60,9 @@ export function createCoverage({ db, clock }: { db: Db; clock: () => number }) {
       select agent_id, case entry when 'mission-control' then 'mcp' else entry end as entry, max(created_at) as at
       from tool_calls where created_at > ${since}::bigint group by 1, 2
     `.execute(db);
+    const { rows: canaries } = await sql<{ agent_id: string; entry: Entry; at: number }>`
+      select agent_id, entry, at from gate_proofs where how = 'canary' and at > ${since}::bigint`.execute(db);
+    const refused = new Map(canaries.map((row) => [`${row.agent_id} ${row.entry}`, Number(row.at)]));
     const last = new Map(traffic.map((row) => [`${row.agent_id} ${row.entry}`, Number(row.at)]));
     return {
       at,
@@ -68,7 +71,10 @@ export function createCoverage({ db, clock }: { db: Db; clock: () => number }) {
         agentId: agent.id,
         agentName: agent.name,
         gate: agent.gate,
-        points: ENTRIES.map((entry) => pointOf(agent, entry, last.get(`${agent.id} ${entry}`) ?? null, at)),
+        points: ENTRIES.map((entry) => {
+          const key = `${agent.id} ${entry}`;
+          return pointOf(agent, entry, last.get(key) ?? null, refused.get(key) ?? null, at);
+        }),
       })),
     };
   }
@@ -76,7 +82,7 @@ export function createCoverage({ db, clock }: { db: Db; clock: () => number }) {
   return { read };
 }
 
-function pointOf(agent: AgentRow, entry: Entry, trafficAt: number | null, now: number): Point {
+function pointOf(agent: AgentRow, entry: Entry, trafficAt: number | null, refusedAt: number | null, now: number): Point {
   const isAlive = agent.last_heartbeat !== null && now - agent.last_heartbeat <= ALIVE_MS;
   const isGated = agent.gate === 'openclaw';
   const point = (state: Point['state'], how: Point['how'], provenAt: number | null, says: string): Point => ({
@@ -95,9 +101,22 @@ function pointOf(agent: AgentRow, entry: Entry, trafficAt: number | null, now: n
     const isNewer = entry === 'openclaw' && isAlive && (agent.last_heartbeat ?? 0) > trafficAt;
     return point('proven', 'call', trafficAt, isNewer ? `${says} The gate is alive.` : says);
   }
+  if (refusedAt !== null && (entry !== 'openclaw' || !isGated))
+    return point(
+      'idle',
+      'canary',
+      refusedAt,
+      `Nothing came to ${WORDS[entry]} this way for a day, and a canary was refused here. ${BEYOND[entry]}`,
+    );
   if (entry !== 'openclaw' || !isGated)
     return point('unused', null, null, `Nothing came to ${WORDS[entry]} this way for a day. ${BEYOND[entry]}`);
-  if (isAlive) return point('idle', 'heartbeat', agent.last_heartbeat, `The gate is alive, and no call came for a day. ${BEYOND[entry]}`);
+  if (isAlive)
+    return point(
+      'idle',
+      'heartbeat',
+      agent.last_heartbeat,
+      `The gate is alive, and no call came for a day. Only a call can show that OpenClaw asks it. ${BEYOND[entry]}`,
+    );
   return point(
     'away',
     null,

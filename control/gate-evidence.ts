@@ -72,7 +72,7 @@ export async function keepEvidence(tx: Tx, events: readonly JournalEvent[], now:
 }
 
 /** Notes that a way in was shown to be judged. */
-async function noteProof(tx: Tx, agentId: string, entry: string, how: 'result' | 'canary', at: number): Promise<void> {
+export async function noteProof(tx: Tx, agentId: string, entry: string, how: 'result' | 'canary', at: number): Promise<void> {
   await tx
     .insertInto('gate_proofs')
     .values({ agent_id: agentId, entry, how, at })

@@ -12,7 +12,7 @@ import type { Caps } from './caps.ts';
 import { touch } from './changes.ts';
 import type { CallFacts, JournalEntry, JournalEvent, KnownLabel, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
-import { keepEvidence } from './gate-evidence.ts';
+import { keepEvidence, noteProof } from './gate-evidence.ts';
 import type { Gateways } from './gateways.ts';
 import type { EndedCall, Spend } from './spend.ts';
 import { renewCostSummaries } from './tasks.ts';
@@ -88,6 +88,9 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
         case 'connection':
         case 'results':
         case 'unasked':
+          break;
+        case 'canary':
+          await noteProof(tx, event.agentId, event.entry, 'canary', event.at);
           break;
         case 'ungated':
           ungated.set(event.agentId, event);
@@ -482,6 +485,7 @@ function auditOf(event: JournalEvent): AuditEntry[] {
     }
     // Held against what the gate was asked about; what that shows is recorded.
     case 'results':
+    case 'canary':
     case 'heartbeat':
       return [];
   }

@@ -130,6 +130,8 @@ export function createLine({
   const proof = createLineProof(clusterSecret);
   const streams = new Set<Stream>();
   const lastSeen = new Map<string, number>();
+  /** Where the proxies that announced themselves here are reached. */
+  const places = new Map<string, { url: string; egressUrl: string | null }>();
   /** How far the proxies on the lines of other controls are, as those say. */
   const peers = new Map<string, { revision: number; heardAt: number }>();
   let emergency: Emergency | null = null;
@@ -524,7 +526,8 @@ export function createLine({
     });
     app.post('/hello', async (context) => context.json(await hello((await context.req.json<{ proxyId: string }>()).proxyId)));
     app.post('/members', async (context) => {
-      const { proxyId, url } = await context.req.json<{ proxyId: string; url: string }>();
+      const { proxyId, url, egressUrl = null } = await context.req.json<{ proxyId: string; url: string; egressUrl?: string | null }>();
+      places.set(proxyId, { url, egressUrl });
       await cluster?.members.saw(proxyId, url);
       return context.json({});
     });
@@ -630,7 +633,14 @@ export function createLine({
     return [...here.filter(({ id }) => !elsewhere.some((other) => other.id === id)), ...elsewhere];
   }
 
-  return { start, push, caughtUp, routes, liveProxies, proxies };
+  /** Where the proxies are that are here now; of those on the lines of other controls only their listener is known. */
+  function addresses(): { url: string; egressUrl: string | null }[] {
+    const here = liveProxies().flatMap((id) => places.get(id) ?? []);
+    const elsewhere = (cluster?.members.proxies() ?? []).filter(({ isLive, url }) => isLive && !here.some((place) => place.url === url));
+    return [...here, ...elsewhere.map(({ url }) => ({ url, egressUrl: null }))];
+  }
+
+  return { start, push, caughtUp, routes, liveProxies, proxies, addresses };
 }
 
 async function agentPictures(db: Db, ids: readonly string[] | null): Promise<AgentPicture[]> {

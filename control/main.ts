@@ -71,6 +71,7 @@ import { createTrials } from './trials.ts';
 import { createUpstreamOAuth } from './upstream-oauth.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
+import { canaries } from './workers/canaries.ts';
 import { chatReconciler } from './workers/chat-reconciler.ts';
 import { dispatcher } from './workers/dispatcher.ts';
 import { heartbeatMonitor } from './workers/heartbeat-monitor.ts';
@@ -284,6 +285,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   };
   await broadcast.start(views, isShared ? follow : undefined);
 
+  const coverage = createCoverage({ db, clock });
   const conversation = createConversation({ clock, identities, notifications, approvals, cards, grants, messages, emergency, overview });
 
   const api = createApi({
@@ -310,7 +312,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     anchors,
     calls,
     search,
-    coverage: createCoverage({ db, clock }),
+    coverage,
     incidents: createIncidents({ db, clock, timeline }),
     spend,
     caps,
@@ -399,6 +401,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     { name: 'audit-anchor', everyMs: everyMinutes * 60_000, tick: anchors.anchor },
     ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
     { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
+    canaries({ ...base, alerts, coverage, proxies: line.addresses, clusterSecret: config.clusterSecret }),
     { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
     {
       name: 'gate-evidence',

@@ -27,6 +27,7 @@ import {
   recordJudgement,
   redactText,
 } from '../policies/index.ts';
+import type { Canaries } from './canaries.ts';
 import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
@@ -119,6 +120,7 @@ interface Collaborators {
   shadow: Shadow;
   openings: Openings;
   spawns: Spawns;
+  canaries: Canaries;
   /** Names a new call. */
   newId: () => string;
   /** Epoch milliseconds. */
@@ -154,6 +156,7 @@ export class Gatekeeper {
     if (!picture || !this.#fingerprint) {
       return unavailable(id, 'SNAPSHOT_STALE', OUT_OF_TOUCH);
     }
+    if (request.agent.canary !== undefined) return this.#refuseCanary(request, id, at);
     const prints = this.#fingerprint.of(request, id);
     const known = register.byKey(prints.key);
     if (known) return this.#again(known);
@@ -167,6 +170,16 @@ export class Gatekeeper {
     const record = register.add(call, request.arguments);
     record.estimate = request.estimate ?? null;
     return this.#once(record, () => this.#judge(record, call, request.arguments, picture, null));
+  }
+
+  /** A canary has come as far as a call can come without being judged. It is recorded once, and refused however often it comes. */
+  async #refuseCanary({ agent, entry }: CallRequest, id: string, at: number): Promise<Denied> {
+    const { canaries, journal } = this.#with;
+    const proven = entry === 'mission-control' ? 'mcp' : entry;
+    if (canaries.take(agent, entry, at))
+      await journal.append({ type: 'canary', at, agentId: agent.id, entry: proven }, false).catch(() => {});
+    const reason: Reason = { code: 'RULE', message: 'A canary is always refused.', policyPath: 'builtin.canary' };
+    return { verdict: 'deny', id, risk: 'red', reasons: [reason], kind: 'policy' };
   }
 
   /**

@@ -91,6 +91,9 @@ export function createHook({
     if (!picture) return refuseEntry(response, { status: 503, code: 'SNAPSHOT_STALE', detail: OUT_OF_TOUCH });
     const bearer = authenticate(request.headers.authorization, picture);
     if ('code' in bearer) return refuseEntry(response, bearer);
+    const isCanary = bearer.kind === 'agent' && bearer.agent.canary !== undefined;
+    if (isCanary && (!calls || id !== undefined))
+      return refuseEntry(response, { status: 403, code: 'CANARY', detail: 'A canary can make a call, and nothing else.' });
 
     if (calls && id === undefined) await judge(request, response, bearer, picture);
     else if (calls && id !== undefined) await followUp(request, response, bearer, id, action, query);

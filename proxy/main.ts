@@ -11,6 +11,7 @@ import type { KnownCall, StopAcknowledgement, StopOrder, StreamMessage } from '.
 import { dayOf } from '../policies/index.ts';
 import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
+import { Canaries } from './canaries.ts';
 import type { ProxyConfig } from './config.ts';
 import { createEgress } from './egress.ts';
 import { scopesSince } from './facts.ts';
@@ -85,7 +86,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
         ? log.warn('the journal can be written again')
         : log.error({ trouble }, 'the journal cannot be written: every call is refused until it can'),
   );
-  const snapshot = new Snapshot([ownServer(uplink.controlUrl, config.clusterSecret)]);
+  const canaries = new Canaries(config.clusterSecret);
+  const snapshot = new Snapshot([ownServer(uplink.controlUrl, config.clusterSecret)], canaries);
   const time = { clock, ttlMs: () => snapshot.current(clock())?.policy.reservationTtlMs ?? RESERVATION_TTL_MS };
   const local = new LocalLedger(time);
   const shared = config.redisUrl === null ? null : sharedLedger(config.redisUrl);
@@ -113,6 +115,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     joins,
     openings,
     spawns,
+    canaries,
     labels,
     retries,
     shadow,
@@ -136,6 +139,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   let followed = uplink.controlUrl;
   let moves = 1;
   let ownUrl: string | null = null;
+  let ownEgressUrl: string | null = null;
   function onMessage(message: StreamMessage): void {
     if (message.type === 'picture' && uplink.controlUrl !== followed) {
       followed = uplink.controlUrl;
@@ -196,7 +200,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   async function announce(): Promise<void> {
     if (ownUrl === null) return;
     await uplink
-      .announce(journal.proxyId, ownUrl)
+      .announce(journal.proxyId, ownUrl, ownEgressUrl)
       .catch((error) => log.warn({ err: error }, 'control could not be told where this proxy is'));
   }
 
@@ -313,6 +317,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const urlOf = (listener: Server) =>
     `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(listener.address() as AddressInfo).port}`;
   ownUrl = config.advertiseUrl ?? urlOf(server);
+  ownEgressUrl = egress === null ? null : urlOf(egress.server);
   await announce();
   const leaveBus =
     config.redisUrl === null

@@ -13,6 +13,7 @@ import type {
   UpstreamPicture,
 } from '../control/contract.ts';
 import { compilePolicy, type Policy } from '../policies/index.ts';
+import type { Canaries } from './canaries.ts';
 
 export interface Picture {
   policy: Policy;
@@ -21,6 +22,8 @@ export interface Picture {
   agent: (id: string) => AgentPicture | undefined;
   agentByToken: (hash: string) => AgentPicture | undefined;
   gatewayByToken: (hash: string) => GatewayPicture | undefined;
+  /** The agent in whose name a canary comes; marked, so that whatever it asks is refused. */
+  agentByCanary: (token: string) => AgentPicture | undefined;
   /** By the id that OpenClaw gives it, or by ours. */
   agentOfGateway: (gatewayId: string, nameOrId: string) => AgentPicture | undefined;
   /** The agent of a gateway that has only one; of several nobody can say which is meant. */
@@ -64,7 +67,8 @@ export class Snapshot {
   #confirmedAt: number | null = null;
   /** Servers that are part of Mission Control: always there, under names that nobody can register. */
   #own: readonly UpstreamPicture[];
-  readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system'> = {
+  readonly #canaries: Canaries | null;
+  readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system' | 'agentByCanary'> = {
     agent: (id) => this.#agents.get(id) ?? this.#expectedChild(({ agent }) => agent.id === id),
     agentByToken: (hash) => this.#agentByToken.get(hash),
     gatewayByToken: (hash) => this.#gatewayByToken.get(hash),
@@ -91,8 +95,9 @@ export class Snapshot {
     },
   };
 
-  constructor(own: readonly UpstreamPicture[] = []) {
+  constructor(own: readonly UpstreamPicture[] = [], canaries: Canaries | null = null) {
     this.#own = own;
+    this.#canaries = canaries;
     for (const upstream of own) this.#addUpstream(upstream);
   }
 
@@ -106,7 +111,15 @@ export class Snapshot {
   current(now: number): Picture | null {
     if (this.#policy === null || this.#confirmedAt === null) return null;
     if (now - this.#confirmedAt > this.#policy.snapshotMaxAgeMs) return null;
-    return { ...this.#picture, policy: this.#policy, policyVersion: this.#policyVersion, system: this.system() };
+    const agentByCanary = (token: string) => this.#agentByCanary(token, now);
+    return { ...this.#picture, agentByCanary, policy: this.#policy, policyVersion: this.#policyVersion, system: this.system() };
+  }
+
+  /** Nothing speaks for it but itself: no gate has to be asked about what is refused in any case. */
+  #agentByCanary(token: string, now: number): AgentPicture | undefined {
+    const canary = this.#canaries?.read(token, now);
+    const agent = canary ? this.#agents.get(canary.agentId) : undefined;
+    return canary && agent ? { ...agent, gate: 'none', canary } : undefined;
   }
 
   /** Milliseconds since control last confirmed the picture; null = never. */

@@ -1,8 +1,9 @@
 /** The gate proves itself from real traffic: what models are told of tools has been asked about. The time of grace is turned, not waited for. */
+import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { json, type ScriptedProvider, startProvider } from '../model/provider.ts';
 import { usePolicy } from '../support/calls.ts';
-import { type OwnTime, startInOwnTime } from '../support/own-time.ts';
+import { CLUSTER_SECRET, type OwnTime, startInOwnTime } from '../support/own-time.ts';
 import { newAgent, until } from '../support/world.ts';
 
 let world: OwnTime;
@@ -58,11 +59,15 @@ async function turn(callId: string, tool: string, args: object): Promise<void> {
   );
   expect(status).toBe(200);
 }
+interface CoverageBody {
+  agents: { agentId: string; points: { entry: string; state: string; how: string | null }[] }[];
+}
+function canaryToken(claim: object): string {
+  const text = Buffer.from(JSON.stringify(claim)).toString('base64url');
+  return `mcc_${text}.${createHmac('sha256', CLUSTER_SECRET).update(`canary\n${text}`).digest('base64url')}`;
+}
 const point = async () => {
-  const { body } = await world.api<{ agents: { agentId: string; points: { entry: string; state: string; how: string | null }[] }[] }>(
-    'GET',
-    '/coverage',
-  );
+  const { body } = await world.api<CoverageBody>('GET', '/coverage');
   return body.agents.find(({ agentId }) => agentId === agent.id)?.points.find(({ entry }) => entry === 'openclaw');
 };
 const alerts = async () => {
@@ -82,6 +87,52 @@ const afterGrace = async () => {
   world.pass(12_000);
   await beat();
 };
+
+it('proves ways in on which nothing comes by canaries, which cost nothing and open nothing', async () => {
+  const http = {
+    name: 'tickets',
+    kind: 'http',
+    url: provider.url,
+    allowPrivate: true,
+    routes: [{ method: 'GET', path: '/**', tool: 'tickets__read', risk: 'green' }],
+  };
+  expect((await world.api('POST', '/upstreams', http)).status).toBe(201);
+  const plain = await newAgent(world);
+  const asked = provider.seen.length;
+  const points = async () =>
+    (await world.api<CoverageBody>('GET', '/coverage')).body.agents.find(({ agentId }) => agentId === plain.id)?.points ?? [];
+  const proven = await until(points, (list) => list.length === 5 && list.every(({ how }) => how === 'canary'));
+  expect(proven.map(({ state }) => state)).toEqual(['idle', 'idle', 'idle', 'idle', 'idle']);
+  expect(provider.seen).toHaveLength(asked);
+  const calls = await world.api<{ items: unknown[] }>('GET', `/tool-calls?agentId=${plain.id}`);
+  expect(calls.body.items).toEqual([]);
+  expect((await world.api<{ items: unknown[] }>('GET', `/approvals?agentId=${plain.id}`)).body.items).toEqual([]);
+  // The way inside OpenClaw is not proven by what does not come through OpenClaw.
+  expect(await point()).toMatchObject({ how: 'heartbeat' });
+});
+
+it('lets a canary make its call and nothing else, for a minute', async () => {
+  const { id } = await newAgent(world);
+  const canary = (entry: string, nonce: string, lifeMs = 60_000) =>
+    canaryToken({ agentId: id, entry, nonce, expiresAt: world.clock() + lifeMs });
+  const call = { tool: 'read', arguments: { path: 'a.txt' } };
+  for (const nonce of ['0123456789abcdef', '0123456789abcdef']) {
+    const answer = await world.gate<{ reasons: { policyPath: string }[] }>('POST', '/v1/tool-calls', call, canary('openclaw', nonce));
+    expect(answer).toMatchObject({ status: 403, body: { verdict: 'deny', reasons: [{ policyPath: 'builtin.canary' }] } });
+  }
+  expect((await world.gate('POST', '/v1/runs/check', {}, canary('openclaw', '1123456789abcdef'))).status).toBe(403);
+  expect((await world.gate('POST', '/v1/runs/end', { runId: 'r', status: 'success' }, canary('openclaw', '1123456789abcdef'))).status).toBe(
+    403,
+  );
+  for (const message of [{ method: 'tools/list' }, { method: 'tools/call', params: { name: 'list_tasks', arguments: {} } }])
+    expect(
+      (await world.gate('POST', '/mcp/mission-control', { jsonrpc: '2.0', id: 1, ...message }, canary('mcp', '2123456789abcdef'))).status,
+    ).toBe(403);
+  expect((await world.gate('GET', '/model/openai/v1/models', undefined, canary('model', '3123456789abcdef'))).status).toBe(400);
+  expect((await world.gate('POST', '/v1/tool-calls', call, canary('openclaw', '4123456789abcdef', -1))).status).toBe(401);
+  expect((await world.gate('POST', '/v1/tool-calls', call, `${canary('openclaw', '5123456789abcdef')}x`)).status).toBe(401);
+  expect((await world.api('GET', '/agents', undefined, canary('openclaw', '6123456789abcdef'))).status).toBe(401);
+});
 
 it('shows a gate that was asked about everything as proven by what tools answered', async () => {
   expect(

@@ -12,6 +12,7 @@ import { startProxy } from '../../proxy/main.ts';
 import { blankDatabase } from './blank-database.ts';
 import { ADMIN_TOKEN, joinWorld } from './world.ts';
 
+export const CLUSTER_SECRET = 'a-cluster-secret-in-own-time';
 const METRICS_TOKEN = 'metrics-token-of-a-test-0123456789';
 const TICK_MS = 100;
 
@@ -27,7 +28,7 @@ export async function startInOwnTime() {
   const clock = () => Date.now() + ahead;
   const lines: string[] = [];
   const log = pino({ level: 'info', base: null }, { write: (line: string) => void lines.push(line) });
-  const clusterSecret = 'a-cluster-secret-in-own-time';
+  const clusterSecret = CLUSTER_SECRET;
   const control = await startControl(
     {
       ...{ host: '127.0.0.1', port: 0, dataDir, keyDir: `${dataDir}-keys`, adminToken: ADMIN_TOKEN, clusterSecret, redisUrl: null },
