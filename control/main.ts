@@ -3,7 +3,7 @@
  * in the background, or both. On a database server several such processes share everything; alone it is the only one by right.
  * Stops in order: no new requests, then the workers, then what is being published, then the database.
  */
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID, timingSafeEqual } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -65,6 +65,7 @@ import { createSouls } from './souls.ts';
 import { createSpend } from './spend.ts';
 import { readStopOrder, sealStop } from './stop-order.ts';
 import { createTasks } from './tasks.ts';
+import { createTelemetry } from './telemetry.ts';
 import { createThreads } from './threads.ts';
 import { createTimeline } from './timeline.ts';
 import { createTrials } from './trials.ts';
@@ -337,6 +338,24 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.notFound(answerNotFound);
   app.get('/healthz', (context) => context.text('ok'));
   app.get('/readyz', async (context) => ((await isAnswering(db, READY_MS)) ? context.text('ready') : context.text('not ready', 503)));
+  const telemetry = createTelemetry({
+    db,
+    clock,
+    version: config.version,
+    caps,
+    gateways: gateways.list,
+    system: emergency.state,
+    proxies: line.proxies,
+    busConnected: bus.isConnected,
+  });
+  app.get('/metrics', async (context) => {
+    const token = /^Bearer +(\S+)$/i.exec(context.req.header('authorization') ?? '')?.[1];
+    const isOpen =
+      token !== undefined && (isMetricsToken(config.metricsToken ?? null, token) || (await auth.byToken(token))?.kind === 'human');
+    if (!isOpen)
+      return context.text('Send a token of an operator, or MC_METRICS_TOKEN, as a bearer token.', 401, { 'www-authenticate': 'Bearer' });
+    return context.text(await telemetry.page(), 200, { 'cache-control': 'no-store' });
+  });
   const isServing = roles.includes('control');
   const ownServer = createOwnServer({
     tasks,
@@ -452,6 +471,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       await closeDatabase();
     },
   };
+}
+
+function isMetricsToken(right: string | null, given: string): boolean {
+  return right !== null && timingSafeEqual(Buffer.from(hash('sha256', right)), Buffer.from(hash('sha256', given)));
 }
 
 /** Event streams and lines stay open for ever by nature: they are cut, everything else may finish. */

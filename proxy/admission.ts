@@ -89,8 +89,8 @@ interface Answered {
 export type Allowed = Answered & { verdict: 'allow'; arguments: JsonObject | null };
 /** `waiting` is false once the inline wait is over: end the turn, the agent is told through its session. */
 export type Held = Answered & { verdict: 'hold'; approval: { id: string; number: number }; waiting: boolean };
-/** `duplicate`: it ran before, or its call id was used for another call. `unavailable`: we lack something to judge with; try again. */
-export type Denied = Answered & { verdict: 'deny'; kind: 'policy' | 'duplicate' | 'unavailable' };
+/** `canary`: it was none of the agent's. `duplicate`: it ran before, or its call id was used for another call. `unavailable`: we lack something to judge with; try again. */
+export type Denied = Answered & { verdict: 'deny'; kind: 'policy' | 'duplicate' | 'unavailable' | 'canary' };
 export type Admission = Allowed | Held | Denied;
 
 export interface Outcome {
@@ -121,6 +121,8 @@ interface Collaborators {
   openings: Openings;
   spawns: Spawns;
   canaries: Canaries;
+  /** Hears how long the answer to a call took, milliseconds. */
+  answered: (entry: CallFacts['entry'], ms: number) => void;
   /** Names a new call. */
   newId: () => string;
   /** Epoch milliseconds. */
@@ -149,6 +151,13 @@ export class Gatekeeper {
 
   /** Judges a call: allowed and recorded, held for a person, or denied. Never rejects. */
   async admit(request: CallRequest): Promise<Admission> {
+    const startedAt = performance.now();
+    const admission = await this.#admit(request);
+    if (request.agent.canary === undefined) this.#with.answered(request.entry, performance.now() - startedAt);
+    return admission;
+  }
+
+  async #admit(request: CallRequest): Promise<Admission> {
     const { snapshot, register, rates, newId, clock } = this.#with;
     const id = newId();
     const at = clock();
@@ -179,7 +188,7 @@ export class Gatekeeper {
     if (canaries.take(agent, entry, at))
       await journal.append({ type: 'canary', at, agentId: agent.id, entry: proven }, false).catch(() => {});
     const reason: Reason = { code: 'RULE', message: 'A canary is always refused.', policyPath: 'builtin.canary' };
-    return { verdict: 'deny', id, risk: 'red', reasons: [reason], kind: 'policy' };
+    return { verdict: 'deny', id, risk: 'red', reasons: [reason], kind: 'canary' };
   }
 
   /**

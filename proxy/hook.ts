@@ -134,7 +134,7 @@ export function createHook({
       ungated: false,
       ...(bearer.kind === 'gateway' && { wire: results.nameOf(unwrapped.tool, unwrapped.arguments, body.callId ?? null) }),
     });
-    telemetry.decided('openclaw', admission.verdict);
+    telemetry.decided('openclaw', admission);
     answer(response, admission);
   }
 
@@ -434,7 +434,7 @@ function answerOf(admission: Admission): [status: number, body: GateAnswer] {
       return [202, { id, verdict: 'hold', risk, ...numbers, reasons, waiting, message }];
     }
     case 'deny': {
-      const status = { policy: 403, duplicate: 409, unavailable: 503 }[admission.kind];
+      const status = { policy: 403, canary: 403, duplicate: 409, unavailable: 503 }[admission.kind];
       return [status, { id, verdict: 'deny', risk, reasons, message: refusalText(reasons) }];
     }
   }

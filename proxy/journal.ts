@@ -21,7 +21,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { JournalEvent } from '../control/contract.ts';
+import type { JournalEntry, JournalEvent } from '../control/contract.ts';
 
 /** The journal cannot take an event: full, or the disk fails. */
 export class JournalUnavailable extends Error {
@@ -152,6 +152,12 @@ export class Journal {
   /** Events that control has not acknowledged. */
   get depth(): number {
     return this.#pending.length + this.#batch.length;
+  }
+
+  /** When the oldest event happened that control has not acknowledged, epoch milliseconds; null = there is none. */
+  get oldestAt(): number | null {
+    const [oldest] = this.#pending;
+    return oldest === undefined ? null : (JSON.parse(oldest.line) as JournalEntry).event.at;
   }
 
   /** The last sequence number that was given out. */

@@ -105,6 +105,18 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const openings = new Openings();
   const spawns = new Spawns();
   const peers = config.redisUrl === null ? noPeers() : createPeers(journal.proxyId, uplink, clock);
+  const telemetry = createTelemetry({
+    version: config.version ?? '',
+    openCalls: () => register.open,
+    heldCalls: () => [...register.held().values()].reduce((sum, count) => sum + count, 0),
+    waiting: () => holds.waiting,
+    journalDepth: () => journal.depth,
+    journalAgeMs: () => (journal.oldestAt === null ? 0 : Math.max(0, clock() - journal.oldestAt)),
+    reservations: () => ledger.open,
+    leaseRefills: () => ledger.refills,
+    snapshotAgeMs: () => snapshot.age(clock()),
+    ledgerAvailable: () => ledger.available,
+  });
   const gate = new Gatekeeper({
     snapshot,
     ledger,
@@ -119,6 +131,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     labels,
     retries,
     shadow,
+    answered: telemetry.answered,
     newId: peers.callId,
     clock,
     limits: bounds,
@@ -257,14 +270,6 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     await gate.complete(record, { ...outcome, ...(call.entry === 'model' && { meter: LOST }) });
   }
 
-  const telemetry = createTelemetry({
-    openCalls: () => register.open,
-    waiting: () => holds.waiting,
-    journalDepth: () => journal.depth,
-    reservations: () => ledger.open,
-    snapshotAgeMs: () => snapshot.age(clock()),
-    ledgerAvailable: () => ledger.available,
-  });
   const mcp = createMcp({
     gate,
     snapshot,

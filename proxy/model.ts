@@ -299,7 +299,7 @@ export function createModelEntry({ gate, snapshot, journal, traces, results, upl
       ungated,
       ...more,
     });
-    telemetry.decided('model', admission.verdict);
+    telemetry.decided('model', admission);
     return admission;
   }
 

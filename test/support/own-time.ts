@@ -13,7 +13,7 @@ import { blankDatabase } from './blank-database.ts';
 import { ADMIN_TOKEN, joinWorld } from './world.ts';
 
 export const CLUSTER_SECRET = 'a-cluster-secret-in-own-time';
-const METRICS_TOKEN = 'metrics-token-of-a-test-0123456789';
+export const METRICS_TOKEN = 'metrics-token-of-a-test-0123456789';
 const TICK_MS = 100;
 
 export type OwnTime = Awaited<ReturnType<typeof startInOwnTime>>;
@@ -32,6 +32,7 @@ export async function startInOwnTime() {
   const control = await startControl(
     {
       ...{ host: '127.0.0.1', port: 0, dataDir, keyDir: `${dataDir}-keys`, adminToken: ADMIN_TOKEN, clusterSecret, redisUrl: null },
+      metricsToken: METRICS_TOKEN,
       ...{ openclaw: null, allowCommands: false, keepDays: 0, dashboardDir: join(folder, 'dashboard'), version: 'test' },
     },
     log,
