@@ -23,6 +23,7 @@ import { type Overview, type Problem, SessionCreateSchema, SessionSchema } from 
 import type { CoverageMap } from './coverage.ts';
 import type { Db } from './db/database.ts';
 import type { Documents } from './documents.ts';
+import type { Drills } from './drills.ts';
 import type { Emergency } from './emergency.ts';
 import { eventStream } from './events.ts';
 import type { GatewayPasses } from './gateway-passes.ts';
@@ -41,6 +42,7 @@ import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { backupRoutes } from './routes/backup.ts';
 import { channelRoutes } from './routes/channels.ts';
+import { drillRoutes } from './routes/drills.ts';
 import { grantRoutes } from './routes/grants.ts';
 import { policyRoutes } from './routes/policies.ts';
 import { recordRoutes } from './routes/records.ts';
@@ -94,6 +96,7 @@ export interface Services {
   search: Search;
   incidents: Incidents;
   coverage: CoverageMap;
+  drills: Drills;
   spend: Spend;
   caps: Caps;
   gateways: Gateways;
@@ -160,6 +163,7 @@ export function createApi(services: Services): Api {
   recordRoutes(app, services);
   backupRoutes(app, services);
   searchRoutes(app, services);
+  drillRoutes(app, services);
   spendRoutes(app, services);
   upstreamRoutes(app, services);
   channelRoutes(app, services);
