@@ -65,7 +65,9 @@ export async function startRelay(port: number): Promise<Relay> {
       for (const pair of pairs) quiet(pair);
     },
     heal: () => {
+      const wasSilent = state === 'silent';
       state = 'open';
+      if (!wasSilent) return;
       for (const [near, far] of pairs) {
         near.pipe(far);
         far.pipe(near);
