@@ -223,15 +223,30 @@ export class Gatekeeper {
     return known === null ? null : (register.byId(id) ?? register.adopt(known));
   }
 
+  /** Whether a call runs here: the others know it as held at the most. */
+  runs(id: string): boolean {
+    return this.#with.register.byId(id)?.state === 'running';
+  }
+
   /**
    * Ends a call that was allowed.
    * @returns false where it is not running: it ended before, or never ran. @throws JournalUnavailable: not recorded, say it again.
    */
   async complete(record: CallRecord, outcome: Outcome): Promise<boolean> {
+    if (record.state === 'held') await this.#catchUp(record);
     const { call } = record;
     if (!(await this.#settle(record, outcome))) return false;
     if (call !== null) this.#learn(call, outcome);
     return true;
+  }
+
+  /** A call that is held here may have been taken up, and let run, at another proxy, whose caller comes to us with its outcome. */
+  async #catchUp(record: CallRecord): Promise<void> {
+    const known = await this.#with.holds.find(record.id).catch(() => null);
+    if (known?.end !== null || known.state.redeemedBy !== record.id || record.state !== 'held') return;
+    record.verdict = 'allow';
+    record.editedArguments = known.state.editedArguments;
+    this.#with.register.move(record, 'running');
   }
 
   /** What an outcome says about the next call of its kind. */
