@@ -19,6 +19,7 @@ export type PlaceName =
   | 'audit'
   | 'incident'
   | 'settings'
+  | 'start'
   | 'sign-in'
   | 'nowhere';
 
@@ -47,6 +48,7 @@ const PLACES: Record<string, PlaceName> = {
   audit: 'audit',
   incident: 'incident',
   settings: 'settings',
+  start: 'start',
   'sign-in': 'sign-in',
 };
 
