@@ -110,6 +110,27 @@ interface Stream {
   owesSince: number;
 }
 
+/** How far a proxy's journal was when it last shipped. */
+export interface JournalProgress {
+  at: number;
+  /** Events that it still had behind that shipment. */
+  waiting: number;
+  /** How old the oldest event of that shipment was, milliseconds. */
+  oldestMs: number;
+}
+
+/** How far a proxy on a line here is. */
+export interface ProxyProgress {
+  appliedRevision: number;
+  owedRevision: number;
+  /** For how long it has owed what it has not confirmed; 0 = it owes nothing. Milliseconds. */
+  owesForMs: number;
+  /** Null = it has shipped nothing here. */
+  journal: JournalProgress | null;
+}
+
+export type Line = ReturnType<typeof createLine>;
+
 export function createLine({
   db,
   clock,
@@ -130,6 +151,8 @@ export function createLine({
   const proof = createLineProof(clusterSecret);
   const streams = new Set<Stream>();
   const lastSeen = new Map<string, number>();
+  /** What each proxy said of its journal when it last shipped. */
+  const journals = new Map<string, JournalProgress>();
   /** How far the proxies on the lines of other controls are, as those say. */
   const peers = new Map<string, { revision: number; heardAt: number }>();
   let emergency: Emergency | null = null;
@@ -539,8 +562,10 @@ export function createLine({
       });
     });
     app.post('/journal', async (context) => {
-      const { proxyId, entries } = await context.req.json<{ proxyId: string; entries: JournalEntry[] }>();
-      lastSeen.set(proxyId, clock());
+      const { proxyId, entries, waiting = 0 } = await context.req.json<{ proxyId: string; entries: JournalEntry[]; waiting?: number }>();
+      const now = clock();
+      lastSeen.set(proxyId, now);
+      journals.set(proxyId, { at: now, waiting, oldestMs: Math.max(0, now - (entries[0]?.event.at ?? now)) });
       return context.json({ acknowledged: await ingest.ingest(proxyId, entries) });
     });
     app.post('/applied', async (context) => {
@@ -630,7 +655,23 @@ export function createLine({
     return [...here.filter(({ id }) => !elsewhere.some((other) => other.id === id)), ...elsewhere];
   }
 
-  return { start, push, caughtUp, routes, liveProxies, proxies };
+  /** How far the proxies on the lines here are, by their ids. */
+  function progress(): ReadonlyMap<string, ProxyProgress> {
+    const now = performance.now();
+    return new Map(
+      [...streams].map(({ proxyId, applied, owes, owesSince }) => [
+        proxyId,
+        {
+          appliedRevision: applied,
+          owedRevision: owes,
+          owesForMs: applied < owes ? now - owesSince : 0,
+          journal: journals.get(proxyId) ?? null,
+        },
+      ]),
+    );
+  }
+
+  return { start, push, caughtUp, routes, liveProxies, proxies, progress };
 }
 
 async function agentPictures(db: Db, ids: readonly string[] | null): Promise<AgentPicture[]> {

@@ -88,9 +88,9 @@ export class Uplink {
     await this.#ask('POST', '/stop', JSON.stringify(order), false);
   }
 
-  /** Ships journal lines, which are JSON already. @returns the last sequence number recorded. */
-  async ship(proxyId: string, lines: readonly string[]): Promise<number> {
-    const body = `{"proxyId":${JSON.stringify(proxyId)},"entries":[${lines.join(',')}]}`;
+  /** Ships journal lines, which are JSON already. @param waiting how many more are behind them. @returns the last sequence number recorded. */
+  async ship(proxyId: string, lines: readonly string[], waiting: number): Promise<number> {
+    const body = `{"proxyId":${JSON.stringify(proxyId)},"waiting":${waiting},"entries":[${lines.join(',')}]}`;
     const { acknowledged } = await this.#send<{ acknowledged: number }>('POST', '/journal', body);
     return acknowledged;
   }
