@@ -90,7 +90,7 @@ function part(group: Part['group'], name: string, state: State, says: string, at
 async function proxies({ overview, line }: Dependencies): Promise<Part[]> {
   const { proxies: known, activePolicy } = await overview();
   if (known.length === 0)
-    return [part('proxies', 'proxies', 'failing', 'None is connected, so nothing is judged and every call is refused.', null)];
+    return [part('proxies', 'Proxies', 'failing', 'None is connected, so nothing is judged and every call is refused.', null)];
   const progress = line.progress();
   return known.map(({ id, state, lastSeenAt }) => {
     if (state === 'stale')
@@ -114,7 +114,7 @@ async function proxies({ overview, line }: Dependencies): Promise<Part[]> {
 }
 
 async function database({ db, isShared }: Dependencies, at: number): Promise<Part[]> {
-  const name = isShared ? 'PostgreSQL server' : 'embedded PostgreSQL';
+  const name = isShared ? 'PostgreSQL server' : 'Embedded PostgreSQL';
   const began = performance.now();
   const late = Promise.withResolvers<null>();
   const timer = setTimeout(() => late.resolve(null), DATABASE_MS);
@@ -188,12 +188,12 @@ async function agentMessages({ db }: Dependencies, at: number): Promise<Part[]> 
     .where('delivered_at', 'is', null)
     .where('dropped_at', 'is', null)
     .executeTakeFirstOrThrow();
-  return [queue('openclaw', 'messages to agents', Number(waiting.count), waiting.oldest, at)];
+  return [queue('openclaw', 'Messages to agents', Number(waiting.count), waiting.oldest, at)];
 }
 
 async function outboxes({ db, channels }: Dependencies, at: number): Promise<Part[]> {
   const all = await channels.list();
-  if (all.length === 0) return [part('channels', 'channels', 'unused', 'None is set up: nobody is told outside the dashboard.', null)];
+  if (all.length === 0) return [part('channels', 'Channels', 'unused', 'None is set up: nobody is told outside the dashboard.', null)];
   const rows = await db
     .selectFrom('notifications')
     .select(({ fn }) => ['channel_id', fn.countAll<string>().as('count'), fn.min('created_at').as('oldest')])
@@ -232,7 +232,7 @@ async function audit({ db, anchorEveryMs }: Dependencies, at: number): Promise<P
   const head = await db.selectFrom('audit_head').select('seq').where('id', '=', 1).executeTakeFirstOrThrow();
   const last = await db.selectFrom('audit_anchors').select(['seq', 'at']).orderBy('seq', 'desc').limit(1).executeTakeFirst();
   const missing = head.seq - (last?.seq ?? 0);
-  if (missing <= 0) return [part('audit', 'anchor of the log', 'ok', `All ${head.seq} rows are anchored.`, last?.at ?? null)];
+  if (missing <= 0) return [part('audit', 'Anchor of the log', 'ok', `All ${head.seq} rows are anchored.`, last?.at ?? null)];
   // The first row that no anchor covers waits from when it was written.
   const first = await db
     .selectFrom('audit_log')
@@ -244,7 +244,7 @@ async function audit({ db, anchorEveryMs }: Dependencies, at: number): Promise<P
   const waits = at - (first?.at ?? at);
   const isLate = waits > 2 * anchorEveryMs + LATE_TICK_MIN_MS;
   const says = `${missing} of ${head.seq} rows came after the last anchor, the oldest ${seconds(waits)} ago; one is made every ${seconds(anchorEveryMs)}.`;
-  return [part('audit', 'anchor of the log', isLate ? 'attention' : 'ok', says, last?.at ?? null)];
+  return [part('audit', 'Anchor of the log', isLate ? 'attention' : 'ok', says, last?.at ?? null)];
 }
 
 async function workers({ leases, workers: wanted }: Dependencies, at: number, startedAt: number): Promise<Part[]> {
@@ -276,9 +276,9 @@ async function backups({ db, isShared, backups: runs }: Dependencies, at: number
   const running = runs.running();
   if (running) {
     const says = `Being written since ${seconds(at - running.startedAt)}: ${running.parts} parts, ${Math.round(running.bytes / 1024 ** 2)} MB.`;
-    return [part('backups', 'backup', 'ok', says, running.startedAt)];
+    return [part('backups', 'Backup', 'ok', says, running.startedAt)];
   }
-  if (isShared) return [part('backups', 'backup', 'unknown', 'The database is on a server: who backs it up is not known here.', null)];
+  if (isShared) return [part('backups', 'Backup', 'unknown', 'The database is on a server: who backs it up is not known here.', null)];
   const last = await db
     .selectFrom('audit_log')
     .select('at')
@@ -288,7 +288,7 @@ async function backups({ db, isShared, backups: runs }: Dependencies, at: number
     .executeTakeFirst();
   if (!last)
     return [
-      part('backups', 'backup', 'attention', 'None was ever taken. npm run -s mc -- backup FILE takes one while everything runs.', null),
+      part('backups', 'Backup', 'attention', 'None was ever taken. npm run -s mc -- backup FILE takes one while everything runs.', null),
     ];
   const isOld = at - last.at > BACKUP_OLD_MS;
   return [

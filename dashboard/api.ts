@@ -18,12 +18,14 @@ import type {
   ChannelUpdate,
   ChatCodeSchema,
   ChatIdentity,
+  Coverage,
   Forecast,
   Gateway,
   Grant,
   GrantDetail,
   GrantProposal,
   GrantRequest,
+  Health,
   Message,
   NewTokenSchema,
   Notification,
@@ -160,6 +162,8 @@ function keep(session: Session): Session {
 
 /* ---------------------------------------------------------------- reading */
 
+export const readHealth = () => send<Health>('GET', '/health');
+export const readCoverage = () => send<Coverage>('GET', '/coverage');
 export const readOverview = () => send<Overview>('GET', '/overview');
 export const readSystem = () => send<SystemState>('GET', '/emergency');
 export const listAgents = () => all<Agent>('/agents', {});

@@ -19,6 +19,7 @@ export type PlaceName =
   | 'audit'
   | 'incident'
   | 'settings'
+  | 'health'
   | 'start'
   | 'sign-in'
   | 'nowhere';
@@ -48,6 +49,7 @@ const PLACES: Record<string, PlaceName> = {
   audit: 'audit',
   incident: 'incident',
   settings: 'settings',
+  health: 'health',
   start: 'start',
   'sign-in': 'sign-in',
 };

@@ -89,7 +89,7 @@ function heard({ gateways, agents }: StartFacts): Step {
     says: isNotNeeded
       ? 'Not needed: no agent runs in OpenClaw.'
       : heardFrom.length > 0
-        ? `The plugin in ${heardFrom.map(({ name }) => name).join(', ')} sends heartbeats.`
+        ? `The plugin was heard in ${heardFrom.map(({ name }) => name).join(', ')}.`
         : 'A running OpenClaw loads the plugin by itself within seconds; one that is off loads it when it starts. If nothing comes, the command says what is missing.',
     waitsFor: "Waiting for the plugin's first heartbeat",
   };

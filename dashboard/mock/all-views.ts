@@ -45,6 +45,8 @@ const VIEWS: readonly Shown[] = [
   { name: 'audit', path: '/audit' },
   { name: 'incident', path: '/incident' },
   { name: 'settings', path: '/settings' },
+  { name: 'health', path: '/health' },
+  { name: 'start', path: '/start' },
   { name: 'search', path: '/board', keys: '/' },
   { name: 'keys', path: '/board', keys: '?' },
   { name: 'nowhere', path: '/nowhere' },

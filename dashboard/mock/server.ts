@@ -21,6 +21,7 @@ import type { Autonomy } from '../../policies/model.ts';
 import { readCommands } from './command-reader.ts';
 import { findIn } from './finding.ts';
 import { proposeGrant } from './grants.ts';
+import { coverageOf, healthOf } from './health.ts';
 import { type Person, Problem, type World } from './world.ts';
 
 const RANK: Record<Role, number> = { viewer: 0, approver: 1, operator: 2, admin: 3 };
@@ -115,6 +116,8 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
   const reasonIn = (body: Record<string, unknown>) => (typeof body.reason === 'string' ? body.reason : null);
   return [
     ['GET', /^overview$/, 'viewer', () => world.overview()],
+    ['GET', /^health$/, 'viewer', () => healthOf(world)],
+    ['GET', /^coverage$/, 'viewer', () => coverageOf(world)],
     ['GET', /^agents$/, 'viewer', ({ query }) => page([...world.agents.values()], query)],
     ['POST', /^agents$/, 'operator', ({ body }) => created(world, body)],
     ['GET', /^agents\/([^/]+)$/, 'viewer', ({ params: [id = ''] }) => world.agent(id)],

@@ -133,7 +133,7 @@ function gateFooter(): TemplateResult | typeof nothing {
   const gated = agents.all().filter((agent) => agent.gate === 'openclaw');
   if (gated.length === 0) return nothing;
   const live = gated.filter((agent) => agent.gatewayId !== null && gateways.get(agent.gatewayId)?.gate === 'live').length;
-  return html`<a class="ov-gate" href="/settings">${icon(live === gated.length ? 'shield-check' : 'shield-alert', 14, live === gated.length ? 'k-green' : 'k-amber')}Gate live for ${live} of ${gated.length}</a>`;
+  return html`<a class="ov-gate" href="/health">${icon(live === gated.length ? 'shield-check' : 'shield-alert', 14, live === gated.length ? 'k-green' : 'k-amber')}Gate live for ${live} of ${gated.length}</a>`;
 }
 
 declare global {

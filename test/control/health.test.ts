@@ -97,7 +97,7 @@ test('a gateway is told of by its gate and its link', async () => {
   expect((await partsOf('openclaw')).map(({ name, state }) => [name, state])).toEqual([
     ['home, gate', 'attention'],
     ['home, link', 'unused'],
-    ['messages to agents', 'ok'],
+    ['Messages to agents', 'ok'],
   ]);
 });
 
