@@ -428,6 +428,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ['GET', /^emergency\/receipt$/, 'viewer', () => ({ receipt: world.system.receipt, keyId: 'sample', publicKeyPem: SAMPLE_KEY })],
     ['POST', /^emergency\/resume$/, 'admin', ({ body, person }) => world.resume(String(body.note ?? ''), person)],
     ['GET', /^policies$/, 'viewer', ({ query }) => page(world.policies.versions, query)],
+    ['GET', /^policies\/profiles$/, 'viewer', () => ({ items: world.policies.profiles() })],
     ['GET', /^policies\/replays$/, 'viewer', ({ query }) => page(world.policies.replays, query)],
     [
       'GET',
@@ -459,7 +460,10 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
       'POST',
       /^policies$/,
       'admin',
-      ({ body, person }) => world.policies.create(String(body.document ?? ''), String(body.note ?? ''), person.name),
+      ({ body, person }) =>
+        typeof body.profile === 'string'
+          ? world.policies.createFrom(body.profile, String(body.note ?? ''), person.name)
+          : world.policies.create(String(body.document ?? ''), String(body.note ?? ''), person.name),
     ],
     ['POST', /^policies\/([^/]+)\/activate$/, 'admin', ({ params: [id = ''], body, person }) => world.activatePolicy(id, body, person)],
     ['POST', /^policies\/simulate$/, 'viewer', ({ body }) => simulate(body)],
