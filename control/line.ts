@@ -4,7 +4,7 @@
  * others have changed does not beat.
  */
 import { hash } from 'node:crypto';
-import { Hono } from 'hono';
+import { Hono, type HonoRequest } from 'hono';
 import { sql } from 'kysely';
 import type { JsonObject, Policy, Said } from '../policies/index.ts';
 import type { Approvals } from './approvals.ts';
@@ -16,6 +16,7 @@ import {
   type HelloAnswer,
   type HoldRequest,
   type JournalEntry,
+  JSON_LINES,
   type KnownCall,
   type KnownOutcome,
   type LedgerBound,
@@ -562,10 +563,14 @@ export function createLine({
       });
     });
     app.post('/journal', async (context) => {
-      const { proxyId, entries, waiting = 0 } = await context.req.json<{ proxyId: string; entries: JournalEntry[]; waiting?: number }>();
+      const { proxyId, entries, depth } = await readJournal(context.req);
       const now = clock();
       lastSeen.set(proxyId, now);
-      journals.set(proxyId, { at: now, waiting, oldestMs: Math.max(0, now - (entries[0]?.event.at ?? now)) });
+      journals.set(proxyId, {
+        at: now,
+        waiting: Math.max(0, depth - entries.length),
+        oldestMs: Math.max(0, now - (entries[0]?.event.at ?? now)),
+      });
       return context.json({ acknowledged: await ingest.ingest(proxyId, entries) });
     });
     app.post('/applied', async (context) => {
@@ -672,6 +677,19 @@ export function createLine({
   }
 
   return { start, push, caughtUp, routes, liveProxies, proxies, progress };
+}
+
+/** What a proxy ships. One of the version before sends one JSON text; it may, while proxies are restarted one by one. */
+async function readJournal(request: HonoRequest): Promise<{ proxyId: string; entries: JournalEntry[]; depth: number }> {
+  if (request.header('content-type') !== JSON_LINES)
+    return { depth: 0, ...(await request.json<{ proxyId: string; entries: JournalEntry[] }>()) };
+  const lines = (await request.text()).split('\n').filter((line) => line !== '');
+  return {
+    proxyId: request.query('proxyId') ?? 'unknown',
+    entries: lines.map((line) => JSON.parse(line) as JournalEntry),
+    // Of the version before ours, which does not say it.
+    depth: Number(request.query('depth')) || 0,
+  };
 }
 
 async function agentPictures(db: Db, ids: readonly string[] | null): Promise<AgentPicture[]> {
