@@ -21,6 +21,7 @@ import { answerError, answerNotFound, createApi } from './api.ts';
 import { createApprovals } from './approvals.ts';
 import { SYSTEM } from './audit.ts';
 import { createAuth, provideCliToken } from './auth.ts';
+import { createBackupRuns } from './backup-runs.ts';
 import { createBroadcast, type OutboxRow, type ViewLoaders } from './broadcast.ts';
 import { createLocalBus, createRedisBus } from './bus.ts';
 import { createCalls } from './calls.ts';
@@ -40,6 +41,7 @@ import { createEmergency } from './emergency.ts';
 import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createGrants } from './grants.ts';
+import { createHealth } from './health.ts';
 import { createIncidents } from './incidents.ts';
 import { createIngest } from './ingest.ts';
 import { claimDatabase, openKeys } from './keys.ts';
@@ -285,11 +287,11 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
 
   const conversation = createConversation({ clock, identities, notifications, approvals, cards, grants, messages, emergency, overview });
 
+  const backups = createBackupRuns({ ...base, dataDir: isShared ? null : config.dataDir, version: config.version });
   const api = createApi({
     db,
     clock,
     published,
-    dataDir: isShared ? null : config.dataDir,
     keys,
     auth,
     agents,
@@ -325,6 +327,12 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     emergency,
     broadcast,
     overview,
+    backups,
+    health: createHealth({
+      ...{ db, clock, isShared, overview, line, counters, gateways, channels, leases, backups },
+      workers: () => workers,
+      anchorEveryMs: everyMinutes * 60_000,
+    }),
     caughtUp: line.caughtUp,
     version: config.version,
     log,
