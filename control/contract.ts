@@ -2104,7 +2104,8 @@ export type JournalEvent =
       call: CallFacts;
       judged: JudgedFacts;
       input: JsonObject;
-      summary: string;
+      /** Sent by proxies of the version before; it is made from the input. */
+      summary?: string;
       approvalId: string | null;
     }
   | {
@@ -2324,6 +2325,9 @@ export const LINE_SCHEME = 'MC-Line';
 export const LINE_PROOF_HEADER = 'x-mc-proof';
 /** What the credential for control's own MCP server is derived for. */
 export const OWN_SERVER_PURPOSE = 'mission-control/own-server/v1';
+
+/** The journal's lines come as they are in its file: a JSON text on each line. */
+export const JSON_LINES = 'application/x-ndjson';
 
 /** What a request proves. `path` has its query, `bodyHash` is SHA-256 in hex, of nothing where there is no body. */
 export function lineAskText({

@@ -4,7 +4,7 @@
  * others have changed does not beat.
  */
 import { hash } from 'node:crypto';
-import { Hono } from 'hono';
+import { Hono, type HonoRequest } from 'hono';
 import { sql } from 'kysely';
 import type { JsonObject, Policy, Said } from '../policies/index.ts';
 import type { Approvals } from './approvals.ts';
@@ -16,6 +16,7 @@ import {
   type HelloAnswer,
   type HoldRequest,
   type JournalEntry,
+  JSON_LINES,
   type KnownCall,
   type KnownOutcome,
   type LedgerBound,
@@ -539,7 +540,7 @@ export function createLine({
       });
     });
     app.post('/journal', async (context) => {
-      const { proxyId, entries } = await context.req.json<{ proxyId: string; entries: JournalEntry[] }>();
+      const { proxyId, entries } = await readJournal(context.req);
       lastSeen.set(proxyId, clock());
       return context.json({ acknowledged: await ingest.ingest(proxyId, entries) });
     });
@@ -631,6 +632,13 @@ export function createLine({
   }
 
   return { start, push, caughtUp, routes, liveProxies, proxies };
+}
+
+/** What a proxy ships. One of the version before sends one JSON text; it may, while proxies are restarted one by one. */
+async function readJournal(request: HonoRequest): Promise<{ proxyId: string; entries: JournalEntry[] }> {
+  if (request.header('content-type') !== JSON_LINES) return request.json();
+  const lines = (await request.text()).split('\n').filter((line) => line !== '');
+  return { proxyId: request.query('proxyId') ?? 'unknown', entries: lines.map((line) => JSON.parse(line) as JournalEntry) };
 }
 
 async function agentPictures(db: Db, ids: readonly string[] | null): Promise<AgentPicture[]> {

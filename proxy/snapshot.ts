@@ -62,6 +62,7 @@ export class Snapshot {
   readonly #upstreams = new Map<string, UpstreamPicture>();
   readonly #upstreamByName = new Map<string, UpstreamPicture>();
   #confirmedAt: number | null = null;
+  #made: Picture | null = null;
   /** Servers that are part of Mission Control: always there, under names that nobody can register. */
   #own: readonly UpstreamPicture[];
   readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system'> = {
@@ -106,7 +107,11 @@ export class Snapshot {
   current(now: number): Picture | null {
     if (this.#policy === null || this.#confirmedAt === null) return null;
     if (now - this.#confirmedAt > this.#policy.snapshotMaxAgeMs) return null;
-    return { ...this.#picture, policy: this.#policy, policyVersion: this.#policyVersion, system: this.system() };
+    // Made once for each change of these three: a call asks for the picture several times.
+    const system = this.system();
+    if (this.#made?.policy !== this.#policy || this.#made.system !== system || this.#made.policyVersion !== this.#policyVersion)
+      this.#made = { ...this.#picture, policy: this.#policy, policyVersion: this.#policyVersion, system };
+    return this.#made;
   }
 
   /** Milliseconds since control last confirmed the picture; null = never. */
