@@ -249,7 +249,8 @@ async function principalOf(context: Context<ApiEnv>, auth: Auth): Promise<Princi
 }
 
 /** The other end of the connection; behind a TLS proxy that is the proxy, for everybody alike. */
-function addressOf(context: Context<ApiEnv>): string {
+/** Where a request comes from, as the socket says. */
+export function addressOf(context: Context): string {
   return getConnInfo(context).remote.address ?? '';
 }
 

@@ -17,7 +17,7 @@ import { usdFromMicros } from '../policies/index.ts';
 import { createAgents } from './agents.ts';
 import { createAlerts } from './alerts.ts';
 import { createAnchors } from './anchors.ts';
-import { answerError, answerNotFound, createApi } from './api.ts';
+import { addressOf, answerError, answerNotFound, createApi } from './api.ts';
 import { createApprovals } from './approvals.ts';
 import { SYSTEM } from './audit.ts';
 import { createAuth, provideCliToken } from './auth.ts';
@@ -359,7 +359,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.get('/metrics', async (context) => {
     const token = /^Bearer +(\S+)$/i.exec(context.req.header('authorization') ?? '')?.[1];
     const isOpen =
-      token !== undefined && (isMetricsToken(config.metricsToken ?? null, token) || (await auth.byToken(token))?.kind === 'human');
+      token !== undefined &&
+      (isMetricsToken(config.metricsToken ?? null, token) || (await auth.byToken(token, addressOf(context)))?.kind === 'human');
     if (!isOpen)
       return context.text('Send a token of an operator, or MC_METRICS_TOKEN, as a bearer token.', 401, { 'www-authenticate': 'Bearer' });
     return context.text(await telemetry.page(), 200, { 'cache-control': 'no-store' });
