@@ -516,6 +516,25 @@ export const WorkerSchema = z
   })
   .meta({ id: 'Worker', description: 'A background job; one process holds its lease at a time.' });
 
+export const HealthSchema = z
+  .object({
+    at: EpochMs,
+    parts: z.array(
+      z.object({
+        group: z.enum(['proxies', 'database', 'redis', 'openclaw', 'channels', 'audit', 'workers', 'backups']),
+        name: z.string(),
+        /** `attention`: it works and should be looked at. `failing`: it does not. `unused`: not set up. `unknown`: it cannot be found out here. */
+        state: z.enum(['ok', 'attention', 'failing', 'unused', 'unknown']),
+        /** One sentence or two for people: what was found, and what follows from it. */
+        says: z.string(),
+        /** When it was last well or last heard; null = never, or it means nothing here. */
+        at: EpochMs.nullable(),
+      }),
+    ),
+  })
+  .meta({ id: 'Health', description: 'How each part of the installation is doing, asked now.' });
+export type Health = z.infer<typeof HealthSchema>;
+
 export const APPROVAL_STATUSES = ['pending', 'approved', 'denied', 'expired', 'withdrawn'] as const;
 export type ApprovalStatus = (typeof APPROVAL_STATUSES)[number];
 
@@ -2232,7 +2251,8 @@ export type JournalEvent =
       call: CallFacts;
       judged: JudgedFacts;
       input: JsonObject;
-      summary: string;
+      /** Sent by proxies of the version before; it is made from the input. */
+      summary?: string;
       approvalId: string | null;
     }
   | {
@@ -2461,6 +2481,9 @@ export const LINE_SCHEME = 'MC-Line';
 export const LINE_PROOF_HEADER = 'x-mc-proof';
 /** What the credential for control's own MCP server is derived for. */
 export const OWN_SERVER_PURPOSE = 'mission-control/own-server/v1';
+
+/** The journal's lines come as they are in its file: a JSON text on each line. */
+export const JSON_LINES = 'application/x-ndjson';
 
 /** What a request proves. `path` has its query, `bodyHash` is SHA-256 in hex, of nothing where there is no body. */
 export function lineAskText({

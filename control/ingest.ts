@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { type JsonObject, labelScope } from '../policies/index.ts';
+import { type JsonObject, labelScope, summaryOf } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
 import type { Alerts } from './alerts.ts';
 import { type AuditEntry, appendAudit, SYSTEM } from './audit.ts';
@@ -208,7 +208,7 @@ async function upsertCalls(tx: Tx, proxyId: string, events: readonly CallEvent[]
   `.execute(tx);
 }
 
-function rowOf({ type, at, call, judged, input, summary, approvalId }: CallEvent, proxyId: string) {
+function rowOf({ type, at, call, judged, input, summary = summaryOf(input), approvalId }: CallEvent, proxyId: string) {
   return {
     id: call.id,
     created_at: call.at,
@@ -415,7 +415,7 @@ async function feedDenials(tx: Tx, events: readonly CallEvent[], mark: (topic: s
   const rows = await tx
     .insertInto('activities')
     .values(
-      denied.map(({ at, call, judged, summary }) => ({
+      denied.map(({ at, call, judged, input, summary = summaryOf(input) }) => ({
         created_at: at,
         type: 'call_denied' as const,
         task_id: call.taskId,

@@ -17,10 +17,11 @@ import { usdFromMicros } from '../policies/index.ts';
 import { createAgents } from './agents.ts';
 import { createAlerts } from './alerts.ts';
 import { createAnchors } from './anchors.ts';
-import { answerError, answerNotFound, createApi } from './api.ts';
+import { addressOf, answerError, answerNotFound, createApi } from './api.ts';
 import { createApprovals } from './approvals.ts';
 import { SYSTEM } from './audit.ts';
 import { createAuth, provideCliToken } from './auth.ts';
+import { createBackupRuns } from './backup-runs.ts';
 import { createBroadcast, type OutboxRow, type ViewLoaders } from './broadcast.ts';
 import { createLocalBus, createRedisBus } from './bus.ts';
 import { createCalls } from './calls.ts';
@@ -42,6 +43,7 @@ import { createGateEvidence } from './gate-evidence.ts';
 import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createGrants } from './grants.ts';
+import { createHealth } from './health.ts';
 import { createIncidents } from './incidents.ts';
 import { createIngest } from './ingest.ts';
 import { claimDatabase, openKeys } from './keys.ts';
@@ -293,11 +295,11 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const drills = createDrills({ db, clock, self: holder, say: bus.publish, countProxies });
   const conversation = createConversation({ clock, identities, notifications, approvals, cards, grants, messages, emergency, overview });
 
+  const backups = createBackupRuns({ ...base, dataDir: isShared ? null : config.dataDir, version: config.version });
   const api = createApi({
     db,
     clock,
     published,
-    dataDir: isShared ? null : config.dataDir,
     keys,
     auth,
     agents,
@@ -334,6 +336,12 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     emergency,
     broadcast,
     overview,
+    backups,
+    health: createHealth({
+      ...{ db, clock, isShared, overview, line, counters, gateways, channels, leases, backups },
+      workers: () => workers,
+      anchorEveryMs: everyMinutes * 60_000,
+    }),
     caughtUp: line.caughtUp,
     version: config.version,
     log,
@@ -357,7 +365,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.get('/metrics', async (context) => {
     const token = /^Bearer +(\S+)$/i.exec(context.req.header('authorization') ?? '')?.[1];
     const isOpen =
-      token !== undefined && (isMetricsToken(config.metricsToken ?? null, token) || (await auth.byToken(token))?.kind === 'human');
+      token !== undefined &&
+      (isMetricsToken(config.metricsToken ?? null, token) || (await auth.byToken(token, addressOf(context)))?.kind === 'human');
     if (!isOpen)
       return context.text('Send a token of an operator, or MC_METRICS_TOKEN, as a bearer token.', 401, { 'www-authenticate': 'Bearer' });
     return context.text(await telemetry.page(), 200, { 'cache-control': 'no-store' });

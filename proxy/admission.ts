@@ -26,6 +26,7 @@ import {
   type Risk,
   recordJudgement,
   redactText,
+  summaryOf,
 } from '../policies/index.ts';
 import type { Canaries } from './canaries.ts';
 import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts';
@@ -39,7 +40,7 @@ import type { Ledger } from './ledger.ts';
 import { linksUnder } from './links.ts';
 import type { Openings } from './openings.ts';
 import type { Rates } from './rates.ts';
-import { previewOf, recordedInput, recordedText, summaryOf } from './record.ts';
+import { previewOf, recordedInput, recordedText } from './record.ts';
 import type { CallRecord, Register } from './register.ts';
 import type { Retries } from './retries.ts';
 import type { Shadow } from './shadow.ts';
@@ -247,15 +248,30 @@ export class Gatekeeper {
     return known === null ? null : (register.byId(id) ?? register.adopt(known));
   }
 
+  /** Whether a call runs here: the others know it as held at the most. */
+  runs(id: string): boolean {
+    return this.#with.register.byId(id)?.state === 'running';
+  }
+
   /**
    * Ends a call that was allowed.
    * @returns false where it is not running: it ended before, or never ran. @throws JournalUnavailable: not recorded, say it again.
    */
   async complete(record: CallRecord, outcome: Outcome): Promise<boolean> {
+    if (record.state === 'held') await this.#catchUp(record);
     const { call } = record;
     if (!(await this.#settle(record, outcome))) return false;
     if (call !== null) this.#learn(call, outcome);
     return true;
+  }
+
+  /** A call that is held here may have been taken up, and let run, at another proxy, whose caller comes to us with its outcome. */
+  async #catchUp(record: CallRecord): Promise<void> {
+    const known = await this.#with.holds.find(record.id).catch(() => null);
+    if (known?.end !== null || known.state.redeemedBy !== record.id || record.state !== 'held') return;
+    record.verdict = 'allow';
+    record.editedArguments = known.state.editedArguments;
+    this.#with.register.move(record, 'running');
   }
 
   /** What an outcome says about the next call of its kind. */
@@ -410,7 +426,7 @@ export class Gatekeeper {
   }
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
-  async #decide({ estimate }: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
+  async #decide(record: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
     const { ledger, register, rates, labels, retries, clock } = this.#with;
     const agent = picture.agent(call.agentId);
     if (!agent) return null;
@@ -421,7 +437,7 @@ export class Gatekeeper {
     const sources = {
       agent,
       call,
-      estimatedCost: estimate === null ? undefined : estimate(leftOf(caps, spent)),
+      estimatedCost: record.estimate === null ? undefined : record.estimate(leftOf(caps, spent)),
       arguments: args,
       scopes,
       spent,
@@ -446,15 +462,22 @@ export class Gatekeeper {
       }
     }
     const adds = decision.verdict === 'allow' ? labelsOf(toolCall, decision.classification, picture.policy) : [];
-    const judged = this.#judged(decision, facts, picture.policyVersion, args, hold);
+    const judged = this.#judged(record, decision, facts, picture.policyVersion, args, hold);
     return { decision, facts, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
   }
 
   /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
-  #judged(decision: Decision, facts: Facts, policyVersion: string, args: JsonObject, hold: HoldState | null): JudgedFacts {
+  #judged(
+    record: CallRecord,
+    decision: Decision,
+    facts: Facts,
+    policyVersion: string,
+    args: JsonObject,
+    hold: HoldState | null,
+  ): JudgedFacts {
     const { verdict, risk, reasons, estimatedCost } = decision;
     const { approval } = facts;
-    const input = recordedInput(args, this.#with.limits.inputMaxChars);
+    const input = this.#inputOf(record, args);
     const kept = approval && { ...approval, arguments: input };
     const judgement = recordJudgement(decision, { ...facts, approval: kept }, input === args);
     return {
@@ -468,19 +491,22 @@ export class Gatekeeper {
     };
   }
 
+  /** Arguments as they are recorded. A call is recorded more than once; the work is done once. */
+  #inputOf(record: CallRecord, args: JsonObject): JsonObject {
+    if (record.recorded?.of !== args) record.recorded = { of: args, input: recordedInput(args, this.#with.limits.inputMaxChars) };
+    return record.recorded.input;
+  }
+
   /* ------------------------------------------------------------ deny, hold, run */
 
   async #deny(record: CallRecord, call: CallFacts, args: JsonObject, reasons: readonly GateReason[]): Promise<Denied> {
-    const { journal, register, clock, limits } = this.#with;
-    const input = recordedInput(args, limits.inputMaxChars);
+    const { journal, register, clock } = this.#with;
+    const input = this.#inputOf(record, args);
     const judged = record.judged ?? { verdict: 'deny', risk: record.risk, reasons, policyVersion: '', estimatedCost: 0, facts: null };
     end(register, record, reasons);
     // A refusal that cannot be recorded is still a refusal.
     await journal
-      .append(
-        { type: 'denied', at: clock(), call, judged, input, summary: summaryOf(input), approvalId: record.approval?.id ?? null },
-        false,
-      )
+      .append({ type: 'denied', at: clock(), call, judged, input, approvalId: record.approval?.id ?? null }, false)
       .catch(() => {});
     return { verdict: 'deny', id: record.id, risk: record.risk, reasons, kind: 'policy' };
   }
@@ -497,12 +523,11 @@ export class Gatekeeper {
     decision: Decision,
     insufficient: HoldState | null,
   ): Promise<Admission> {
-    const { holds, journal, register, snapshot, clock, limits } = this.#with;
-    const input = recordedInput(args, limits.inputMaxChars);
-    const summary = summaryOf(input);
+    const { holds, journal, register, snapshot, clock } = this.#with;
+    const input = this.#inputOf(record, args);
     let state: HoldState;
     try {
-      await journal.append({ type: 'held', at: clock(), call, judged, input, summary, approvalId: null }, false);
+      await journal.append({ type: 'held', at: clock(), call, judged, input, approvalId: null }, false);
       state = await holds.open({
         proxyId: journal.proxyId,
         call,
@@ -510,7 +535,7 @@ export class Gatekeeper {
         arguments: args,
         redacted: input,
         preview: previewOf(decision.classification),
-        summary,
+        summary: summaryOf(input),
         insufficient: insufficient?.approvalId ?? null,
       });
     } catch (error) {
@@ -539,18 +564,18 @@ export class Gatekeeper {
     { classification }: Decision,
     hold: HoldState | null,
   ): Promise<Admission> {
-    const { holds, joins, openings, journal, register, labels, clock, limits } = this.#with;
+    const { holds, joins, openings, journal, register, labels, clock } = this.#with;
     if (hold !== null) {
       const redeemed = await holds.redeem(hold.approvalId, record.id).catch(() => null);
       if (redeemed === null) return held(record, true);
       if (!redeemed.granted) return this.#holdAnew(record, call);
       record.editedArguments = hold.editedArguments;
     }
-    const input = recordedInput(args, limits.inputMaxChars);
+    const input = this.#inputOf(record, args);
     const isDurable = judged.risk !== 'green' || judged.estimatedCost > 0;
     try {
       const approvalId = hold?.approvalId ?? null;
-      await journal.append({ type: 'intent', at: clock(), call, judged, input, summary: summaryOf(input), approvalId }, isDurable);
+      await journal.append({ type: 'intent', at: clock(), call, judged, input, approvalId }, isDurable);
     } catch {
       if (hold !== null) return held(record, true);
       return this.#giveUp(record, 'JOURNAL_UNAVAILABLE', `The call could not be recorded, and what is not recorded does not run. ${AWAY}`);

@@ -148,7 +148,8 @@ export function createHook({
     query: URLSearchParams,
   ): Promise<void> {
     let body: Buffer | null = null;
-    if (peers.isForeign(request, id)) {
+    // What runs here is ours, whoever held it first.
+    if (peers.isForeign(request, id) && !gate.runs(id)) {
       body = action === undefined ? null : await readBytes(request, bounds.bodyMaxBytes);
       if (await peers.passOn(request, response, id, body)) return;
     }

@@ -258,7 +258,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const hello = await uplink.hello(journal.proxyId);
   const damaged = journal.recover(hello.cursor);
   if (damaged > 0) log.error({ damaged }, 'lines of the journal could not be read and were left out');
-  journal.start((lines) => uplink.ship(journal.proxyId, lines));
+  journal.start((lines) => uplink.ship(journal.proxyId, lines, journal.depth));
   // What an earlier process recorded and did not ship goes first: the spend and the open calls below must include it.
   await journal.settled(DRAIN_MS);
   await ready.promise;

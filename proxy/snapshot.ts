@@ -65,10 +65,13 @@ export class Snapshot {
   readonly #upstreams = new Map<string, UpstreamPicture>();
   readonly #upstreamByName = new Map<string, UpstreamPicture>();
   #confirmedAt: number | null = null;
+  #made: Picture | null = null;
+  /** When the picture was last asked for: the moment of the call that is judged by it. */
+  #askedAt = 0;
   /** Servers that are part of Mission Control: always there, under names that nobody can register. */
   #own: readonly UpstreamPicture[];
   readonly #canaries: Canaries | null;
-  readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system' | 'agentByCanary'> = {
+  readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system'> = {
     agent: (id) => this.#agents.get(id) ?? this.#expectedChild(({ agent }) => agent.id === id),
     agentByToken: (hash) => this.#agentByToken.get(hash),
     gatewayByToken: (hash) => this.#gatewayByToken.get(hash),
@@ -89,6 +92,7 @@ export class Snapshot {
     task: (id) => this.#tasks.get(id),
     taskOfSession: (sessionKey) => this.#taskBySession.get(sessionKey),
     upstream: (name) => this.#upstreamByName.get(name),
+    agentByCanary: (token) => this.#agentByCanary(token),
     isGateLive: (agent, now) => {
       const heard = agent.gatewayId === null ? null : (this.#gateways.get(agent.gatewayId)?.lastHeartbeat ?? null);
       return heard !== null && now - heard < GATE_SILENT_MS;
@@ -109,15 +113,19 @@ export class Snapshot {
 
   /** The picture, or null where it is missing or older than the policy allows. @param now epoch milliseconds. */
   current(now: number): Picture | null {
+    this.#askedAt = now;
     if (this.#policy === null || this.#confirmedAt === null) return null;
     if (now - this.#confirmedAt > this.#policy.snapshotMaxAgeMs) return null;
-    const agentByCanary = (token: string) => this.#agentByCanary(token, now);
-    return { ...this.#picture, agentByCanary, policy: this.#policy, policyVersion: this.#policyVersion, system: this.system() };
+    // Made once for each change of these three: a call asks for the picture several times.
+    const system = this.system();
+    if (this.#made?.policy !== this.#policy || this.#made.system !== system || this.#made.policyVersion !== this.#policyVersion)
+      this.#made = { ...this.#picture, policy: this.#policy, policyVersion: this.#policyVersion, system };
+    return this.#made;
   }
 
   /** Nothing speaks for it but itself: no gate has to be asked about what is refused in any case. */
-  #agentByCanary(token: string, now: number): AgentPicture | undefined {
-    const canary = this.#canaries?.read(token, now);
+  #agentByCanary(token: string): AgentPicture | undefined {
+    const canary = this.#canaries?.read(token, this.#askedAt);
     const agent = canary ? this.#agents.get(canary.agentId) : undefined;
     return canary && agent ? { ...agent, gate: 'none', canary } : undefined;
   }
