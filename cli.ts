@@ -140,6 +140,7 @@ async function start({ demo }: { demo?: true }): Promise<void> {
           clusterSecret,
           redisUrl: config.REDIS_URL,
           metricsToken: config.MC_METRICS_TOKEN,
+          otlpEndpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT,
           version,
           hostNames: [config.MC_HOST, ...(config.MC_HOST_NAMES?.split(/, */) ?? [])],
           bounds: DEFAULT_BOUNDS,

@@ -123,6 +123,11 @@ export const SETTINGS = {
     help: 'Redis or Valkey for the budget counters of several proxies and the hints between processes; without it they are kept in the one proxy.',
   },
   MC_METRICS_TOKEN: { schema: secret, default: null, help: 'Opens /metrics of proxies and controls.' },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    schema: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
+    default: null,
+    help: 'Where proxies send traces of calls: an OpenTelemetry receiver over HTTP, without /v1/traces. OTEL_EXPORTER_OTLP_HEADERS is read by the exporter itself.',
+  },
   MC_STDIO: { schema: z.enum(['on', 'off']), default: 'on', help: 'Whether upstreams may be commands that the proxy runs.' },
   MC_HOST_NAMES: {
     schema: z.string().regex(/^[\w.-]+(, *[\w.-]+)*$/, 'must be host names, parted by commas'),

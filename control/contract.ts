@@ -2178,6 +2178,8 @@ export interface CallFacts {
   taskId: string | null;
   callId: string | null;
   traceId: string | null;
+  /** The caller's span, where it named one: the trace goes on under it. */
+  parentSpanId?: string;
   tool: string;
   mappedTool: string;
   toolKind: string | null;

@@ -57,6 +57,8 @@ export interface CallRequest {
   taskId: string | null;
   callId: string | null;
   traceId: string | null;
+  /** The caller's span, where it named one. */
+  parentSpanId?: string;
   tool: string;
   arguments: JsonObject;
   toolKind: string | null;

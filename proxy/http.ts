@@ -23,6 +23,7 @@ import { problem, refusalText, refuseEntry } from './respond.ts';
 import { nameRequest } from './routes.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
+import { traceOf } from './traces.ts';
 import type { Uplink } from './uplink.ts';
 
 export interface HttpDependencies {
@@ -97,7 +98,7 @@ export function createHttpTools({ gate, snapshot, uplink, telemetry, clock, boun
       sessionKey,
       taskId: attribution.taskId,
       runId: askedBy(request, 'x-mc-run') ?? null,
-      traceId: /^00-([0-9a-f]{32})-/.exec(askedBy(request, 'traceparent') ?? '')?.[1] ?? null,
+      ...traceOf(askedBy(request, 'traceparent') ?? undefined),
       callId: null,
       tool,
       arguments: call.arguments,

@@ -11,6 +11,7 @@ import type { KnownCall, PolicyPicture, StopAcknowledgement, StopOrder, StreamMe
 import { dayOf } from '../policies/index.ts';
 import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
+import { CallStories, type CallStory, logLineOf } from './call-stories.ts';
 import { Canaries } from './canaries.ts';
 import type { ProxyConfig } from './config.ts';
 import { runDrill } from './drills.ts';
@@ -118,11 +119,29 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     snapshotAgeMs: () => snapshot.age(clock()),
     ledgerAvailable: () => ledger.available,
   });
+  // Its packages are loaded only where somebody wants traces.
+  const tracing = config.otlpEndpoint ? (await import('./tracing.ts')).startTracing(config.otlpEndpoint, config.version ?? '') : null;
+  const logsCalls = log.isLevelEnabled('info');
+  const stories =
+    logsCalls || tracing !== null
+      ? new CallStories([
+          ...(logsCalls ? [(story: CallStory) => log.info(logLineOf(story), 'call')] : []),
+          ...(tracing === null ? [] : [tracing.tell]),
+        ])
+      : null;
+  const recorded: Pick<Journal, 'proxyId' | 'append'> = {
+    proxyId: journal.proxyId,
+    append: (event, durable) => {
+      const appended = journal.append(event, durable);
+      if (stories !== null) stories.see(event);
+      return appended;
+    },
+  };
   const gate = new Gatekeeper({
     snapshot,
     ledger,
     holds,
-    journal,
+    journal: recorded,
     register,
     rates,
     joins,
@@ -363,6 +382,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       gateway.close();
       await closed;
       await drilling;
+      await tracing?.close().catch((error) => log.warn({ err: error }, 'the last traces could not be sent'));
       await gateway.recorded();
       await http.close();
       await model.close();

@@ -12,6 +12,7 @@ import type { McpServers } from './mcp-servers.ts';
 import type { SessionState, StateSealer } from './mcp-state.ts';
 import type { McpUpstream } from './mcp-upstream.ts';
 import type { Picture } from './snapshot.ts';
+import { traceOf } from './traces.ts';
 
 /** Who asks which server, and in which session. */
 export interface Context {
@@ -25,7 +26,7 @@ export interface Context {
   conversation: string;
   /** Headers that go on to the server. */
   headers: Record<string, string>;
-  attribution: Pick<CallRequest, 'taskId' | 'runId' | 'sessionKey' | 'traceId'>;
+  attribution: Pick<CallRequest, 'taskId' | 'runId' | 'sessionKey' | 'traceId' | 'parentSpanId'>;
 }
 
 /** Headers of the protocol; everything else of a client ends here. */
@@ -93,7 +94,7 @@ export function createContexts({ sealer, servers, hostNames }: Dependencies) {
         taskId: attribution.taskId,
         sessionKey,
         runId: header('x-mc-run') ?? null,
-        traceId: /^00-([0-9a-f]{32})-/.exec(header('traceparent') ?? '')?.[1] ?? null,
+        ...traceOf(header('traceparent')),
       },
     };
   }

@@ -32,7 +32,7 @@ import { refusalText } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
 import type { ToolResults } from './tool-results.ts';
-import type { Traces } from './traces.ts';
+import { type Traces, traceOf } from './traces.ts';
 import type { Uplink } from './uplink.ts';
 
 export interface ModelDependencies {
@@ -60,7 +60,7 @@ interface Caller {
   /** Below the provider: path, and query with its question mark. */
   path: string;
   query: string;
-  attribution: Pick<CallRequest, 'taskId' | 'runId' | 'sessionKey' | 'traceId'>;
+  attribution: Pick<CallRequest, 'taskId' | 'runId' | 'sessionKey' | 'traceId' | 'parentSpanId'>;
 }
 
 /** A call whose answer is under way. */
@@ -168,14 +168,14 @@ export function createModelEntry({ gate, snapshot, journal, traces, results, upl
       const value = request.headers[name];
       return typeof value === 'string' && value.length <= 512 ? value : undefined;
     };
-    const traceId = /^00-([0-9a-f]{32})-/.exec(header('traceparent') ?? '')?.[1] ?? null;
-    const traced = ownTrace(traceId, agent, picture);
+    const named = traceOf(header('traceparent'));
+    const traced = ownTrace(named.traceId, agent, picture);
     const sessionKey = header('x-mc-session') ?? traced?.sessionKey ?? '';
     const attribution = attribute(agent, header('x-mc-task'), sessionKey, picture);
     if ('code' in attribution) return attribution;
     const taskId = header('x-mc-task') === undefined && traced !== null ? traced.taskId : attribution.taskId;
     const asking = traced === null ? agent : (picture.agent(traced.agentId) ?? agent);
-    return { agent: asking, attribution: { taskId, sessionKey, runId: header('x-mc-run') ?? traced?.runId ?? null, traceId } };
+    return { agent: asking, attribution: { taskId, sessionKey, runId: header('x-mc-run') ?? traced?.runId ?? null, ...named } };
   }
 
   /** What the gate heard of a trace, where it is of this agent or of a sub-agent of its, which asks with the same entry. */

@@ -33,3 +33,10 @@ export class Traces {
     return owner !== undefined && now - owner.at < TRACE_MS ? owner : null;
   }
 }
+
+/** The trace and the span that a caller names in `traceparent` (W3C); nothing of it where the header is none. */
+export function traceOf(traceparent: string | undefined): { traceId: string | null; parentSpanId?: string } {
+  const [, traceId, parentSpanId] = /^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/.exec(traceparent ?? '') ?? [];
+  if (traceId === undefined || parentSpanId === undefined || /^0+$/.test(traceId) || /^0+$/.test(parentSpanId)) return { traceId: null };
+  return { traceId, parentSpanId };
+}

@@ -2,6 +2,8 @@
 
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DRILL_NAMES, type DrillCard } from '../../control/contract.ts';
 import { json, type ScriptedProvider, startProvider } from '../model/provider.ts';
@@ -13,7 +15,10 @@ import { ADMIN_TOKEN, newAgent, until } from '../support/world.ts';
 let world: OwnTime;
 let provider: ScriptedProvider;
 beforeAll(async () => {
-  [world, provider] = [await startInOwnTime(), await startProvider()];
+  receiver = createServer((request, response) => void take(request, response));
+  await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+  const { port } = receiver.address() as AddressInfo;
+  [world, provider] = [await startInOwnTime({ otlpEndpoint: `http://127.0.0.1:${port}` }), await startProvider()];
   provider.script = json({ id: 'x', choices: [], usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } });
   const upstream = { name: 'openai', kind: 'model', url: provider.url, secret: 'sk-of-the-provider', allowPrivate: true };
   expect((await world.api('POST', '/upstreams', upstream)).status).toBe(201);
@@ -22,7 +27,28 @@ beforeAll(async () => {
 afterAll(async () => {
   await world.close();
   await provider.close();
+  receiver.close();
 });
+
+/** An OpenTelemetry receiver: what it was sent, span by span. */
+interface Span {
+  traceId: string;
+  spanId: string;
+  parentSpanId?: string;
+  name: string;
+  startTimeUnixNano: string;
+  endTimeUnixNano: string;
+  attributes: { key: string; value: { stringValue?: string; intValue?: number; doubleValue?: number } }[];
+}
+let receiver: Server;
+const spans: Span[] = [];
+async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  const { resourceSpans } = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { resourceSpans: { scopeSpans: { spans: Span[] }[] }[] };
+  if (request.url === '/v1/traces') spans.push(...resourceSpans.flatMap((of) => of.scopeSpans.flatMap((scope) => scope.spans)));
+  response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+}
 
 let agent: { id: string; token: string };
 let gateway: string;
@@ -210,5 +236,87 @@ describe('drills', () => {
     const code = await new Promise((resolve) => child.once('exit', resolve));
     expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/^passed +emergency-stop \(\S+\)\n +deny ESTOP\n$/) });
     expect((await world.api('POST', '/drills', { name: 'earthquake' })).status).toBe(400);
+  });
+});
+
+describe('traces and the log', () => {
+  const said = ({ attributes }: Span) =>
+    Object.fromEntries(attributes.map(({ key, value }) => [key, value.stringValue ?? value.intValue ?? value.doubleValue]));
+  const childrenOf = (parent: Span | undefined) => spans.filter(({ parentSpanId }) => parentSpanId === parent?.spanId);
+
+  it('go on with the trace that the caller names, by the conventions for generative AI', async () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    const asked = await fetch(`${world.gateUrl}/model/openai/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${agent.token}`, 'content-type': 'application/json', traceparent },
+      body: JSON.stringify({ model: 'test-1', max_tokens: 5, messages }),
+    });
+    expect(asked.status).toBe(200);
+    expect(provider.seen.at(-1)?.headers.traceparent).toBe(traceparent);
+    const span = await until(
+      () => spans.find(({ parentSpanId }) => parentSpanId === '00f067aa0ba902b7'),
+      (found) => found !== undefined && childrenOf(found).length === 2,
+    );
+    expect(span).toMatchObject({ traceId: '4bf92f3577b34da6a3ce929d0e0e4736', name: 'chat test-1' });
+    expect(said(span as Span)).toMatchObject({
+      'gen_ai.operation.name': 'chat',
+      'gen_ai.request.model': 'test-1',
+      'gen_ai.provider.name': 'openai',
+      'gen_ai.usage.input_tokens': 1,
+      'gen_ai.usage.output_tokens': 1,
+      'mc.end': 'success',
+    });
+    expect(childrenOf(span).map(({ name, traceId }) => [name, traceId === span?.traceId])).toEqual([
+      ['judgement', true],
+      ['upstream', true],
+    ]);
+  });
+
+  it('tell of a held call how long it was held, and nothing of what it says', async () => {
+    const plain = await newAgent(world);
+    const secret = 'sk-proj-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c';
+    const call = { tool: 'exec', arguments: { command: `deploy --key ${secret}` }, callId: 'held-1', sessionKey: 's', runId: 'r' };
+    const held = await world.gate<{ id: string; approvalId: string }>('POST', '/v1/tool-calls', call, plain.token);
+    expect(held.status).toBe(202);
+    await world.api('POST', `/approvals/${held.body.approvalId}/approve`, { note: 'fine' });
+    const run = () => world.gate('GET', `/v1/tool-calls/${held.body.id}?waitMs=5000`, undefined, plain.token);
+    await until(run, ({ status }) => status === 200);
+    await world.gate(
+      'POST',
+      `/v1/tool-calls/${held.body.id}/outcome`,
+      { status: 'failed', error: `bad key ${secret}`, durationMs: 1 },
+      plain.token,
+    );
+    const span = await until(
+      () => spans.find((each) => said(each)['mc.call.id'] === held.body.id),
+      (found) => found !== undefined && childrenOf(found).length === 3,
+    );
+    expect(span).toMatchObject({ name: 'execute_tool exec', status: { code: 2 } });
+    expect(childrenOf(span).map(({ name }) => name)).toEqual(['judgement', 'hold', 'upstream']);
+    const lines = world.logged().filter(({ callId }) => callId === held.body.id);
+    expect(lines).toEqual([
+      expect.objectContaining({
+        msg: 'call',
+        entry: 'openclaw',
+        agentId: plain.id,
+        tool: 'exec',
+        end: 'failed',
+        heldMs: expect.any(Number),
+      }),
+    ]);
+    expect(JSON.stringify([spans, world.logged()])).not.toContain(secret.slice(8));
+  });
+
+  it('have one line for a call that was denied, with its codes', async () => {
+    const plain = await newAgent(world);
+    const denied = await world.gate<{ id: string }>(
+      'POST',
+      '/v1/tool-calls',
+      { tool: 'exec', arguments: { command: 'rm -rf /' }, callId: 'd' },
+      plain.token,
+    );
+    expect(denied.status).toBe(403);
+    const lines = world.logged().filter(({ callId }) => callId === denied.body.id);
+    expect(lines).toEqual([expect.objectContaining({ msg: 'call', end: 'denied', codes: expect.arrayContaining(['SHELL_BLOCKED']) })]);
   });
 });

@@ -19,7 +19,7 @@ const TICK_MS = 100;
 export type OwnTime = Awaited<ReturnType<typeof startInOwnTime>>;
 
 /** Starts control and proxy. `pass` lets time go by, milliseconds; what binds calls is looked up anew every second of it. */
-export async function startInOwnTime() {
+export async function startInOwnTime({ otlpEndpoint = null }: { otlpEndpoint?: string | null } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'mc-time-'));
   const dataDir = join(folder, 'data');
   mkdirSync(join(folder, 'dashboard'));
@@ -42,7 +42,7 @@ export async function startInOwnTime() {
   const proxy = await startProxy(
     {
       ...{ host: '127.0.0.1', port: 0, egressPort: 0, journalDir: join(dataDir, 'journal'), controlUrl: control.url, clusterSecret },
-      ...{ redisUrl: null, metricsToken: METRICS_TOKEN, hostNames: ['127.0.0.1'], bounds: DEFAULT_BOUNDS },
+      ...{ redisUrl: null, metricsToken: METRICS_TOKEN, otlpEndpoint, hostNames: ['127.0.0.1'], bounds: DEFAULT_BOUNDS },
     },
     log,
     clock,
