@@ -29,8 +29,7 @@ export interface Call {
   attempts: Attempt[];
   /** At the upstream, or at the agent that was told to go on: when, and with what. */
   arrivals: { at: number; body: string }[];
-  /** Of `make`: its id, and the ids under which it was carried out. */
-  id: string | null;
+  /** Of `make`: the ids under which it was carried out. */
   ran: Set<string>;
   /** Of `make`: what was answered to its outcome, each time it was told. */
   outcomes: number[];
@@ -204,7 +203,7 @@ export async function traffic({ running, books, agents, round, random }: Round, 
           : { said };
     const call: Call = {
       ...{ n, kind, agent, runId: runOf(round, agent), body: JSON.stringify(body) },
-      ...{ attempts: [], arrivals: [], id: null, ran: new Set<string>(), outcomes: [], isSettled: false },
+      ...{ attempts: [], arrivals: [], ran: new Set<string>(), outcomes: [], isSettled: false },
     };
     books.calls.set(n, call);
     return call;
@@ -253,12 +252,13 @@ export async function traffic({ running, books, agents, round, random }: Round, 
 
   /** A gate's call: waited for, carried out once it is allowed, and its outcome told. */
   async function atGate(call: Call, base: string, token: string, status: number, body: { id?: string }): Promise<number> {
-    call.id ??= body.id ?? null;
     let said = status;
     if (status === 202 && body.id !== undefined)
       said = (await send(`${base}/v1/tool-calls/${body.id}?waitMs=1500`, 'GET', token, {}, null)).status;
-    if (said === 200 && body.id !== undefined) carryOut(call, body.id);
-    if (said === 200 && body.id !== undefined) await settle(call, base, token);
+    if (said === 200 && body.id !== undefined) {
+      carryOut(call, body.id);
+      await settle(call, base, token);
+    }
     return said;
   }
 
@@ -302,11 +302,13 @@ function carryOut(call: Call, id: string): void {
 }
 
 async function settle(call: Call, base: string, token: string): Promise<void> {
-  if (call.id === null || call.ran.size === 0) return;
   const outcome = JSON.stringify({ status: 'success', durationMs: 1, output: `made ${call.n}` });
-  const { status } = await send(`${base}/v1/tool-calls/${call.id}/outcome`, 'POST', token, {}, outcome);
-  call.outcomes.push(status);
-  if (status === 200 || status === 409) call.isSettled = true;
+  for (const id of call.ran) {
+    const { status } = await send(`${base}/v1/tool-calls/${id}/outcome`, 'POST', token, {}, outcome);
+    call.outcomes.push(status);
+    // 409: an outcome was recorded whose answer was lost.
+    if (status === 200 || status === 409) call.isSettled = true;
+  }
 }
 
 /** Every so manieth call is denied, and as many are left alone. */
@@ -375,7 +377,6 @@ async function takeUpOnce(call: Call, base: string, token: string): Promise<bool
     return call.isSettled;
   }
   const asked = await send<{ id?: string }>(`${base}/v1/tool-calls`, 'POST', token, {}, call.body);
-  call.id ??= asked.body.id ?? null;
   if (asked.status === 200 && asked.body.id !== undefined) {
     carryOut(call, asked.body.id);
     await settle(call, base, token);

@@ -42,6 +42,8 @@ const GATE_SILENT_MS = 30_000;
 /** Control registers a sub-agent within a second or two of its start. */
 const EXPECTED_MS = 60_000;
 const EXPECTED_MAX = 1_000;
+/** What a clock may be put right by without anybody noticing. */
+const CLOCK_SLIP_MS = 500;
 
 export class Snapshot {
   #policy: Policy | null = null;
@@ -105,7 +107,9 @@ export class Snapshot {
   /** The picture, or null where it is missing or older than the policy allows. @param now epoch milliseconds. */
   current(now: number): Picture | null {
     if (this.#policy === null || this.#confirmedAt === null) return null;
-    if (now - this.#confirmedAt > this.#policy.snapshotMaxAgeMs) return null;
+    const age = now - this.#confirmedAt;
+    // Confirmed in the future: our clock was set back, and the picture may be as old as anything.
+    if (age > this.#policy.snapshotMaxAgeMs || age < -CLOCK_SLIP_MS) return null;
     return { ...this.#picture, policy: this.#policy, policyVersion: this.#policyVersion, system: this.system() };
   }
 
