@@ -185,8 +185,7 @@ export async function traffic({ running, books, agents, round, random }: Round, 
   function newCall(): Call {
     const n = books.calls.size + 1;
     const share = random();
-    const kind =
-      share < 0.25 ? 'look' : share < 0.45 ? 'buy' : share < 0.65 ? 'act' : share < 0.75 ? 'order' : share < 0.85 ? 'chat' : 'make';
+    const kind = share < 0.2 ? 'look' : share < 0.4 ? 'buy' : share < 0.6 ? 'act' : share < 0.75 ? 'order' : share < 0.85 ? 'chat' : 'make';
     const agent = n % agents.length;
     const said = `call ${n} of ${round}`;
     const body =
@@ -231,7 +230,7 @@ export async function traffic({ running, books, agents, round, random }: Round, 
     call.attempts.push(made);
     const base = running.proxies[proxy]?.url ?? '';
     const token = agents[call.agent]?.token ?? '';
-    const headers = { 'x-mc-run': call.runId, 'x-mc-session': `c-${call.n}` };
+    const headers = { 'x-mc-run': call.runId, 'x-mc-session': HELD.has(call.kind) ? sessionOf(round, call.agent) : `c-${call.n}` };
     try {
       const { status, body } = await send<{ id?: string; verdict?: string }>(
         `${base}${PATHS[call.kind]}`,
@@ -281,7 +280,16 @@ export async function traffic({ running, books, agents, round, random }: Round, 
   }
 }
 
-export function runOf(round: number, agent: number): string {
+function sessionOf(round: number, agent: number): string {
+  return `shared-${round}-${agent}`;
+}
+
+/** The number of the call that says this. */
+export function saidNumber(text: string): number {
+  return Number(/call (\d+)|part-(\d+)/.exec(text)?.slice(1).find(Boolean));
+}
+
+function runOf(round: number, agent: number): string {
   return `run-${round}-${agent}`;
 }
 

@@ -9,6 +9,8 @@ import { findProgram, PROGRAMS } from '../setup/programs.ts';
 import { freePort } from './world.ts';
 
 export interface PostgresServer {
+  /** Where its files are. */
+  folder: string;
   /** Makes an empty database. @returns its `DATABASE_URL`. */
   createDatabase: () => Promise<string>;
   /** SIGSTOP and SIGCONT of the whole server: it is there and does not answer. */
@@ -93,6 +95,7 @@ export async function startPostgres(): Promise<PostgresServer> {
 
   await start();
   return {
+    folder,
     createDatabase: async () => {
       const name = `mc_${++databases}`;
       const sql = postgres(`postgres://mc@127.0.0.1:${port}/postgres`, { max: 1, onnotice: () => {} });
