@@ -2,7 +2,7 @@
  * `npm run chaos:mutations`: shows that the campaigns notice what they are there for. In a throw-away copy of the tree one guard after the
  * other is broken on purpose, and the campaign that watches over it is played in its short form: it must end with a violation, and with
  * one that names what was broken. First every campaign must be green on the copy as it is. Exits with 1 where one stays green or fails for
- * another reason. `--only 'guard,guard'` for some (`--list` names them).
+ * another reason. `--only 'guard;guard'` for some (`--list` names them).
  */
 import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -34,7 +34,7 @@ interface Mutation {
 }
 
 const trouble = (rounds: number, ...names: string[]): Campaign => ({
-  run: ['load/chaos-topology.ts', '--seed', SEED, '--rounds', String(rounds), '--only', names.join(',')],
+  run: ['load/chaos-topology.ts', '--seed', SEED, '--rounds', String(rounds), '--only', names.join(';')],
 });
 const suite = (file: string, env: Record<string, string> = {}): Campaign => ({
   run: ['node_modules/vitest/vitest.mjs', 'run', file],
@@ -157,7 +157,7 @@ if (options.list) {
   console.log(MUTATIONS.map(({ guard }) => guard).join('\n'));
   process.exit(0);
 }
-const only = options.only?.split(',').map((guard) => guard.trim());
+const only = options.only?.split(';').map((guard) => guard.trim());
 const chosen = MUTATIONS.filter(({ guard }) => only?.includes(guard) ?? true);
 if (chosen.length === 0) throw new Error('there is no such guard; --list names them');
 

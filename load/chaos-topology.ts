@@ -3,7 +3,7 @@
  * Redis, and a network between them that can be cut), while agents call, a person decides, and the emergency stop is pressed. After each
  * round everything is healed, and what the upstream, the agents and the person saw is compared with what the product says. The seed decides
  * every choice; the order in which answers cross is the machine's. Exits with 1 at a violation. `--rounds N`, `--seed N`, and
- * `--only 'name,name'` for some kinds of trouble (`--list` names them).
+ * `--only 'name;name'` for some kinds of trouble (`--list` names them).
  */
 import { cpus, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -202,7 +202,7 @@ if (options.list) {
   console.log(Object.keys(TROUBLES).join('\n'));
   process.exit(0);
 }
-const only = options.only?.split(',').map((name) => name.trim());
+const only = options.only?.split(';').map((name) => name.trim());
 for (const name of only ?? []) if (!TROUBLES[name]) throw new Error(`there is no trouble "${name}"; --list names them`);
 
 const books: Books = { calls: new Map(), decisions: new Map(), tasks: new Map(), problems: [] };

@@ -303,6 +303,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   await listen(server, config.port, config.host, 'MC_PROXY_PORT');
   if (egress !== null) await listen(egress.server, config.egressPort ?? 0, config.host, 'MC_EGRESS_PORT');
   const sweepTimer = setInterval(() => {
+    void gate.completeLate();
     model.renew();
     const policy = snapshot.current(clock())?.policy;
     ledger.sweep(policy ? dayOf(clock(), policy.document.budgets.timezone) : null);
@@ -338,6 +339,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await http.close();
       await model.close();
       await egress?.close();
+      await gate.completeLate();
       await ledger.close();
       await journal.close(DRAIN_MS);
       await peers.close();
