@@ -35,7 +35,7 @@ import { createListener } from './server.ts';
 import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
 import { Spawns } from './spawns.ts';
-import { followBus, readStopOrder } from './stop-order.ts';
+import { followBus, proveStopAnswer, readStopOrder } from './stop-order.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { Traces } from './traces.ts';
 import { Uplink } from './uplink.ts';
@@ -282,8 +282,10 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const server = createListener({
     stop: (body) => {
       const order = readStopOrder(body, config.clusterSecret);
-      if (order) takeStop(order);
-      return order && stopAnswer(order.stopId, 0);
+      if (order === null) return null;
+      takeStop(order);
+      const answer = stopAnswer(order.stopId, 0);
+      return { answer, proof: proveStopAnswer(order, JSON.stringify(answer), config.clusterSecret) };
     },
     mcp,
     http,
