@@ -3,6 +3,7 @@
  * `routes/`; this file owns what holds for all of them.
  */
 import { hash, randomUUID, timingSafeEqual } from 'node:crypto';
+import { getConnInfo } from '@hono/node-server/conninfo';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
@@ -182,7 +183,7 @@ function sessionRoutes(app: Api, { auth }: Services): void {
     refuseForeignOrigin(context);
     const parsed = SessionCreateSchema.safeParse(await context.req.json().catch(() => null));
     if (!parsed.success) throw new Refusal(400, 'BAD_REQUEST', 'Send {"token": "…"}: a sign-in token or an operator token.');
-    const { secret, principal, expiresAt } = await auth.signIn(parsed.data.token.trim());
+    const { secret, principal, expiresAt } = await auth.signIn(parsed.data.token.trim(), addressOf(context));
     setCookie(context, COOKIE, secret, {
       httpOnly: true,
       sameSite: 'Strict',
@@ -241,10 +242,16 @@ async function principalOf(context: Context<ApiEnv>, auth: Auth): Promise<Princi
   const header = context.req.header('authorization');
   if (header !== undefined) {
     const token = /^Bearer +(\S+)$/i.exec(header)?.[1];
-    return token ? auth.byToken(token) : null;
+    return token ? auth.byToken(token, addressOf(context)) : null;
   }
   const secret = getCookie(context, COOKIE);
   return secret ? auth.bySession(secret) : null;
+}
+
+/** The other end of the connection; behind a TLS proxy that is the proxy, for everybody alike. */
+/** Where a request comes from, as the socket says. */
+export function addressOf(context: Context): string {
+  return getConnInfo(context).remote.address ?? '';
 }
 
 /** Who presses the stop is known for a while without the database, which must not be in its way. */

@@ -154,6 +154,8 @@ export function createLine({
   const lastSeen = new Map<string, number>();
   /** What each proxy said of its journal when it last shipped. */
   const journals = new Map<string, JournalProgress>();
+  /** Where the proxies that announced themselves here are reached. */
+  const places = new Map<string, { url: string; egressUrl: string | null }>();
   /** How far the proxies on the lines of other controls are, as those say. */
   const peers = new Map<string, { revision: number; heardAt: number }>();
   let emergency: Emergency | null = null;
@@ -548,7 +550,8 @@ export function createLine({
     });
     app.post('/hello', async (context) => context.json(await hello((await context.req.json<{ proxyId: string }>()).proxyId)));
     app.post('/members', async (context) => {
-      const { proxyId, url } = await context.req.json<{ proxyId: string; url: string }>();
+      const { proxyId, url, egressUrl = null } = await context.req.json<{ proxyId: string; url: string; egressUrl?: string | null }>();
+      places.set(proxyId, { url, egressUrl });
       await cluster?.members.saw(proxyId, url);
       return context.json({});
     });
@@ -676,7 +679,14 @@ export function createLine({
     );
   }
 
-  return { start, push, caughtUp, routes, liveProxies, proxies, progress };
+  /** Where the proxies are that are here now; of those on the lines of other controls only their listener is known. */
+  function addresses(): { url: string; egressUrl: string | null }[] {
+    const here = liveProxies().flatMap((id) => places.get(id) ?? []);
+    const elsewhere = (cluster?.members.proxies() ?? []).filter(({ isLive, url }) => isLive && !here.some((place) => place.url === url));
+    return [...here, ...elsewhere.map(({ url }) => ({ url, egressUrl: null }))];
+  }
+
+  return { start, push, caughtUp, routes, liveProxies, proxies, progress, addresses };
 }
 
 /** What a proxy ships. One of the version before sends one JSON text; it may, while proxies are restarted one by one. */

@@ -74,8 +74,8 @@ export class Uplink {
   }
 
   /** Says where this proxy is reached, for what must not wait for the line. */
-  announce(proxyId: string, url: string): Promise<unknown> {
-    return this.#post('/members', { proxyId, url });
+  announce(proxyId: string, url: string, egressUrl: string | null): Promise<unknown> {
+    return this.#post('/members', { proxyId, url, egressUrl });
   }
 
   /** Where another proxy is reached; null where control knows none by that id. */
