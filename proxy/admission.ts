@@ -108,17 +108,18 @@ export interface Outcome {
   endedByCaller?: true;
 }
 
-interface Collaborators {
+/** What a gate works with. */
+export interface Collaborators {
   snapshot: Snapshot;
   ledger: Ledger;
-  holds: Holds;
-  journal: Journal;
+  holds: Pick<Holds, 'open' | 'find' | 'wait' | 'defer' | 'withdraw' | 'redeem'>;
+  journal: Pick<Journal, 'proxyId' | 'append'>;
   register: Register;
   rates: Rates;
   labels: Labels;
   retries: Retries;
   joins: Joins;
-  shadow: Shadow;
+  shadow: Pick<Shadow, 'see'>;
   openings: Openings;
   spawns: Spawns;
   canaries: Canaries;

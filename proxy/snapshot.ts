@@ -225,6 +225,7 @@ export class Snapshot {
         break;
       case 'hold':
       case 'mark':
+      case 'drill':
       case 'beat':
         break;
     }
