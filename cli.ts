@@ -109,6 +109,7 @@ async function start({ demo }: { demo?: true }): Promise<void> {
             redisUrl: config.REDIS_URL,
             openclaw:
               config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
+            metricsToken: config.MC_METRICS_TOKEN,
             allowCommands: config.MC_STDIO === 'on',
             proxyUrl: config.proxyUrl,
             keepDays: config.MC_KEEP_DAYS,
@@ -137,6 +138,7 @@ async function start({ demo }: { demo?: true }): Promise<void> {
           clusterSecret,
           redisUrl: config.REDIS_URL,
           metricsToken: config.MC_METRICS_TOKEN,
+          version,
           hostNames: [config.MC_HOST, ...(config.MC_HOST_NAMES?.split(/, */) ?? [])],
           bounds: DEFAULT_BOUNDS,
         },

@@ -122,7 +122,7 @@ export const SETTINGS = {
     default: null,
     help: 'Redis or Valkey for the budget counters of several proxies and the hints between processes; without it they are kept in the one proxy.',
   },
-  MC_METRICS_TOKEN: { schema: secret, default: null, help: 'Opens /metrics of the proxy.' },
+  MC_METRICS_TOKEN: { schema: secret, default: null, help: 'Opens /metrics of proxies and controls.' },
   MC_STDIO: { schema: z.enum(['on', 'off']), default: 'on', help: 'Whether upstreams may be commands that the proxy runs.' },
   MC_HOST_NAMES: {
     schema: z.string().regex(/^[\w.-]+(, *[\w.-]+)*$/, 'must be host names, parted by commas'),

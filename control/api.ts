@@ -15,6 +15,7 @@ import type { Alerts } from './alerts.ts';
 import type { Anchors } from './anchors.ts';
 import type { Approvals } from './approvals.ts';
 import type { Auth, Principal } from './auth.ts';
+import type { BackupRuns } from './backup-runs.ts';
 import type { Broadcast } from './broadcast.ts';
 import type { Calls } from './calls.ts';
 import type { Caps } from './caps.ts';
@@ -29,6 +30,7 @@ import { eventStream } from './events.ts';
 import type { GatewayPasses } from './gateway-passes.ts';
 import type { Gateways } from './gateways.ts';
 import type { Grants } from './grants.ts';
+import type { HealthReport } from './health.ts';
 import type { Incidents } from './incidents.ts';
 import type { Keys } from './keys.ts';
 import type { Leases } from './leases.ts';
@@ -43,6 +45,7 @@ import { approvalRoutes } from './routes/approvals.ts';
 import { backupRoutes } from './routes/backup.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { grantRoutes } from './routes/grants.ts';
+import { healthRoutes } from './routes/health.ts';
 import { policyRoutes } from './routes/policies.ts';
 import { recordRoutes } from './routes/records.ts';
 import type { Api, ApiEnv } from './routes/route.ts';
@@ -72,8 +75,6 @@ export interface Services {
   db: Db;
   clock: () => number;
   published: () => void;
-  /** The data folder with the embedded database; null where the database is on a server. */
-  dataDir: string | null;
   keys: Keys;
   auth: Auth;
   agents: Agents;
@@ -95,6 +96,8 @@ export interface Services {
   search: Search;
   incidents: Incidents;
   coverage: CoverageMap;
+  health: HealthReport;
+  backups: BackupRuns;
   spend: Spend;
   caps: Caps;
   gateways: Gateways;
@@ -160,6 +163,7 @@ export function createApi(services: Services): Api {
   policyRoutes(app, services);
   recordRoutes(app, services);
   backupRoutes(app, services);
+  healthRoutes(app, services);
   searchRoutes(app, services);
   spendRoutes(app, services);
   upstreamRoutes(app, services);
@@ -245,7 +249,8 @@ async function principalOf(context: Context<ApiEnv>, auth: Auth): Promise<Princi
 }
 
 /** The other end of the connection; behind a TLS proxy that is the proxy, for everybody alike. */
-function addressOf(context: Context<ApiEnv>): string {
+/** Where a request comes from, as the socket says. */
+export function addressOf(context: Context): string {
   return getConnInfo(context).remote.address ?? '';
 }
 

@@ -516,6 +516,25 @@ export const WorkerSchema = z
   })
   .meta({ id: 'Worker', description: 'A background job; one process holds its lease at a time.' });
 
+export const HealthSchema = z
+  .object({
+    at: EpochMs,
+    parts: z.array(
+      z.object({
+        group: z.enum(['proxies', 'database', 'redis', 'openclaw', 'channels', 'audit', 'workers', 'backups']),
+        name: z.string(),
+        /** `attention`: it works and should be looked at. `failing`: it does not. `unused`: not set up. `unknown`: it cannot be found out here. */
+        state: z.enum(['ok', 'attention', 'failing', 'unused', 'unknown']),
+        /** One sentence or two for people: what was found, and what follows from it. */
+        says: z.string(),
+        /** When it was last well or last heard; null = never, or it means nothing here. */
+        at: EpochMs.nullable(),
+      }),
+    ),
+  })
+  .meta({ id: 'Health', description: 'How each part of the installation is doing, asked now.' });
+export type Health = z.infer<typeof HealthSchema>;
+
 export const APPROVAL_STATUSES = ['pending', 'approved', 'denied', 'expired', 'withdrawn'] as const;
 export type ApprovalStatus = (typeof APPROVAL_STATUSES)[number];
 
@@ -829,13 +848,16 @@ export const CoverageSchema = z
           z.object({
             entry: z.enum(ENTRIES).exclude(['mission-control']),
             /**
-             * `proven`: traffic was judged there, and nothing speaks against it. `idle`: the gate is alive and nothing came this way.
+             * `proven`: traffic was judged there, and nothing speaks against it. `idle`: nothing came this way, and it would be judged.
              * `away`: no sign of life, and no traffic either. `bypassed`: traffic came that the gate did not ask about. `unused`: nothing came
              * this way, and nothing has to.
              */
             state: z.enum(COVERAGE_STATES),
-            /** What shows it: a call that was judged there, or the plugin's heartbeat; null = nothing does. */
-            how: z.enum(['call', 'heartbeat']).nullable(),
+            /**
+             * What shows it: `result`, that tools' answers in requests to models were of calls that had been judged; `call`, a call that was
+             * judged there; `heartbeat`, the plugin's; `canary`, that a call which must always be refused was refused there; null = nothing does.
+             */
+            how: z.enum(['result', 'call', 'heartbeat', 'canary']).nullable(),
             provenAt: EpochMs.nullable(),
             /** The last call that came this way. */
             trafficAt: EpochMs.nullable(),
@@ -1825,6 +1847,25 @@ export const SpawnSchema = z
   })
   .strict();
 
+/**
+ * Why a call was not asked about: `rejected` by OpenClaw before its hooks (arguments that fail the tool's schema), `refused` by the plugin,
+ * which could not ask, or a `program` whose every call is asked about by itself.
+ */
+export const UNASKED_REASONS = ['rejected', 'refused', 'program'] as const;
+export type UnaskedReason = (typeof UNASKED_REASONS)[number];
+
+/** Body of POST /v1/unasked: a result will come of a call that the gate has no record of, and rightly so. */
+export const UnaskedSchema = z
+  .object({
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    runId: Word(256).optional(),
+    callId: Word(256).min(1),
+    tool: Word(256).min(1),
+    why: z.enum(UNASKED_REASONS),
+  })
+  .strict();
+
 /** Body of POST /v1/runs/end: a run is over. */
 export const RunEndSchema = z
   .object({
@@ -1853,6 +1894,21 @@ export const HeartbeatSchema = z
 
 /* ---------------------------------------------------------------- between a proxy and control (/internal/v1, cluster secret) */
 
+/** What a canary claims (SPEC 10): a call of one agent on one way in, once, until a time. Sealed with the cluster secret. */
+export const CanaryClaimSchema = z.strictObject({
+  agentId: Id,
+  entry: z.enum(ENTRIES).exclude(['mission-control']),
+  nonce: z.string().min(16).max(64),
+  expiresAt: z.int(),
+});
+export type CanaryClaim = z.infer<typeof CanaryClaimSchema>;
+/** Begins the credential of a canary; base64url of the claim and its seal follow, with a dot between. */
+export const CANARY_PREFIX = 'mcc_';
+/** The only tool that a canary may name. */
+export const CANARY_TOOL = 'mission_control_canary';
+/** A canary can be used for this long. */
+export const CANARY_MS = 60_000;
+
 /** What a proxy must know of an agent to judge and attribute its calls. */
 export interface AgentPicture {
   id: string;
@@ -1873,6 +1929,8 @@ export interface AgentPicture {
   /** Own caps in micro-dollars; null = the policy's. */
   dailyCap: number | null;
   perRunCap: number | null;
+  /** Set by the proxy: this is not the agent but a canary in its name, and whatever it asks is refused. */
+  canary?: CanaryClaim;
   /** What an operator has added to caps of this agent, by scope key, micro-dollars. */
   raises?: { readonly [scope: string]: number };
   /** Hashes (SHA-256, hex) of the agent's live tokens. */
@@ -2056,9 +2114,21 @@ export interface CallFacts {
   model?: { provider: string; name: string } | null;
   /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
   ungated?: boolean;
+  /** Of a call that the gate was asked about: how the model's words name it. */
+  wire?: WireCall;
   /** Addresses that hosts resolved to when it was made, where the proxy dials itself. */
   dns?: { readonly [host: string]: readonly string[] } | undefined;
   at: number;
+}
+
+/** A call as a model names it: what the gate heard of it and what a request to a model says of it are held against each other (SPEC 10). */
+export interface WireCall {
+  /** What of its id is the same on both sides; null = it has none. */
+  id: string | null;
+  /** Keyed hash of tool and arguments; null = not known. */
+  print: string | null;
+  /** Empty = not known. */
+  tool: string;
 }
 
 export interface JudgedFacts {
@@ -2149,6 +2219,12 @@ export type JournalEvent =
     }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  /** Results of tools that a request to a model brought back, of an agent with a gate in OpenClaw. */
+  | { type: 'results'; at: number; agentId: string; gatewayId: string; results: readonly WireCall[] }
+  /** A canary was refused where it should be. */
+  | { type: 'canary'; at: number; agentId: string; entry: CanaryClaim['entry'] }
+  /** A call that the plugin did not ask about, because nothing of it ran or every part of it is asked about by itself. */
+  | { type: 'unasked'; at: number; agentId: string; gatewayId: string; call: WireCall; why: UnaskedReason }
   | {
       type: 'spawned';
       at: number;

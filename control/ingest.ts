@@ -12,6 +12,7 @@ import type { Caps } from './caps.ts';
 import { touch } from './changes.ts';
 import type { CallFacts, JournalEntry, JournalEvent, KnownLabel, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
+import { keepEvidence, noteProof } from './gate-evidence.ts';
 import type { Gateways } from './gateways.ts';
 import type { EndedCall, Spend } from './spend.ts';
 import { renewCostSummaries } from './tasks.ts';
@@ -85,6 +86,11 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
           await agents.markHeartbeat(tx, event.agents, event.at);
           break;
         case 'connection':
+        case 'results':
+        case 'unasked':
+          break;
+        case 'canary':
+          await noteProof(tx, event.agentId, event.entry, 'canary', event.at);
           break;
         case 'ungated':
           ungated.set(event.agentId, event);
@@ -123,6 +129,7 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
     await upsertCalls(tx, proxyId, calls);
     await countRuns(tx, calls);
     await keepLabels(tx, calls);
+    await keepEvidence(tx, events, clock());
     const settled = await endCalls(tx, ends);
     await caps.contain(tx, await spend.settle(tx, settled));
     await renewCostSummaries(tx, [...new Set(settled.flatMap(({ task_id }) => task_id ?? []))], clock());
@@ -472,6 +479,13 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       const details = { door, target, gatewayId, callId, ...(phase === 'closed' && { status, bytesUp, bytesDown, durationMs, error }) };
       return [{ at, actor: by, action: `connection.${phase}`, subjectType: 'connection', subjectId: id, details }];
     }
+    case 'unasked': {
+      const { at, agentId, gatewayId, call, why } = event;
+      return [entry(at, agentId, 'call.unasked', agentId, { tool: call.tool, why, gatewayId }, 'agent')];
+    }
+    // Held against what the gate was asked about; what that shows is recorded.
+    case 'results':
+    case 'canary':
     case 'heartbeat':
       return [];
   }

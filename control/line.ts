@@ -111,6 +111,27 @@ interface Stream {
   owesSince: number;
 }
 
+/** How far a proxy's journal was when it last shipped. */
+export interface JournalProgress {
+  at: number;
+  /** Events that it still had behind that shipment. */
+  waiting: number;
+  /** How old the oldest event of that shipment was, milliseconds. */
+  oldestMs: number;
+}
+
+/** How far a proxy on a line here is. */
+export interface ProxyProgress {
+  appliedRevision: number;
+  owedRevision: number;
+  /** For how long it has owed what it has not confirmed; 0 = it owes nothing. Milliseconds. */
+  owesForMs: number;
+  /** Null = it has shipped nothing here. */
+  journal: JournalProgress | null;
+}
+
+export type Line = ReturnType<typeof createLine>;
+
 export function createLine({
   db,
   clock,
@@ -131,6 +152,10 @@ export function createLine({
   const proof = createLineProof(clusterSecret);
   const streams = new Set<Stream>();
   const lastSeen = new Map<string, number>();
+  /** What each proxy said of its journal when it last shipped. */
+  const journals = new Map<string, JournalProgress>();
+  /** Where the proxies that announced themselves here are reached. */
+  const places = new Map<string, { url: string; egressUrl: string | null }>();
   /** How far the proxies on the lines of other controls are, as those say. */
   const peers = new Map<string, { revision: number; heardAt: number }>();
   let emergency: Emergency | null = null;
@@ -525,7 +550,8 @@ export function createLine({
     });
     app.post('/hello', async (context) => context.json(await hello((await context.req.json<{ proxyId: string }>()).proxyId)));
     app.post('/members', async (context) => {
-      const { proxyId, url } = await context.req.json<{ proxyId: string; url: string }>();
+      const { proxyId, url, egressUrl = null } = await context.req.json<{ proxyId: string; url: string; egressUrl?: string | null }>();
+      places.set(proxyId, { url, egressUrl });
       await cluster?.members.saw(proxyId, url);
       return context.json({});
     });
@@ -540,8 +566,14 @@ export function createLine({
       });
     });
     app.post('/journal', async (context) => {
-      const { proxyId, entries } = await readJournal(context.req);
-      lastSeen.set(proxyId, clock());
+      const { proxyId, entries, depth } = await readJournal(context.req);
+      const now = clock();
+      lastSeen.set(proxyId, now);
+      journals.set(proxyId, {
+        at: now,
+        waiting: Math.max(0, depth - entries.length),
+        oldestMs: Math.max(0, now - (entries[0]?.event.at ?? now)),
+      });
       return context.json({ acknowledged: await ingest.ingest(proxyId, entries) });
     });
     app.post('/applied', async (context) => {
@@ -631,14 +663,43 @@ export function createLine({
     return [...here.filter(({ id }) => !elsewhere.some((other) => other.id === id)), ...elsewhere];
   }
 
-  return { start, push, caughtUp, routes, liveProxies, proxies };
+  /** How far the proxies on the lines here are, by their ids. */
+  function progress(): ReadonlyMap<string, ProxyProgress> {
+    const now = performance.now();
+    return new Map(
+      [...streams].map(({ proxyId, applied, owes, owesSince }) => [
+        proxyId,
+        {
+          appliedRevision: applied,
+          owedRevision: owes,
+          owesForMs: applied < owes ? now - owesSince : 0,
+          journal: journals.get(proxyId) ?? null,
+        },
+      ]),
+    );
+  }
+
+  /** Where the proxies are that are here now; of those on the lines of other controls only their listener is known. */
+  function addresses(): { url: string; egressUrl: string | null }[] {
+    const here = liveProxies().flatMap((id) => places.get(id) ?? []);
+    const elsewhere = (cluster?.members.proxies() ?? []).filter(({ isLive, url }) => isLive && !here.some((place) => place.url === url));
+    return [...here, ...elsewhere.map(({ url }) => ({ url, egressUrl: null }))];
+  }
+
+  return { start, push, caughtUp, routes, liveProxies, proxies, progress, addresses };
 }
 
 /** What a proxy ships. One of the version before sends one JSON text; it may, while proxies are restarted one by one. */
-async function readJournal(request: HonoRequest): Promise<{ proxyId: string; entries: JournalEntry[] }> {
-  if (request.header('content-type') !== JSON_LINES) return request.json();
+async function readJournal(request: HonoRequest): Promise<{ proxyId: string; entries: JournalEntry[]; depth: number }> {
+  if (request.header('content-type') !== JSON_LINES)
+    return { depth: 0, ...(await request.json<{ proxyId: string; entries: JournalEntry[] }>()) };
   const lines = (await request.text()).split('\n').filter((line) => line !== '');
-  return { proxyId: request.query('proxyId') ?? 'unknown', entries: lines.map((line) => JSON.parse(line) as JournalEntry) };
+  return {
+    proxyId: request.query('proxyId') ?? 'unknown',
+    entries: lines.map((line) => JSON.parse(line) as JournalEntry),
+    // Of the version before ours, which does not say it.
+    depth: Number(request.query('depth')) || 0,
+  };
 }
 
 async function agentPictures(db: Db, ids: readonly string[] | null): Promise<AgentPicture[]> {

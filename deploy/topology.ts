@@ -25,6 +25,8 @@ export interface TopologyOptions {
   /** Values of ${...} in the compose file, and further settings of every process. */
   secrets: Record<string, string>;
   environment?: Record<string, string>;
+  /** What is different for one service, given what it would have: another way to a neighbour, for example. */
+  rewire?: (service: string, settings: Readonly<Record<string, string>>) => Promise<Record<string, string>>;
   /** Further services, each by the name of the one that it is like: { 'proxy-3': 'proxy-1' }. */
   copies?: Readonly<Record<string, string>>;
   /** A port for each listener; asked once for each. */
@@ -64,7 +66,7 @@ export async function prepareTopology(options: TopologyOptions): Promise<Service
   const ports = new Map<string, { listener: number; egress: number }>();
   for (const [name] of ours) ports.set(name, { listener: await options.freePort(), egress: await options.freePort() });
 
-  return ours.map(([name, { env_file = [], environment = {} }]) => {
+  const prepared = ours.map(async ([name, { env_file = [], environment = {} }]) => {
     const own = ports.get(name) ?? { listener: 0, egress: 0 };
     const given: NodeJS.Dict<string> = {};
     for (const file of env_file) Object.assign(given, parseEnv(readFileSync(join(HERE, file), 'utf8')));
@@ -72,7 +74,7 @@ export async function prepareTopology(options: TopologyOptions): Promise<Service
     const dataDir = join(options.folder, name);
     const keyDir = join(options.folder, 'keys');
     const settings = Object.fromEntries(Object.entries(given).map(([key, value = '']) => [key, onThisMachine(value, ports)]));
-    return serviceOf(name, {
+    const whole = {
       ...settings,
       MC_HOST: '127.0.0.1',
       MC_DATA_DIR: dataDir,
@@ -88,8 +90,10 @@ export async function prepareTopology(options: TopologyOptions): Promise<Service
         MC_PROXY_URL: urlOf('proxy-1'),
       }),
       ...options.environment,
-    });
+    };
+    return serviceOf(name, { ...whole, ...(await options.rewire?.(name, whole)) });
   });
+  return Promise.all(prepared);
 
   function urlOf(name: string): string {
     return `http://127.0.0.1:${ports.get(name)?.listener ?? 0}`;

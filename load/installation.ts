@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { prepareTopology, type Service } from '../deploy/topology.ts';
+import { prepareTopology, type Service, type TopologyOptions } from '../deploy/topology.ts';
+import { CHILD_ENV } from '../test/support/child-env.ts';
 import { type PostgresServer, startPostgres } from '../test/support/postgres.ts';
 import { type RedisServer, startRedis } from '../test/support/redis.ts';
 import { ADMIN_TOKEN, type Answer, freePort, joinWorld } from '../test/support/world.ts';
@@ -20,8 +21,17 @@ export interface Installation {
   close: () => Promise<void>;
 }
 
-/** Starts it and waits until every process is ready. @param proxies two or more. */
-async function startInstallation({ proxies }: { proxies: number }): Promise<Installation> {
+export interface InstallationSize {
+  /** Two or more. */
+  proxies: number;
+  /** What is different for one of its processes. */
+  rewire?: TopologyOptions['rewire'];
+  /** Called when everything has ended, before its folders are removed. */
+  clear?: () => void;
+}
+
+/** Starts it and waits until every process is ready. */
+async function startInstallation({ proxies, rewire, clear }: InstallationSize): Promise<Installation> {
   const folder = mkdtempSync(join(tmpdir(), 'mc-installation-'));
   const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
   let log = '';
@@ -31,7 +41,8 @@ async function startInstallation({ proxies }: { proxies: number }): Promise<Inst
     databaseUrl: await postgres.createDatabase(),
     redisUrl: redis.url,
     secrets: { MC_CLUSTER_SECRET: 'cluster-secret-of-a-bench', POSTGRES_PASSWORD: 'none', MC_METRICS_TOKEN: 'metrics-token-of-a-bench' },
-    environment: { MC_ADMIN_TOKEN: ADMIN_TOKEN, MC_LOG_LEVEL: 'error' },
+    environment: { NODE_COMPILE_CACHE: CHILD_ENV.NODE_COMPILE_CACHE, MC_ADMIN_TOKEN: ADMIN_TOKEN, MC_LOG_LEVEL: 'error' },
+    ...(rewire && { rewire }),
     copies,
     freePort,
     onLog: (name, text) => {
@@ -45,6 +56,7 @@ async function startInstallation({ proxies }: { proxies: number }): Promise<Inst
     await Promise.all(services.map((service) => service.end('SIGKILL')));
     await redis.close();
     await postgres.close();
+    clear?.();
     rmSync(folder, { recursive: true, force: true });
   }
 
@@ -99,7 +111,7 @@ export async function newAgents({ api }: Installation, count: number): Promise<{
  * Where the measurement fails, what the processes said is shown.
  */
 export async function measureInstallation(
-  size: { proxies: number },
+  size: InstallationSize,
   measure: (installation: Installation) => Promise<boolean>,
   end: () => Promise<unknown>,
 ): Promise<never> {

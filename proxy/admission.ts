@@ -13,7 +13,7 @@
  * - A held call runs only after a person's approval was redeemed for this very call, and was judged again after the decision.
  * - What fails, refuses; what was reserved for it is released.
  */
-import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts, ModelMeter } from '../control/contract.ts';
+import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts, ModelMeter, WireCall } from '../control/contract.ts';
 import {
   type Decision,
   decide,
@@ -28,6 +28,7 @@ import {
   redactText,
   summaryOf,
 } from '../policies/index.ts';
+import type { Canaries } from './canaries.ts';
 import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
@@ -76,6 +77,8 @@ export interface CallRequest {
   estimate?: (left: Micros | null) => Micros | null;
   /** Addresses that hosts resolved to, where the entry point has asked. */
   dns?: CallFacts['dns'];
+  /** Of a call inside OpenClaw: how the model's words name it. */
+  wire?: WireCall;
 }
 
 interface Answered {
@@ -87,8 +90,8 @@ interface Answered {
 export type Allowed = Answered & { verdict: 'allow'; arguments: JsonObject | null };
 /** `waiting` is false once the inline wait is over: end the turn, the agent is told through its session. */
 export type Held = Answered & { verdict: 'hold'; approval: { id: string; number: number }; waiting: boolean };
-/** `duplicate`: it ran before, or its call id was used for another call. `unavailable`: we lack something to judge with; try again. */
-export type Denied = Answered & { verdict: 'deny'; kind: 'policy' | 'duplicate' | 'unavailable' };
+/** `canary`: it was none of the agent's. `duplicate`: it ran before, or its call id was used for another call. `unavailable`: we lack something to judge with; try again. */
+export type Denied = Answered & { verdict: 'deny'; kind: 'policy' | 'duplicate' | 'unavailable' | 'canary' };
 export type Admission = Allowed | Held | Denied;
 
 export interface Outcome {
@@ -118,6 +121,9 @@ interface Collaborators {
   shadow: Shadow;
   openings: Openings;
   spawns: Spawns;
+  canaries: Canaries;
+  /** Hears how long the answer to a call took, milliseconds. */
+  answered: (entry: CallFacts['entry'], ms: number) => void;
   /** Names a new call. */
   newId: () => string;
   /** Epoch milliseconds. */
@@ -146,6 +152,13 @@ export class Gatekeeper {
 
   /** Judges a call: allowed and recorded, held for a person, or denied. Never rejects. */
   async admit(request: CallRequest): Promise<Admission> {
+    const startedAt = performance.now();
+    const admission = await this.#admit(request);
+    if (request.agent.canary === undefined) this.#with.answered(request.entry, performance.now() - startedAt);
+    return admission;
+  }
+
+  async #admit(request: CallRequest): Promise<Admission> {
     const { snapshot, register, rates, newId, clock } = this.#with;
     const id = newId();
     const at = clock();
@@ -153,6 +166,7 @@ export class Gatekeeper {
     if (!picture || !this.#fingerprint) {
       return unavailable(id, 'SNAPSHOT_STALE', OUT_OF_TOUCH);
     }
+    if (request.agent.canary !== undefined) return this.#refuseCanary(request, id, at);
     const prints = this.#fingerprint.of(request, id);
     const known = register.byKey(prints.key);
     if (known) return this.#again(known);
@@ -166,6 +180,16 @@ export class Gatekeeper {
     const record = register.add(call, request.arguments);
     record.estimate = request.estimate ?? null;
     return this.#once(record, () => this.#judge(record, call, request.arguments, picture, null));
+  }
+
+  /** A canary has come as far as a call can come without being judged. It is recorded once, and refused however often it comes. */
+  async #refuseCanary({ agent, entry }: CallRequest, id: string, at: number): Promise<Denied> {
+    const { canaries, journal } = this.#with;
+    const proven = entry === 'mission-control' ? 'mcp' : entry;
+    if (canaries.take(agent, entry, at))
+      await journal.append({ type: 'canary', at, agentId: agent.id, entry: proven }, false).catch(() => {});
+    const reason: Reason = { code: 'RULE', message: 'A canary is always refused.', policyPath: 'builtin.canary' };
+    return { verdict: 'deny', id, risk: 'red', reasons: [reason], kind: 'canary' };
   }
 
   /**
@@ -223,15 +247,30 @@ export class Gatekeeper {
     return known === null ? null : (register.byId(id) ?? register.adopt(known));
   }
 
+  /** Whether a call runs here: the others know it as held at the most. */
+  runs(id: string): boolean {
+    return this.#with.register.byId(id)?.state === 'running';
+  }
+
   /**
    * Ends a call that was allowed.
    * @returns false where it is not running: it ended before, or never ran. @throws JournalUnavailable: not recorded, say it again.
    */
   async complete(record: CallRecord, outcome: Outcome): Promise<boolean> {
+    if (record.state === 'held') await this.#catchUp(record);
     const { call } = record;
     if (!(await this.#settle(record, outcome))) return false;
     if (call !== null) this.#learn(call, outcome);
     return true;
+  }
+
+  /** A call that is held here may have been taken up, and let run, at another proxy, whose caller comes to us with its outcome. */
+  async #catchUp(record: CallRecord): Promise<void> {
+    const known = await this.#with.holds.find(record.id).catch(() => null);
+    if (known?.end !== null || known.state.redeemedBy !== record.id || record.state !== 'held') return;
+    record.verdict = 'allow';
+    record.editedArguments = known.state.editedArguments;
+    this.#with.register.move(record, 'running');
   }
 
   /** What an outcome says about the next call of its kind. */

@@ -21,7 +21,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { JournalEvent } from '../control/contract.ts';
+import type { JournalEntry, JournalEvent } from '../control/contract.ts';
 
 /** The journal cannot take an event: full, or the disk fails. */
 export class JournalUnavailable extends Error {
@@ -41,6 +41,8 @@ interface Piece {
   to: number;
   lines: number;
   lastSeq: number;
+  /** When its first event happened, epoch milliseconds. */
+  firstAt: number;
 }
 interface Segment {
   file: string;
@@ -124,9 +126,9 @@ export class Journal {
       const file = join(this.#folder, name);
       const { entries, bytes, damaged } = readSegment(file);
       damagedLines += damaged;
-      for (const { seq, line } of entries) {
+      for (const { seq, at, line } of entries) {
         this.#nextSeq = Math.max(this.#nextSeq, seq + 1);
-        if (seq > cursor) this.#add(line, seq);
+        if (seq > cursor) this.#add(line, seq, at);
       }
       this.#segments.push({ file, lastSeq: entries.at(-1)?.seq ?? 0, bytes });
     }
@@ -155,7 +157,7 @@ export class Journal {
     }
     const text = JSON.stringify(event);
     const seq = this.#nextSeq++;
-    this.#add(`{"seq":${seq},"event":${text}}`, seq);
+    this.#add(`{"seq":${seq},"event":${text}}`, seq, event.at);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject, durable });
       if (this.#flushScheduled) return;
@@ -167,6 +169,11 @@ export class Journal {
   /** Events that control has not acknowledged. */
   get depth(): number {
     return this.#pendingLines + this.#waiting.length;
+  }
+
+  /** When the oldest event happened that control has not acknowledged, epoch milliseconds; null = there is none. */
+  get oldestAt(): number | null {
+    return this.#pending[0]?.firstAt ?? null;
   }
 
   /** The last sequence number that was given out. */
@@ -220,7 +227,7 @@ export class Journal {
   }
 
   /** Adds a line to what the next flush writes. */
-  #add(line: string, seq: number): void {
+  #add(line: string, seq: number, at: number): void {
     const most = line.length * UNIT_MAX_BYTES + 1;
     if (this.#slab.length - this.#slabUsed < most) {
       this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, most));
@@ -228,7 +235,7 @@ export class Journal {
     }
     let piece = this.#fresh.at(-1);
     if (piece === undefined || piece.slab !== this.#slab || piece.lines >= BATCH_MAX) {
-      piece = { slab: this.#slab, from: this.#slabUsed, to: this.#slabUsed, lines: 0, lastSeq: seq };
+      piece = { slab: this.#slab, from: this.#slabUsed, to: this.#slabUsed, lines: 0, lastSeq: seq, firstAt: at };
       this.#fresh.push(piece);
     }
     this.#slabUsed += this.#slab.write(line, this.#slabUsed);
@@ -432,7 +439,7 @@ function writeWhole(fd: number, bytes: Buffer): void {
 }
 
 /** Reads a segment; a last line that a crash cut short is cut off the file, and a line that is no JSON would hold up all behind it. */
-function readSegment(file: string): { entries: { seq: number; line: string }[]; bytes: number; damaged: number } {
+function readSegment(file: string): { entries: { seq: number; at: number; line: string }[]; bytes: number; damaged: number } {
   const text = readFileSync(file, 'utf8');
   const end = text.lastIndexOf('\n') + 1;
   const whole = text.slice(0, end);
@@ -442,19 +449,18 @@ function readSegment(file: string): { entries: { seq: number; line: string }[]; 
     closeSync(fd);
   }
   const lines = whole.split('\n').filter((line) => line !== '');
-  const entries = lines.flatMap((line) => {
-    const seq = /^\{"seq":(\d+),/.exec(line)?.[1];
-    return seq === undefined || !isJson(line) ? [] : [{ seq: Number(seq), line }];
-  });
+  const entries = lines.flatMap((line) => readLine(line) ?? []);
   return { entries, bytes: statSync(file).size, damaged: lines.length - entries.length };
 }
 
-function isJson(text: string): boolean {
+/** @returns null where a line is damaged. */
+function readLine(line: string): { seq: number; at: number; line: string } | null {
+  if (!/^\{"seq":\d+,/.test(line)) return null;
   try {
-    JSON.parse(text);
-    return true;
+    const { seq, event } = JSON.parse(line) as JournalEntry;
+    return { seq, at: event.at, line };
   } catch {
-    return false;
+    return null;
   }
 }
 

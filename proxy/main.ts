@@ -11,6 +11,7 @@ import type { KnownCall, StopAcknowledgement, StopOrder, StreamMessage } from '.
 import { dayOf } from '../policies/index.ts';
 import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
+import { Canaries } from './canaries.ts';
 import type { ProxyConfig } from './config.ts';
 import { createEgress } from './egress.ts';
 import { scopesSince } from './facts.ts';
@@ -37,6 +38,7 @@ import { Snapshot } from './snapshot.ts';
 import { Spawns } from './spawns.ts';
 import { followBus, readStopOrder } from './stop-order.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
+import { ToolResults } from './tool-results.ts';
 import { Traces } from './traces.ts';
 import { Uplink } from './uplink.ts';
 
@@ -84,7 +86,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
         ? log.warn('the journal can be written again')
         : log.error({ trouble }, 'the journal cannot be written: every call is refused until it can'),
   );
-  const snapshot = new Snapshot([ownServer(uplink.controlUrl, config.clusterSecret)]);
+  const canaries = new Canaries(config.clusterSecret);
+  const snapshot = new Snapshot([ownServer(uplink.controlUrl, config.clusterSecret)], canaries);
   const time = { clock, ttlMs: () => snapshot.current(clock())?.policy.reservationTtlMs ?? RESERVATION_TTL_MS };
   const local = new LocalLedger(time);
   const shared = config.redisUrl === null ? null : sharedLedger(config.redisUrl);
@@ -102,6 +105,18 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const openings = new Openings();
   const spawns = new Spawns();
   const peers = config.redisUrl === null ? noPeers() : createPeers(journal.proxyId, uplink, clock);
+  const telemetry = createTelemetry({
+    version: config.version ?? '',
+    openCalls: () => register.open,
+    heldCalls: () => [...register.held().values()].reduce((sum, count) => sum + count, 0),
+    waiting: () => holds.waiting,
+    journalDepth: () => journal.depth,
+    journalAgeMs: () => (journal.oldestAt === null ? 0 : Math.max(0, clock() - journal.oldestAt)),
+    reservations: () => ledger.open,
+    leaseRefills: () => ledger.refills,
+    snapshotAgeMs: () => snapshot.age(clock()),
+    ledgerAvailable: () => ledger.available,
+  });
   const gate = new Gatekeeper({
     snapshot,
     ledger,
@@ -112,9 +127,11 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     joins,
     openings,
     spawns,
+    canaries,
     labels,
     retries,
     shadow,
+    answered: telemetry.answered,
     newId: peers.callId,
     clock,
     limits: bounds,
@@ -135,6 +152,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   let followed = uplink.controlUrl;
   let moves = 1;
   let ownUrl: string | null = null;
+  let ownEgressUrl: string | null = null;
   function onMessage(message: StreamMessage): void {
     if (message.type === 'picture' && uplink.controlUrl !== followed) {
       followed = uplink.controlUrl;
@@ -195,7 +213,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   async function announce(): Promise<void> {
     if (ownUrl === null) return;
     await uplink
-      .announce(journal.proxyId, ownUrl)
+      .announce(journal.proxyId, ownUrl, ownEgressUrl)
       .catch((error) => log.warn({ err: error }, 'control could not be told where this proxy is'));
   }
 
@@ -224,7 +242,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const hello = await uplink.hello(journal.proxyId);
   const damaged = journal.recover(hello.cursor);
   if (damaged > 0) log.error({ damaged }, 'lines of the journal could not be read and were left out');
-  journal.start((lines) => uplink.ship(journal.proxyId, lines));
+  journal.start((lines) => uplink.ship(journal.proxyId, lines, journal.depth));
   // What an earlier process recorded and did not ship goes first: the spend and the open calls below must include it.
   await journal.settled(DRAIN_MS);
   await ready.promise;
@@ -252,14 +270,6 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     await gate.complete(record, { ...outcome, ...(call.entry === 'model' && { meter: LOST }) });
   }
 
-  const telemetry = createTelemetry({
-    openCalls: () => register.open,
-    waiting: () => holds.waiting,
-    journalDepth: () => journal.depth,
-    reservations: () => ledger.open,
-    snapshotAgeMs: () => snapshot.age(clock()),
-    ledgerAvailable: () => ledger.available,
-  });
   const mcp = createMcp({
     gate,
     snapshot,
@@ -274,7 +284,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   });
   const http = createHttpTools({ gate, snapshot, uplink, telemetry, clock, bounds, log });
   const traces = new Traces();
-  const model = createModelEntry({ gate, snapshot, journal, traces, uplink, telemetry, clock, bounds, log });
+  const results = new ToolResults(known.digestKey);
+  const model = createModelEntry({ gate, snapshot, journal, traces, results, uplink, telemetry, clock, bounds, log });
   const egress =
     config.egressPort === undefined ? null : createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
   doors.push(mcp, http, model, ...(egress === null ? [] : [egress]));
@@ -289,7 +300,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     http,
     gateway,
     model,
-    hook: createHook({ gate, snapshot, ledger, journal, peers, spawns, traces, telemetry, clock, bounds }),
+    hook: createHook({ gate, snapshot, ledger, journal, peers, spawns, traces, results, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null
         ? 'no fresh picture from control'
@@ -311,6 +322,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const urlOf = (listener: Server) =>
     `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(listener.address() as AddressInfo).port}`;
   ownUrl = config.advertiseUrl ?? urlOf(server);
+  ownEgressUrl = egress === null ? null : urlOf(egress.server);
   await announce();
   const leaveBus =
     config.redisUrl === null

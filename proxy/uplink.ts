@@ -74,8 +74,8 @@ export class Uplink {
   }
 
   /** Says where this proxy is reached, for what must not wait for the line. */
-  announce(proxyId: string, url: string): Promise<unknown> {
-    return this.#post('/members', { proxyId, url });
+  announce(proxyId: string, url: string, egressUrl: string | null): Promise<unknown> {
+    return this.#post('/members', { proxyId, url, egressUrl });
   }
 
   /** Where another proxy is reached; null where control knows none by that id. */
@@ -89,9 +89,9 @@ export class Uplink {
     await this.#ask('POST', '/stop', JSON.stringify(order), false);
   }
 
-  /** Ships journal lines, which are JSON already, one on each line. @returns the last sequence number recorded. */
-  async ship(proxyId: string, lines: Buffer): Promise<number> {
-    const path = `/journal?proxyId=${encodeURIComponent(proxyId)}`;
+  /** Ships journal lines, which are JSON already, one on each line. @param depth how many wait, these among them. @returns the last sequence number recorded. */
+  async ship(proxyId: string, lines: Buffer, depth: number): Promise<number> {
+    const path = `/journal?proxyId=${encodeURIComponent(proxyId)}&depth=${depth}`;
     const { acknowledged } = await this.#send<{ acknowledged: number }>('POST', path, lines, JSON_LINES);
     return acknowledged;
   }

@@ -57,8 +57,7 @@ const RULES: Rule[] = [
   {
     says: 'the proxy has no database and no web framework',
     crosses: ({ from, to }) =>
-      inRoom(from, 'proxy') &&
-      isOneOf(to, 'kysely', '@electric-sql/pglite', 'postgres', 'kysely-postgres-js', 'hono', '@hono/node-server', '@hono/zod-openapi'),
+      inRoom(from, 'proxy') && isOneOf(to, 'kysely', '@electric-sql/pglite', 'postgres', 'hono', '@hono/node-server', '@hono/zod-openapi'),
     example: ['proxy/journal.ts', "import 'kysely';"],
   },
   {

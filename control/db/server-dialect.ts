@@ -17,9 +17,9 @@ import {
   PostgresAdapter,
   PostgresIntrospector,
   PostgresQueryCompiler,
+  type QueryResult,
   type TransactionSettings,
 } from 'kysely';
-import { PostgresJSDriver } from 'kysely-postgres-js';
 import postgres from 'postgres';
 
 /** An advisory lock of ours ("mc" and a number), a name that no other use of the same database is likely to take. */
@@ -35,7 +35,6 @@ const CONNECT_MAX_S = 5;
 /** At the end, statements that are under way have this long. */
 const END_MAX_MS = 5_000;
 const END_STEP_MS = 10;
-const RECONNECT_S = 0.25;
 
 interface Options {
   /** Connections at once. */
@@ -48,18 +47,20 @@ interface Options {
 export function serverDialect(url: string, { poolMax = POOL_MAX, statementMaxMs = STATEMENT_MAX_MS }: Options = {}): Dialect {
   return {
     createAdapter: () => new PostgresAdapter(),
-    createDriver: () => new SerialDriver(connect(url, poolMax, statementMaxMs)),
+    createDriver: () => new SerialDriver(poolMax, (onclose) => connect(url, statementMaxMs, onclose)),
     createIntrospector: (db: Kysely<unknown>) => new PostgresIntrospector(db),
     createQueryCompiler: () => new PostgresQueryCompiler(),
   };
 }
 
-function connect(url: string, max: number, statementMaxMs: number | null) {
+/** A client with one connection. @param onclose is called when that breaks. */
+function connect(url: string, statementMaxMs: number | null, onclose: () => void) {
   return postgres(url, {
-    max,
+    max: 1,
     connect_timeout: CONNECT_MAX_S,
-    // A server that comes back is found at once, however long it was away.
-    backoff: () => RECONNECT_S,
+    // Otherwise it would be closed after a while, also between two statements of a transaction.
+    max_lifetime: null,
+    onclose,
     onnotice: () => {},
     types: { whole: asNumber(20), decimal: asNumber(1700) },
     connection: {
@@ -75,36 +76,108 @@ function asNumber(oid: number) {
   return { to: oid, from: [oid], serialize: (value: unknown) => String(value), parse: Number };
 }
 
-class SerialDriver extends PostgresJSDriver implements Driver {
-  readonly #sql: postgres.Sql<{ whole: number; decimal: number }>;
-  /** Connections that a statement or transaction has. */
+type Client = ReturnType<typeof connect>;
+
+/**
+ * Invariant: a connection has one holder at a time, and one that broke is never used again. What a holder does after its connection broke
+ * fails: postgres.js (3.4.9) would run the rest of its transaction on a new connection, outside of any transaction, and its `reserve` gives
+ * a connection that broke to two holders.
+ */
+class SerialDriver implements Driver {
+  readonly #max: number;
+  readonly #open: (onclose: () => void) => Client;
+  #idle: ServerConnection[] = [];
   #taken = 0;
+  #waiting: ((connection: ServerConnection) => void)[] = [];
 
-  constructor(sql: postgres.Sql<{ whole: number; decimal: number }>) {
-    super({ postgres: sql });
-    this.#sql = sql;
+  constructor(max: number, open: (onclose: () => void) => Client) {
+    this.#max = max;
+    this.#open = open;
   }
 
-  override async acquireConnection(...options: Parameters<PostgresJSDriver['acquireConnection']>) {
-    const connection = await super.acquireConnection(...options);
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<DatabaseConnection> {
+    if (this.#taken >= this.#max) return new Promise((resolve) => this.#waiting.push(resolve));
     this.#taken++;
-    return connection;
+    return this.#next();
   }
 
-  override async releaseConnection(...given: Parameters<PostgresJSDriver['releaseConnection']>): Promise<void> {
-    this.#taken--;
-    await super.releaseConnection(...given);
+  async beginTransaction(connection: DatabaseConnection, { isolationLevel }: TransactionSettings): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw(isolationLevel ? `begin isolation level ${isolationLevel}` : 'begin'));
+    try {
+      await connection.executeQuery(CompiledQuery.raw('select pg_advisory_xact_lock($1)', [TRANSACTION_LOCK]));
+    } catch (error) {
+      // Kysely rolls back only what has begun: given back as it is, the connection would fail all who get it after us.
+      await this.rollbackTransaction(connection).catch(() => {});
+      throw error;
+    }
   }
 
-  /** postgres.js 3.4.9 waits for ever for a connection that is taken when the end begins and is given back without another statement. */
-  override async destroy(): Promise<void> {
+  async commitTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('commit'));
+  }
+
+  async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('rollback'));
+  }
+
+  async releaseConnection(connection: DatabaseConnection): Promise<void> {
+    if (connection instanceof ServerConnection) this.#idle.push(connection);
+    const waiting = this.#waiting.shift();
+    if (waiting) waiting(this.#next());
+    else this.#taken--;
+  }
+
+  async destroy(): Promise<void> {
     const deadline = performance.now() + END_MAX_MS;
     while (this.#taken > 0 && performance.now() < deadline) await sleep(END_STEP_MS);
-    await this.#sql.end({ timeout: 1 });
+    await Promise.all(this.#idle.splice(0).map((connection) => connection.end()));
   }
 
-  override async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
-    await super.beginTransaction(connection, settings);
-    await connection.executeQuery(CompiledQuery.raw('select pg_advisory_xact_lock($1)', [TRANSACTION_LOCK]));
+  /** The one that was used last and is whole, or a new one. */
+  #next(): ServerConnection {
+    for (let found = this.#idle.pop(); found; found = this.#idle.pop()) {
+      if (!found.isLost) return found;
+      void found.end();
+    }
+    return new ServerConnection(this.#open);
   }
 }
+
+class ServerConnection implements DatabaseConnection {
+  readonly #client: Client;
+  /** It broke, or what the server has made of the last statement is not known. */
+  isLost = false;
+
+  constructor(open: (onclose: () => void) => Client) {
+    this.#client = open(() => {
+      this.isLost = true;
+    });
+  }
+
+  async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    if (this.isLost) throw new Error('the connection to the database broke');
+    try {
+      const result = await this.#client.unsafe<R[] & postgres.Row[]>(sql, [...parameters] as postgres.ParameterOrJSON<never>[], {
+        prepare: true,
+      });
+      const isChange = CHANGES.has(result.command);
+      return { rows: Array.from(result), ...(isChange && { numAffectedRows: BigInt(result.count) }) };
+    } catch (error) {
+      if (!(error instanceof postgres.PostgresError)) this.isLost = true;
+      throw error;
+    }
+  }
+
+  // biome-ignore lint/correctness/useYield: nothing here reads in a stream
+  async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    throw new Error('reading in a stream is not offered');
+  }
+
+  async end(): Promise<void> {
+    await this.#client.end({ timeout: this.isLost ? 0 : 1 }).catch(() => {});
+  }
+}
+
+const CHANGES: ReadonlySet<string> = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);

@@ -51,6 +51,7 @@ export class AlertsElement extends SignalWatcher(LightElement) {
     return html`<div class="page scroll" tabindex="0" role="region" aria-label="Alerts">
       <div class="page-h">
         <h1>Alerts</h1>
+        <span class="small grow"><a href="/health">Health of every part</a></span>
         ${choice(
           'Show',
           [

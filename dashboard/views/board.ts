@@ -209,7 +209,7 @@ export class BoardElement extends SignalWatcher(LightElement) {
       <div class="side-h"><h2><a href="/agents">Agents <span class="muted">${all.length}</span></a></h2></div>
       <div class="scroll grow" tabindex="0" role="region" aria-label="Agent list">${
         all.length === 0
-          ? html`<p class="tcol-none small muted">No agent is registered. <a href="/overview">How to connect OpenClaw</a></p>`
+          ? html`<p class="tcol-none small muted">No agent is registered. <a href="/start">How to connect OpenClaw</a></p>`
           : repeat(
               all,
               (agent) => agent.id,

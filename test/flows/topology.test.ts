@@ -97,6 +97,27 @@ describe('several processes', () => {
     expect((await at(two, agent.token).end(held.body.id)).status).toBe(200);
   });
 
+  it.each([
+    ['the proxy that let it run', () => two],
+    ['the proxy that held it first', () => one],
+  ])('take the outcome of a call that one has held and another let run at %s', async (_, told) => {
+    const agent = await newCaller();
+    const callId = crypto.randomUUID();
+    const held = await at(one, agent.token).exec(`make ${callId}`, { callId });
+    // At its start a proxy learns of what the others hold.
+    const proxy = world.service('proxy-2');
+    await proxy.end('SIGKILL');
+    await proxy.start();
+    await two.api('POST', `/approvals/${held.body.approvalId}/approve`, { note: 'fine' });
+    const taken = await at(two, agent.token).exec(`make ${callId}`, { callId });
+    expect(taken).toMatchObject({ status: 200, body: { id: held.body.id, verdict: 'allow' } });
+    expect((await at(told(), agent.token).end(held.body.id, { output: 'made' })).status).toBe(200);
+    await until(
+      () => two.api<{ status: string; output: string }>('GET', `/tool-calls/${held.body.id}`),
+      ({ body }) => body.status === 'success' && body.output === 'made',
+    );
+  });
+
   it('bind a change of the one control at the proxies of the other before it is answered', async () => {
     const agent = await newCaller();
     for (let round = 0; round < 5; round++) {

@@ -25,12 +25,15 @@ export async function startTopology(env: Record<string, string> = {}): Promise<T
   const folder = mkdtempSync(join(tmpdir(), 'mc-topology-'));
   const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
   let log = '';
+  // What people call a control is not where the proxies find it.
+  const { MC_CONTROL_URL, ...further } = env;
   const services = await prepareTopology({
     folder,
     databaseUrl: await postgres.createDatabase(),
     redisUrl: redis.url,
     secrets: { MC_CLUSTER_SECRET: 'cluster-secret-for-tests', POSTGRES_PASSWORD: 'none', MC_METRICS_TOKEN: 'metrics-token-for-tests' },
-    environment: { NODE_COMPILE_CACHE: CHILD_ENV.NODE_COMPILE_CACHE, MC_ADMIN_TOKEN: ADMIN_TOKEN, ...env },
+    environment: { NODE_COMPILE_CACHE: CHILD_ENV.NODE_COMPILE_CACHE, MC_ADMIN_TOKEN: ADMIN_TOKEN, ...further },
+    rewire: async (_, { MC_ROLE }) => (MC_CONTROL_URL !== undefined && MC_ROLE !== 'proxy' ? { MC_CONTROL_URL } : {}),
     freePort,
     onLog: (name, text) => {
       log += text.replaceAll(/^(?=.)/gm, `${name} | `);
