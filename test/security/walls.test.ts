@@ -27,13 +27,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const PAYLOADS = [
-  "' OR '1'='1",
-  "x'); DROP TABLE tasks; --",
-  "x' UNION SELECT hash FROM credentials; SELECT pg_sleep(20); --",
-  "%' OR '%'='",
-  'nobody\\',
-];
+const PAYLOADS = ["nobody' OR '1'='1", "x'); DROP TABLE tasks; SELECT pg_sleep(20); --", "%' UNION SELECT hash FROM credentials --\\"];
 
 describe('a text that would be SQL', () => {
   it('in any filter, search and id of any list is a text: it finds nothing, breaks nothing and takes no time', async () => {
