@@ -3,6 +3,7 @@ import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ATTEMPTS_MAX, createAttempts } from '../../control/attempts.ts';
 import { readSettings } from '../../settings.ts';
+import { FakeOpenClaw } from '../openclaw/fake-openclaw.ts';
 import { type ApiOperation, apiDocument } from '../support/api-document.ts';
 import { newAgent, startWorld, until, type World } from '../support/world.ts';
 
@@ -146,6 +147,35 @@ describe('an address that leads inside', () => {
     for (const url of INSIDE) {
       const answer = await world.api('PATCH', `/upstreams/${made.body.id}`, { url, secret: 'x' });
       expect([400, 422], `${url}: ${JSON.stringify(answer.body)}`).toContain(answer.status);
+    }
+  });
+});
+
+describe('the link to OpenClaw', () => {
+  it('goes by WebSocket only, to where an administrator says, and what is secret of one address never goes to another', async () => {
+    for (const url of [
+      'file:///etc/passwd',
+      'gopher://127.0.0.1/',
+      'javascript:alert(1)',
+      'ws://user:password@127.0.0.1:1/',
+      'not a url',
+    ]) {
+      expect(await world.api('POST', '/gateways', { name: 'astray', url }), url).toMatchObject({ status: 400, body: { code: 'BAD_URL' } });
+    }
+    const elsewhere = await FakeOpenClaw.start();
+    try {
+      const made = await world.api<{ id: string }>('POST', '/gateways', {
+        name: 'moved',
+        url: 'ws://127.0.0.1:9/',
+        token: 'planted-gateway-token',
+      });
+      expect(made.status).toBe(201);
+      expect((await world.api('PATCH', `/gateways/${made.body.id}`, { url: elsewhere.url })).status).toBe(200);
+      const { params } = await elsewhere.request('connect');
+      expect(JSON.stringify(params)).not.toContain('planted-gateway-token');
+      await world.api('DELETE', `/gateways/${made.body.id}`);
+    } finally {
+      await elsewhere.stop();
     }
   });
 });
