@@ -2503,6 +2503,11 @@ export function lineAnswerText({ nonce, status, bodyHash }: { nonce: string; sta
   return JSON.stringify(['answer', nonce, status, bodyHash]);
 }
 
+/** What the answer to a stop proves that was sent straight to a proxy: that it is the one to this order. Its mac is in the same header. */
+export function stopAnswerText(seal: string, bodyHash: string): string {
+  return JSON.stringify(['stopped', seal, bodyHash]);
+}
+
 /** What a message of the stream proves: its place in the stream that was asked for with this nonce. */
 export function lineMessageText(nonce: string, number: number, text: string): string {
   return `["message","${nonce}",${number}]\n${text}`;

@@ -196,6 +196,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const members = createMembers({
     db,
     clock,
+    clusterSecret: config.clusterSecret,
     self: { id: holder, url: () => config.advertiseUrl ?? url() },
     onError: (error) => log.warn({ err: error }, 'the other processes could not be looked up'),
   });

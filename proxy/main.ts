@@ -38,7 +38,7 @@ import { createListener } from './server.ts';
 import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
 import { Spawns } from './spawns.ts';
-import { followBus, readStopOrder } from './stop-order.ts';
+import { followBus, proveStopAnswer, readStopOrder } from './stop-order.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { ToolResults } from './tool-results.ts';
 import { Traces } from './traces.ts';
@@ -328,8 +328,10 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const server = createListener({
     stop: (body) => {
       const order = readStopOrder(body, config.clusterSecret);
-      if (order) takeStop(order);
-      return order && stopAnswer(order.stopId, 0);
+      if (order === null) return null;
+      takeStop(order);
+      const answer = stopAnswer(order.stopId, 0);
+      return { answer, proof: proveStopAnswer(order, JSON.stringify(answer), config.clusterSecret) };
     },
     mcp,
     http,
@@ -349,6 +351,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   await listen(server, config.port, config.host, 'MC_PROXY_PORT');
   if (egress !== null) await listen(egress.server, config.egressPort ?? 0, config.host, 'MC_EGRESS_PORT');
   const sweepTimer = setInterval(() => {
+    void gate.completeLate();
     model.renew();
     const policy = snapshot.current(clock())?.policy;
     ledger.sweep(policy ? dayOf(clock(), policy.document.budgets.timezone) : null);
@@ -387,6 +390,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await http.close();
       await model.close();
       await egress?.close();
+      await gate.completeLate();
       await ledger.close();
       await journal.close(DRAIN_MS);
       await peers.close();

@@ -75,6 +75,10 @@ export async function openDatabase(dataDir: string, only?: readonly string[]): P
     unlock();
   };
   try {
+    await sql`select 1`.execute(db).catch((cause: unknown) => {
+      const what = `the embedded database in ${join(dataDir, 'pg')} cannot be opened: it is damaged, or its disk is full`;
+      throw new Error(`${what}. What to do: docs/playbooks.md, "The database is lost or corrupt"`, { cause });
+    });
     await migrate(db, only);
   } catch (error) {
     await close();
