@@ -3,7 +3,7 @@
  * in the file alone; anchors that were kept elsewhere show what was cut or replaced before it was exported. Every line has one spelling: a
  * byte that was changed is found, and the row is named. Read and written line by line, whatever the length.
  */
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { TextDecoder } from 'node:util';
 import { z } from 'zod';
 import { type Anchor, type AuditRecord, anchorBytes, createChainCheck } from './audit-chain.ts';
@@ -114,6 +114,10 @@ export async function verifyExport(
   { anchors, key }: { anchors: string | null; key: string | null },
 ): Promise<Verified | Fault> {
   const verifier = key === null ? null : readPublicKey(key);
+  if (anchors !== null && !existsSync(anchors)) {
+    const why = `there are no anchors in ${anchors} yet: the first is written when the head of the log is signed for the first time (MC_ANCHOR_MINUTES). Until then verify without --anchors, or look whether the file is kept elsewhere`;
+    return { ok: false, seq: null, line: null, why };
+  }
   return verifyLines(linesOf(file), anchors === null ? null : linesOf(anchors), verifier);
 }
 

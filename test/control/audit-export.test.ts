@@ -12,7 +12,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createAnchors } from '../../control/anchors.ts';
 import { appendAudit } from '../../control/audit.ts';
 import { type Anchor, type AuditRecord, hashOf, hashRecord, signAnchor } from '../../control/audit-chain.ts';
-import { anchorLine, type ExportFormat, exportAudit, type Fault, type Verified, verifyLines } from '../../control/audit-export.ts';
+import {
+  anchorLine,
+  type ExportFormat,
+  exportAudit,
+  type Fault,
+  type Verified,
+  verifyExport,
+  verifyLines,
+} from '../../control/audit-export.ts';
 import { createCards } from '../../control/cards.ts';
 import { createChannels } from '../../control/channels.ts';
 import { createNotifications } from '../../control/notifications.ts';
@@ -310,6 +318,8 @@ describe('the log of an installation', () => {
       spawnSync(process.execPath, ['cli.ts', 'audit', 'verify', ...args, '--json'], { encoding: 'utf8' });
     const good = verify(files.json, '--anchors', file, '--key', pem);
     expect({ status: good.status, ...JSON.parse(good.stdout) }).toMatchObject({ status: 0, ok: true, rows, anchors: 2, signed: true });
+    const early = await verifyExport(files.ndjson, { anchors: join(folder, 'not-yet.ndjson'), key: null });
+    expect(early).toMatchObject({ ok: false, seq: null, why: expect.stringMatching(/^there are no anchors in \S+not-yet\.ndjson yet/) });
     writeFileSync(files.ndjson, readFileSync(files.ndjson, 'utf8').replace('"index":250', '"index":251'));
     const bad = verify(files.ndjson, '--anchors', file, '--key', pem);
     expect({ status: bad.status, ...JSON.parse(bad.stdout) }).toMatchObject({ status: 1, ok: false, why: 'its details were changed' });

@@ -75,6 +75,7 @@ const atGate = (path: string, body: object) =>
   world.gate<{ id: string; verdict: string }>('POST', path, { agentId: 'main', ...body }, gateway);
 /** One turn: the model asked for a tool, and is told what it answered, after all that was said before. */
 async function turn(callId: string, tool: string, args: object): Promise<void> {
+  await beat();
   messages.push({
     role: 'assistant',
     content: null,
