@@ -2475,7 +2475,7 @@ export function stopOrderText({ stopId, at, by, reason }: Omit<StopOrder, 'seal'
 }
 
 /**
- * Mutual authentication on the lines (docs/decisions/0019). A request has `authorization: MC-Line {at}.{nonce}.{mac}`, its answer
+ * Mutual authentication on the lines (docs/decisions/0019). A request has `authorization: MC-Line {at}.{nonce}.{to}.{mac}`, its answer
  * `x-mc-proof: {mac}`, a message of the stream is `{mac} {json}`. Each mac is an HMAC-SHA-256 with the cluster secret over one of the
  * texts below, base64url.
  */
@@ -2487,15 +2487,27 @@ export const OWN_SERVER_PURPOSE = 'mission-control/own-server/v1';
 /** The journal's lines come as they are in its file: a JSON text on each line. */
 export const JSON_LINES = 'application/x-ndjson';
 
-/** What a request proves. `path` has its query, `bodyHash` is SHA-256 in hex, of nothing where there is no body. */
+/**
+ * What a request proves. `path` has its query, `to` is the name that the control which is asked has given itself at its start (empty while the
+ * proxy does not know it), `bodyHash` is SHA-256 in hex, of nothing where there is no body.
+ */
 export function lineAskText({
   method,
   path,
   at,
   nonce,
+  to,
   bodyHash,
-}: Record<'method' | 'path' | 'nonce' | 'bodyHash', string> & { at: number }): string {
-  return JSON.stringify(['ask', method, path, at, nonce, bodyHash]);
+}: Record<'method' | 'path' | 'nonce' | 'to' | 'bodyHash', string> & { at: number }): string {
+  return JSON.stringify(['ask', method, path, at, nonce, to, bodyHash]);
+}
+
+/** Answered, proven, to a request that was meant for another control, or for this one before its last start: nothing was done. */
+export const MISDIRECTED = 421;
+export interface Misdirected {
+  code: 'ANOTHER_CONTROL';
+  /** Who is here: what `to` must be. */
+  id: string;
 }
 
 /** What an answer proves: that it is the one to the request with this nonce. */

@@ -24,6 +24,8 @@ import {
   type LedgerJoin,
   type LedgerSeed,
   LINE_PROOF_HEADER,
+  MISDIRECTED,
+  type Misdirected,
   type ShadowReport,
   type StopAcknowledgement,
   type StreamMessage,
@@ -535,8 +537,8 @@ export function createLine({
       const given = context.req.header('authorization');
       // Its bodies are read by the server itself.
       if (pathname.endsWith('/mission-control') && proof.isOwnServerToken(given)) return next();
-      const nonce = proof.check(given, context.req.method, pathname + search, new Uint8Array(await context.req.arrayBuffer()));
-      if (nonce === null) {
+      const asked = proof.check(given, context.req.method, pathname + search, new Uint8Array(await context.req.arrayBuffer()));
+      if (asked === null) {
         return context.json(
           {
             title: 'Unauthorized',
@@ -548,8 +550,10 @@ export function createLine({
           401,
         );
       }
+      const { nonce, isForUs } = asked;
       context.set('nonce', nonce);
-      await next();
+      if (isForUs) await next();
+      else context.res = context.json({ code: 'ANOTHER_CONTROL', id: proof.id } satisfies Misdirected, MISDIRECTED);
       if (pathname.endsWith('/stream') && context.res.status === 200) return;
       const body = new Uint8Array(await context.res.clone().arrayBuffer());
       context.header(LINE_PROOF_HEADER, proof.answer(nonce, context.res.status, body));

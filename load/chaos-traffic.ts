@@ -360,20 +360,22 @@ export async function decideAll(running: Installation, books: Books, which: numb
   return body.items.length;
 }
 
-/** After the trouble: every agent comes back for what it had at the gate, and tells what came of it. */
+/** After the trouble: every agent comes back for what it had at the gate, to each proxy that it asked, and tells what came of it. */
 export async function takeUp({ running, books, agents }: Round, calls: readonly Call[]): Promise<void> {
   await Promise.all(
     calls
       .filter(({ kind, isSettled }) => kind === 'make' && !isSettled)
       .map(async (call) => {
         const token = agents[call.agent]?.token ?? '';
-        for (let tried = 0; tried < 60; tried++) {
-          const base = running.proxies[tried % running.proxies.length]?.url ?? '';
-          const done = await takeUpOnce(call, base, token).catch(() => false);
-          if (done) return;
-          await sleep(AGAIN_MS);
+        for (const proxy of new Set(call.attempts.map((attempt) => attempt.proxy))) {
+          const base = running.proxies[proxy]?.url ?? '';
+          let isDone = false;
+          for (let tried = 0; tried < 60 && !isDone; tried++) {
+            if (tried > 0) await sleep(AGAIN_MS);
+            isDone = await takeUpOnce(call, base, token).catch(() => false);
+          }
+          if (!isDone) books.problems.push(`call ${call.n}: nobody would say what became of it`);
         }
-        books.problems.push(`call ${call.n}: nobody would say what became of it`);
       }),
   );
 }

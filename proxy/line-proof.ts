@@ -6,8 +6,8 @@ import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { LINE_SCHEME, lineAnswerText, lineAskText, lineMessageText, OWN_SERVER_PURPOSE } from '../control/contract.ts';
 
 export interface LineProof {
-  /** Of one request. @param path with its query. */
-  ask: (method: string, path: string, body: string | Buffer | null) => { authorization: string; nonce: string };
+  /** Of one request. @param path with its query. @param to the name of the control that is asked; empty = not known yet. */
+  ask: (method: string, path: string, body: string | Buffer | null, to: string) => { authorization: string; nonce: string };
   /** Whether an answer to the request with this nonce is from a control of ours, and as that sent it. */
   isAnswer: (nonce: string, status: number, text: string, proof: string) => boolean;
   /** The text of a line of the stream; null where it is not the next one that a control of ours sent. @param number from 0, without gaps. */
@@ -17,10 +17,10 @@ export interface LineProof {
 export function createLineProof(clusterSecret: string): LineProof {
   const macOf = (text: string) => createHmac('sha256', clusterSecret).update(text).digest('base64url');
   return {
-    ask: (method, path, body) => {
+    ask: (method, path, body, to) => {
       const [at, nonce] = [Date.now(), randomBytes(24).toString('base64url')];
-      const mac = macOf(lineAskText({ method, path, at, nonce, bodyHash: hash('sha256', body ?? '') }));
-      return { authorization: `${LINE_SCHEME} ${at}.${nonce}.${mac}`, nonce };
+      const mac = macOf(lineAskText({ method, path, at, nonce, to, bodyHash: hash('sha256', body ?? '') }));
+      return { authorization: `${LINE_SCHEME} ${at}.${nonce}.${to}.${mac}`, nonce };
     },
     isAnswer: (nonce, status, text, proof) => isSame(proof, macOf(lineAnswerText({ nonce, status, bodyHash: hash('sha256', text) }))),
     messageOf: (nonce, number, line) => {

@@ -16,6 +16,8 @@ import {
   type LedgerJoin,
   type LedgerSeed,
   LINE_PROOF_HEADER,
+  MISDIRECTED,
+  type Misdirected,
   type RedeemedTicket,
   type ShadowReport,
   type StopAcknowledgement,
@@ -34,6 +36,8 @@ class ControlUnavailable extends Error {
 /** Said of whoever answers without knowing the cluster secret, or refuses ours. */
 const UNPROVEN = 'what answers there does not prove that it knows the cluster secret';
 const RECONNECT_MS = 200;
+/** A control that answers under another name so many times in a row is several behind one address. */
+const RENAMED_MAX = 3;
 /** A stream line is a whole picture at most: agents, gateways and 20,000 tasks. */
 const LINE_MAX_CHARS = 64 * 1024 * 1024;
 /** The stream beats every second; silent for this long, it is dead even if the socket is not. */
@@ -49,6 +53,8 @@ interface UplinkOptions {
 export class Uplink {
   readonly #urls: readonly string[];
   readonly #pools: readonly Pool[];
+  /** What each control calls itself since its start, as far as it has said so. */
+  readonly #names: string[];
   /** Index of the control that is followed. */
   #followed: number;
   readonly #proof: LineProof;
@@ -58,6 +64,7 @@ export class Uplink {
   constructor({ controlUrl, clusterSecret, timeoutMs }: UplinkOptions) {
     this.#urls = [controlUrl].flat();
     this.#pools = this.#urls.map((url) => new Pool(url, { connections: 32, pipelining: 1, keepAliveTimeout: 30_000 }));
+    this.#names = this.#urls.map(() => '');
     // Proxies spread over the controls by themselves.
     this.#followed = Math.floor(Math.random() * this.#urls.length);
     this.#proof = createLineProof(clusterSecret);
@@ -194,15 +201,7 @@ export class Uplink {
 
   async #followOnce(proxyId: string, onMessage: (message: StreamMessage) => void): Promise<void> {
     const path = `/internal/v1/stream?proxyId=${encodeURIComponent(proxyId)}`;
-    const { authorization, nonce } = this.#proof.ask('GET', path, null);
-    const { statusCode, body } = await this.#pool().request({
-      method: 'GET',
-      path,
-      headers: { authorization },
-      headersTimeout: this.#timeoutMs,
-      bodyTimeout: STREAM_SILENT_MS,
-      signal: this.#closing.signal,
-    });
+    const { nonce, statusCode, body } = await this.#openStream(path);
     if (statusCode !== 200) {
       await body.dump();
       throw new ControlUnavailable(`control answered ${statusCode} to the stream`);
@@ -222,6 +221,30 @@ export class Uplink {
         end = rest.indexOf('\n');
       }
     }
+  }
+
+  async #openStream(path: string) {
+    const index = this.#followed;
+    for (let tried = 0; ; tried++) {
+      const { authorization, nonce } = this.#proof.ask('GET', path, null, this.#names[index] ?? '');
+      const { statusCode, headers, body } = await this.#pool(index).request({
+        method: 'GET',
+        path,
+        headers: { authorization },
+        headersTimeout: this.#timeoutMs,
+        bodyTimeout: STREAM_SILENT_MS,
+        signal: this.#closing.signal,
+      });
+      if (statusCode !== MISDIRECTED || tried === RENAMED_MAX) return { nonce, statusCode, body };
+      const text = await body.text();
+      if (!this.#proof.isAnswer(nonce, statusCode, text, String(headers[LINE_PROOF_HEADER] ?? ''))) throw new ControlUnavailable(UNPROVEN);
+      this.#learn(index, text);
+    }
+  }
+
+  /** A control says what it calls itself. */
+  #learn(index: number, text: string): void {
+    this.#names[index] = (JSON.parse(text) as Misdirected).id;
   }
 
   async close(): Promise<void> {
@@ -250,25 +273,39 @@ export class Uplink {
     const first = this.#followed;
     for (let tried = 0; ; tried++) {
       try {
-        const whole = `/internal/v1${path}`;
-        const { authorization, nonce } = this.#proof.ask(method, whole, body);
-        const response = await this.#pool((first + tried) % this.#pools.length).request({
-          method,
-          path: whole,
-          headers: { authorization, ...(body !== null && { 'content-type': type }) },
-          body,
-          headersTimeout: this.#timeoutMs,
-          bodyTimeout: this.#timeoutMs,
-        });
-        const text = await response.body.text();
-        const given = String(response.headers[LINE_PROOF_HEADER] ?? '');
-        if (mustProve && !this.#proof.isAnswer(nonce, response.statusCode, text, given))
-          throw new Error(`${UNPROVEN} (HTTP ${response.statusCode})`);
-        return { statusCode: response.statusCode, text };
+        return await this.#askOne((first + tried) % this.#pools.length, method, `/internal/v1${path}`, body, mustProve, type);
       } catch (error) {
         if (tried + 1 < this.#pools.length && !this.#closing.signal.aborted) continue;
         throw new ControlUnavailable(`control cannot be reached: ${error instanceof Error ? error.message : error}`, { cause: error });
       }
+    }
+  }
+
+  async #askOne(
+    index: number,
+    method: 'GET' | 'POST',
+    path: string,
+    body: string | Buffer | null,
+    mustProve: boolean,
+    type: string,
+  ): Promise<{ statusCode: number; text: string }> {
+    for (let tried = 0; ; tried++) {
+      const { authorization, nonce } = this.#proof.ask(method, path, body, this.#names[index] ?? '');
+      const response = await this.#pool(index).request({
+        method,
+        path,
+        headers: { authorization, ...(body !== null && { 'content-type': type }) },
+        body,
+        headersTimeout: this.#timeoutMs,
+        bodyTimeout: this.#timeoutMs,
+      });
+      const text = await response.body.text();
+      const given = String(response.headers[LINE_PROOF_HEADER] ?? '');
+      if (mustProve && !this.#proof.isAnswer(nonce, response.statusCode, text, given))
+        throw new Error(`${UNPROVEN} (HTTP ${response.statusCode})`);
+      // It was started anew, or is asked for the first time: nothing was done, and it has said who it is.
+      if (response.statusCode !== MISDIRECTED || tried === RENAMED_MAX) return { statusCode: response.statusCode, text };
+      this.#learn(index, text);
     }
   }
 

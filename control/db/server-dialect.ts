@@ -119,6 +119,8 @@ class SerialDriver implements Driver {
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    // The server rolls back what a connection leaves behind, and what broke it is the error to tell.
+    if (connection instanceof ServerConnection && connection.isLost) return;
     await connection.executeQuery(CompiledQuery.raw('rollback'));
   }
 
@@ -165,7 +167,7 @@ class ServerConnection implements DatabaseConnection {
       const isChange = CHANGES.has(result.command);
       return { rows: Array.from(result), ...(isChange && { numAffectedRows: BigInt(result.count) }) };
     } catch (error) {
-      if (!(error instanceof postgres.PostgresError)) this.isLost = true;
+      if (!(error instanceof postgres.PostgresError) || error.severity === 'FATAL') this.isLost = true;
       throw error;
     }
   }

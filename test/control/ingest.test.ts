@@ -2,7 +2,14 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifyAudit } from '../../control/audit.ts';
 import { createCalls } from '../../control/calls.ts';
-import type { CallFacts, HelloAnswer, JournalEntry, JournalEvent } from '../../control/contract.ts';
+import {
+  type CallFacts,
+  type HelloAnswer,
+  type JournalEntry,
+  type JournalEvent,
+  MISDIRECTED,
+  type Misdirected,
+} from '../../control/contract.ts';
 import { createLineProof } from '../../proxy/line-proof.ts';
 import { ADMIN, CLUSTER_SECRET, factsOfCall, holdRequest, judged, type Services, startServices } from '../support/services.ts';
 
@@ -146,17 +153,19 @@ describe('a call’s record', () => {
 
 describe('the line to a proxy', () => {
   const proof = createLineProof(CLUSTER_SECRET);
-  const ask = (path: string, init: { method?: string; body?: string; headers?: Record<string, string> } = {}) => {
-    const { authorization } = proof.ask(init.method ?? 'GET', path, init.body ?? null);
-    return services.line.routes().request(path, {
-      ...init,
-      headers: { authorization, 'content-type': 'application/json', ...init.headers },
-    });
+  let to = '';
+  const ask = async (path: string, init: { method?: string; body?: string; headers?: Record<string, string> } = {}): Promise<Response> => {
+    const { authorization } = proof.ask(init.method ?? 'GET', path, init.body ?? null, to);
+    const headers = { authorization, 'content-type': 'application/json', ...init.headers };
+    const answer = await services.line.routes().request(path, { ...init, headers });
+    if (answer.status !== MISDIRECTED) return answer;
+    ({ id: to } = (await answer.json()) as Misdirected);
+    return ask(path, init);
   };
   const hello = async () => (await (await ask('/hello', { method: 'POST', body: JSON.stringify({ proxyId: 'p' }) })).json()) as HelloAnswer;
 
   it('is open to who knows the cluster secret', async () => {
-    const ofAnother = createLineProof('another-cluster-secret').ask('POST', '/hello', '{}').authorization;
+    const ofAnother = createLineProof('another-cluster-secret').ask('POST', '/hello', '{}', to).authorization;
     for (const authorization of ['', 'Bearer', 'MC-Line', 'MC-Line 1.2.3', `Bearer ${CLUSTER_SECRET}`, ofAnother]) {
       for (const [method, path] of [
         ['POST', '/hello'],

@@ -1,8 +1,9 @@
 /** Mutual authentication on the lines: what proves what, what does not, and that a control that cannot prove itself is not followed. */
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { expect, it, vi } from 'vitest';
-import { LINE_PROOF_HEADER } from '../../control/contract.ts';
+import { LINE_PROOF_HEADER, MISDIRECTED } from '../../control/contract.ts';
 import { createLineProof as atControl } from '../../control/line-proof.ts';
 import { createLineProof as atProxy, ownServerToken } from '../../proxy/line-proof.ts';
 import { Uplink } from '../../proxy/uplink.ts';
@@ -14,7 +15,7 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 it('a request proves itself once, as it was sent, and within its time', () => {
   let now = Date.now();
   const control = atControl(SECRET, () => now);
-  const ask = () => atProxy(SECRET).ask('POST', PATH, '{"a":1}');
+  const ask = () => atProxy(SECRET).ask('POST', PATH, '{"a":1}', control.id);
   const { authorization, nonce } = ask();
   expect(authorization).not.toContain(SECRET);
   expect(control.check(authorization, 'GET', PATH, bytes('{"a":1}'))).toBeNull();
@@ -23,7 +24,7 @@ it('a request proves itself once, as it was sent, and within its time', () => {
   for (const other of [undefined, '', authorization.replace('MC-Line', 'Bearer'), authorization.replace(/ \d/, ' 9'), `${authorization}A`])
     expect(control.check(other, 'POST', PATH, bytes('{"a":1}')), other).toBeNull();
   expect(atControl('another-secret', () => now).check(authorization, 'POST', PATH, bytes('{"a":1}'))).toBeNull();
-  expect(control.check(authorization, 'POST', PATH, bytes('{"a":1}'))).toBe(nonce);
+  expect(control.check(authorization, 'POST', PATH, bytes('{"a":1}'))).toEqual({ nonce, isForUs: true });
   expect(control.check(authorization, 'POST', PATH, bytes('{"a":1}'))).toBeNull();
   for (const wrong of [-6, 6]) {
     now = Date.now() + wrong * 60_000;
@@ -35,6 +36,35 @@ it('a request proves itself once, as it was sent, and within its time', () => {
   expect(control.check(late, 'POST', PATH, bytes('{"a":1}'))).not.toBeNull();
   now += 4 * 60_000;
   expect(control.check(late, 'POST', PATH, bytes('{"a":1}'))).toBeNull();
+});
+
+it('a request for one control does nothing at another, nor at the same after a start anew, and says nothing about its secret', () => {
+  const [one, two] = [atControl(SECRET), atControl(SECRET)];
+  const { authorization, nonce } = atProxy(SECRET).ask('POST', PATH, '{}', one.id);
+  expect(two.check(authorization, 'POST', PATH, bytes('{}'))).toEqual({ nonce, isForUs: false });
+  expect(one.check(authorization.replace(one.id, two.id), 'POST', PATH, bytes('{}'))).toBeNull();
+  expect(one.check(authorization, 'POST', PATH, bytes('{}'))).toEqual({ nonce, isForUs: true });
+});
+
+it('a proxy learns who a control is from its own word, and again after each start of it', async () => {
+  let control = atControl(SECRET);
+  const done: string[] = [];
+  const there = await listen(async (request, response) => {
+    const body = await text(request);
+    const asked = control.check(request.headers.authorization, request.method ?? '', request.url ?? '', bytes(body));
+    const [status, answer] = asked?.isForUs
+      ? [200, '{"redeemed":true}']
+      : [MISDIRECTED, JSON.stringify({ code: 'ANOTHER_CONTROL', id: control.id })];
+    if (asked?.isForUs) done.push(body);
+    response.writeHead(status, { [LINE_PROOF_HEADER]: control.answer(asked?.nonce ?? '', status, bytes(answer)) }).end(answer);
+  });
+  const uplink = new Uplink({ controlUrl: there.url, clusterSecret: SECRET, timeoutMs: 2_000 });
+  await uplink.redeem('approval-1', 'call-1');
+  control = atControl(SECRET);
+  await uplink.redeem('approval-1', 'call-2');
+  expect(done).toEqual(['{"callId":"call-1"}', '{"callId":"call-2"}']);
+  await uplink.close();
+  await there.close();
 });
 
 it('an answer proves that it is the one to this request, a message that it is the next of this stream', () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import type { ViewLoaders } from '../../control/broadcast.ts';
-import type { StreamMessage } from '../../control/contract.ts';
+import { MISDIRECTED, type Misdirected, type StreamMessage } from '../../control/contract.ts';
 import type { Emergency } from '../../control/emergency.ts';
 import { createLineProof } from '../../proxy/line-proof.ts';
 import { ADMIN, CLUSTER_SECRET, type Services, startServices } from '../support/services.ts';
@@ -20,11 +20,16 @@ afterAll(async () => {
 });
 
 const proof = createLineProof(CLUSTER_SECRET);
-const ask = (path: string, body?: object) => {
-  const { authorization } = proof.ask(body ? 'POST' : 'GET', path, body ? JSON.stringify(body) : null);
+/** What control calls itself; it says so to who does not know. */
+let to = '';
+async function ask(path: string, body?: object): Promise<Response> {
+  const { authorization } = proof.ask(body ? 'POST' : 'GET', path, body ? JSON.stringify(body) : null, to);
   const headers = { authorization, 'content-type': 'application/json' };
-  return services.line.routes().request(path, { headers, ...(body && { method: 'POST', body: JSON.stringify(body) }) });
-};
+  const answer = await services.line.routes().request(path, { headers, ...(body && { method: 'POST', body: JSON.stringify(body) }) });
+  if (answer.status !== MISDIRECTED) return answer;
+  ({ id: to } = (await answer.json()) as Misdirected);
+  return ask(path, body);
+}
 
 /** A proxy that takes what is sent to it and confirms only what it is told to. */
 async function silentProxy(proxyId: string) {

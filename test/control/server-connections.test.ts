@@ -67,8 +67,12 @@ it('connections that broke under many at once come back with nobody in them', as
 });
 
 it('a transaction that was broken off while it waited for its turn leaves nothing behind for who comes next', async () => {
-  const turn = Promise.withResolvers<void>();
-  const first = db.transaction().execute(async () => turn.promise);
+  const [begun, turn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const first = db.transaction().execute(async () => {
+    begun.resolve();
+    await turn.promise;
+  });
+  await begun.promise;
   const second = db.transaction().execute(async (tx) => write(tx, 'never'));
   const cancelled = second.catch((error: Error) => error.message);
   const waiting = sql<{ pid: number }>`select pid from pg_locks where locktype = 'advisory' and not granted`;
