@@ -200,10 +200,12 @@ export interface ToolCallQuery {
   status?: ToolCallView['status'];
   limit?: number;
   cursor?: string;
+  /** Only calls older than this one. */
+  before?: string;
 }
 export const listToolCalls = (query: ToolCallQuery) => send<Page<ToolCallView>>('GET', `/tool-calls${search(query)}`);
 export const readToolCall = (id: string) => send<ToolCallView>('GET', `/tool-calls/${id}`);
-export const listActivities = (query: { taskId?: string; limit?: number; cursor?: string }) =>
+export const listActivities = (query: { taskId?: string; limit?: number; cursor?: string; before?: string }) =>
   send<Page<Activity>>('GET', `/activities${search(query)}`);
 export const listResolvedAlerts = (query: { limit?: number; cursor?: string }) =>
   send<Page<Alert>>('GET', `/alerts${search({ ...query, resolved: 'true' })}`);
@@ -424,7 +426,8 @@ async function all<T>(path: string, query: Record<string, string>): Promise<T[]>
   }
   return items;
 }
-const PAGE_SIZE = 100;
+/** As much as the server gives at once: every further page is a round trip before the first paint. */
+const PAGE_SIZE = 500;
 const MAX_PAGES = 20;
 
 function search(query: object): string {

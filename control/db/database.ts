@@ -27,6 +27,7 @@ import { up as proof } from './migrations/016-proof.ts';
 import { up as stories } from './migrations/016b-stories.ts';
 import { up as movesInOrder } from './migrations/017-moves-in-order.ts';
 import { up as gateEvidence } from './migrations/018-gate-evidence.ts';
+import { up as drills } from './migrations/018b-drills.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 import { serverDialect } from './server-dialect.ts';
@@ -53,6 +54,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '016b-stories': { up: stories },
   '017-moves-in-order': { up: movesInOrder },
   '018-gate-evidence': { up: gateEvidence },
+  '018b-drills': { up: drills },
 };
 
 /** The names of the migrations that this version knows. */

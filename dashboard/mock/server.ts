@@ -582,8 +582,18 @@ function simulate(body: Record<string, unknown>): unknown {
 
 function page<T>(items: readonly T[], query: URLSearchParams): { items: T[]; nextCursor: string | null } {
   const limit = Number(query.get('limit') ?? 50);
-  const from = Number(query.get('cursor') ?? 0);
+  const before = query.get('before');
+  const from = before === null ? Number(query.get('cursor') ?? 0) : placeBefore(items, before);
   return { items: items.slice(from, from + limit), nextCursor: from + limit < items.length ? String(from + limit) : null };
+}
+
+/** Where the objects older than this one begin; of a number, those with a smaller one. */
+function placeBefore(items: readonly unknown[], before: string): number {
+  const ids = items.map((item) => (item as { id: string }).id);
+  const exact = ids.indexOf(before);
+  if (exact >= 0) return exact + 1;
+  const place = ids.findIndex((id) => Number(id) < Number(before));
+  return place < 0 ? items.length : place;
 }
 
 function newest<T extends { createdAt: number } | { startTime: number }>(items: readonly T[]): T[] {
