@@ -252,8 +252,7 @@ async function principalOf(context: Context<ApiEnv>, auth: Auth): Promise<Princi
   return secret ? auth.bySession(secret) : null;
 }
 
-/** The other end of the connection; behind a TLS proxy that is the proxy, for everybody alike. */
-/** Where a request comes from, as the socket says. */
+/** The other end of the connection, as the socket says; behind a TLS proxy that is the proxy, for everybody alike. */
 export function addressOf(context: Context): string {
   return getConnInfo(context).remote.address ?? '';
 }

@@ -3,7 +3,7 @@
  * settings name, are those of the test. A block that fails, or a request in it that is refused, fails the test with the block's place.
  */
 import { spawn } from 'node:child_process';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { CHILD_ENV } from '../support/child-env.ts';
 import { ADMIN_TOKEN, newAgent, startWorld, type World } from '../support/world.ts';
 import { ROOT, readDocuments } from './documents.ts';
@@ -11,6 +11,9 @@ import { ROOT, readDocuments } from './documents.ts';
 const blocks = readDocuments().flatMap(({ path, fences }) =>
   fences.filter(({ language, mark }) => language === 'sh' && mark === '').map(({ line, text }) => ({ where: `${path}:${line}`, text })),
 );
+
+// Many requests, or processes: a slow machine has its time.
+vi.setConfig({ testTimeout: 180_000 });
 
 let world: World;
 let token: string;

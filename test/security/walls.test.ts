@@ -1,6 +1,6 @@
 /** What keeps strangers out of the control API: texts that are meant for the database, addresses that are meant for our inside, guesses, other sites. */
 import { request } from 'undici';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ATTEMPTS_MAX, createAttempts } from '../../control/attempts.ts';
 import { readSettings } from '../../settings.ts';
 import { FakeOpenClaw } from '../openclaw/fake-openclaw.ts';
@@ -8,6 +8,9 @@ import { type ApiOperation, apiDocument } from '../support/api-document.ts';
 import { newAgent, startWorld, until, type World } from '../support/world.ts';
 
 const ADMIN = 'test-admin-token-0123456789';
+// Many requests, or processes: a slow machine has its time.
+vi.setConfig({ testTimeout: 180_000 });
+
 let world: World;
 let agent: Awaited<ReturnType<typeof newAgent>>;
 

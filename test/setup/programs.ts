@@ -7,6 +7,8 @@ export const PROGRAMS = {
   'redis-server': ['redis-server', 'valkey-server'],
   chromium: ['chromium', 'chromium-browser', 'google-chrome'],
   postgresql: ['postgres'],
+  // The documents' own commands are run as they stand.
+  curl: ['curl'],
 } as const;
 
 /** Packages that start a server where they are installed: they are only unpacked, into {@link UNPACKED_FOLDER}. */
