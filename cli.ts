@@ -13,6 +13,7 @@ import { addBackupCommands } from './control/commands/backup.ts';
 import { apiClient } from './control/commands/client.ts';
 import { runDemo } from './control/commands/demo.ts';
 import { doctor } from './control/commands/doctor.ts';
+import { addDrillCommand } from './control/commands/drill.ts';
 import { connectOpenClaw } from './control/commands/openclaw.ts';
 import { addPolicyCommands } from './control/commands/policy.ts';
 import { addStopCommands } from './control/commands/stop.ts';
@@ -79,6 +80,7 @@ addBackupCommands(program, settings, version);
 addPolicyCommands(program, settings);
 addApprovalCommands(program, settings);
 addAuditCommands(program, settings);
+addDrillCommand(program, settings);
 
 try {
   await program.parseAsync();

@@ -25,6 +25,7 @@ import { type Overview, type Problem, SessionCreateSchema, SessionSchema } from 
 import type { CoverageMap } from './coverage.ts';
 import type { Db } from './db/database.ts';
 import type { Documents } from './documents.ts';
+import type { Drills } from './drills.ts';
 import type { Emergency } from './emergency.ts';
 import { eventStream } from './events.ts';
 import type { GatewayPasses } from './gateway-passes.ts';
@@ -44,6 +45,7 @@ import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { backupRoutes } from './routes/backup.ts';
 import { channelRoutes } from './routes/channels.ts';
+import { drillRoutes } from './routes/drills.ts';
 import { grantRoutes } from './routes/grants.ts';
 import { healthRoutes } from './routes/health.ts';
 import { policyRoutes } from './routes/policies.ts';
@@ -96,6 +98,7 @@ export interface Services {
   search: Search;
   incidents: Incidents;
   coverage: CoverageMap;
+  drills: Drills;
   health: HealthReport;
   backups: BackupRuns;
   spend: Spend;
@@ -165,6 +168,7 @@ export function createApi(services: Services): Api {
   backupRoutes(app, services);
   healthRoutes(app, services);
   searchRoutes(app, services);
+  drillRoutes(app, services);
   spendRoutes(app, services);
   upstreamRoutes(app, services);
   channelRoutes(app, services);

@@ -871,6 +871,82 @@ export const CoverageSchema = z
   .meta({ id: 'Coverage' });
 export type Coverage = z.infer<typeof CoverageSchema>;
 
+/**
+ * What is taken away in a drill, and what we declare happens then (SPEC 10). Each is run by every proxy with its own code and the active
+ * policy, for a shadow agent (proxy/drills.ts).
+ */
+export const DRILLS = {
+  'counters-gone': 'Without the budget counters no priced call runs; green, unpriced ones as failModes.ledger says.',
+  'control-away': 'Once the picture is older than limits.snapshotMaxAgeMs, everything is refused (SNAPSHOT_STALE).',
+  'clock-skew': 'A clock that jumps ahead lets nothing run by an old picture, and revives no grant.',
+  'policy-corrupt': 'Without a policy that compiles everything is refused.',
+  'journal-full': 'What cannot be recorded does not run, and nothing stays reserved for it.',
+  'approver-absent':
+    'A call that nobody decides about never runs: its caller is told to end its turn, and it is refused when the approval expires.',
+  'approval-used-twice': 'One approval lets one call run.',
+  'budget-race': 'Calls at the same moment spend no more than the cap.',
+  'emergency-stop': 'After the stop nothing runs, also with an approval.',
+  'quarantined-while-held': 'An approval does not release a call of an agent that was quarantined meanwhile.',
+  'gate-silent': "A call that the gate of its agent did not ask about is judged as an intern's, or refused.",
+  'upstream-hanging': 'An upstream that never answers is given up in time, and its caller is told.',
+} as const;
+export type DrillName = keyof typeof DRILLS;
+export const DRILL_NAMES = Object.keys(DRILLS) as DrillName[];
+const DRILL_OUTCOMES = ['passed', 'failed', 'inconclusive'] as const;
+
+/** What came of a drill at a proxy. */
+export interface DrillResult {
+  name: DrillName;
+  outcome: (typeof DRILL_OUTCOMES)[number];
+  found: string;
+  durationMs: number;
+}
+
+/** The report card (SPEC 10): every drill with what it declares and how it last went at each proxy. */
+export const DrillCardSchema = z
+  .object({
+    items: z.array(
+      z.object({
+        name: z.enum(DRILL_NAMES),
+        /** What happens when that is taken away, as we declare it. */
+        declares: z.string(),
+        /**
+         * The worst of the last results: `failed`, `inconclusive` (the active policy does not let the drill show anything), `passed`;
+         * null = it has not run.
+         */
+        outcome: z.enum(DRILL_OUTCOMES).nullable(),
+        at: EpochMs.nullable(),
+        /** The last result of each proxy, the newest first. */
+        results: z.array(
+          z.object({
+            at: EpochMs,
+            proxyId: z.string(),
+            outcome: z.enum(DRILL_OUTCOMES),
+            /** One sentence: what was seen. */
+            found: z.string(),
+            durationMs: z.number().int(),
+            /** The request that it belongs to. */
+            requestId: z.string(),
+          }),
+        ),
+      }),
+    ),
+    /** When all drills are run next by themselves. */
+    nextAt: EpochMs.nullable(),
+  })
+  .meta({ id: 'DrillCard' });
+export type DrillCard = z.infer<typeof DrillCardSchema>;
+
+/** Body of POST /api/drills: one drill, or all of them. */
+export const DrillRequestSchema = z
+  .object({ name: z.enum(DRILL_NAMES).optional() })
+  .strict()
+  .meta({ id: 'DrillRequest' });
+export const DrillStartedSchema = z
+  .object({ requestId: Id, names: z.array(z.enum(DRILL_NAMES)), proxies: z.number().int() })
+  .meta({ id: 'DrillStarted', description: 'How many proxies were told; their results come one after another.' });
+export type DrillStarted = z.infer<typeof DrillStartedSchema>;
+
 export const RunSchema = z
   .object({
     id: Id,
@@ -978,6 +1054,7 @@ export const ALERT_TYPES = [
   'task_stuck',
   'authorization_needed',
   'notification_failed',
+  'drill_failed',
 ] as const;
 export type AlertType = (typeof ALERT_TYPES)[number];
 export const AlertSchema = z
@@ -2221,6 +2298,7 @@ export type JournalEvent =
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
   /** Results of tools that a request to a model brought back, of an agent with a gate in OpenClaw. */
   | { type: 'results'; at: number; agentId: string; gatewayId: string; results: readonly WireCall[] }
+  | { type: 'drill'; at: number; requestId: string; result: DrillResult }
   /** A canary was refused where it should be. */
   | { type: 'canary'; at: number; agentId: string; entry: CanaryClaim['entry'] }
   /** A call that the plugin did not ask about, because nothing of it ran or every part of it is asked about by itself. */
@@ -2358,6 +2436,8 @@ export type StreamMessage =
   | { type: 'tasks'; at: number; changed: readonly TaskPicture[]; removed: readonly string[] }
   | { type: 'upstreams'; at: number; changed: readonly UpstreamPicture[]; removed: readonly string[] }
   | { type: 'hold'; at: number; approvalId: string; status: ApprovalStatus }
+  /** Run these drills and record what comes of them. */
+  | { type: 'drill'; at: number; requestId: string; names: readonly DrillName[] }
   /** Everything up to this revision has been sent; the proxy answers with POST /internal/v1/applied. */
   | { type: 'mark'; at: number; revision: number }
   | { type: 'beat'; at: number };
@@ -2421,6 +2501,11 @@ export function lineAnswerText({ nonce, status, bodyHash }: { nonce: string; sta
   return JSON.stringify(['answer', nonce, status, bodyHash]);
 }
 
+/** What the answer to a stop proves that was sent straight to a proxy: that it is the one to this order. Its mac is in the same header. */
+export function stopAnswerText(seal: string, bodyHash: string): string {
+  return JSON.stringify(['stopped', seal, bodyHash]);
+}
+
 /** What a message of the stream proves: its place in the stream that was asked for with this nonce. */
 export function lineMessageText(nonce: string, number: number, text: string): string {
   return `["message","${nonce}",${number}]\n${text}`;
@@ -2436,6 +2521,8 @@ export const BusMessageSchema = z.discriminatedUnion('type', [
   /** All proxies on the lines of that control judge by this revision. */
   z.object({ type: z.literal('applied'), from: z.string().max(200), revision: z.int().min(0) }),
   z.object({ type: z.literal('stop'), order: StopOrderSchema }),
+  /** Somebody wants drills to be run by every proxy. */
+  z.object({ type: z.literal('drill'), from: z.string().max(200), requestId: z.string().max(100), names: z.array(z.enum(DRILL_NAMES)) }),
 ]);
 export type BusMessage = z.infer<typeof BusMessageSchema>;
 

@@ -12,6 +12,7 @@ import type { Caps } from './caps.ts';
 import { touch } from './changes.ts';
 import type { CallFacts, JournalEntry, JournalEvent, KnownLabel, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
+import { keepDrill } from './drills.ts';
 import { keepEvidence, noteProof } from './gate-evidence.ts';
 import type { Gateways } from './gateways.ts';
 import type { EndedCall, Spend } from './spend.ts';
@@ -88,6 +89,9 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
         case 'connection':
         case 'results':
         case 'unasked':
+          break;
+        case 'drill':
+          await keepDrill(tx, alerts, proxyId, event);
           break;
         case 'canary':
           await noteProof(tx, event.agentId, event.entry, 'canary', event.at);
@@ -485,6 +489,7 @@ function auditOf(event: JournalEvent): AuditEntry[] {
     }
     // Held against what the gate was asked about; what that shows is recorded.
     case 'results':
+    case 'drill':
     case 'canary':
     case 'heartbeat':
       return [];

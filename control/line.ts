@@ -12,6 +12,7 @@ import type { Broadcast, OutboxRow } from './broadcast.ts';
 import type { Bus } from './bus.ts';
 import {
   type AgentPicture,
+  type DrillName,
   type GatewayPicture,
   type HelloAnswer,
   type HoldRequest,
@@ -315,6 +316,11 @@ export function createLine({
     const system: SystemPicture = { ...known, ...emergency?.picture() };
     for (const stream of streams) stream.send({ type: 'system', at: clock(), system });
   }
+  /** Has the proxies on the lines here run drills. */
+  function drill(requestId: string, names: readonly DrillName[]): void {
+    for (const stream of streams) stream.send({ type: 'drill', at: clock(), requestId, names });
+  }
+
   let known: SystemPicture = { estop: false, stopId: null, squadPaused: false, activeAgents: 0 };
 
   async function systemPicture(): Promise<SystemPicture> {
@@ -686,7 +692,7 @@ export function createLine({
     return [...here, ...elsewhere.map(({ url }) => ({ url, egressUrl: null }))];
   }
 
-  return { start, push, caughtUp, routes, liveProxies, proxies, progress, addresses };
+  return { start, push, drill, caughtUp, routes, liveProxies, proxies, progress, addresses };
 }
 
 /** What a proxy ships. One of the version before sends one JSON text; it may, while proxies are restarted one by one. */

@@ -37,6 +37,7 @@ import { createCoverage } from './coverage.ts';
 import { isAnswering, openDatabase, openServerDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
+import { createDrills } from './drills.ts';
 import { createEmergency } from './emergency.ts';
 import { createGateEvidence } from './gate-evidence.ts';
 import { createGatewayPasses } from './gateway-passes.ts';
@@ -195,6 +196,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const members = createMembers({
     db,
     clock,
+    clusterSecret: config.clusterSecret,
     self: { id: holder, url: () => config.advertiseUrl ?? url() },
     onError: (error) => log.warn({ err: error }, 'the other processes could not be looked up'),
   });
@@ -238,6 +240,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   await emergency.load();
   const leaveBus = bus.subscribe((message) => {
     if (message.type === 'changes' && message.from !== holder) broadcast.look();
+    if (message.type === 'drill') line.drill(message.requestId, message.names);
     if (message.type !== 'stop') return;
     const order = readStopOrder(message.order, config.clusterSecret);
     if (order) emergency.adopt(order);
@@ -289,6 +292,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   await broadcast.start(views, isShared ? follow : undefined);
 
   const coverage = createCoverage({ db, clock });
+  const countProxies = () => line.proxies().filter(({ state }) => state === 'live').length;
+  const drills = createDrills({ db, clock, self: holder, say: bus.publish, countProxies });
   const conversation = createConversation({ clock, identities, notifications, approvals, cards, grants, messages, emergency, overview });
 
   const backups = createBackupRuns({ ...base, dataDir: isShared ? null : config.dataDir, version: config.version });
@@ -316,6 +321,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     calls,
     search,
     coverage,
+    drills,
     incidents: createIncidents({ db, clock, timeline }),
     spend,
     caps,
@@ -347,6 +353,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.get('/healthz', (context) => context.text('ok'));
   app.get('/readyz', async (context) => ((await isAnswering(db, READY_MS)) ? context.text('ready') : context.text('not ready', 503)));
   const telemetry = createTelemetry({
+    drills: drills.card,
     db,
     clock,
     version: config.version,
@@ -430,6 +437,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
     { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
     canaries({ ...base, alerts, coverage, proxies: line.addresses, clusterSecret: config.clusterSecret }),
+    { name: 'drills', everyMs: 5 * 60_000, tick: drills.tick },
     { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
     {
       name: 'gate-evidence',

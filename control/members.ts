@@ -3,9 +3,10 @@
  * straight to every one of them. Kept in the database and remembered here, because the stop must not need the database.
  */
 import { request } from 'undici';
-import type { StopAcknowledgement, StopOrder } from './contract.ts';
+import { LINE_PROOF_HEADER, type StopAcknowledgement, type StopOrder } from './contract.ts';
 import type { Db } from './db/database.ts';
 import type { StopHearing } from './emergency.ts';
+import { isStopAnswer } from './stop-order.ts';
 
 export type Members = ReturnType<typeof createMembers>;
 
@@ -25,12 +26,13 @@ const ORDER_MAX_MS = 1_000;
 interface Dependencies {
   db: Db;
   clock: () => number;
+  clusterSecret: string;
   /** This control process. */
   self: { id: string; url: () => string };
   onError: (error: unknown) => void;
 }
 
-export function createMembers({ db, clock, self, onError }: Dependencies) {
+export function createMembers({ db, clock, clusterSecret, self, onError }: Dependencies) {
   let known: readonly Member[] = [];
   let timer: NodeJS.Timeout | null = null;
   let beating: Promise<void> = Promise.resolve();
@@ -106,7 +108,11 @@ export function createMembers({ db, clock, self, onError }: Dependencies) {
         signal: AbortSignal.timeout(ORDER_MAX_MS),
       });
       const text = await answer.body.text();
-      if (answer.statusCode === 200 && role === 'proxy') onAnswer(JSON.parse(text) as StopAcknowledgement);
+      if (answer.statusCode !== 200 || role !== 'proxy') return;
+      // Whoever stands where a proxy stood must not be named as silent in a receipt that we sign.
+      if (!isStopAnswer(stop, text, String(answer.headers[LINE_PROOF_HEADER] ?? ''), clusterSecret))
+        return onError(new Error(`what answered the stop at ${url} does not prove that it knows the cluster secret`));
+      onAnswer(JSON.parse(text) as StopAcknowledgement);
     };
     const tellAll = () => {
       const others = known.filter(({ id }) => !told.has(id));

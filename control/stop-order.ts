@@ -1,6 +1,6 @@
 /** The seal of a stop order: who knows the cluster secret may stop everything, and nobody else can make it look so. */
-import { createHmac, timingSafeEqual } from 'node:crypto';
-import { type StopOrder, StopOrderSchema, stopOrderText } from './contract.ts';
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { type StopOrder, StopOrderSchema, stopAnswerText, stopOrderText } from './contract.ts';
 
 export function sealStop(stop: Omit<StopOrder, 'seal'>, clusterSecret: string): StopOrder {
   const { stopId, at, by, reason } = stop;
@@ -13,6 +13,15 @@ export function readStopOrder(body: unknown, clusterSecret: string): StopOrder |
   if (!data) return null;
   const [given, right] = [Buffer.from(data.seal), Buffer.from(sealOf(data, clusterSecret))];
   return given.length === right.length && timingSafeEqual(given, right) ? data : null;
+}
+
+/** Whether this is what a proxy of ours answered to this very order. @param text the body as it came. */
+export function isStopAnswer({ seal }: StopOrder, text: string, proof: string, clusterSecret: string): boolean {
+  const right = createHmac('sha256', clusterSecret)
+    .update(stopAnswerText(seal, hash('sha256', text)))
+    .digest();
+  const given = Buffer.from(proof, 'base64url');
+  return given.length === right.length && timingSafeEqual(given, right);
 }
 
 function sealOf(stop: Omit<StopOrder, 'seal'>, clusterSecret: string): string {

@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 import { Gauge, Registry } from 'prom-client';
 import { AGENT_STATUSES, TASK_STATUSES } from '../policies/index.ts';
 import type { Caps } from './caps.ts';
-import { type Gateway, GatewaySchema, type SystemState } from './contract.ts';
+import { type DrillCard, type Gateway, GatewaySchema, type SystemState } from './contract.ts';
 import type { Db } from './db/database.ts';
 
 interface Dependencies {
@@ -18,6 +18,7 @@ interface Dependencies {
   system: () => Promise<SystemState>;
   proxies: () => readonly { state: 'live' | 'stale' }[];
   busConnected: () => boolean;
+  drills: () => Promise<DrillCard>;
 }
 
 /** Who asks again within this time gets the same page. */
@@ -26,7 +27,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const QUANTILES = [0.5, 0.9, 0.99] as const;
 const SEVERITIES = ['low', 'medium', 'high', 'critical'] as const;
 
-export function createTelemetry({ db, clock, version, caps, gateways, system, proxies, busConnected }: Dependencies) {
+export function createTelemetry({ db, clock, version, caps, gateways, system, proxies, busConnected, drills }: Dependencies) {
   const registry = new Registry();
   const registers = [registry];
   const gauge = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
@@ -56,6 +57,7 @@ export function createTelemetry({ db, clock, version, caps, gateways, system, pr
     'mc_control_stop_propagation_seconds',
     'From the last press until the last proxy let nothing run; -1 = none was pressed, or not all have answered',
   );
+  const drilled = gauge('mc_control_drills', 'Drills by how they last went, the worst proxy of each', 'outcome');
   const failing = gauge('mc_control_workers_failing', 'Background workers whose last tick failed');
   gauge('mc_build_info', 'What runs here; always 1', 'version', 'node', 'role').labels(version, process.versions.node, 'control').set(1);
   let last: { at: number; page: Promise<string> } | null = null;
@@ -113,6 +115,9 @@ export function createTelemetry({ db, clock, version, caps, gateways, system, pr
     stopped.set(estop ? 1 : 0);
     const silent = receipt?.proxies.map(({ silentAfterMs }) => silentAfterMs) ?? [];
     propagation.set(silent.length === 0 || silent.includes(null) ? -1 : Math.max(...silent.map(Number)) / 1000);
+    const { items } = await drills();
+    const outcomes = items.map(({ outcome }) => ({ status: outcome ?? 'not_run', count: 1 }));
+    spread(drilled, ['passed', 'inconclusive', 'failed', 'not_run'], outcomes);
     const { rows: errors } = await sql<{ count: number }>`select count(*)::int as count from leases where last_error is not null`.execute(
       db,
     );

@@ -213,6 +213,7 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   approval_escalated: 'Approval waits too long',
   security_violation: 'Security violation',
   gate_missing: 'Gate missing',
+  drill_failed: 'Drill failed',
   agent_quarantined: 'Agent quarantined',
   emergency_stop: 'Emergency stop',
   budget_threshold: 'Budget threshold',

@@ -3,7 +3,7 @@
  * Redis, and a network between them that can be cut), while agents call, a person decides, and the emergency stop is pressed. After each
  * round everything is healed, and what the upstream, the agents and the person saw is compared with what the product says. The seed decides
  * every choice; the order in which answers cross is the machine's. Exits with 1 at a violation. `--rounds N`, `--seed N`, and
- * `--only 'name,name'` for some kinds of trouble (`--list` names them).
+ * `--only 'name;name'` for some kinds of trouble (`--list` names them).
  */
 import { cpus, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,6 +21,7 @@ import {
   line,
   PRICE_USD,
   PRICED,
+  saidNumber,
   startUpstream,
   takeUp,
   traffic,
@@ -36,9 +37,9 @@ const { values: options } = parseArgs({
     list: { type: 'boolean', default: false },
   },
 });
-const AGENTS = 4;
-/** Of each run of each agent: what ten priced calls cost. */
-const CAP_USD = 0.1;
+const AGENTS = 2;
+/** Of each run of each agent: what three priced calls cost, so that money runs out while others wait for a person. */
+const CAP_USD = 3 * PRICE_USD + 0.005;
 /** A proxy that hears nothing of control for this long refuses everything. */
 const SNAPSHOT_MS = 2_000;
 /** What a clock on a busy machine may be late by. */
@@ -201,7 +202,7 @@ if (options.list) {
   console.log(Object.keys(TROUBLES).join('\n'));
   process.exit(0);
 }
-const only = options.only?.split(',').map((name) => name.trim());
+const only = options.only?.split(';').map((name) => name.trim());
 for (const name of only ?? []) if (!TROUBLES[name]) throw new Error(`there is no trouble "${name}"; --list names them`);
 
 const books: Books = { calls: new Map(), decisions: new Map(), tasks: new Map(), problems: [] };
@@ -400,6 +401,7 @@ async function resume({ running, agents }: Stage): Promise<string[]> {
 interface Row {
   id: string;
   sessionKey: string | null;
+  input: Record<string, unknown>;
   status: string;
   approvalId: string | null;
   cost: number | null;
@@ -439,7 +441,7 @@ async function recorded({ running }: Stage, calls: readonly Call[], found: strin
     for (const runId of runs) {
       const { body } = await askAny<{ items: Row[] }>(running, 'GET', `/tool-calls?runId=${runId}&limit=500`);
       for (const row of body.items) {
-        const n = Number(row.sessionKey?.slice(2));
+        const n = numberOf(row);
         rows.set(n, [...(rows.get(n) ?? []), row]);
       }
     }
@@ -452,6 +454,11 @@ async function recorded({ running }: Stage, calls: readonly Call[], found: strin
       found.push(`still running by the record: ${open.map(([n]) => `call ${n} (${books.calls.get(n)?.kind})`).join(', ')}`);
     return rows;
   }
+}
+
+/** Calls that a person decides share a session, and are told apart by what they say. */
+function numberOf({ sessionKey, input }: Row): number {
+  return Number(/^c-(\d+)$/.exec(sessionKey ?? '')?.[1] ?? saidNumber(JSON.stringify(input)));
 }
 
 async function judged({ running }: Stage, call: Call, rows: readonly Row[], bans: readonly Ban[]): Promise<string[]> {
@@ -498,7 +505,7 @@ async function compareAll({ running, agents }: Stage): Promise<string[]> {
     const { status, body } = await askAny<{ title: string }>(running, 'GET', `/tasks/${id}`);
     if (status !== 200 || body.title !== title) found.push(`${title} was acknowledged and is not there (${status})`);
   }
-  const seen = new Set<string>();
+  const seen = new Set<number>();
   for (const { id } of agents)
     for (let cursor: string | null = ''; cursor !== null; ) {
       const from: string = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
@@ -507,11 +514,11 @@ async function compareAll({ running, agents }: Stage): Promise<string[]> {
         'GET',
         `/tool-calls?agentId=${id}&limit=500${from}`,
       );
-      for (const { sessionKey, status } of page.body.items) if (RAN.has(status)) seen.add(sessionKey ?? '');
+      for (const row of page.body.items) if (RAN.has(row.status)) seen.add(numberOf(row));
       cursor = page.body.nextCursor;
     }
   for (const { n, arrivals } of books.calls.values())
-    if (arrivals.length > 0 && !seen.has(`c-${n}`)) found.push(`call ${n} ran and is not in the record at the end`);
+    if (arrivals.length > 0 && !seen.has(n)) found.push(`call ${n} ran and is not in the record at the end`);
   return found;
 }
 

@@ -29,8 +29,7 @@ export interface Call {
   attempts: Attempt[];
   /** At the upstream, or at the agent that was told to go on: when, and with what. */
   arrivals: { at: number; body: string }[];
-  /** Of `make`: its id, and the ids under which it was carried out. */
-  id: string | null;
+  /** Of `make`: the ids under which it was carried out. */
   ran: Set<string>;
   /** Of `make`: what was answered to its outcome, each time it was told. */
   outcomes: number[];
@@ -186,8 +185,7 @@ export async function traffic({ running, books, agents, round, random }: Round, 
   function newCall(): Call {
     const n = books.calls.size + 1;
     const share = random();
-    const kind =
-      share < 0.25 ? 'look' : share < 0.45 ? 'buy' : share < 0.65 ? 'act' : share < 0.75 ? 'order' : share < 0.85 ? 'chat' : 'make';
+    const kind = share < 0.2 ? 'look' : share < 0.4 ? 'buy' : share < 0.6 ? 'act' : share < 0.75 ? 'order' : share < 0.85 ? 'chat' : 'make';
     const agent = n % agents.length;
     const said = `call ${n} of ${round}`;
     const body =
@@ -204,7 +202,7 @@ export async function traffic({ running, books, agents, round, random }: Round, 
           : { said };
     const call: Call = {
       ...{ n, kind, agent, runId: runOf(round, agent), body: JSON.stringify(body) },
-      ...{ attempts: [], arrivals: [], id: null, ran: new Set<string>(), outcomes: [], isSettled: false },
+      ...{ attempts: [], arrivals: [], ran: new Set<string>(), outcomes: [], isSettled: false },
     };
     books.calls.set(n, call);
     return call;
@@ -232,7 +230,7 @@ export async function traffic({ running, books, agents, round, random }: Round, 
     call.attempts.push(made);
     const base = running.proxies[proxy]?.url ?? '';
     const token = agents[call.agent]?.token ?? '';
-    const headers = { 'x-mc-run': call.runId, 'x-mc-session': `c-${call.n}` };
+    const headers = { 'x-mc-run': call.runId, 'x-mc-session': HELD.has(call.kind) ? sessionOf(round, call.agent) : `c-${call.n}` };
     try {
       const { status, body } = await send<{ id?: string; verdict?: string }>(
         `${base}${PATHS[call.kind]}`,
@@ -253,12 +251,13 @@ export async function traffic({ running, books, agents, round, random }: Round, 
 
   /** A gate's call: waited for, carried out once it is allowed, and its outcome told. */
   async function atGate(call: Call, base: string, token: string, status: number, body: { id?: string }): Promise<number> {
-    call.id ??= body.id ?? null;
     let said = status;
     if (status === 202 && body.id !== undefined)
       said = (await send(`${base}/v1/tool-calls/${body.id}?waitMs=1500`, 'GET', token, {}, null)).status;
-    if (said === 200 && body.id !== undefined) carryOut(call, body.id);
-    if (said === 200 && body.id !== undefined) await settle(call, base, token);
+    if (said === 200 && body.id !== undefined) {
+      carryOut(call, body.id);
+      await settle(call, base, token);
+    }
     return said;
   }
 
@@ -281,7 +280,16 @@ export async function traffic({ running, books, agents, round, random }: Round, 
   }
 }
 
-export function runOf(round: number, agent: number): string {
+function sessionOf(round: number, agent: number): string {
+  return `shared-${round}-${agent}`;
+}
+
+/** The number of the call that says this. */
+export function saidNumber(text: string): number {
+  return Number(/call (\d+)|part-(\d+)/.exec(text)?.slice(1).find(Boolean));
+}
+
+function runOf(round: number, agent: number): string {
   return `run-${round}-${agent}`;
 }
 
@@ -302,11 +310,13 @@ function carryOut(call: Call, id: string): void {
 }
 
 async function settle(call: Call, base: string, token: string): Promise<void> {
-  if (call.id === null || call.ran.size === 0) return;
   const outcome = JSON.stringify({ status: 'success', durationMs: 1, output: `made ${call.n}` });
-  const { status } = await send(`${base}/v1/tool-calls/${call.id}/outcome`, 'POST', token, {}, outcome);
-  call.outcomes.push(status);
-  if (status === 200 || status === 409) call.isSettled = true;
+  for (const id of call.ran) {
+    const { status } = await send(`${base}/v1/tool-calls/${id}/outcome`, 'POST', token, {}, outcome);
+    call.outcomes.push(status);
+    // 409: an outcome was recorded whose answer was lost.
+    if (status === 200 || status === 409) call.isSettled = true;
+  }
 }
 
 /** Every so manieth call is denied, and as many are left alone. */
@@ -375,7 +385,6 @@ async function takeUpOnce(call: Call, base: string, token: string): Promise<bool
     return call.isSettled;
   }
   const asked = await send<{ id?: string }>(`${base}/v1/tool-calls`, 'POST', token, {}, call.body);
-  call.id ??= asked.body.id ?? null;
   if (asked.status === 200 && asked.body.id !== undefined) {
     carryOut(call, asked.body.id);
     await settle(call, base, token);

@@ -108,17 +108,18 @@ export interface Outcome {
   endedByCaller?: true;
 }
 
-interface Collaborators {
+/** What a gate works with. */
+export interface Collaborators {
   snapshot: Snapshot;
   ledger: Ledger;
-  holds: Holds;
-  journal: Journal;
+  holds: Pick<Holds, 'open' | 'find' | 'wait' | 'defer' | 'withdraw' | 'redeem'>;
+  journal: Pick<Journal, 'proxyId' | 'append'>;
   register: Register;
   rates: Rates;
   labels: Labels;
   retries: Retries;
   joins: Joins;
-  shadow: Shadow;
+  shadow: Pick<Shadow, 'see'>;
   openings: Openings;
   spawns: Spawns;
   canaries: Canaries;
@@ -140,6 +141,8 @@ export class Gatekeeper {
   readonly #with: Collaborators;
   readonly #lastAdmittedAt = new Map<string, number>();
   #fingerprint: Fingerprint | null = null;
+  /** No more than there are open calls. */
+  readonly #unrecorded = new Map<CallRecord, Outcome>();
 
   constructor(collaborators: Collaborators) {
     this.#with = collaborators;
@@ -259,9 +262,27 @@ export class Gatekeeper {
   async complete(record: CallRecord, outcome: Outcome): Promise<boolean> {
     if (record.state === 'held') await this.#catchUp(record);
     const { call } = record;
-    if (!(await this.#settle(record, outcome))) return false;
+    try {
+      if (!(await this.#settle(record, outcome))) return false;
+    } catch (error) {
+      // The caller of the gate tells its outcome again; of what we have sent ourselves nobody else can tell.
+      if (call !== null && call.entry !== 'openclaw') this.#unrecorded.set(record, outcome);
+      throw error;
+    }
     if (call !== null) this.#learn(call, outcome);
     return true;
+  }
+
+  /** Records the outcomes of forwarded calls that the journal could not take when they came. Never rejects. */
+  async completeLate(): Promise<void> {
+    for (const [record, outcome] of [...this.#unrecorded]) {
+      this.#unrecorded.delete(record);
+      const isTaken = await this.complete(record, outcome).then(
+        () => true,
+        () => false,
+      );
+      if (!isTaken) return;
+    }
   }
 
   /** A call that is held here may have been taken up, and let run, at another proxy, whose caller comes to us with its outcome. */

@@ -7,12 +7,13 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import type { KnownCall, StopAcknowledgement, StopOrder, StreamMessage } from '../control/contract.ts';
+import type { KnownCall, PolicyPicture, StopAcknowledgement, StopOrder, StreamMessage } from '../control/contract.ts';
 import { dayOf } from '../policies/index.ts';
 import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
 import { Canaries } from './canaries.ts';
 import type { ProxyConfig } from './config.ts';
+import { runDrill } from './drills.ts';
 import { createEgress } from './egress.ts';
 import { scopesSince } from './facts.ts';
 import { createGatewayDoor } from './gateway.ts';
@@ -36,7 +37,7 @@ import { createListener } from './server.ts';
 import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
 import { Spawns } from './spawns.ts';
-import { followBus, readStopOrder } from './stop-order.ts';
+import { followBus, proveStopAnswer, readStopOrder } from './stop-order.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
 import { ToolResults } from './tool-results.ts';
 import { Traces } from './traces.ts';
@@ -164,6 +165,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       announce();
     }
     if (message.type === 'picture' || message.type === 'policy') shadow.follow(message.policy.shadow, message.policy.gateRoots);
+    if (message.type === 'picture' || message.type === 'policy') policyPicture = message.policy;
+    if (message.type === 'drill') drilling = drilling.then(() => drill(message));
     const cutStreams = REVIEWED.has(message.type) ? review() : 0;
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
@@ -174,6 +177,19 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     holds.wakeAll();
     uplink.acknowledgeStop(stopId, answer).catch((error) => log.warn({ err: error }, 'the stop holds here, but control could not be told'));
   }
+
+  /** One after another, and whatever comes of one is recorded before the next. */
+  async function drill({ requestId, names }: Extract<StreamMessage, { type: 'drill' }>): Promise<void> {
+    for (const name of names) {
+      if (policyPicture === null) return;
+      const result = await runDrill(name, policyPicture);
+      if (result.outcome === 'failed')
+        log.error({ drill: name, found: result.found }, 'a drill failed: this proxy does not do what is declared');
+      await journal.append({ type: 'drill', at: clock(), requestId, result }, false).catch(() => {});
+    }
+  }
+  let policyPicture: PolicyPicture | null = null;
+  let drilling: Promise<void> = Promise.resolve();
 
   /** When this proxy last let something run, and what it holds: what a stop's receipt is made of. */
   function stopAnswer(stopId: string, cutStreams: number): StopAcknowledgement {
@@ -293,8 +309,10 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const server = createListener({
     stop: (body) => {
       const order = readStopOrder(body, config.clusterSecret);
-      if (order) takeStop(order);
-      return order && stopAnswer(order.stopId, 0);
+      if (order === null) return null;
+      takeStop(order);
+      const answer = stopAnswer(order.stopId, 0);
+      return { answer, proof: proveStopAnswer(order, JSON.stringify(answer), config.clusterSecret) };
     },
     mcp,
     http,
@@ -314,6 +332,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   await listen(server, config.port, config.host, 'MC_PROXY_PORT');
   if (egress !== null) await listen(egress.server, config.egressPort ?? 0, config.host, 'MC_EGRESS_PORT');
   const sweepTimer = setInterval(() => {
+    void gate.completeLate();
     model.renew();
     const policy = snapshot.current(clock())?.policy;
     ledger.sweep(policy ? dayOf(clock(), policy.document.budgets.timezone) : null);
@@ -346,10 +365,12 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await mcp.close();
       gateway.close();
       await closed;
+      await drilling;
       await gateway.recorded();
       await http.close();
       await model.close();
       await egress?.close();
+      await gate.completeLate();
       await ledger.close();
       await journal.close(DRAIN_MS);
       await peers.close();

@@ -1,6 +1,6 @@
 /** The proxy's listener: paths to entry points, health, and the bounds of every connection. Plain node:http (PERFORMANCE.md 3). */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { StopAcknowledgement } from '../control/contract.ts';
+import { LINE_PROOF_HEADER, type StopAcknowledgement } from '../control/contract.ts';
 import { BadRequest, readJson } from './body.ts';
 import type { ProxyBounds } from './config.ts';
 import type { GatewayDoor } from './gateway.ts';
@@ -18,8 +18,8 @@ export interface ListenerDependencies {
   http: Pick<HttpTools, 'handle'>;
   model: Pick<ModelEntry, 'handle'>;
   gateway: Pick<GatewayDoor, 'handle' | 'takesUpgrade' | 'upgrade'>;
-  /** Takes a stop that a control sends straight to us. @returns what is answered, or null where nobody of ours has sealed it. */
-  stop: (body: unknown) => StopAcknowledgement | null;
+  /** Takes a stop that a control sends straight to us. @returns what is answered, and its proof; null where nobody of ours has sealed it. */
+  stop: (body: unknown) => { answer: StopAcknowledgement; proof: string } | null;
   /** Null while the proxy can judge; otherwise why it cannot. */
   notReady: () => string | null;
   /** Text of /metrics, or null where this credential may not read it. */
@@ -53,8 +53,11 @@ export function createListener({
       return problem(response, 401, 'UNAUTHENTICATED', 'Send the metrics token (MC_METRICS_TOKEN) as a bearer token.');
     }
     if (path === '/internal/v1/stop' && request.method === 'POST') {
-      const answer = stop(await readJson(request, STOP_MAX_BYTES));
-      if (answer !== null) return respond(response, 200, answer);
+      const taken = stop(await readJson(request, STOP_MAX_BYTES));
+      if (taken !== null) {
+        response.setHeader(LINE_PROOF_HEADER, taken.proof);
+        return respond(response, 200, taken.answer);
+      }
       return problem(response, 401, 'UNAUTHENTICATED', 'This stop is not sealed by a control of ours.');
     }
     const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));

@@ -45,6 +45,8 @@ const GATE_SILENT_MS = 30_000;
 /** Control registers a sub-agent within a second or two of its start. */
 const EXPECTED_MS = 60_000;
 const EXPECTED_MAX = 1_000;
+/** What a clock may be put right by without anybody noticing. */
+const CLOCK_SLIP_MS = 500;
 
 export class Snapshot {
   #policy: Policy | null = null;
@@ -115,7 +117,9 @@ export class Snapshot {
   current(now: number): Picture | null {
     this.#askedAt = now;
     if (this.#policy === null || this.#confirmedAt === null) return null;
-    if (now - this.#confirmedAt > this.#policy.snapshotMaxAgeMs) return null;
+    const age = now - this.#confirmedAt;
+    // Confirmed in the future: our clock was set back, and the picture may be as old as anything.
+    if (age > this.#policy.snapshotMaxAgeMs || age < -CLOCK_SLIP_MS) return null;
     // Made once for each change of these three: a call asks for the picture several times.
     const system = this.system();
     if (this.#made?.policy !== this.#policy || this.#made.system !== system || this.#made.policyVersion !== this.#policyVersion)
@@ -221,6 +225,7 @@ export class Snapshot {
         break;
       case 'hold':
       case 'mark':
+      case 'drill':
       case 'beat':
         break;
     }

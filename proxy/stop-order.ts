@@ -2,9 +2,9 @@
  * Stops that reach a proxy past its line: sent by a control straight to the listener, or heard on the bus. Only what is sealed with the
  * cluster secret counts, and it can only stop: nothing here lets a call through or lifts a stop.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 import { createClient } from 'redis';
-import { BUS_CHANNEL, BusMessageSchema, type StopOrder, StopOrderSchema, stopOrderText } from '../control/contract.ts';
+import { BUS_CHANNEL, BusMessageSchema, type StopOrder, StopOrderSchema, stopAnswerText, stopOrderText } from '../control/contract.ts';
 
 const CONNECT_MAX_MS = 2_000;
 const RECONNECT_MS = 250;
@@ -16,6 +16,13 @@ export function readStopOrder(body: unknown, clusterSecret: string): StopOrder |
   const right = Buffer.from(createHmac('sha256', clusterSecret).update(stopOrderText(data)).digest('base64url'));
   const given = Buffer.from(data.seal);
   return given.length === right.length && timingSafeEqual(given, right) ? data : null;
+}
+
+/** What the answer to an order goes with, so that its receipt names nobody as silent who is not one of us. @param text the body as it is sent. */
+export function proveStopAnswer({ seal }: StopOrder, text: string, clusterSecret: string): string {
+  return createHmac('sha256', clusterSecret)
+    .update(stopAnswerText(seal, hash('sha256', text)))
+    .digest('base64url');
 }
 
 /**

@@ -10,6 +10,7 @@ import type {
   Approval,
   CallFacts,
   Channel,
+  DrillResult,
   GateReason,
   Grant,
   GrantScope,
@@ -101,6 +102,16 @@ export interface Database {
     wire_id: string | null;
     print: string | null;
     tool: string;
+    at: number;
+  };
+  drill_results: {
+    id: Generated<number>;
+    request_id: string;
+    name: DrillResult['name'];
+    proxy_id: string;
+    outcome: DrillResult['outcome'];
+    found: string;
+    duration_ms: number;
     at: number;
   };
   gate_proofs: { agent_id: string; entry: string; how: 'result' | 'canary'; at: number };

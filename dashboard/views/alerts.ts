@@ -27,6 +27,7 @@ const ICONS: Record<Alert['type'], IconName> = {
   approval_escalated: 'hourglass',
   security_violation: 'shield-alert',
   gate_missing: 'shield-alert',
+  drill_failed: 'shield-alert',
   agent_quarantined: 'octagon-minus',
   emergency_stop: 'octagon-x',
   budget_threshold: 'circle-dollar-sign',

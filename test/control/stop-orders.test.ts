@@ -4,14 +4,15 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { StopAcknowledgement } from '../../control/contract.ts';
+import { LINE_PROOF_HEADER, type StopAcknowledgement } from '../../control/contract.ts';
 import { createEmergency, type Emergency, type StopHearing, type StopNote } from '../../control/emergency.ts';
 import { createMembers } from '../../control/members.ts';
 import { openSigningKey } from '../../control/signing.ts';
 import { readStopOrder, sealStop } from '../../control/stop-order.ts';
-import { readStopOrder as readAtProxy } from '../../proxy/stop-order.ts';
+import { proveStopAnswer, readStopOrder as readAtProxy } from '../../proxy/stop-order.ts';
 import { ADMIN, type Services, startServices } from '../support/services.ts';
 
 const SECRET = 'cluster-secret-for-tests';
@@ -126,15 +127,23 @@ describe('two controls', () => {
 describe('the proxies of a stop', () => {
   it('are those that the record knows at that moment, also where they have announced themselves elsewhere', async () => {
     const heard: string[] = [];
-    const proxy = createServer((request, response) => {
+    let secret = SECRET;
+    const proxy = createServer(async (request, response) => {
       heard.push(request.url ?? '');
+      const order = readAtProxy(await json(request), SECRET);
       const answer: StopAcknowledgement = { proxyId: 'proxy-2', at: services.time.now, lastAdmittedAt: null, agents: [] };
-      response.end(JSON.stringify(answer));
+      const text = JSON.stringify(answer);
+      response.setHeader(LINE_PROOF_HEADER, order ? proveStopAnswer(order, text, secret) : '').end(text);
     });
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
     const at = (id: string) =>
-      createMembers({ ...services.base, self: { id, url: () => 'http://127.0.0.1:1' }, onError: (error) => services.errors.push(error) });
+      createMembers({
+        ...services.base,
+        clusterSecret: SECRET,
+        self: { id, url: () => 'http://127.0.0.1:1' },
+        onError: (error) => services.errors.push(error),
+      });
     const [here, elsewhere] = [at('control-1'), at('control-2')];
     await here.start(() => []);
     // Nothing has been looked up here since.
@@ -155,6 +164,14 @@ describe('the proxies of a stop', () => {
       ['proxy-2', true],
       ['proxy-3', false],
     ]);
+    await emergency.resume(ADMIN, 'all is well');
+    // Somebody else stands where a proxy stood, and says that it is silent.
+    secret = 'a-secret-that-was-guessed';
+    services.errors.length = 0;
+    const unproven = await emergency.stop(ADMIN, null);
+    expect(unproven.proxies.find(({ id }) => id === 'proxy-2')?.acknowledgedAt ?? null).toBeNull();
+    expect(String(services.errors)).toContain('does not prove');
+    services.errors.length = 0;
     await emergency.resume(ADMIN, 'all is well');
     await here.stop();
     await new Promise((resolve) => proxy.close(resolve));

@@ -135,6 +135,7 @@ export async function startDoors(bounds: Partial<ProxyBounds> = {}) {
   return {
     egressUrl: proxy.egressUrl ?? '',
     gateUrl: proxy.url,
+    journal: proxy.core.journal,
     clusterSecret: base.clusterSecret,
     time,
     names,

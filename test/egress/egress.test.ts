@@ -1,7 +1,8 @@
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { sealStop } from '../../control/stop-order.ts';
+import { JournalUnavailable } from '../../proxy/journal.ts';
 import { sendBytes } from '../support/wire.ts';
 import { until } from '../support/world.ts';
 import { basic, bearer, type Doors, listenTcp, OTHER_PUBLIC, openTunnel, PUBLIC, startDoors } from './doors.ts';
@@ -307,6 +308,25 @@ describe('plain HTTP', () => {
     expect(JSON.stringify(visited[1]?.headers)).not.toContain(agent.token);
     const [, call] = await doors.calls(agent.id, (items) => items.length === 2 && items.every((item) => item.status === 'success'));
     expect(call?.output).toBe('POST http://plain.example/path?q=1, HTTP 200: 6 bytes up, 6 bytes down');
+  });
+
+  it('has its outcome recorded as soon as the journal takes it, because nobody else knows of it', async () => {
+    const agent = await doors.newAgent();
+    const append = doors.journal.append.bind(doors.journal);
+    let refused = 0;
+    const full = vi.spyOn(doors.journal, 'append').mockImplementation((event, durable) => {
+      if (event.type !== 'completed' || refused > 1) return append(event, durable);
+      refused++;
+      return Promise.reject(new JournalUnavailable('the disk is full'));
+    });
+    try {
+      expect((await get('http://plain.example/', agent.token)).status).toBe(200);
+      const [call] = await doors.calls(agent.id, (calls) => calls.some(({ status }) => status === 'success'));
+      expect(call?.output).toContain('HTTP 200');
+      expect(refused).toBe(2);
+    } finally {
+      full.mockRestore();
+    }
   });
 
   it('gives redirects back; the next hop is a question of its own', async () => {

@@ -101,7 +101,7 @@ const pressSlack = (approvalId: string) =>
     }).toString(),
   );
 
-const mcEnv = () => ({ ...CHILD_ENV, MC_CONTROL_URL: world.controlUrl, MC_DATA_DIR: world.dataDir });
+const mcEnv = () => ({ ...CHILD_ENV, MC_CONTROL_URL: world.controlUrl, MC_DATA_DIR: world.dataDir, MC_KEY_DIR: world.keyDir });
 
 function mc(args: readonly string[]): Promise<{ code: number; out: string; errors: string }> {
   return new Promise((resolve) => {
@@ -338,7 +338,8 @@ describe('the emergency stop from a chat', () => {
 
     await fromTelegram(telegram.press(oda, question, data));
     expect(await stopped()).toBe(true);
-    expect(question).toMatchObject({ text: 'Stopped. 1 of 1 proxies confirmed.', buttons: [] });
+    const { proxies } = (await world.api<{ proxies: unknown[] }>('GET', '/overview')).body;
+    expect(question).toMatchObject({ text: `Stopped. ${proxies.length} of ${proxies.length} proxies confirmed.`, buttons: [] });
     const refused = await gate.note();
     expect([refused.body.verdict, refused.body.reasons[0]?.code]).toEqual(['deny', 'ESTOP']);
     expect((await world.api('GET', `/approvals/${held.approvalId}`)).body).toMatchObject({ status: 'withdrawn' });

@@ -1,10 +1,14 @@
 /** The gate proves itself from real traffic: what models are told of tools has been asked about. The time of grace is turned, not waited for. */
+
+import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DRILL_NAMES, type DrillCard } from '../../control/contract.ts';
 import { json, type ScriptedProvider, startProvider } from '../model/provider.ts';
 import { usePolicy } from '../support/calls.ts';
+import { CHILD_ENV } from '../support/child-env.ts';
 import { CLUSTER_SECRET, type OwnTime, startInOwnTime } from '../support/own-time.ts';
-import { newAgent, until } from '../support/world.ts';
+import { ADMIN_TOKEN, newAgent, until } from '../support/world.ts';
 
 let world: OwnTime;
 let provider: ScriptedProvider;
@@ -181,4 +185,30 @@ it('takes the word of nobody but the gateway that a call was rightly not asked a
   await turn('call_y', 'exec', { command: 'ls' });
   await afterGrace();
   expect(await until(alerts, (list) => list.length > 0)).toHaveLength(1);
+});
+
+describe('drills', () => {
+  const card = async () => (await world.api<DrillCard>('GET', '/drills')).body;
+
+  it('run by themselves once a day, at every proxy, and leave calls alone', async () => {
+    const ran = await until(card, ({ items, nextAt }) => nextAt !== null && items.every(({ outcome }) => outcome !== null));
+    expect(ran.items.map(({ name, outcome }) => [name, outcome])).toEqual(DRILL_NAMES.map((name) => [name, 'passed']));
+    expect(ran.nextAt ?? 0).toBeGreaterThan(world.clock() + 23 * 60 * 60 * 1000);
+    expect((await world.api<{ items: unknown[] }>('GET', '/tool-calls?agentId=drill')).body.items).toEqual([]);
+    const { body } = await world.api<{ items: { action: string; subjectId: string; details: object }[] }>(
+      'GET',
+      '/audit?action=drill.ended&limit=100',
+    );
+    expect(new Set(body.items.map(({ subjectId }) => subjectId))).toEqual(new Set(DRILL_NAMES));
+  });
+
+  it('are run and shown by the command, whose exit code says whether one failed', async () => {
+    const env = { ...CHILD_ENV, MC_CONTROL_PORT: new URL(world.controlUrl).port, MC_ADMIN_TOKEN: ADMIN_TOKEN, MC_DATA_DIR: world.dataDir };
+    const child = spawn(process.execPath, ['cli.ts', 'drill', 'emergency-stop'], { env });
+    let output = '';
+    for (const pipe of [child.stdout, child.stderr]) pipe.on('data', (chunk) => (output += chunk));
+    const code = await new Promise((resolve) => child.once('exit', resolve));
+    expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/^passed +emergency-stop \(\S+\)\n +deny ESTOP\n$/) });
+    expect((await world.api('POST', '/drills', { name: 'earthquake' })).status).toBe(400);
+  });
 });

@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Db, openDatabase } from '../../control/db/database.ts';
+import type { Db } from '../../control/db/database.ts';
 import { codesOf, decide, gateOf, usePolicy } from '../support/calls.ts';
 import { newAgent, startWorld, until, type World } from '../support/world.ts';
 
@@ -13,7 +13,7 @@ afterAll(() => world.close());
 
 async function whileDown(change: (db: Db) => Promise<unknown>): Promise<void> {
   await world.kill();
-  const { db, close } = await openDatabase(world.dataDir);
+  const { db, close } = await world.openDatabase();
   await change(db);
   await close();
   await world.start();
@@ -187,13 +187,11 @@ describe('credentials that a call carries', () => {
     }
     await gate.cancel((await gate.exec(`make ${token}`)).body.id);
     await world.stop();
-    const found = secrets.flatMap((secret) => {
-      try {
-        return execFileSync('grep', ['-rlaF', secret, world.dataDir], { encoding: 'utf8' }).trim().split('\n');
-      } catch {
-        return []; // grep says 1 when there is nothing
-      }
-    });
+    const found = secrets.flatMap((secret) =>
+      spawnSync('grep', ['-rlaF', secret, ...world.places], { encoding: 'utf8' })
+        .stdout.split('\n')
+        .filter(Boolean),
+    );
     await world.start();
     expect(found).toEqual([]);
   });

@@ -118,11 +118,16 @@ describe('twenty agents and a hundred tasks', () => {
     expect(failed.length).toBeGreaterThan(0);
     expect(dead.length).toBeLessThan(0.05 * runs.length);
 
-    const calls = await all<Row & { cost: number | null; taskId: string | null }>('/tool-calls');
-    const cost = (rows: typeof calls) => rows.reduce((sum, row) => sum + (row.cost ?? 0), 0);
+    type Call = Row & { cost: number | null; taskId: string | null };
+    const cost = (rows: readonly Call[]) => rows.reduce((sum, row) => sum + (row.cost ?? 0), 0);
+    const spentOf = (tasks: readonly Row[]) => tasks.reduce((sum, task) => sum + Number(task.spend), 0);
+    // The last outcomes may still be on their way into the record, from several proxies.
+    const { calls, spent } = await until(
+      async () => ({ calls: await all<Call>('/tool-calls'), spent: spentOf(await all<Row>('/tasks')) }),
+      (now) => Math.abs(now.spent - cost(now.calls)) < 5e-7,
+    );
     expect(cost(calls)).toBeGreaterThan(1);
     expect(cost(calls.filter(({ taskId }) => taskId !== null)) / cost(calls)).toBeGreaterThanOrEqual(0.95);
-    const spent = after.reduce((sum, task) => sum + Number(task.spend), 0);
     expect(spent).toBeCloseTo(cost(calls), 6);
     const attributed = cost(calls.filter(({ taskId }) => taskId !== null)) / cost(calls);
     const counts = {

@@ -359,14 +359,15 @@ const NUMBERS: readonly unknown[] = [
 
 /** A path segment, written as a client would: encoded, or not quite. */
 function segment(dice: Dice, { ids }: Targets): string {
-  if (dice.chance(0.35)) return dice.pick(ids);
+  if (dice.chance(0.6)) return dice.pick(ids);
   const text = dice.pick(TEXTS).slice(0, 8_000);
-  return dice.chance(0.8) ? encoded(text) || 'x' : dice.pick(['%', '%zz', '%c0%af', '..;', '.', '%2e%2e', '%2F', 'a%20b', '%ff']);
+  return dice.chance(0.9) ? encoded(text) || 'x' : dice.pick(['%', '%zz', '%c0%af', '..;', '.', '%2e%2e', '%2F', 'a%20b', '%ff']);
 }
 
 function queryOf(dice: Dice, { parameters = [] }: Operation): string {
-  if (dice.chance(0.6)) return '';
   const names = parameters.filter((parameter) => parameter.in === 'query').map((parameter) => parameter.name);
+  // Where none is known, any is refused before the body is looked at.
+  if (dice.chance(names.length > 0 ? 0.4 : 0.9)) return '';
   const pairs = Array.from({ length: dice.below(4) + 1 }, () => {
     const name = names.length > 0 && dice.chance(0.85) ? dice.pick(names) : encoded(dice.pick(TEXTS).slice(0, 100));
     const value = dice.chance(0.9) ? encoded(dice.pick(TEXTS).slice(0, 8_000)) : dice.pick(['%', '%zz', '%c0%af', '[]', '+', 'a=b=c']);
@@ -382,7 +383,7 @@ function encoded(text: string): string {
 /** A body for this schema with something wrong in it, or one that is no JSON at all; now and then it is right. */
 function bodyOf(dice: Dice, schema: Schema | null, isLever: boolean, targets?: Targets): Buffer | null {
   if (!isLever && dice.chance(0.05)) return null;
-  if (dice.chance(0.1)) return Buffer.from(JSON.stringify(dice.pick([null, 17, 'text', [], [[]], true, dice.json(4)])));
+  if (dice.chance(0.05)) return Buffer.from(JSON.stringify(dice.pick([null, 17, 'text', [], [[]], true, dice.json(4)])));
   const made = schema === null ? dice.json(4) : sample(dice, schema, targets, 0);
   const body = typeof made === 'object' && made !== null && !Array.isArray(made) ? { ...made } : { value: made };
   if (isLever || dice.chance(0.03)) Object.assign(body, { noSuchField: 1 });
@@ -414,9 +415,9 @@ function spoil(dice: Dice, text: string): Buffer {
   }
 }
 
-/** A value of this schema; each part of it is wrong with one chance in sixteen. */
+/** A value of this schema; each part of it is wrong with one chance in twenty-five. */
 function sample(dice: Dice, given: Schema, targets: Targets | undefined, depth: number): unknown {
-  if (depth > 6 || dice.chance(0.06)) return dice.json(2);
+  if (depth > 6 || dice.chance(0.04)) return dice.json(2);
   const schema = targets ? resolve(given, targets) : given;
   if (schema.const !== undefined) return schema.const;
   if (schema.enum) return dice.pick(schema.enum);
@@ -426,20 +427,20 @@ function sample(dice: Dice, given: Schema, targets: Targets | undefined, depth: 
   switch (type) {
     case 'object': {
       const properties = Object.entries(schema.properties ?? {});
-      const kept = properties.filter(([name]) => schema.required?.includes(name) || dice.chance(0.4));
+      const kept = properties.filter(([name]) => schema.required?.includes(name) || dice.chance(0.2));
       return Object.fromEntries(kept.map(([name, property]) => [name, sample(dice, property, targets, depth + 1)]));
     }
     case 'array':
       return Array.from({ length: dice.below(3) }, () => sample(dice, schema.items ?? {}, targets, depth + 1));
     case 'integer':
     case 'number':
-      return dice.chance(0.5) ? dice.below(100) : dice.pick(NUMBERS);
+      return dice.chance(0.8) ? dice.below(100) : dice.pick(NUMBERS);
     case 'boolean':
       return dice.chance(0.5);
     case 'null':
       return null;
     case 'string':
-      return targets && dice.chance(0.2) ? dice.pick(targets.ids) : dice.chance(0.6) ? `text ${dice.below(1_000)}` : dice.pick(TEXTS);
+      return targets && dice.chance(0.1) ? dice.pick(targets.ids) : dice.chance(0.7) ? `text-${dice.below(1_000)}` : dice.pick(TEXTS);
     default:
       return dice.json(2);
   }
@@ -483,7 +484,7 @@ const ODD_HEADERS = [
 
 function draft(dice: Dice, { tokens }: Targets, method: string, target: string, body: Buffer | null, mayStayOpen = false): Draft {
   const isAgents = /^\/(v1|mcp|http|model)\b/.test(target);
-  const token = dice.chance(0.85)
+  const token = dice.chance(0.92)
     ? isAgents
       ? dice.pick([tokens.agent, tokens.agent, tokens.gateway])
       : tokens.admin

@@ -3,11 +3,14 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chownSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import { findProgram, PROGRAMS } from '../setup/programs.ts';
 import { freePort } from './world.ts';
 
 export interface PostgresServer {
+  /** Where its files are. */
+  folder: string;
   /** Makes an empty database. @returns its `DATABASE_URL`. */
   createDatabase: () => Promise<string>;
   /** SIGSTOP and SIGCONT of the whole server: it is there and does not answer. */
@@ -18,6 +21,9 @@ export interface PostgresServer {
   start: () => Promise<void>;
   close: () => Promise<void>;
 }
+
+const START_TRIES = 100;
+const START_AGAIN_MS = 50;
 
 export async function startPostgres(): Promise<PostgresServer> {
   const program = findProgram(PROGRAMS.postgresql);
@@ -41,6 +47,18 @@ export async function startPostgres(): Promise<PostgresServer> {
   let databases = 0;
 
   async function start(): Promise<void> {
+    for (let tried = 0; ; tried++) {
+      try {
+        return await startOnce();
+      } catch (error) {
+        // The processes of the server that was killed may still be going.
+        if (tried === START_TRIES || !String(error).includes('still in use')) throw error;
+        await sleep(START_AGAIN_MS);
+      }
+    }
+  }
+
+  async function startOnce(): Promise<void> {
     const settings = { port, listen_addresses: '127.0.0.1', unix_socket_directories: folder, fsync: 'off', shared_buffers: '16MB' };
     const started = spawn(program ?? '', ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])], {
       ...options,
@@ -77,6 +95,7 @@ export async function startPostgres(): Promise<PostgresServer> {
 
   await start();
   return {
+    folder,
     createDatabase: async () => {
       const name = `mc_${++databases}`;
       const sql = postgres(`postgres://mc@127.0.0.1:${port}/postgres`, { max: 1, onnotice: () => {} });

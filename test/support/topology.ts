@@ -6,6 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openServerDatabase } from '../../control/db/database.ts';
 import { prepareTopology, type Service } from '../../deploy/topology.ts';
 import { CHILD_ENV } from './child-env.ts';
 import { type PostgresServer, startPostgres } from './postgres.ts';
@@ -24,12 +25,13 @@ export interface Topology extends World {
 export async function startTopology(env: Record<string, string> = {}): Promise<Topology> {
   const folder = mkdtempSync(join(tmpdir(), 'mc-topology-'));
   const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
+  const databaseUrl = await postgres.createDatabase();
   let log = '';
   // What people call a control is not where the proxies find it.
   const { MC_CONTROL_URL, ...further } = env;
   const services = await prepareTopology({
     folder,
-    databaseUrl: await postgres.createDatabase(),
+    databaseUrl,
     redisUrl: redis.url,
     secrets: { MC_CLUSTER_SECRET: 'cluster-secret-for-tests', POSTGRES_PASSWORD: 'none', MC_METRICS_TOKEN: 'metrics-token-for-tests' },
     environment: { NODE_COMPILE_CACHE: CHILD_ENV.NODE_COMPILE_CACHE, MC_ADMIN_TOKEN: ADMIN_TOKEN, ...further },
@@ -85,6 +87,8 @@ export async function startTopology(env: Record<string, string> = {}): Promise<T
     egressUrl: service('proxy-1').egressUrl ?? '',
     dataDir: service('control-1').dataDir,
     keyDir: service('control-1').keyDir,
+    places: [...services.map(({ dataDir }) => dataDir), postgres.folder],
+    openDatabase: () => openServerDatabase(databaseUrl),
     signInLink: () => /http\S+#token=\S+/.exec(service('control-1').output())?.[0] ?? '',
     log: () => log,
     pid: () => service('control-1').pid() ?? 0,

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Db, openDatabase } from '../../control/db/database.ts';
 import { blankDatabase } from './blank-database.ts';
 import { CHILD_ENV } from './child-env.ts';
 
@@ -26,6 +27,10 @@ export interface World {
   egressUrl: string;
   dataDir: string;
   keyDir: string;
+  /** Folders in which everything is that it keeps. */
+  places: readonly string[];
+  /** Opens its database while it is down. */
+  openDatabase: () => Promise<{ db: Db; close: () => Promise<void> }>;
   /** The one-time sign-in link that the last start printed. */
   signInLink: () => string;
   /** Everything that was logged since the last start. */
@@ -132,6 +137,8 @@ export async function startProcess(entry: readonly string[], env: Record<string,
     egressUrl: `http://127.0.0.1:${egressPort}`,
     dataDir,
     keyDir: `${dataDir}-keys`,
+    places: [dataDir],
+    openDatabase: () => openDatabase(dataDir),
     signInLink: () => /http\S+#token=\S+/.exec(output)?.[0] ?? '',
     log: () => log,
     pid: () => child?.pid ?? 0,
