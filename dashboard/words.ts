@@ -62,6 +62,7 @@ const WITH_DECIMALS = new Map(
 );
 const WHOLE = new Intl.NumberFormat('en-US');
 const DAY_AND_MONTH = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
+const MONTH = new Intl.DateTimeFormat('en-GB', { month: 'long' });
 const EVERYTHING = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'long' });
 
 function dollars(usd: number, decimals: 0 | 2 | 4): string {
@@ -143,6 +144,11 @@ export function when(at: number, now: number): string {
 /** "8 Nov", with the year where it is another one. */
 export function day(at: number): string {
   return DAY_AND_MONTH.format(at);
+}
+
+/** "November" of "2026-11"; what is no month as it is. */
+export function monthName(month: string): string {
+  return /^\d{4}-\d\d$/.test(month) ? MONTH.format(new Date(`${month}-15T12:00:00`)) : month;
 }
 
 /** Everything about a moment, for titles: date, time to the second, zone. */

@@ -1,5 +1,5 @@
 /**
- * `npm run pictures -- --all FOLDER [--only VIEW,…]`: every view, or these, at three widths in light and dark, for looking at, and a list of what a picture hides: a page
+ * `npm run pictures:all -- FOLDER [--only VIEW,…]`: every view, or these, at three widths in light and dark, for looking at, and a list of what a picture hides: a page
  * that scrolls sideways, and text that is cut where nothing gives the whole of it. FOLDER is outside the repository.
  */
 import { mkdirSync } from 'node:fs';

@@ -1,5 +1,6 @@
 /**
- * `npm run pictures`: takes the pictures of the README from the built dashboard with a sample squad behind it, into docs/pictures.
+ * `npm run pictures`: takes the pictures of docs/ that show more than a morning from the built dashboard with a sample squad behind it;
+ * those of the README are of the product (test/browser/take-pictures.ts).
  * The clock of the samples stands still, so a picture changes only when the dashboard does.
  */
 import { mkdirSync } from 'node:fs';
@@ -21,13 +22,8 @@ const PHONE = { width: 390, height: 844 };
 const { all, only } = parseArgs({ options: { all: { type: 'string' }, only: { type: 'string' } } }).values;
 
 const PICTURES = [
-  { name: 'board-light', path: '/board', viewport: DESK, colorScheme: 'light' },
-  { name: 'board-dark', path: '/board', viewport: DESK, colorScheme: 'dark' },
   { name: 'task-light', path: '/board?task=ta_431', viewport: DESK, colorScheme: 'light', tab: 'Timeline' },
-  { name: 'spend-light', path: '/spend', viewport: DESK, colorScheme: 'light' },
   { name: 'policy-dark', path: '/policies/v2', viewport: DESK, colorScheme: 'dark' },
-  { name: 'approvals-light', path: '/approvals', viewport: DESK, colorScheme: 'light' },
-  { name: 'approvals-dark', path: '/approvals', viewport: DESK, colorScheme: 'dark' },
   { name: 'agent-light', path: '/agents/ag_00003', viewport: DESK, colorScheme: 'light' },
   { name: 'phone-light', path: '/approvals', viewport: PHONE, colorScheme: 'light' },
 ] as const;

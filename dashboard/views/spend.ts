@@ -16,7 +16,7 @@ import { LightElement } from '../elements/light-element.ts';
 import { button, choice, empty, failed, meter, moment, seenLine, skeleton } from '../elements/parts.ts';
 import { overview } from '../store.ts';
 import { isPhone } from '../viewport.ts';
-import { callMoney, capMoney, clockMinutes, count, money, plural } from '../words.ts';
+import { callMoney, capMoney, clockMinutes, count, money, monthName, plural } from '../words.ts';
 import './spend.css';
 
 const DAY_MS = 86_400_000;
@@ -80,7 +80,7 @@ export class SpendElement extends SignalWatcher(LightElement) {
         ${figure('Today', money(fleet.spent, fleet.cap), fleet.cap === null ? 'no fleet cap' : `cap ${capMoney(fleet.cap)}`)}
         ${figure(`Forecast at ${clockMinutes(dayEndsAt)}`, money(fleet.projected), `${money(fleet.ratePerHour)} in the last hour`)}
         ${figure(SPAN_WORDS[this.span], money(layers.total.cost), plural(layers.total.calls, 'priced call'))}
-        ${figure(month.name, money(month.spent), `${money(month.perDay)} a day, ${money(month.projected)} at its end`)}
+        ${figure(monthName(month.name), money(month.spent), `${money(month.perDay)} a day, ${money(month.projected)} at its end`)}
         ${figure('Unattributed', `${(share * 100).toFixed(1)} %`, share > UNATTRIBUTED_SHARE ? html`<span class="m-amber">${money(cost)}; more than 5 % belong to no task</span>` : `${money(cost)}; promise: at most 5 %`)}
       </dl>
       <div class="sp-c">

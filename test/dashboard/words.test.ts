@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { age, callMoney, capMoney, count, dataAge, money, plural, took, wait, when } from '../../dashboard/words.ts';
+import { age, callMoney, capMoney, count, dataAge, money, monthName, plural, took, wait, when } from '../../dashboard/words.ts';
 
 describe('money', () => {
   it('has two decimals, a thousands comma, and a dash where nothing is known', () => {
@@ -70,4 +70,10 @@ it('counts with a comma and the right number', () => {
   expect(count(12_345)).toBe('12,345');
   expect(plural(1, 'call')).toBe('1 call');
   expect(plural(0, 'entry', 'entries')).toBe('0 entries');
+});
+
+it('says a month by its name, and anything else as it came', () => {
+  expect(monthName('2026-11')).toBe('November');
+  expect(monthName('2027-01')).toBe('January');
+  expect(monthName('this month')).toBe('this month');
 });
