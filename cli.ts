@@ -13,6 +13,7 @@ import { addBackupCommands } from './control/commands/backup.ts';
 import { apiClient } from './control/commands/client.ts';
 import { runDemo } from './control/commands/demo.ts';
 import { doctor } from './control/commands/doctor.ts';
+import { addDrillCommand } from './control/commands/drill.ts';
 import { connectOpenClaw } from './control/commands/openclaw.ts';
 import { addPolicyCommands } from './control/commands/policy.ts';
 import { addStopCommands } from './control/commands/stop.ts';
@@ -79,6 +80,7 @@ addBackupCommands(program, settings, version);
 addPolicyCommands(program, settings);
 addApprovalCommands(program, settings);
 addAuditCommands(program, settings);
+addDrillCommand(program, settings);
 
 try {
   await program.parseAsync();
@@ -109,6 +111,7 @@ async function start({ demo }: { demo?: true }): Promise<void> {
             redisUrl: config.REDIS_URL,
             openclaw:
               config.OPENCLAW_GATEWAY_URL === null ? null : { url: config.OPENCLAW_GATEWAY_URL, token: config.OPENCLAW_GATEWAY_TOKEN },
+            metricsToken: config.MC_METRICS_TOKEN,
             allowCommands: config.MC_STDIO === 'on',
             proxyUrl: config.proxyUrl,
             keepDays: config.MC_KEEP_DAYS,
@@ -137,6 +140,7 @@ async function start({ demo }: { demo?: true }): Promise<void> {
           clusterSecret,
           redisUrl: config.REDIS_URL,
           metricsToken: config.MC_METRICS_TOKEN,
+          version,
           hostNames: [config.MC_HOST, ...(config.MC_HOST_NAMES?.split(/, */) ?? [])],
           bounds: DEFAULT_BOUNDS,
         },

@@ -76,7 +76,16 @@ export const SETTINGS = {
     default: 'all',
     help: 'What this process does: `all`, or some of `control` (API, dashboard, lines to proxies), `workers` (background work) and `proxy`, parted by commas.',
   },
-  MC_HOST: { schema: z.string().min(1), default: '127.0.0.1', help: 'Address that all listeners bind to.' },
+  MC_HOST: {
+    schema: z.string().min(1),
+    default: '127.0.0.1',
+    help: 'Address that all listeners bind to. Any other than this machine alone needs MC_OPEN_TO_NETWORK.',
+  },
+  MC_OPEN_TO_NETWORK: {
+    schema: z.enum(['behind-tls', 'private-network']),
+    default: null,
+    help: 'The explicit word for listeners that other machines reach, and what protects the way there: `behind-tls` (a TLS proxy in front) or `private-network` (one that nobody else is in). The listeners themselves speak plain HTTP.',
+  },
   MC_CONTROL_PORT: { schema: port, default: 3000, help: 'Control API and dashboard.' },
   MC_PROXY_PORT: { schema: port, default: 3100, help: 'The gate for agents.' },
   MC_EGRESS_PORT: { schema: port, default: 3200, help: 'The egress proxy: HTTP proxy of programs that agents run.' },
@@ -113,7 +122,7 @@ export const SETTINGS = {
     default: null,
     help: 'Redis or Valkey for the budget counters of several proxies and the hints between processes; without it they are kept in the one proxy.',
   },
-  MC_METRICS_TOKEN: { schema: secret, default: null, help: 'Opens /metrics of the proxy.' },
+  MC_METRICS_TOKEN: { schema: secret, default: null, help: 'Opens /metrics of proxies and controls.' },
   MC_STDIO: { schema: z.enum(['on', 'off']), default: 'on', help: 'Whether upstreams may be commands that the proxy runs.' },
   MC_HOST_NAMES: {
     schema: z.string().regex(/^[\w.-]+(, *[\w.-]+)*$/, 'must be host names, parted by commas'),
@@ -194,6 +203,10 @@ export function readSettings(environment: Readonly<Record<string, string | undef
     mistakes.push(`MC_KEY_DIR: ${keyDir} is inside the data folder ${dataDir}; keys must not be in its backups`);
   const roles = values.MC_ROLE === 'all' ? ROLES : ROLES.filter((name) => listOf(values.MC_ROLE).includes(name));
   mistakes.push(...missingFor(roles, values));
+  if (!isLoopback(values.MC_HOST) && values.MC_OPEN_TO_NETWORK === null)
+    mistakes.push(
+      `MC_HOST: ${JSON.stringify(values.MC_HOST)} is reached by other machines, and the listeners speak plain HTTP. Leave it at 127.0.0.1 and put a TLS proxy in front, or say what protects the way: MC_OPEN_TO_NETWORK=behind-tls or private-network`,
+    );
   if (mistakes.length > 0) throw new SettingsError(mistakes.join('\n'));
   const host = values.MC_HOST.includes(':') ? `[${values.MC_HOST}]` : values.MC_HOST;
   const controlUrls = listOf(values.MC_CONTROL_URL ?? `http://${host}:${values.MC_CONTROL_PORT}`).map((url) => url.replace(/\/$/, ''));
@@ -219,6 +232,11 @@ function missingFor(roles: readonly Role[], values: Settings): string[] {
   return needs.flatMap((name) =>
     name !== false && values[name] === null ? `${name} must be set: ${why}, and then there are other processes.` : [],
   );
+}
+
+/** An address that only this machine reaches. */
+function isLoopback(host: string): boolean {
+  return /^(127(\.\d{1,3}){3}|::1|localhost)$/i.test(host);
 }
 
 function listOf(text: string): string[] {

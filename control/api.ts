@@ -3,6 +3,7 @@
  * `routes/`; this file owns what holds for all of them.
  */
 import { hash, randomUUID, timingSafeEqual } from 'node:crypto';
+import { getConnInfo } from '@hono/node-server/conninfo';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
@@ -14,6 +15,7 @@ import type { Alerts } from './alerts.ts';
 import type { Anchors } from './anchors.ts';
 import type { Approvals } from './approvals.ts';
 import type { Auth, Principal } from './auth.ts';
+import type { BackupRuns } from './backup-runs.ts';
 import type { Broadcast } from './broadcast.ts';
 import type { Calls } from './calls.ts';
 import type { Caps } from './caps.ts';
@@ -23,11 +25,13 @@ import { type Overview, type Problem, SessionCreateSchema, SessionSchema } from 
 import type { CoverageMap } from './coverage.ts';
 import type { Db } from './db/database.ts';
 import type { Documents } from './documents.ts';
+import type { Drills } from './drills.ts';
 import type { Emergency } from './emergency.ts';
 import { eventStream } from './events.ts';
 import type { GatewayPasses } from './gateway-passes.ts';
 import type { Gateways } from './gateways.ts';
 import type { Grants } from './grants.ts';
+import type { HealthReport } from './health.ts';
 import type { Incidents } from './incidents.ts';
 import type { Keys } from './keys.ts';
 import type { Leases } from './leases.ts';
@@ -41,7 +45,9 @@ import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { backupRoutes } from './routes/backup.ts';
 import { channelRoutes } from './routes/channels.ts';
+import { drillRoutes } from './routes/drills.ts';
 import { grantRoutes } from './routes/grants.ts';
+import { healthRoutes } from './routes/health.ts';
 import { policyRoutes } from './routes/policies.ts';
 import { recordRoutes } from './routes/records.ts';
 import type { Api, ApiEnv } from './routes/route.ts';
@@ -71,8 +77,6 @@ export interface Services {
   db: Db;
   clock: () => number;
   published: () => void;
-  /** The data folder with the embedded database; null where the database is on a server. */
-  dataDir: string | null;
   keys: Keys;
   auth: Auth;
   agents: Agents;
@@ -94,6 +98,9 @@ export interface Services {
   search: Search;
   incidents: Incidents;
   coverage: CoverageMap;
+  drills: Drills;
+  health: HealthReport;
+  backups: BackupRuns;
   spend: Spend;
   caps: Caps;
   gateways: Gateways;
@@ -159,7 +166,9 @@ export function createApi(services: Services): Api {
   policyRoutes(app, services);
   recordRoutes(app, services);
   backupRoutes(app, services);
+  healthRoutes(app, services);
   searchRoutes(app, services);
+  drillRoutes(app, services);
   spendRoutes(app, services);
   upstreamRoutes(app, services);
   channelRoutes(app, services);
@@ -178,7 +187,7 @@ function sessionRoutes(app: Api, { auth }: Services): void {
     refuseForeignOrigin(context);
     const parsed = SessionCreateSchema.safeParse(await context.req.json().catch(() => null));
     if (!parsed.success) throw new Refusal(400, 'BAD_REQUEST', 'Send {"token": "…"}: a sign-in token or an operator token.');
-    const { secret, principal, expiresAt } = await auth.signIn(parsed.data.token.trim());
+    const { secret, principal, expiresAt } = await auth.signIn(parsed.data.token.trim(), addressOf(context));
     setCookie(context, COOKIE, secret, {
       httpOnly: true,
       sameSite: 'Strict',
@@ -237,10 +246,16 @@ async function principalOf(context: Context<ApiEnv>, auth: Auth): Promise<Princi
   const header = context.req.header('authorization');
   if (header !== undefined) {
     const token = /^Bearer +(\S+)$/i.exec(header)?.[1];
-    return token ? auth.byToken(token) : null;
+    return token ? auth.byToken(token, addressOf(context)) : null;
   }
   const secret = getCookie(context, COOKIE);
   return secret ? auth.bySession(secret) : null;
+}
+
+/** The other end of the connection; behind a TLS proxy that is the proxy, for everybody alike. */
+/** Where a request comes from, as the socket says. */
+export function addressOf(context: Context): string {
+  return getConnInfo(context).remote.address ?? '';
 }
 
 /** Who presses the stop is known for a while without the database, which must not be in its way. */

@@ -5,6 +5,7 @@
  */
 import { hash, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createAttempts } from './attempts.ts';
 import { type Actor, SYSTEM } from './audit.ts';
 import { recordChanges } from './changes.ts';
 import { ROLES, type Role } from './contract.ts';
@@ -69,6 +70,8 @@ const FAILURES_EVERY_MS = 60_000;
 export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => number; adminToken: string | null }) {
   const adminHash = adminToken === null ? null : Buffer.from(hashSecret(adminToken));
 
+  const attempts = createAttempts(clock);
+
   /** Sign-ins that failed since the last row about them. */
   const failures = { count: 0, notedAt: Number.NEGATIVE_INFINITY };
 
@@ -90,9 +93,20 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
     return known && known.at > clock() - LATELY_MS ? known.principal : null;
   }
 
-  /** The principal of a bearer token, or null where it opens nothing. */
-  async function byToken(token: string): Promise<Principal | null> {
-    return remember(token, await lookUpToken(token));
+  /**
+   * The principal of a bearer token, or null where it opens nothing, or is not looked at because too many wrong ones came from there.
+   * @param address where the request comes from.
+   */
+  async function byToken(token: string, address: string): Promise<Principal | null> {
+    if (waitMs(token, address) > 0) return null;
+    const principal = remember(token, await lookUpToken(token));
+    if (principal === null) attempts.fail(address, token);
+    return principal;
+  }
+
+  /** Whose token was good lately goes on working, however much others guess beside them. */
+  function waitMs(token: string, address: string): number {
+    return knownLately(token) === null ? attempts.waitMs(address, token) : 0;
   }
 
   async function lookUpToken(token: string): Promise<Principal | null> {
@@ -187,11 +201,20 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
 
   /**
    * Opens a session for a one-time sign-in token, an operator token or the administrator's token.
-   * @throws Refusal 401 where the token opens nothing; a link works once.
+   * @param address where the request comes from.
+   * @throws Refusal 401 where the token opens nothing (a link works once); 429 where too many wrong ones came from there.
    */
-  async function signIn(token: string): Promise<{ secret: string; principal: Extract<Principal, { kind: 'human' }>; expiresAt: number }> {
+  async function signIn(
+    token: string,
+    address: string,
+  ): Promise<{ secret: string; principal: Extract<Principal, { kind: 'human' }>; expiresAt: number }> {
     const now = clock();
-    const operatorId = await operatorOf(token, now);
+    const retryAfterMs = waitMs(token, address);
+    if (retryAfterMs > 0) {
+      const detail = `Too many wrong tokens came from here. Try again in ${Math.ceil(retryAfterMs / 1000)} s, or use a sign-in link: npm run -s mc -- sign-in`;
+      throw new Refusal(429, 'TOO_MANY_ATTEMPTS', detail, { retryAfterMs });
+    }
+    const operatorId = await operatorOf(token, address, now);
     if (operatorId === null) {
       await noteFailure(now);
       throw new Refusal(
@@ -241,7 +264,7 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
       );
   }
 
-  async function operatorOf(token: string, now: number): Promise<string | null> {
+  async function operatorOf(token: string, address: string, now: number): Promise<string | null> {
     const link = await db
       .updateTable('sign_in_links')
       .set({ used_at: now })
@@ -251,7 +274,7 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
       .returning('operator_id')
       .executeTakeFirst();
     if (link) return link.operator_id;
-    const principal = await byToken(token);
+    const principal = await byToken(token, address);
     if (principal?.kind !== 'human') return null;
     return principal.id === 'admin' ? firstAdministrator(db, now) : principal.id;
   }

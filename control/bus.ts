@@ -11,6 +11,8 @@ import { BUS_CHANNEL, type BusMessage, BusMessageSchema } from './contract.ts';
 export interface Bus {
   /** Says something; returns at once and never throws. */
   publish: (message: BusMessage) => void;
+  /** Whether what is said here reaches the other processes now. */
+  isConnected: () => boolean;
   /** @returns a function that ends it. */
   subscribe: (listener: (message: BusMessage) => void) => () => void;
   close: () => Promise<void>;
@@ -29,6 +31,7 @@ export function createLocalBus(): Bus {
         for (const listener of listeners) listener(message);
       });
     },
+    isConnected: () => true,
     subscribe: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -71,6 +74,7 @@ export function createRedisBus(url: string, onError: (error: unknown) => void): 
     publish: (message) => {
       if (sending.isReady) sending.publish(BUS_CHANNEL, JSON.stringify(message)).catch(onError);
     },
+    isConnected: () => sending.isReady && hearing.isReady,
     subscribe: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);

@@ -3,6 +3,7 @@ import { usdFromMicros } from '../policies/index.ts';
 import type { Activity, Run, ToolCallView } from './contract.ts';
 import type { Db } from './db/database.ts';
 import { decodeCursor, encodeCursor } from './paging.ts';
+import { notFound } from './problem.ts';
 
 export type Calls = ReturnType<typeof createCalls>;
 
@@ -15,6 +16,8 @@ export interface CallFilter {
   verdict?: ToolCallView['verdict'] | undefined;
   limit: number;
   cursor?: string | undefined;
+  /** Only calls older than this one; where there is no cursor. */
+  before?: string | undefined;
 }
 
 export function createCalls({ db }: { db: Db }) {
@@ -30,8 +33,9 @@ export function createCalls({ db }: { db: Db }) {
     if (filter.runId) query = query.where('tool_calls.run_id', '=', filter.runId);
     if (filter.status) query = query.where('tool_calls.status', '=', filter.status);
     if (filter.verdict) query = query.where('tool_calls.verdict', '=', filter.verdict);
-    if (filter.cursor) {
-      const [at, id] = decodeCursor(filter.cursor, ['number', 'string']);
+    const from = filter.cursor ? decodeCursor(filter.cursor, ['number', 'string']) : await keyOf(filter.before);
+    if (from) {
+      const [at, id] = from;
       query = query.where((eb) =>
         eb.or([eb('tool_calls.created_at', '<', at), eb.and([eb('tool_calls.created_at', '=', at), eb('tool_calls.id', '<', id)])]),
       );
@@ -43,6 +47,14 @@ export function createCalls({ db }: { db: Db }) {
       items: page.map(viewCall),
       nextCursor: rows.length > filter.limit && last ? encodeCursor([last.created_at, last.id]) : null,
     };
+  }
+
+  /** Where a call stands in the list. @throws Refusal 404 */
+  async function keyOf(id: string | undefined): Promise<[number, string] | null> {
+    if (id === undefined) return null;
+    const row = await db.selectFrom('tool_calls').select('created_at').where('id', '=', id).executeTakeFirst();
+    if (!row) throw notFound('tool call', id);
+    return [row.created_at, id];
   }
 
   async function find(id: string): Promise<ToolCallView | null> {
@@ -132,6 +144,8 @@ export function createCalls({ db }: { db: Db }) {
     type?: Activity['type'] | undefined;
     limit: number;
     cursor?: string | undefined;
+    /** Only entries older than this one; where there is no cursor. */
+    before?: number | undefined;
   }) {
     let query = db
       .selectFrom('activities')
@@ -142,6 +156,7 @@ export function createCalls({ db }: { db: Db }) {
     if (filter.taskId) query = query.where('task_id', '=', filter.taskId);
     if (filter.type) query = query.where('type', '=', filter.type);
     if (filter.cursor) query = query.where('id', '<', decodeCursor(filter.cursor, ['number'])[0]);
+    else if (filter.before !== undefined) query = query.where('id', '<', filter.before);
     const rows = await query.execute();
     const page = rows.slice(0, filter.limit);
     const last = page.at(-1);

@@ -3,7 +3,9 @@
  * happens as spend comes near one: an alert at half, at four fifths and at the whole of it, once each; a task whose cap is used up
  * waits for a person (SPEC 5).
  */
+
 import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
 import { formatUsd, microsFromUsd, nextDayStart, type Policy, usdFromMicros } from '../policies/index.ts';
 import type { Alerts, NewAlert } from './alerts.ts';
 import type { Actor } from './audit.ts';
@@ -109,6 +111,28 @@ export function createCaps({ db, clock, tasks, alerts, activePolicy, published }
       const limit = (cap ?? 0) + (raised.get(scope) ?? 0);
       if (cap === null || limit === 0) return [];
       return [{ scope, spent: totals.get(scope) ?? 0, cap: limit, what, agentId: agent?.id ?? null, taskId: task?.id ?? null }];
+    });
+  }
+
+  /**
+   * How far the caps are spent: of each class the one that is furthest, 1 = all of it, 0 = nothing is capped; and the whole day's spend.
+   * Days are today's, tasks those that are open, runs those that go on.
+   */
+  async function used(): Promise<{ shares: Record<Parts['kind'], number>; todayMicros: number }> {
+    const day = activePolicy().today(clock());
+    return db.transaction().execute(async (tx) => {
+      const { rows } = await sql<{ scope: string; micros: number }>`
+        select scope, micros from spend where scope = ${`fleet-day:${day}`}
+          or scope in (select 'agent-day:' || id || ${`:${day}`} from agents where removed_at is null)
+          or scope in (select 'task:' || id from tasks where removed_at is null and status not in ('done', 'canceled'))
+          or scope in (select 'run:' || agent_id || '/' || run_id from runs where status = 'running')`.execute(tx);
+      const totals = new Map(rows.map(({ scope, micros }) => [scope, Number(micros)]));
+      const shares = { 'agent-day': 0, run: 0, task: 0, 'fleet-day': 0 };
+      for (const { scope, spent, cap } of totals.size === 0 ? [] : await statesOf(tx, totals)) {
+        const { kind } = partsOf(scope);
+        shares[kind] = Math.max(shares[kind], spent / cap);
+      }
+      return { shares, todayMicros: totals.get(`fleet-day:${day}`) ?? 0 };
     });
   }
 
@@ -278,7 +302,7 @@ export function createCaps({ db, clock, tasks, alerts, activePolicy, published }
     if (ended > 0) published();
   }
 
-  return { contain, raise, list, end, sweep };
+  return { contain, used, raise, list, end, sweep };
 }
 
 /** What has been added to caps and still holds, by scope key, micro-dollars. */

@@ -18,6 +18,8 @@ export interface ControlConfig {
   clusterSecret: string;
   /** `REDIS_URL`: where the counters of several proxies and the bus are; null = none. */
   redisUrl: string | null;
+  /** `MC_METRICS_TOKEN`: opens /metrics besides a viewer's token; null = only those do. */
+  metricsToken?: string | null;
   /** An OpenClaw gateway to register at start. */
   openclaw: { url: string; token: string | null } | null;
   /** `MC_STDIO`: whether upstreams may be commands. */

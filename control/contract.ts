@@ -516,6 +516,25 @@ export const WorkerSchema = z
   })
   .meta({ id: 'Worker', description: 'A background job; one process holds its lease at a time.' });
 
+export const HealthSchema = z
+  .object({
+    at: EpochMs,
+    parts: z.array(
+      z.object({
+        group: z.enum(['proxies', 'database', 'redis', 'openclaw', 'channels', 'audit', 'workers', 'backups']),
+        name: z.string(),
+        /** `attention`: it works and should be looked at. `failing`: it does not. `unused`: not set up. `unknown`: it cannot be found out here. */
+        state: z.enum(['ok', 'attention', 'failing', 'unused', 'unknown']),
+        /** One sentence or two for people: what was found, and what follows from it. */
+        says: z.string(),
+        /** When it was last well or last heard; null = never, or it means nothing here. */
+        at: EpochMs.nullable(),
+      }),
+    ),
+  })
+  .meta({ id: 'Health', description: 'How each part of the installation is doing, asked now.' });
+export type Health = z.infer<typeof HealthSchema>;
+
 export const APPROVAL_STATUSES = ['pending', 'approved', 'denied', 'expired', 'withdrawn'] as const;
 export type ApprovalStatus = (typeof APPROVAL_STATUSES)[number];
 
@@ -829,13 +848,16 @@ export const CoverageSchema = z
           z.object({
             entry: z.enum(ENTRIES).exclude(['mission-control']),
             /**
-             * `proven`: traffic was judged there, and nothing speaks against it. `idle`: the gate is alive and nothing came this way.
+             * `proven`: traffic was judged there, and nothing speaks against it. `idle`: nothing came this way, and it would be judged.
              * `away`: no sign of life, and no traffic either. `bypassed`: traffic came that the gate did not ask about. `unused`: nothing came
              * this way, and nothing has to.
              */
             state: z.enum(COVERAGE_STATES),
-            /** What shows it: a call that was judged there, or the plugin's heartbeat; null = nothing does. */
-            how: z.enum(['call', 'heartbeat']).nullable(),
+            /**
+             * What shows it: `result`, that tools' answers in requests to models were of calls that had been judged; `call`, a call that was
+             * judged there; `heartbeat`, the plugin's; `canary`, that a call which must always be refused was refused there; null = nothing does.
+             */
+            how: z.enum(['result', 'call', 'heartbeat', 'canary']).nullable(),
             provenAt: EpochMs.nullable(),
             /** The last call that came this way. */
             trafficAt: EpochMs.nullable(),
@@ -848,6 +870,82 @@ export const CoverageSchema = z
   })
   .meta({ id: 'Coverage' });
 export type Coverage = z.infer<typeof CoverageSchema>;
+
+/**
+ * What is taken away in a drill, and what we declare happens then (SPEC 10). Each is run by every proxy with its own code and the active
+ * policy, for a shadow agent (proxy/drills.ts).
+ */
+export const DRILLS = {
+  'counters-gone': 'Without the budget counters no priced call runs; green, unpriced ones as failModes.ledger says.',
+  'control-away': 'Once the picture is older than limits.snapshotMaxAgeMs, everything is refused (SNAPSHOT_STALE).',
+  'clock-skew': 'A clock that jumps ahead lets nothing run by an old picture, and revives no grant.',
+  'policy-corrupt': 'Without a policy that compiles everything is refused.',
+  'journal-full': 'What cannot be recorded does not run, and nothing stays reserved for it.',
+  'approver-absent':
+    'A call that nobody decides about never runs: its caller is told to end its turn, and it is refused when the approval expires.',
+  'approval-used-twice': 'One approval lets one call run.',
+  'budget-race': 'Calls at the same moment spend no more than the cap.',
+  'emergency-stop': 'After the stop nothing runs, also with an approval.',
+  'quarantined-while-held': 'An approval does not release a call of an agent that was quarantined meanwhile.',
+  'gate-silent': "A call that the gate of its agent did not ask about is judged as an intern's, or refused.",
+  'upstream-hanging': 'An upstream that never answers is given up in time, and its caller is told.',
+} as const;
+export type DrillName = keyof typeof DRILLS;
+export const DRILL_NAMES = Object.keys(DRILLS) as DrillName[];
+const DRILL_OUTCOMES = ['passed', 'failed', 'inconclusive'] as const;
+
+/** What came of a drill at a proxy. */
+export interface DrillResult {
+  name: DrillName;
+  outcome: (typeof DRILL_OUTCOMES)[number];
+  found: string;
+  durationMs: number;
+}
+
+/** The report card (SPEC 10): every drill with what it declares and how it last went at each proxy. */
+export const DrillCardSchema = z
+  .object({
+    items: z.array(
+      z.object({
+        name: z.enum(DRILL_NAMES),
+        /** What happens when that is taken away, as we declare it. */
+        declares: z.string(),
+        /**
+         * The worst of the last results: `failed`, `inconclusive` (the active policy does not let the drill show anything), `passed`;
+         * null = it has not run.
+         */
+        outcome: z.enum(DRILL_OUTCOMES).nullable(),
+        at: EpochMs.nullable(),
+        /** The last result of each proxy, the newest first. */
+        results: z.array(
+          z.object({
+            at: EpochMs,
+            proxyId: z.string(),
+            outcome: z.enum(DRILL_OUTCOMES),
+            /** One sentence: what was seen. */
+            found: z.string(),
+            durationMs: z.number().int(),
+            /** The request that it belongs to. */
+            requestId: z.string(),
+          }),
+        ),
+      }),
+    ),
+    /** When all drills are run next by themselves. */
+    nextAt: EpochMs.nullable(),
+  })
+  .meta({ id: 'DrillCard' });
+export type DrillCard = z.infer<typeof DrillCardSchema>;
+
+/** Body of POST /api/drills: one drill, or all of them. */
+export const DrillRequestSchema = z
+  .object({ name: z.enum(DRILL_NAMES).optional() })
+  .strict()
+  .meta({ id: 'DrillRequest' });
+export const DrillStartedSchema = z
+  .object({ requestId: Id, names: z.array(z.enum(DRILL_NAMES)), proxies: z.number().int() })
+  .meta({ id: 'DrillStarted', description: 'How many proxies were told; their results come one after another.' });
+export type DrillStarted = z.infer<typeof DrillStartedSchema>;
 
 export const RunSchema = z
   .object({
@@ -956,6 +1054,7 @@ export const ALERT_TYPES = [
   'task_stuck',
   'authorization_needed',
   'notification_failed',
+  'drill_failed',
 ] as const;
 export type AlertType = (typeof ALERT_TYPES)[number];
 export const AlertSchema = z
@@ -1825,6 +1924,25 @@ export const SpawnSchema = z
   })
   .strict();
 
+/**
+ * Why a call was not asked about: `rejected` by OpenClaw before its hooks (arguments that fail the tool's schema), `refused` by the plugin,
+ * which could not ask, or a `program` whose every call is asked about by itself.
+ */
+export const UNASKED_REASONS = ['rejected', 'refused', 'program'] as const;
+export type UnaskedReason = (typeof UNASKED_REASONS)[number];
+
+/** Body of POST /v1/unasked: a result will come of a call that the gate has no record of, and rightly so. */
+export const UnaskedSchema = z
+  .object({
+    agentId: Word(256).min(1).optional(),
+    sessionKey: Word(512).optional(),
+    runId: Word(256).optional(),
+    callId: Word(256).min(1),
+    tool: Word(256).min(1),
+    why: z.enum(UNASKED_REASONS),
+  })
+  .strict();
+
 /** Body of POST /v1/runs/end: a run is over. */
 export const RunEndSchema = z
   .object({
@@ -1853,6 +1971,21 @@ export const HeartbeatSchema = z
 
 /* ---------------------------------------------------------------- between a proxy and control (/internal/v1, cluster secret) */
 
+/** What a canary claims (SPEC 10): a call of one agent on one way in, once, until a time. Sealed with the cluster secret. */
+export const CanaryClaimSchema = z.strictObject({
+  agentId: Id,
+  entry: z.enum(ENTRIES).exclude(['mission-control']),
+  nonce: z.string().min(16).max(64),
+  expiresAt: z.int(),
+});
+export type CanaryClaim = z.infer<typeof CanaryClaimSchema>;
+/** Begins the credential of a canary; base64url of the claim and its seal follow, with a dot between. */
+export const CANARY_PREFIX = 'mcc_';
+/** The only tool that a canary may name. */
+export const CANARY_TOOL = 'mission_control_canary';
+/** A canary can be used for this long. */
+export const CANARY_MS = 60_000;
+
 /** What a proxy must know of an agent to judge and attribute its calls. */
 export interface AgentPicture {
   id: string;
@@ -1873,6 +2006,8 @@ export interface AgentPicture {
   /** Own caps in micro-dollars; null = the policy's. */
   dailyCap: number | null;
   perRunCap: number | null;
+  /** Set by the proxy: this is not the agent but a canary in its name, and whatever it asks is refused. */
+  canary?: CanaryClaim;
   /** What an operator has added to caps of this agent, by scope key, micro-dollars. */
   raises?: { readonly [scope: string]: number };
   /** Hashes (SHA-256, hex) of the agent's live tokens. */
@@ -2056,9 +2191,21 @@ export interface CallFacts {
   model?: { provider: string; name: string } | null;
   /** True where the agent's gate should have asked and did not: judged as an intern's (SPEC 3.4). */
   ungated?: boolean;
+  /** Of a call that the gate was asked about: how the model's words name it. */
+  wire?: WireCall;
   /** Addresses that hosts resolved to when it was made, where the proxy dials itself. */
   dns?: { readonly [host: string]: readonly string[] } | undefined;
   at: number;
+}
+
+/** A call as a model names it: what the gate heard of it and what a request to a model says of it are held against each other (SPEC 10). */
+export interface WireCall {
+  /** What of its id is the same on both sides; null = it has none. */
+  id: string | null;
+  /** Keyed hash of tool and arguments; null = not known. */
+  print: string | null;
+  /** Empty = not known. */
+  tool: string;
 }
 
 export interface JudgedFacts {
@@ -2104,7 +2251,8 @@ export type JournalEvent =
       call: CallFacts;
       judged: JudgedFacts;
       input: JsonObject;
-      summary: string;
+      /** Sent by proxies of the version before; it is made from the input. */
+      summary?: string;
       approvalId: string | null;
     }
   | {
@@ -2148,6 +2296,13 @@ export type JournalEvent =
     }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  /** Results of tools that a request to a model brought back, of an agent with a gate in OpenClaw. */
+  | { type: 'results'; at: number; agentId: string; gatewayId: string; results: readonly WireCall[] }
+  | { type: 'drill'; at: number; requestId: string; result: DrillResult }
+  /** A canary was refused where it should be. */
+  | { type: 'canary'; at: number; agentId: string; entry: CanaryClaim['entry'] }
+  /** A call that the plugin did not ask about, because nothing of it ran or every part of it is asked about by itself. */
+  | { type: 'unasked'; at: number; agentId: string; gatewayId: string; call: WireCall; why: UnaskedReason }
   | {
       type: 'spawned';
       at: number;
@@ -2281,6 +2436,8 @@ export type StreamMessage =
   | { type: 'tasks'; at: number; changed: readonly TaskPicture[]; removed: readonly string[] }
   | { type: 'upstreams'; at: number; changed: readonly UpstreamPicture[]; removed: readonly string[] }
   | { type: 'hold'; at: number; approvalId: string; status: ApprovalStatus }
+  /** Run these drills and record what comes of them. */
+  | { type: 'drill'; at: number; requestId: string; names: readonly DrillName[] }
   /** Everything up to this revision has been sent; the proxy answers with POST /internal/v1/applied. */
   | { type: 'mark'; at: number; revision: number }
   | { type: 'beat'; at: number };
@@ -2324,6 +2481,9 @@ export const LINE_SCHEME = 'MC-Line';
 export const LINE_PROOF_HEADER = 'x-mc-proof';
 /** What the credential for control's own MCP server is derived for. */
 export const OWN_SERVER_PURPOSE = 'mission-control/own-server/v1';
+
+/** The journal's lines come as they are in its file: a JSON text on each line. */
+export const JSON_LINES = 'application/x-ndjson';
 
 /**
  * What a request proves. `path` has its query, `to` is the name that the control which is asked has given itself at its start (empty while the
@@ -2373,6 +2533,8 @@ export const BusMessageSchema = z.discriminatedUnion('type', [
   /** All proxies on the lines of that control judge by this revision. */
   z.object({ type: z.literal('applied'), from: z.string().max(200), revision: z.int().min(0) }),
   z.object({ type: z.literal('stop'), order: StopOrderSchema }),
+  /** Somebody wants drills to be run by every proxy. */
+  z.object({ type: z.literal('drill'), from: z.string().max(200), requestId: z.string().max(100), names: z.array(z.enum(DRILL_NAMES)) }),
 ]);
 export type BusMessage = z.infer<typeof BusMessageSchema>;
 

@@ -121,10 +121,18 @@ export async function openCounters({ url, record, onError }: { url: string; reco
     return answer !== 'again';
   }
 
+  /** How long Redis takes to answer, milliseconds. @throws CountersUnavailable */
+  async function ping(): Promise<number> {
+    const began = performance.now();
+    await reply(redis.ping());
+    return performance.now() - began;
+  }
+
   return {
     join,
     seed,
     read,
+    ping,
     close: async () => {
       await connecting;
       redis.destroy();

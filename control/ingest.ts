@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { type JsonObject, labelScope } from '../policies/index.ts';
+import { type JsonObject, labelScope, summaryOf } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
 import type { Alerts } from './alerts.ts';
 import { type AuditEntry, appendAudit, SYSTEM } from './audit.ts';
@@ -12,6 +12,8 @@ import type { Caps } from './caps.ts';
 import { touch } from './changes.ts';
 import type { CallFacts, JournalEntry, JournalEvent, KnownLabel, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
+import { keepDrill } from './drills.ts';
+import { keepEvidence, noteProof } from './gate-evidence.ts';
 import type { Gateways } from './gateways.ts';
 import type { EndedCall, Spend } from './spend.ts';
 import { renewCostSummaries } from './tasks.ts';
@@ -85,6 +87,14 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
           await agents.markHeartbeat(tx, event.agents, event.at);
           break;
         case 'connection':
+        case 'results':
+        case 'unasked':
+          break;
+        case 'drill':
+          await keepDrill(tx, alerts, proxyId, event);
+          break;
+        case 'canary':
+          await noteProof(tx, event.agentId, event.entry, 'canary', event.at);
           break;
         case 'ungated':
           ungated.set(event.agentId, event);
@@ -123,6 +133,7 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
     await upsertCalls(tx, proxyId, calls);
     await countRuns(tx, calls);
     await keepLabels(tx, calls);
+    await keepEvidence(tx, events, clock());
     const settled = await endCalls(tx, ends);
     await caps.contain(tx, await spend.settle(tx, settled));
     await renewCostSummaries(tx, [...new Set(settled.flatMap(({ task_id }) => task_id ?? []))], clock());
@@ -197,7 +208,7 @@ async function upsertCalls(tx: Tx, proxyId: string, events: readonly CallEvent[]
   `.execute(tx);
 }
 
-function rowOf({ type, at, call, judged, input, summary, approvalId }: CallEvent, proxyId: string) {
+function rowOf({ type, at, call, judged, input, summary = summaryOf(input), approvalId }: CallEvent, proxyId: string) {
   return {
     id: call.id,
     created_at: call.at,
@@ -404,7 +415,7 @@ async function feedDenials(tx: Tx, events: readonly CallEvent[], mark: (topic: s
   const rows = await tx
     .insertInto('activities')
     .values(
-      denied.map(({ at, call, judged, summary }) => ({
+      denied.map(({ at, call, judged, input, summary = summaryOf(input) }) => ({
         created_at: at,
         type: 'call_denied' as const,
         task_id: call.taskId,
@@ -472,6 +483,14 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       const details = { door, target, gatewayId, callId, ...(phase === 'closed' && { status, bytesUp, bytesDown, durationMs, error }) };
       return [{ at, actor: by, action: `connection.${phase}`, subjectType: 'connection', subjectId: id, details }];
     }
+    case 'unasked': {
+      const { at, agentId, gatewayId, call, why } = event;
+      return [entry(at, agentId, 'call.unasked', agentId, { tool: call.tool, why, gatewayId }, 'agent')];
+    }
+    // Held against what the gate was asked about; what that shows is recorded.
+    case 'results':
+    case 'drill':
+    case 'canary':
     case 'heartbeat':
       return [];
   }

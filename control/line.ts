@@ -4,7 +4,7 @@
  * others have changed does not beat.
  */
 import { hash } from 'node:crypto';
-import { Hono } from 'hono';
+import { Hono, type HonoRequest } from 'hono';
 import { sql } from 'kysely';
 import type { JsonObject, Policy, Said } from '../policies/index.ts';
 import type { Approvals } from './approvals.ts';
@@ -12,10 +12,12 @@ import type { Broadcast, OutboxRow } from './broadcast.ts';
 import type { Bus } from './bus.ts';
 import {
   type AgentPicture,
+  type DrillName,
   type GatewayPicture,
   type HelloAnswer,
   type HoldRequest,
   type JournalEntry,
+  JSON_LINES,
   type KnownCall,
   type KnownOutcome,
   type LedgerBound,
@@ -112,6 +114,27 @@ interface Stream {
   owesSince: number;
 }
 
+/** How far a proxy's journal was when it last shipped. */
+export interface JournalProgress {
+  at: number;
+  /** Events that it still had behind that shipment. */
+  waiting: number;
+  /** How old the oldest event of that shipment was, milliseconds. */
+  oldestMs: number;
+}
+
+/** How far a proxy on a line here is. */
+export interface ProxyProgress {
+  appliedRevision: number;
+  owedRevision: number;
+  /** For how long it has owed what it has not confirmed; 0 = it owes nothing. Milliseconds. */
+  owesForMs: number;
+  /** Null = it has shipped nothing here. */
+  journal: JournalProgress | null;
+}
+
+export type Line = ReturnType<typeof createLine>;
+
 export function createLine({
   db,
   clock,
@@ -132,6 +155,10 @@ export function createLine({
   const proof = createLineProof(clusterSecret);
   const streams = new Set<Stream>();
   const lastSeen = new Map<string, number>();
+  /** What each proxy said of its journal when it last shipped. */
+  const journals = new Map<string, JournalProgress>();
+  /** Where the proxies that announced themselves here are reached. */
+  const places = new Map<string, { url: string; egressUrl: string | null }>();
   /** How far the proxies on the lines of other controls are, as those say. */
   const peers = new Map<string, { revision: number; heardAt: number }>();
   let emergency: Emergency | null = null;
@@ -291,6 +318,11 @@ export function createLine({
     const system: SystemPicture = { ...known, ...emergency?.picture() };
     for (const stream of streams) stream.send({ type: 'system', at: clock(), system });
   }
+  /** Has the proxies on the lines here run drills. */
+  function drill(requestId: string, names: readonly DrillName[]): void {
+    for (const stream of streams) stream.send({ type: 'drill', at: clock(), requestId, names });
+  }
+
   let known: SystemPicture = { estop: false, stopId: null, squadPaused: false, activeAgents: 0 };
 
   async function systemPicture(): Promise<SystemPicture> {
@@ -528,7 +560,8 @@ export function createLine({
     });
     app.post('/hello', async (context) => context.json(await hello((await context.req.json<{ proxyId: string }>()).proxyId)));
     app.post('/members', async (context) => {
-      const { proxyId, url } = await context.req.json<{ proxyId: string; url: string }>();
+      const { proxyId, url, egressUrl = null } = await context.req.json<{ proxyId: string; url: string; egressUrl?: string | null }>();
+      places.set(proxyId, { url, egressUrl });
       await cluster?.members.saw(proxyId, url);
       return context.json({});
     });
@@ -543,8 +576,14 @@ export function createLine({
       });
     });
     app.post('/journal', async (context) => {
-      const { proxyId, entries } = await context.req.json<{ proxyId: string; entries: JournalEntry[] }>();
-      lastSeen.set(proxyId, clock());
+      const { proxyId, entries, depth } = await readJournal(context.req);
+      const now = clock();
+      lastSeen.set(proxyId, now);
+      journals.set(proxyId, {
+        at: now,
+        waiting: Math.max(0, depth - entries.length),
+        oldestMs: Math.max(0, now - (entries[0]?.event.at ?? now)),
+      });
       return context.json({ acknowledged: await ingest.ingest(proxyId, entries) });
     });
     app.post('/applied', async (context) => {
@@ -634,7 +673,43 @@ export function createLine({
     return [...here.filter(({ id }) => !elsewhere.some((other) => other.id === id)), ...elsewhere];
   }
 
-  return { start, push, caughtUp, routes, liveProxies, proxies };
+  /** How far the proxies on the lines here are, by their ids. */
+  function progress(): ReadonlyMap<string, ProxyProgress> {
+    const now = performance.now();
+    return new Map(
+      [...streams].map(({ proxyId, applied, owes, owesSince }) => [
+        proxyId,
+        {
+          appliedRevision: applied,
+          owedRevision: owes,
+          owesForMs: applied < owes ? now - owesSince : 0,
+          journal: journals.get(proxyId) ?? null,
+        },
+      ]),
+    );
+  }
+
+  /** Where the proxies are that are here now; of those on the lines of other controls only their listener is known. */
+  function addresses(): { url: string; egressUrl: string | null }[] {
+    const here = liveProxies().flatMap((id) => places.get(id) ?? []);
+    const elsewhere = (cluster?.members.proxies() ?? []).filter(({ isLive, url }) => isLive && !here.some((place) => place.url === url));
+    return [...here, ...elsewhere.map(({ url }) => ({ url, egressUrl: null }))];
+  }
+
+  return { start, push, drill, caughtUp, routes, liveProxies, proxies, progress, addresses };
+}
+
+/** What a proxy ships. One of the version before sends one JSON text; it may, while proxies are restarted one by one. */
+async function readJournal(request: HonoRequest): Promise<{ proxyId: string; entries: JournalEntry[]; depth: number }> {
+  if (request.header('content-type') !== JSON_LINES)
+    return { depth: 0, ...(await request.json<{ proxyId: string; entries: JournalEntry[] }>()) };
+  const lines = (await request.text()).split('\n').filter((line) => line !== '');
+  return {
+    proxyId: request.query('proxyId') ?? 'unknown',
+    entries: lines.map((line) => JSON.parse(line) as JournalEntry),
+    // Of the version before ours, which does not say it.
+    depth: Number(request.query('depth')) || 0,
+  };
 }
 
 async function agentPictures(db: Db, ids: readonly string[] | null): Promise<AgentPicture[]> {

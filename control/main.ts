@@ -3,7 +3,7 @@
  * in the background, or both. On a database server several such processes share everything; alone it is the only one by right.
  * Stops in order: no new requests, then the workers, then what is being published, then the database.
  */
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID, timingSafeEqual } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -17,10 +17,11 @@ import { usdFromMicros } from '../policies/index.ts';
 import { createAgents } from './agents.ts';
 import { createAlerts } from './alerts.ts';
 import { createAnchors } from './anchors.ts';
-import { answerError, answerNotFound, createApi } from './api.ts';
+import { addressOf, answerError, answerNotFound, createApi } from './api.ts';
 import { createApprovals } from './approvals.ts';
 import { SYSTEM } from './audit.ts';
 import { createAuth, provideCliToken } from './auth.ts';
+import { createBackupRuns } from './backup-runs.ts';
 import { createBroadcast, type OutboxRow, type ViewLoaders } from './broadcast.ts';
 import { createLocalBus, createRedisBus } from './bus.ts';
 import { createCalls } from './calls.ts';
@@ -36,10 +37,13 @@ import { createCoverage } from './coverage.ts';
 import { isAnswering, openDatabase, openServerDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
 import { createDocuments } from './documents.ts';
+import { createDrills } from './drills.ts';
 import { createEmergency } from './emergency.ts';
+import { createGateEvidence } from './gate-evidence.ts';
 import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createGrants } from './grants.ts';
+import { createHealth } from './health.ts';
 import { createIncidents } from './incidents.ts';
 import { createIngest } from './ingest.ts';
 import { claimDatabase, openKeys } from './keys.ts';
@@ -64,12 +68,14 @@ import { createSouls } from './souls.ts';
 import { createSpend } from './spend.ts';
 import { readStopOrder, sealStop } from './stop-order.ts';
 import { createTasks } from './tasks.ts';
+import { createTelemetry } from './telemetry.ts';
 import { createThreads } from './threads.ts';
 import { createTimeline } from './timeline.ts';
 import { createTrials } from './trials.ts';
 import { createUpstreamOAuth } from './upstream-oauth.ts';
 import { createUpstreams } from './upstreams.ts';
 import { approvalProcessor } from './workers/approval-processor.ts';
+import { canaries } from './workers/canaries.ts';
 import { chatReconciler } from './workers/chat-reconciler.ts';
 import { dispatcher } from './workers/dispatcher.ts';
 import { heartbeatMonitor } from './workers/heartbeat-monitor.ts';
@@ -234,6 +240,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   await emergency.load();
   const leaveBus = bus.subscribe((message) => {
     if (message.type === 'changes' && message.from !== holder) broadcast.look();
+    if (message.type === 'drill') line.drill(message.requestId, message.names);
     if (message.type !== 'stop') return;
     const order = readStopOrder(message.order, config.clusterSecret);
     if (order) emergency.adopt(order);
@@ -284,13 +291,16 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   };
   await broadcast.start(views, isShared ? follow : undefined);
 
+  const coverage = createCoverage({ db, clock });
+  const countProxies = () => line.proxies().filter(({ state }) => state === 'live').length;
+  const drills = createDrills({ db, clock, self: holder, say: bus.publish, countProxies });
   const conversation = createConversation({ clock, identities, notifications, approvals, cards, grants, messages, emergency, overview });
 
+  const backups = createBackupRuns({ ...base, dataDir: isShared ? null : config.dataDir, version: config.version });
   const api = createApi({
     db,
     clock,
     published,
-    dataDir: isShared ? null : config.dataDir,
     keys,
     auth,
     agents,
@@ -310,7 +320,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     anchors,
     calls,
     search,
-    coverage: createCoverage({ db, clock }),
+    coverage,
+    drills,
     incidents: createIncidents({ db, clock, timeline }),
     spend,
     caps,
@@ -326,6 +337,12 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     emergency,
     broadcast,
     overview,
+    backups,
+    health: createHealth({
+      ...{ db, clock, isShared, overview, line, counters, gateways, channels, leases, backups },
+      workers: () => workers,
+      anchorEveryMs: everyMinutes * 60_000,
+    }),
     caughtUp: line.caughtUp,
     version: config.version,
     log,
@@ -335,6 +352,26 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   app.notFound(answerNotFound);
   app.get('/healthz', (context) => context.text('ok'));
   app.get('/readyz', async (context) => ((await isAnswering(db, READY_MS)) ? context.text('ready') : context.text('not ready', 503)));
+  const telemetry = createTelemetry({
+    drills: drills.card,
+    db,
+    clock,
+    version: config.version,
+    caps,
+    gateways: gateways.list,
+    system: emergency.state,
+    proxies: line.proxies,
+    busConnected: bus.isConnected,
+  });
+  app.get('/metrics', async (context) => {
+    const token = /^Bearer +(\S+)$/i.exec(context.req.header('authorization') ?? '')?.[1];
+    const isOpen =
+      token !== undefined &&
+      (isMetricsToken(config.metricsToken ?? null, token) || (await auth.byToken(token, addressOf(context)))?.kind === 'human');
+    if (!isOpen)
+      return context.text('Send a token of an operator, or MC_METRICS_TOKEN, as a bearer token.', 401, { 'www-authenticate': 'Bearer' });
+    return context.text(await telemetry.page(), 200, { 'cache-control': 'no-store' });
+  });
   const isServing = roles.includes('control');
   const ownServer = createOwnServer({
     tasks,
@@ -399,7 +436,14 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     { name: 'audit-anchor', everyMs: everyMinutes * 60_000, tick: anchors.anchor },
     ledgerReconciler({ ...base, spend, counters, alerts, activePolicy }),
     { name: 'cap-raises', everyMs: 1_000, tick: caps.sweep },
+    canaries({ ...base, alerts, coverage, proxies: line.addresses, clusterSecret: config.clusterSecret }),
+    { name: 'drills', everyMs: 5 * 60_000, tick: drills.tick },
     { name: 'gate-monitor', everyMs: 2_000, tick: gateways.sweep },
+    {
+      name: 'gate-evidence',
+      everyMs: 2_000,
+      tick: createGateEvidence({ ...base, agents, alerts, activePolicy, proxies: line.proxies }).sweep,
+    },
   ];
   const stopWorkers = startWorkers(
     roles.includes('workers') ? workers : [],
@@ -444,6 +488,10 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
       await closeDatabase();
     },
   };
+}
+
+function isMetricsToken(right: string | null, given: string): boolean {
+  return right !== null && timingSafeEqual(Buffer.from(hash('sha256', right)), Buffer.from(hash('sha256', given)));
 }
 
 /** Event streams and lines stay open for ever by nature: they are cut, everything else may finish. */

@@ -18,18 +18,21 @@ import type {
   ChannelUpdate,
   ChatCodeSchema,
   ChatIdentity,
+  Coverage,
   Forecast,
   Gateway,
   Grant,
   GrantDetail,
   GrantProposal,
   GrantRequest,
+  Health,
   Message,
   NewTokenSchema,
   Notification,
   OperatorSchema,
   Overview,
   PolicyDifferenceSchema,
+  PolicyProfileSchema,
   PolicySchema,
   Preview,
   Problem,
@@ -87,6 +90,8 @@ export type Operator = (typeof OperatorSchema)['_output'];
 export type TaskCost = (typeof TaskCostSchema)['_output'];
 /** One version of the policy. */
 export type PolicyVersion = (typeof PolicySchema)['_output'];
+/** A shipped variant of the policy, as a patch over the one in force. */
+export type PolicyProfile = (typeof PolicyProfileSchema)['_output'];
 export type PolicyDifference = (typeof PolicyDifferenceSchema)['_output'];
 /** One recorded move of a task. */
 export type Transition = (typeof TransitionSchema)['_output'];
@@ -160,6 +165,8 @@ function keep(session: Session): Session {
 
 /* ---------------------------------------------------------------- reading */
 
+export const readHealth = () => send<Health>('GET', '/health');
+export const readCoverage = () => send<Coverage>('GET', '/coverage');
 export const readOverview = () => send<Overview>('GET', '/overview');
 export const readSystem = () => send<SystemState>('GET', '/emergency');
 export const listAgents = () => all<Agent>('/agents', {});
@@ -193,10 +200,12 @@ export interface ToolCallQuery {
   status?: ToolCallView['status'];
   limit?: number;
   cursor?: string;
+  /** Only calls older than this one. */
+  before?: string;
 }
 export const listToolCalls = (query: ToolCallQuery) => send<Page<ToolCallView>>('GET', `/tool-calls${search(query)}`);
 export const readToolCall = (id: string) => send<ToolCallView>('GET', `/tool-calls/${id}`);
-export const listActivities = (query: { taskId?: string; limit?: number; cursor?: string }) =>
+export const listActivities = (query: { taskId?: string; limit?: number; cursor?: string; before?: string }) =>
   send<Page<Activity>>('GET', `/activities${search(query)}`);
 export const listResolvedAlerts = (query: { limit?: number; cursor?: string }) =>
   send<Page<Alert>>('GET', `/alerts${search({ ...query, resolved: 'true' })}`);
@@ -240,6 +249,7 @@ export const listMessages = (query: { taskId: string; limit?: number }) => send<
 export const readUnread = async () => (await send<{ items: UnreadThread[] }>('GET', '/messages/unread')).items;
 export const listDocuments = (query: { taskId?: string; limit?: number }) => send<Page<WorkDocument>>('GET', `/documents${search(query)}`);
 export const listPolicies = () => all<PolicyVersion>('/policies', {});
+export const listProfiles = async () => (await send<{ items: PolicyProfile[] }>('GET', '/policies/profiles')).items;
 export const comparePolicy = (id: string, from: string) => send<PolicyDifference>('GET', `/policies/${id}/diff${search({ from })}`);
 export const readReplay = (id: string) => send<Replay>('GET', `/policies/replays/${id}`);
 export const listReplays = (query: { limit?: number }) => send<Page<Replay>>('GET', `/policies/replays${search(query)}`);
@@ -416,7 +426,8 @@ async function all<T>(path: string, query: Record<string, string>): Promise<T[]>
   }
   return items;
 }
-const PAGE_SIZE = 100;
+/** As much as the server gives at once: every further page is a round trip before the first paint. */
+const PAGE_SIZE = 500;
 const MAX_PAGES = 20;
 
 function search(query: object): string {

@@ -65,6 +65,8 @@ const VIEWS: Record<ShellPlace, View> = {
   audit: { title: 'Audit', load: () => import('./views/audit.ts'), render: ({ id }) => html`<mc-audit .entry=${id}></mc-audit>` },
   incident: { title: 'Emergency stop', load: () => import('./views/incident.ts'), render: () => html`<mc-incident></mc-incident>` },
   settings: { title: 'Settings', load: () => import('./views/settings.ts'), render: () => html`<mc-settings></mc-settings>` },
+  health: { title: 'Health', load: () => import('./views/health.ts'), render: () => html`<mc-health></mc-health>` },
+  start: { title: 'First steps', load: () => import('./views/first-run.ts'), render: () => html`<mc-first-run></mc-first-run>` },
   nowhere: { title: 'Not found', load: () => import('./views/nowhere.ts'), render: () => html`<mc-nowhere></mc-nowhere>` },
 };
 
@@ -90,6 +92,7 @@ const GO: readonly Binding[] = (
     ['g p', 'Policy', '/policies'],
     ['g s', 'Spend', '/spend'],
     ['g u', 'Audit', '/audit'],
+    ['g h', 'Health', '/health'],
   ] as const
 ).map(([keys, label, path]) => ({ keys, label, group: 'Go to', run: () => go(path) }));
 

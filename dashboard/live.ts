@@ -158,8 +158,8 @@ async function readLists(): Promise<(connection: AbortSignal) => void> {
     store.gateways.replace(gateways);
     store.upstreams.replace(upstreams);
     takeFirstTasks(tasks, connection);
-    store.activities.replace(activities.items, activities.nextCursor);
-    store.toolCalls.replace(calls.items, calls.nextCursor);
+    store.activities.replace(activities.items, activities.nextCursor !== null);
+    store.toolCalls.replace(calls.items, calls.nextCursor !== null);
     store.latestCalls.replace([]);
     for (const call of [...calls.items].reverse()) noteLatest(call);
     takeUnread(unread);

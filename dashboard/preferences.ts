@@ -29,6 +29,15 @@ export function foldSide(side: Side): void {
   write(SIDES, [...folded].join(' '));
 }
 
+const FIRST_STEPS = 'mc.first-steps';
+/** Whether this browser shows the first steps of an installation only when asked for. */
+export const firstStepsHidden = signal(read(FIRST_STEPS) === 'hidden');
+
+export function hideFirstSteps(hidden: boolean): void {
+  firstStepsHidden.set(hidden);
+  write(FIRST_STEPS, hidden ? 'hidden' : 'shown');
+}
+
 /** What was typed over a version of the policy and not saved, or null. */
 export function keptDraft(version: string): string | null {
   return read(`mc.policy.${version}`);

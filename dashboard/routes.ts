@@ -19,6 +19,8 @@ export type PlaceName =
   | 'audit'
   | 'incident'
   | 'settings'
+  | 'health'
+  | 'start'
   | 'sign-in'
   | 'nowhere';
 
@@ -47,6 +49,8 @@ const PLACES: Record<string, PlaceName> = {
   audit: 'audit',
   incident: 'incident',
   settings: 'settings',
+  health: 'health',
+  start: 'start',
   'sign-in': 'sign-in',
 };
 

@@ -82,24 +82,39 @@ export class Collection<T extends { id: string }> {
   }
 }
 
-/** The newest so many objects, newest first by `createdAt`; older ones are fetched page by page. A window onto an endless list. */
-class Recent<T extends { id: string; createdAt: number }> {
-  readonly #limit: number;
-  readonly #items = signal<readonly T[]>([]);
-  #known = new Set<string>();
-  #cursor: string | null = null;
+/** How a window onto an endless list is kept. */
+interface WindowOptions<T> {
+  /** So many are kept while they only come in. */
+  narrow: number;
+  /** So many while somebody reads back. */
+  wide: number;
+  /** Behind which object the next page starts once these are let go; the last one that is kept is of another time than they are. */
+  beforeAgain: (dropped: readonly T[], kept: T) => string;
+}
 
-  constructor(limit: number) {
-    this.#limit = limit;
+/**
+ * The newest so many objects, newest first by `createdAt`: a window onto an endless list, small while things only come in, so that a page that
+ * is open for days stays as small as it was, and large while somebody reads back. Older ones are fetched page by page.
+ */
+export class Recent<T extends { id: string; createdAt: number }> {
+  readonly #options: WindowOptions<T>;
+  readonly #items = signal<readonly T[]>([]);
+  #limit: number;
+  #known = new Set<string>();
+  #before: string | null = null;
+
+  constructor(options: WindowOptions<T>) {
+    this.#options = options;
+    this.#limit = options.narrow;
   }
 
   all(): readonly T[] {
     return this.#items.get();
   }
 
-  /** Where the next older page starts; null = there is none, or the window is full. */
-  get cursor(): string | null {
-    return this.#known.size < this.#limit ? this.#cursor : null;
+  /** The object behind which the next older page starts; null = there is none older, or the window is full. */
+  get before(): string | null {
+    return this.#known.size < this.#options.wide ? this.#before : null;
   }
 
   /** Adds or updates; keeps the order. */
@@ -117,24 +132,49 @@ class Recent<T extends { id: string; createdAt: number }> {
     this.#known.add(item.id);
     const before = items.findIndex((other) => other.createdAt <= item.createdAt);
     const place = before < 0 ? items.length : before;
-    const next = [...items.slice(0, place), item, ...items.slice(place)];
-    for (const dropped of next.splice(this.#limit)) this.#known.delete(dropped.id);
-    this.#items.set(next);
+    this.#items.set([...items.slice(0, place), item, ...items.slice(place)]);
+    this.#trim();
   }
 
-  /** The next older page. */
-  append(older: readonly T[], cursor: string | null): void {
+  /** The next older page, and whether there are more behind it. Somebody reads back, so the window grows. */
+  append(older: readonly T[], hasOlder: boolean): void {
+    this.widen();
     const fresh = older.filter((item) => !this.#known.has(item.id)).slice(0, this.#limit - this.#known.size);
     for (const item of fresh) this.#known.add(item.id);
-    this.#cursor = cursor;
+    this.#before = hasOlder ? (older.at(-1)?.id ?? null) : null;
     this.#items.set([...this.#items.get(), ...fresh]);
   }
 
-  replace(items: readonly T[], cursor: string | null): void {
-    const newest = [...items].sort((a, b) => b.createdAt - a.createdAt).slice(0, this.#limit);
-    this.#known = new Set(newest.map((item) => item.id));
-    this.#cursor = cursor;
-    this.#items.set(newest);
+  /** The first page, as the server gave it. */
+  replace(items: readonly T[], hasOlder: boolean): void {
+    this.#known = new Set(items.map((item) => item.id));
+    this.#before = hasOlder ? (items.at(-1)?.id ?? null) : null;
+    this.#items.set([...items].sort((a, b) => b.createdAt - a.createdAt));
+  }
+
+  /** Somebody reads further down: what is there stays. */
+  widen(): void {
+    this.#limit = this.#options.wide;
+  }
+
+  /** Nobody does any more: what is old is let go, and fetched again for whoever wants it. */
+  narrow(): void {
+    this.#limit = this.#options.narrow;
+    this.#trim();
+  }
+
+  /** Lets go by the tenth, so that not every object that comes in moves all others; never splits what is of one moment. */
+  #trim(): void {
+    const items = this.#items.get();
+    if (items.length <= this.#limit * 1.1) return;
+    let end = this.#limit;
+    while (end > 1 && items[end - 1]?.createdAt === items[end]?.createdAt) end--;
+    const [kept, dropped] = [items.slice(0, end), items.slice(end)];
+    const last = kept.at(-1);
+    if (!last) return;
+    for (const { id } of dropped) this.#known.delete(id);
+    this.#before = this.#options.beforeAgain(dropped, last);
+    this.#items.set(kept);
   }
 }
 
@@ -144,8 +184,8 @@ export type Link = { state: 'starting' } | { state: 'open' } | { state: 'lost'; 
 /** `unknown` until the server has said whether the cookie is good. */
 export type Presence = { state: 'unknown' } | { state: 'out'; reason: string | null } | { state: 'in'; session: Session };
 
-/** Beyond this the feed forgets its oldest entries; the record has them. */
-const FEED_LIMIT = 100_000;
+/** So many entries of the feed are kept while they come in, and so many while somebody reads back; the record has them all. */
+const FEED = { narrow: 2_000, wide: 100_000 };
 
 export const presence = signal<Presence>({ state: 'unknown' });
 export const link = signal<Link>({ state: 'starting' });
@@ -180,8 +220,12 @@ export const seenUpTo = new Map<string, number>();
 export const moving = signal<ReadonlyMap<string, TaskStatus>>(new Map());
 /** Moves that were refused a moment ago: the sentence stands on the card. */
 export const refusedMoves = signal<ReadonlyMap<string, string>>(new Map());
-export const activities = new Recent<Activity>(FEED_LIMIT);
-export const toolCalls = new Recent<ToolCallView>(FEED_LIMIT);
+/** The server lists entries by their number, which need not be the order of their times. */
+export const activities = new Recent<Activity>({
+  ...FEED,
+  beforeAgain: (dropped) => String(dropped.reduce((most, { id }) => Math.max(most, Number(id)), 0) + 1),
+});
+export const toolCalls = new Recent<ToolCallView>({ ...FEED, beforeAgain: (_, kept) => kept.id });
 
 export const session = computed(() => {
   const now = presence.get();
@@ -237,7 +281,7 @@ export function forget(): void {
   overview.set(null);
   system.set(null);
   for (const collection of [agents, approvals, alerts, gateways, upstreams, grants, tasks, latestCalls]) collection.replace([]);
-  for (const recent of [activities, toolCalls]) recent.replace([], null);
+  for (const recent of [activities, toolCalls]) recent.replace([], false);
   allTasksHere.set(false);
   olderDone.set(null);
   unread.set(new Map());

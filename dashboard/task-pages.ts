@@ -11,6 +11,8 @@ import * as store from './store.ts';
 const OPEN: readonly TaskStatus[] = ['needs_approval', 'blocked', 'in_progress', 'review', 'assigned', 'inbox'];
 const FIRST_PAGE = 60;
 const PAGE = 500;
+/** The first paint is not waited for longer than this. */
+const PAINT_MAX_MS = 500;
 /** A board with more open tasks than this shows the newest of each column. */
 const MAX_PER_COLUMN = 10_000;
 
@@ -52,11 +54,21 @@ export function takeFirstTasks({ tasks, rest, olderDone }: FirstTasks, signal: A
   const mine = new Set<string>();
   touched = mine;
   void (async () => {
+    await painted();
+    if (touched !== mine || signal.aborted) return;
     await Promise.all(rest.map(([status, cursor]) => readOn(status, cursor, mine, signal)));
     if (touched !== mine || signal.aborted) return;
     touched = null;
     store.allTasksHere.set(true);
   })();
+}
+
+/** When the first tasks are on the screen: pages that arrive before would be read and sorted instead. A page that is hidden paints nothing. */
+function painted(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, PAINT_MAX_MS);
+    requestAnimationFrame(() => requestAnimationFrame(() => resolve()));
+  });
 }
 
 async function readOn(status: TaskStatus, from: string, mine: ReadonlySet<string>, signal: AbortSignal): Promise<void> {

@@ -7,7 +7,9 @@ import type {
   Approval,
   ApprovalStatus,
   Channel,
+  Coverage,
   Gateway,
+  Health,
   Notification,
   Role,
   Task,
@@ -205,6 +207,7 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   approval_escalated: 'Approval waits too long',
   security_violation: 'Security violation',
   gate_missing: 'Gate missing',
+  drill_failed: 'Drill failed',
   agent_quarantined: 'Agent quarantined',
   emergency_stop: 'Emergency stop',
   budget_threshold: 'Budget threshold',
@@ -214,6 +217,45 @@ export const ALERT_WORDS: Record<Alert['type'], string> = {
   authorization_needed: 'Authorization needed',
   notification_failed: 'People not told',
 };
+type CoveragePoint = Coverage['agents'][number]['points'][number];
+export const COVERAGE_ENTRY_WORDS: Record<CoveragePoint['entry'], string> = {
+  openclaw: 'OpenClaw gate',
+  mcp: 'MCP servers',
+  model: 'Model APIs',
+  http: 'HTTP tools',
+  egress: 'Egress',
+};
+export const COVERAGE_STATE_WORDS: Record<CoveragePoint['state'], string> = {
+  proven: 'Proven',
+  idle: 'Alive, no call yet',
+  away: 'No sign of life',
+  bypassed: 'Bypassed',
+  unused: 'Not used',
+};
+/** What shows that a way in is judged, before its age: "call 3 min ago". */
+export function coverageHow(how: CoveragePoint['how']): string {
+  const words: { readonly [how: string]: string } = { call: 'call', heartbeat: 'heartbeat', result: 'result' };
+  return words[how ?? ''] ?? '';
+}
+
+export const HEALTH_GROUP_WORDS: Record<Health['parts'][number]['group'], string> = {
+  proxies: 'Proxies and their journals',
+  database: 'Database',
+  redis: 'Counters',
+  openclaw: 'OpenClaw',
+  channels: 'Channels',
+  audit: 'Audit log',
+  workers: 'Workers',
+  backups: 'Backups',
+};
+export const HEALTH_STATE_WORDS: Record<Health['parts'][number]['state'], string> = {
+  ok: 'Works',
+  attention: 'Needs a look',
+  failing: 'Does not work',
+  unused: 'Not used',
+  unknown: 'Not known',
+};
+
 export const ROLE_WORDS: Record<Role, string> = {
   viewer: 'viewer',
   approver: 'approver',

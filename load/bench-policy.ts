@@ -23,9 +23,10 @@ import {
   parsePolicyText,
   recordJudgement,
   simulateCases,
+  summaryOf,
   type ToolCall,
 } from '../policies/index.ts';
-import { recordedInput, summaryOf } from '../proxy/record.ts';
+import { recordedInput } from '../proxy/record.ts';
 import { CORPUS_PATCH, corpusCases } from '../test/policies/corpora/shipped-cases.ts';
 import { hostileCalls } from './hostile-input.ts';
 

@@ -45,6 +45,8 @@ const { values: options } = parseArgs({
     rounds: { type: 'string' },
     /** Kinds of calls, with commas between; all unless given. */
     only: { type: 'string' },
+    /** Names of targets, as a regular expression; all unless given. */
+    targets: { type: 'string', default: '' },
   },
 });
 const PLAN = options.quick
@@ -302,7 +304,10 @@ async function startWorld(rivals: Record<Rival | 'nginx', string | null>): Promi
     ...models({ port, nginx, bare, portkey, proxy, tokens }),
   ];
   const wanted = options.only?.split(',');
-  const targets = all.filter((target) => target !== null).filter(({ kind }) => wanted === undefined || wanted.includes(kind));
+  const named = new RegExp(options.targets);
+  const targets = all
+    .filter((target) => target !== null)
+    .filter(({ kind, name }) => (wanted === undefined || wanted.includes(kind)) && named.test(name));
   return { targets, proxy, control, api, ports: { gate: port.gate, forward: port.forward, upstream: port.upstream }, tokens };
 }
 

@@ -20,7 +20,8 @@ export interface MeasuredProcess {
 }
 
 export interface StartOptions {
-  core: number;
+  /** Absent: the system chooses. */
+  core?: number;
   env?: Record<string, string>;
   /** 0 to 19: how readily it lets others have the core. */
   niceness?: number;
@@ -36,7 +37,9 @@ export async function startProcess<Ready>(
   args: readonly string[],
   { core, env = {}, niceness = 0, countsChildren = true, speaks = false }: StartOptions,
 ): Promise<MeasuredProcess & { ready: Ready | null }> {
-  const child = spawn('taskset', ['-c', String(core), 'nice', '-n', String(niceness), command, ...args], {
+  const bound = core === undefined ? [] : ['taskset', '-c', String(core)];
+  const [program = '', ...rest] = [...bound, 'nice', '-n', String(niceness), command, ...args];
+  const child = spawn(program, rest, {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     stdio: speaks ? ['ignore', 'inherit', 'inherit', 'ipc'] : ['ignore', 'inherit', 'inherit'],
   });

@@ -72,7 +72,7 @@ async function forward(
     definition: null,
     ungated: false,
   });
-  telemetry.decided('http', admission.verdict);
+  telemetry.decided('http', admission);
   if (admission.verdict !== 'allow') {
     return problem(response, 403, admission.reasons[0]?.code ?? 'DENIED', admission.reasons[0]?.message ?? 'Refused.');
   }

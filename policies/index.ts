@@ -71,6 +71,7 @@ export {
   simulateCases,
   simulateRequestSchema,
 } from './simulate.ts';
+export { shorten, summaryOf } from './summary.ts';
 export {
   type AllowedMove,
   ARTIFACTS,

@@ -217,6 +217,7 @@ export const policyDocumentSchema = z.strictObject({
       journal: z.literal('refuse', { error: 'must be "refuse": nothing runs unrecorded' }).default('refuse'),
       snapshot: z.literal('refuse', { error: 'must be "refuse": a stale picture judges nothing' }).default('refuse'),
       gate: z.enum(['intern', 'refuse']).default('intern'),
+      bypass: z.enum(['alert', 'quarantine']).default('alert'),
       errorStreak: z.enum(['alert', 'pause']).default('alert'),
     })
     .prefault({}),

@@ -36,16 +36,16 @@ export function redact(value: Json, known: readonly string[] = []): Redacted {
   return { value: result, found };
 }
 
-/** The arguments of a call as `redact` says. A call is judged by them and recorded with them; they are looked through once, and never changed. */
+/**
+ * The arguments of a call as `redact` says. A call is judged by them and then recorded with them; they are looked through once, and never
+ * changed. Only the last ones are remembered: a weak map of all costs the collector more than it saves.
+ */
 export function redactArguments(args: JsonObject): Redacted {
-  const known = redactedArguments.get(args);
-  if (known) return known;
-  const redacted = redact(args);
-  redactedArguments.set(args, redacted);
-  return redacted;
+  if (args !== last?.args) last = { args, redacted: redact(args) };
+  return last.redacted;
 }
 
-const redactedArguments = new WeakMap<JsonObject, Redacted>();
+let last: { args: JsonObject; redacted: Redacted } | null = null;
 
 interface Run {
   readonly known: readonly string[];

@@ -13,7 +13,7 @@
  * - A held call runs only after a person's approval was redeemed for this very call, and was judged again after the decision.
  * - What fails, refuses; what was reserved for it is released.
  */
-import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts, ModelMeter } from '../control/contract.ts';
+import type { AgentPicture, CallFacts, GateReason, HoldState, JudgedFacts, ModelMeter, WireCall } from '../control/contract.ts';
 import {
   type Decision,
   decide,
@@ -26,7 +26,9 @@ import {
   type Risk,
   recordJudgement,
   redactText,
+  summaryOf,
 } from '../policies/index.ts';
+import type { Canaries } from './canaries.ts';
 import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
@@ -38,7 +40,7 @@ import type { Ledger } from './ledger.ts';
 import { linksUnder } from './links.ts';
 import type { Openings } from './openings.ts';
 import type { Rates } from './rates.ts';
-import { previewOf, recordedInput, recordedText, summaryOf } from './record.ts';
+import { previewOf, recordedInput, recordedText } from './record.ts';
 import type { CallRecord, Register } from './register.ts';
 import type { Retries } from './retries.ts';
 import type { Shadow } from './shadow.ts';
@@ -75,6 +77,8 @@ export interface CallRequest {
   estimate?: (left: Micros | null) => Micros | null;
   /** Addresses that hosts resolved to, where the entry point has asked. */
   dns?: CallFacts['dns'];
+  /** Of a call inside OpenClaw: how the model's words name it. */
+  wire?: WireCall;
 }
 
 interface Answered {
@@ -86,8 +90,8 @@ interface Answered {
 export type Allowed = Answered & { verdict: 'allow'; arguments: JsonObject | null };
 /** `waiting` is false once the inline wait is over: end the turn, the agent is told through its session. */
 export type Held = Answered & { verdict: 'hold'; approval: { id: string; number: number }; waiting: boolean };
-/** `duplicate`: it ran before, or its call id was used for another call. `unavailable`: we lack something to judge with; try again. */
-export type Denied = Answered & { verdict: 'deny'; kind: 'policy' | 'duplicate' | 'unavailable' };
+/** `canary`: it was none of the agent's. `duplicate`: it ran before, or its call id was used for another call. `unavailable`: we lack something to judge with; try again. */
+export type Denied = Answered & { verdict: 'deny'; kind: 'policy' | 'duplicate' | 'unavailable' | 'canary' };
 export type Admission = Allowed | Held | Denied;
 
 export interface Outcome {
@@ -104,19 +108,23 @@ export interface Outcome {
   endedByCaller?: true;
 }
 
-interface Collaborators {
+/** What a gate works with. */
+export interface Collaborators {
   snapshot: Snapshot;
   ledger: Ledger;
-  holds: Holds;
-  journal: Journal;
+  holds: Pick<Holds, 'open' | 'find' | 'wait' | 'defer' | 'withdraw' | 'redeem'>;
+  journal: Pick<Journal, 'proxyId' | 'append'>;
   register: Register;
   rates: Rates;
   labels: Labels;
   retries: Retries;
   joins: Joins;
-  shadow: Shadow;
+  shadow: Pick<Shadow, 'see'>;
   openings: Openings;
   spawns: Spawns;
+  canaries: Canaries;
+  /** Hears how long the answer to a call took, milliseconds. */
+  answered: (entry: CallFacts['entry'], ms: number) => void;
   /** Names a new call. */
   newId: () => string;
   /** Epoch milliseconds. */
@@ -147,6 +155,13 @@ export class Gatekeeper {
 
   /** Judges a call: allowed and recorded, held for a person, or denied. Never rejects. */
   async admit(request: CallRequest): Promise<Admission> {
+    const startedAt = performance.now();
+    const admission = await this.#admit(request);
+    if (request.agent.canary === undefined) this.#with.answered(request.entry, performance.now() - startedAt);
+    return admission;
+  }
+
+  async #admit(request: CallRequest): Promise<Admission> {
     const { snapshot, register, rates, newId, clock } = this.#with;
     const id = newId();
     const at = clock();
@@ -154,6 +169,7 @@ export class Gatekeeper {
     if (!picture || !this.#fingerprint) {
       return unavailable(id, 'SNAPSHOT_STALE', OUT_OF_TOUCH);
     }
+    if (request.agent.canary !== undefined) return this.#refuseCanary(request, id, at);
     const prints = this.#fingerprint.of(request, id);
     const known = register.byKey(prints.key);
     if (known) return this.#again(known);
@@ -167,6 +183,16 @@ export class Gatekeeper {
     const record = register.add(call, request.arguments);
     record.estimate = request.estimate ?? null;
     return this.#once(record, () => this.#judge(record, call, request.arguments, picture, null));
+  }
+
+  /** A canary has come as far as a call can come without being judged. It is recorded once, and refused however often it comes. */
+  async #refuseCanary({ agent, entry }: CallRequest, id: string, at: number): Promise<Denied> {
+    const { canaries, journal } = this.#with;
+    const proven = entry === 'mission-control' ? 'mcp' : entry;
+    if (canaries.take(agent, entry, at))
+      await journal.append({ type: 'canary', at, agentId: agent.id, entry: proven }, false).catch(() => {});
+    const reason: Reason = { code: 'RULE', message: 'A canary is always refused.', policyPath: 'builtin.canary' };
+    return { verdict: 'deny', id, risk: 'red', reasons: [reason], kind: 'canary' };
   }
 
   /**
@@ -420,7 +446,7 @@ export class Gatekeeper {
   }
 
   /** The judgement itself. Where a path leads is looked up only for a call that would otherwise pass, and judged once more. */
-  async #decide({ estimate }: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
+  async #decide(record: CallRecord, call: CallFacts, args: JsonObject, picture: Picture, hold: HoldState | null) {
     const { ledger, register, rates, labels, retries, clock } = this.#with;
     const agent = picture.agent(call.agentId);
     if (!agent) return null;
@@ -431,7 +457,7 @@ export class Gatekeeper {
     const sources = {
       agent,
       call,
-      estimatedCost: estimate === null ? undefined : estimate(leftOf(caps, spent)),
+      estimatedCost: record.estimate === null ? undefined : record.estimate(leftOf(caps, spent)),
       arguments: args,
       scopes,
       spent,
@@ -456,15 +482,22 @@ export class Gatekeeper {
       }
     }
     const adds = decision.verdict === 'allow' ? labelsOf(toolCall, decision.classification, picture.policy) : [];
-    const judged = this.#judged(decision, facts, picture.policyVersion, args, hold);
+    const judged = this.#judged(record, decision, facts, picture.policyVersion, args, hold);
     return { decision, facts, caps, judged: adds.length === 0 ? judged : { ...judged, labels: adds } };
   }
 
   /** What is kept of a judgement: its sentences quote the call, and the approval carries its arguments, so both are redacted. */
-  #judged(decision: Decision, facts: Facts, policyVersion: string, args: JsonObject, hold: HoldState | null): JudgedFacts {
+  #judged(
+    record: CallRecord,
+    decision: Decision,
+    facts: Facts,
+    policyVersion: string,
+    args: JsonObject,
+    hold: HoldState | null,
+  ): JudgedFacts {
     const { verdict, risk, reasons, estimatedCost } = decision;
     const { approval } = facts;
-    const input = recordedInput(args, this.#with.limits.inputMaxChars);
+    const input = this.#inputOf(record, args);
     const kept = approval && { ...approval, arguments: input };
     const judgement = recordJudgement(decision, { ...facts, approval: kept }, input === args);
     return {
@@ -478,19 +511,22 @@ export class Gatekeeper {
     };
   }
 
+  /** Arguments as they are recorded. A call is recorded more than once; the work is done once. */
+  #inputOf(record: CallRecord, args: JsonObject): JsonObject {
+    if (record.recorded?.of !== args) record.recorded = { of: args, input: recordedInput(args, this.#with.limits.inputMaxChars) };
+    return record.recorded.input;
+  }
+
   /* ------------------------------------------------------------ deny, hold, run */
 
   async #deny(record: CallRecord, call: CallFacts, args: JsonObject, reasons: readonly GateReason[]): Promise<Denied> {
-    const { journal, register, clock, limits } = this.#with;
-    const input = recordedInput(args, limits.inputMaxChars);
+    const { journal, register, clock } = this.#with;
+    const input = this.#inputOf(record, args);
     const judged = record.judged ?? { verdict: 'deny', risk: record.risk, reasons, policyVersion: '', estimatedCost: 0, facts: null };
     end(register, record, reasons);
     // A refusal that cannot be recorded is still a refusal.
     await journal
-      .append(
-        { type: 'denied', at: clock(), call, judged, input, summary: summaryOf(input), approvalId: record.approval?.id ?? null },
-        false,
-      )
+      .append({ type: 'denied', at: clock(), call, judged, input, approvalId: record.approval?.id ?? null }, false)
       .catch(() => {});
     return { verdict: 'deny', id: record.id, risk: record.risk, reasons, kind: 'policy' };
   }
@@ -507,12 +543,11 @@ export class Gatekeeper {
     decision: Decision,
     insufficient: HoldState | null,
   ): Promise<Admission> {
-    const { holds, journal, register, snapshot, clock, limits } = this.#with;
-    const input = recordedInput(args, limits.inputMaxChars);
-    const summary = summaryOf(input);
+    const { holds, journal, register, snapshot, clock } = this.#with;
+    const input = this.#inputOf(record, args);
     let state: HoldState;
     try {
-      await journal.append({ type: 'held', at: clock(), call, judged, input, summary, approvalId: null }, false);
+      await journal.append({ type: 'held', at: clock(), call, judged, input, approvalId: null }, false);
       state = await holds.open({
         proxyId: journal.proxyId,
         call,
@@ -520,7 +555,7 @@ export class Gatekeeper {
         arguments: args,
         redacted: input,
         preview: previewOf(decision.classification),
-        summary,
+        summary: summaryOf(input),
         insufficient: insufficient?.approvalId ?? null,
       });
     } catch (error) {
@@ -549,18 +584,18 @@ export class Gatekeeper {
     { classification }: Decision,
     hold: HoldState | null,
   ): Promise<Admission> {
-    const { holds, joins, openings, journal, register, labels, clock, limits } = this.#with;
+    const { holds, joins, openings, journal, register, labels, clock } = this.#with;
     if (hold !== null) {
       const redeemed = await holds.redeem(hold.approvalId, record.id).catch(() => null);
       if (redeemed === null) return held(record, true);
       if (!redeemed.granted) return this.#holdAnew(record, call);
       record.editedArguments = hold.editedArguments;
     }
-    const input = recordedInput(args, limits.inputMaxChars);
+    const input = this.#inputOf(record, args);
     const isDurable = judged.risk !== 'green' || judged.estimatedCost > 0;
     try {
       const approvalId = hold?.approvalId ?? null;
-      await journal.append({ type: 'intent', at: clock(), call, judged, input, summary: summaryOf(input), approvalId }, isDurable);
+      await journal.append({ type: 'intent', at: clock(), call, judged, input, approvalId }, isDurable);
     } catch {
       if (hold !== null) return held(record, true);
       return this.#giveUp(record, 'JOURNAL_UNAVAILABLE', `The call could not be recorded, and what is not recorded does not run. ${AWAY}`);

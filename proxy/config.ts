@@ -15,6 +15,8 @@ export interface ProxyConfig {
   redisUrl: string | null;
   /** `MC_METRICS_TOKEN`: opens /metrics; null = closed. */
   metricsToken: string | null;
+  /** Of the product; shown in the metrics. */
+  version?: string;
   /** Host names that agents reach this proxy by, besides addresses and localhost. */
   hostNames: readonly string[];
   bounds: ProxyBounds;

@@ -370,7 +370,7 @@ export function createEgress(dependencies: EgressDependencies) {
       ungated: agent.gate === 'openclaw' && !picture.isGateLive(agent, clock()),
       ...(early !== null && target.host !== null && { dns: { [target.host]: early.list } }),
     });
-    telemetry.decided('egress', admission.verdict);
+    telemetry.decided('egress', admission);
     const record = admission.verdict === 'deny' ? null : await gate.find(admission.id).catch(() => null);
     // No proxy client waits for a person: it is told at once, and its agent after the decision (SPEC 3.2).
     if (admission.verdict === 'hold' && record !== null) admission = await gate.endWait(record);

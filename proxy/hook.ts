@@ -14,6 +14,7 @@ import {
   RunCheckSchema,
   RunEndSchema,
   SpawnSchema,
+  UnaskedSchema,
 } from '../control/contract.ts';
 import { decide, isBareWrapper, microsFromUsd, unwrapCall } from '../policies/index.ts';
 import type { Admission, Gatekeeper } from './admission.ts';
@@ -31,6 +32,7 @@ import type { Picture, Snapshot } from './snapshot.ts';
 import type { Spawns } from './spawns.ts';
 import type { Telemetry } from './telemetry.ts';
 import { canonicalTool } from './tool-names.ts';
+import type { ToolResults } from './tool-results.ts';
 import type { Traces } from './traces.ts';
 
 const RETRY_AFTER_MS = 1_000;
@@ -46,6 +48,7 @@ export interface HookDependencies {
   peers: Peers;
   spawns: Spawns;
   traces: Traces;
+  results: ToolResults;
   telemetry: Telemetry;
   clock: () => number;
   bounds: ProxyBounds;
@@ -54,16 +57,30 @@ export interface HookDependencies {
 export type Hook = ReturnType<typeof createHook>;
 
 /** The routes under /v1. */
-export function createHook({ gate, snapshot, ledger, journal, peers, spawns, traces, telemetry, clock, bounds }: HookDependencies) {
+export function createHook({
+  gate,
+  snapshot,
+  ledger,
+  journal,
+  peers,
+  spawns,
+  traces,
+  results,
+  telemetry,
+  clock,
+  bounds,
+}: HookDependencies) {
   /** Sub-agents' sessions that control was told of; the oldest are forgotten first. */
   const reported = new Set<string>();
 
   /** @returns false where the path is none of ours. */
   async function handle(request: IncomingMessage, response: ServerResponse, path: string, query: URLSearchParams): Promise<boolean> {
     const match =
-      /^\/v1\/(?:(tool-calls)(?:\/([\w-]{1,64})(?:\/(outcome|cancel))?)?|(runs\/check)|(runs\/end)|(spawns)|(heartbeats))$/.exec(path);
+      /^\/v1\/(?:(tool-calls)(?:\/([\w-]{1,64})(?:\/(outcome|cancel))?)?|(runs\/check)|(runs\/end)|(spawns)|(unasked)|(heartbeats))$/.exec(
+        path,
+      );
     if (!match) return false;
-    const [, calls, id, action, runs, runEnd, spawn] = match;
+    const [, calls, id, action, runs, runEnd, spawn, unasked] = match;
     const expected = calls && id !== undefined && action === undefined ? 'GET' : 'POST';
     if (request.method !== expected) {
       response.setHeader('allow', expected);
@@ -74,12 +91,16 @@ export function createHook({ gate, snapshot, ledger, journal, peers, spawns, tra
     if (!picture) return refuseEntry(response, { status: 503, code: 'SNAPSHOT_STALE', detail: OUT_OF_TOUCH });
     const bearer = authenticate(request.headers.authorization, picture);
     if ('code' in bearer) return refuseEntry(response, bearer);
+    const isCanary = bearer.kind === 'agent' && bearer.agent.canary !== undefined;
+    if (isCanary && (!calls || id !== undefined))
+      return refuseEntry(response, { status: 403, code: 'CANARY', detail: 'A canary can make a call, and nothing else.' });
 
     if (calls && id === undefined) await judge(request, response, bearer, picture);
     else if (calls && id !== undefined) await followUp(request, response, bearer, id, action, query);
     else if (runs) await checkRun(request, response, bearer, picture);
     else if (runEnd) await endRun(request, response, bearer, picture);
     else if (spawn) await noteSpawn(request, response, bearer, picture);
+    else if (unasked) await noteUnasked(request, response, bearer, picture);
     else await heartbeat(request, response, bearer, picture);
     return true;
   }
@@ -111,8 +132,9 @@ export function createHook({ gate, snapshot, ledger, journal, peers, spawns, tra
       ...unwrapped,
       ...canonicalTool(unwrapped.tool, agent, picture),
       ungated: false,
+      ...(bearer.kind === 'gateway' && { wire: results.nameOf(unwrapped.tool, unwrapped.arguments, body.callId ?? null) }),
     });
-    telemetry.decided('openclaw', admission.verdict);
+    telemetry.decided('openclaw', admission);
     answer(response, admission);
   }
 
@@ -264,6 +286,22 @@ export function createHook({ gate, snapshot, ledger, journal, peers, spawns, tra
     respond(response, 200, { ok: true });
   }
 
+  /** POST /v1/unasked: a call of which there is no record, rightly. Only the gate itself can say so, and only its gateway's token is its. */
+  async function noteUnasked(request: IncomingMessage, response: ServerResponse, bearer: Bearer, picture: Picture): Promise<void> {
+    const body = parse(UnaskedSchema, await readJson(request, bounds.bodyMaxBytes));
+    if (bearer.kind !== 'gateway')
+      return problem(response, 403, 'GATEWAY_TOKEN_REQUIRED', 'Only the gate in a gateway can say this; send it with its gateway token.');
+    const agent = identify(bearer, body.agentId, picture, body.sessionKey);
+    if ('code' in agent) return void refuseEntry(response, agent);
+    const call = results.nameOf(body.tool, null, body.callId);
+    try {
+      await journal.append({ type: 'unasked', at: clock(), agentId: agent.id, gatewayId: bearer.gateway.id, call, why: body.why }, false);
+    } catch {
+      return problem(response, 503, 'JOURNAL_UNAVAILABLE', 'It could not be recorded. Send it again shortly.');
+    }
+    respond(response, 200, { ok: true });
+  }
+
   /** The agent that a request speaks for. A sub-agent whose start nobody reported is known from here on. */
   async function speakerOf(bearer: Bearer, named: string | undefined, sessionKey: string, picture: Picture) {
     const agent = identify(bearer, named, picture, sessionKey);
@@ -397,7 +435,7 @@ function answerOf(admission: Admission): [status: number, body: GateAnswer] {
       return [202, { id, verdict: 'hold', risk, ...numbers, reasons, waiting, message }];
     }
     case 'deny': {
-      const status = { policy: 403, duplicate: 409, unavailable: 503 }[admission.kind];
+      const status = { policy: 403, canary: 403, duplicate: 409, unavailable: 503 }[admission.kind];
       return [status, { id, verdict: 'deny', risk, reasons, message: refusalText(reasons) }];
     }
   }

@@ -109,7 +109,7 @@ export function createHttpTools({ gate, snapshot, uplink, telemetry, clock, boun
       // Where the plugin of a gated agent is silent, nothing else of it is believed (SPEC 3.4).
       ungated: agent.gate === 'openclaw' && !picture.isGateLive(agent, clock()),
     });
-    telemetry.decided('http', admission.verdict);
+    telemetry.decided('http', admission);
     if (admission.verdict === 'deny') return answerRefused(response, agent, admission);
     const record = await gate.find(admission.id).catch(() => null);
     if (record === null) return problem(response, 503, 'SNAPSHOT_STALE', 'The call could not be followed up. Try again shortly.');

@@ -3,7 +3,7 @@
  * which it must name. The session, run and task come from the body, but only what belongs to that agent counts.
  */
 import { hash } from 'node:crypto';
-import type { AgentPicture, GatewayPicture } from '../control/contract.ts';
+import { type AgentPicture, CANARY_PREFIX, type GatewayPicture } from '../control/contract.ts';
 import type { Picture } from './snapshot.ts';
 
 /** Who is at the door; `gateway` is set where an OpenClaw gateway speaks. */
@@ -25,7 +25,7 @@ export function authenticate(authorization: string | undefined, picture: Picture
     return { status: 401, code: 'UNAUTHENTICATED', detail: 'Send "Authorization: Bearer <agent token or gateway token>".' };
   }
   const digest = hash('sha256', token);
-  const agent = picture.agentByToken(digest);
+  const agent = token.startsWith(CANARY_PREFIX) ? picture.agentByCanary(token) : picture.agentByToken(digest);
   if (agent) return { kind: 'agent', agent };
   const gateway = picture.gatewayByToken(digest);
   if (gateway) return { kind: 'gateway', gateway };

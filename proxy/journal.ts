@@ -21,19 +21,28 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { JournalEvent } from '../control/contract.ts';
+import type { JournalEntry, JournalEvent } from '../control/contract.ts';
 
 /** The journal cannot take an event: full, or the disk fails. */
 export class JournalUnavailable extends Error {
   readonly code = 'JOURNAL_UNAVAILABLE';
 }
 
-/** Sends a batch to control. @returns the last sequence number that control has recorded. */
-export type Ship = (entries: readonly string[]) => Promise<number>;
+/** Sends whole lines to control, each with its end. @returns the last sequence number that control has recorded. */
+export type Ship = (lines: Buffer) => Promise<number>;
 
-interface Pending {
-  seq: number;
-  line: string;
+/**
+ * Lines that follow each other, as the file has them. They wait for control as bytes of a slab, outside the heap: as strings they cost the
+ * collector 50 µs a call, because control takes them long after the call has ended (docs/performance.md).
+ */
+interface Piece {
+  slab: Buffer;
+  from: number;
+  to: number;
+  lines: number;
+  lastSeq: number;
+  /** When its first event happened, epoch milliseconds. */
+  firstAt: number;
 }
 interface Segment {
   file: string;
@@ -43,7 +52,10 @@ interface Segment {
 type Waiter = { resolve: () => void; reject: (error: Error) => void };
 
 const BATCH_MAX = 500;
-const BATCH_MAX_CHARS = 1_000_000;
+const BATCH_MAX_BYTES = 1_000_000;
+const SLAB_BYTES = 1_000_000;
+/** UTF-8 of one unit of a string. */
+const UNIT_MAX_BYTES = 3;
 /** Control hears of an event this late at the most when it is idle; a burst fills batches meanwhile. */
 const LINGER_MS = 20;
 const RETRY_MIN_MS = 100;
@@ -61,11 +73,16 @@ export class Journal {
   #fd: number | null = null;
   #nextSeq = 1;
   #acknowledged = 0;
-  /** Not yet acknowledged by control, in order. */
-  #pending: Pending[] = [];
+  /** In the file and not yet acknowledged by control, in order. */
+  #pending: Piece[] = [];
   #pendingBytes = 0;
+  #pendingLines = 0;
 
-  #batch: { line: string; seq: number; waiter: Waiter; durable: boolean }[] = [];
+  /** What the next flush writes, and who waits for it. */
+  #fresh: Piece[] = [];
+  #waiting: (Waiter & { durable: boolean })[] = [];
+  #slab: Buffer = Buffer.alloc(0);
+  #slabUsed = 0;
   #flushScheduled = false;
   #awaitingSync: Waiter[] = [];
   #syncing = false;
@@ -109,14 +126,13 @@ export class Journal {
       const file = join(this.#folder, name);
       const { entries, bytes, damaged } = readSegment(file);
       damagedLines += damaged;
-      for (const entry of entries) {
-        this.#nextSeq = Math.max(this.#nextSeq, entry.seq + 1);
-        if (entry.seq <= cursor) continue;
-        this.#pending.push(entry);
-        this.#pendingBytes += entry.line.length;
+      for (const { seq, at, line } of entries) {
+        this.#nextSeq = Math.max(this.#nextSeq, seq + 1);
+        if (seq > cursor) this.#add(line, seq, at);
       }
       this.#segments.push({ file, lastSeq: entries.at(-1)?.seq ?? 0, bytes });
     }
+    for (const piece of this.#takeFresh()) this.#await(piece);
     this.#dropAcknowledged(cursor);
     this.#openSegment();
     return damagedLines;
@@ -139,10 +155,11 @@ export class Journal {
     if (this.#pendingBytes > this.#maxBytes) {
       return Promise.reject(new JournalUnavailable(FULL));
     }
+    const text = JSON.stringify(event);
     const seq = this.#nextSeq++;
-    const line = `{"seq":${seq},"event":${JSON.stringify(event)}}`;
+    this.#add(`{"seq":${seq},"event":${text}}`, seq, event.at);
     return new Promise((resolve, reject) => {
-      this.#batch.push({ line, seq, waiter: { resolve, reject }, durable });
+      this.#waiting.push({ resolve, reject, durable });
       if (this.#flushScheduled) return;
       this.#flushScheduled = true;
       setImmediate(() => this.#flush());
@@ -151,7 +168,12 @@ export class Journal {
 
   /** Events that control has not acknowledged. */
   get depth(): number {
-    return this.#pending.length + this.#batch.length;
+    return this.#pendingLines + this.#waiting.length;
+  }
+
+  /** When the oldest event happened that control has not acknowledged, epoch milliseconds; null = there is none. */
+  get oldestAt(): number | null {
+    return this.#pending[0]?.firstAt ?? null;
   }
 
   /** The last sequence number that was given out. */
@@ -177,13 +199,13 @@ export class Journal {
    */
   async settled(timeoutMs: number): Promise<void> {
     let deadline = Date.now() + timeoutMs;
-    let first = this.#pending[0]?.seq;
+    let first = this.#pending[0];
     while (this.#pending.length > 0 && this.#ship) {
-      if (this.#pending[0]?.seq !== first) {
-        first = this.#pending[0]?.seq;
+      if (this.#pending[0] !== first) {
+        first = this.#pending[0];
         deadline = Date.now() + timeoutMs;
       }
-      if (Date.now() > deadline) throw new JournalUnavailable(`control did not take ${this.#pending.length} journal events in time`);
+      if (Date.now() > deadline) throw new JournalUnavailable(`control did not take ${this.#pendingLines} journal events in time`);
       this.#shipSoon(0);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
@@ -204,35 +226,68 @@ export class Journal {
     this.#fd = null;
   }
 
+  /** Adds a line to what the next flush writes. */
+  #add(line: string, seq: number, at: number): void {
+    const most = line.length * UNIT_MAX_BYTES + 1;
+    if (this.#slab.length - this.#slabUsed < most) {
+      this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, most));
+      this.#slabUsed = 0;
+    }
+    let piece = this.#fresh.at(-1);
+    if (piece === undefined || piece.slab !== this.#slab || piece.lines >= BATCH_MAX) {
+      piece = { slab: this.#slab, from: this.#slabUsed, to: this.#slabUsed, lines: 0, lastSeq: seq, firstAt: at };
+      this.#fresh.push(piece);
+    }
+    this.#slabUsed += this.#slab.write(line, this.#slabUsed);
+    this.#slab[this.#slabUsed++] = NEW_LINE;
+    piece.to = this.#slabUsed;
+    piece.lines++;
+    piece.lastSeq = seq;
+  }
+
+  #takeFresh(): Piece[] {
+    const fresh = this.#fresh;
+    this.#fresh = [];
+    return fresh;
+  }
+
+  /** It is in the file; control has to take it. */
+  #await(piece: Piece): void {
+    this.#pending.push(piece);
+    this.#pendingBytes += piece.to - piece.from;
+    this.#pendingLines += piece.lines;
+  }
+
   #flush(): void {
     this.#flushScheduled = false;
-    const batch = this.#batch;
     const segment = this.#segments.at(-1);
-    if (batch.length === 0 || this.#fd === null || !segment) return;
-    this.#batch = [];
-    const bytes = Buffer.from(`${batch.map((item) => item.line).join('\n')}\n`);
+    if (this.#waiting.length === 0 || this.#fd === null || !segment) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    const fresh = this.#takeFresh();
     try {
-      writeWhole(this.#fd, bytes);
+      for (const piece of fresh) writeWhole(this.#fd, bytesOf(piece));
     } catch (error) {
       this.#undo(segment, error);
       const unavailable = new JournalUnavailable(`the journal could not be written: ${error instanceof Error ? error.message : error}`);
       // The numbers were never used as far as the file knows.
-      this.#nextSeq = batch[0]?.seq ?? this.#nextSeq;
-      for (const item of batch) item.waiter.reject(unavailable);
+      this.#nextSeq -= waiting.length;
+      for (const waiter of waiting) waiter.reject(unavailable);
       this.#refuse(unavailable);
       return;
     }
     this.#accept();
-    segment.bytes += bytes.length;
-    for (const item of batch) {
-      segment.lastSeq = item.seq;
-      this.#pending.push({ seq: item.seq, line: item.line });
-      this.#pendingBytes += item.line.length;
-      if (item.durable) this.#awaitingSync.push(item.waiter);
-      else item.waiter.resolve();
+    for (const piece of fresh) {
+      segment.bytes += piece.to - piece.from;
+      segment.lastSeq = piece.lastSeq;
+      this.#await(piece);
+    }
+    for (const waiter of waiting) {
+      if (waiter.durable) this.#awaitingSync.push(waiter);
+      else waiter.resolve();
     }
     if (this.#awaitingSync.length > 0) this.#sync();
-    if (this.#pending.length >= BATCH_MAX) this.#shipSoon(0);
+    if (this.#pendingLines >= BATCH_MAX) this.#shipSoon(0);
     else this.#shipSoon(LINGER_MS);
     if (segment.bytes > this.#segmentBytes && !this.#syncing) this.#nextSegment();
   }
@@ -325,21 +380,23 @@ export class Journal {
       this.#shipping = this.#shipBatch().finally(() => {
         this.#shipping = null;
         if (this.#pending.length > 0)
-          this.#shipSoon(this.#retryMs > RETRY_MIN_MS ? this.#retryMs : this.#pending.length >= BATCH_MAX ? 0 : LINGER_MS);
+          this.#shipSoon(this.#retryMs > RETRY_MIN_MS ? this.#retryMs : this.#pendingLines >= BATCH_MAX ? 0 : LINGER_MS);
       });
     }, delayMs);
   }
 
   async #shipBatch(): Promise<void> {
-    const lines: string[] = [];
-    let chars = 0;
-    for (const entry of this.#pending) {
-      if (lines.length >= BATCH_MAX || (lines.length > 0 && chars + entry.line.length > BATCH_MAX_CHARS)) break;
-      lines.push(entry.line);
-      chars += entry.line.length;
+    const batch: Buffer[] = [];
+    let [lines, size] = [0, 0];
+    for (const piece of this.#pending) {
+      const bytes = bytesOf(piece);
+      if (batch.length > 0 && (lines + piece.lines > BATCH_MAX || size + bytes.length > BATCH_MAX_BYTES)) break;
+      batch.push(bytes);
+      lines += piece.lines;
+      size += bytes.length;
     }
     try {
-      const acknowledged = await this.#ship?.(lines);
+      const acknowledged = await this.#ship?.(batch.length === 1 && batch[0] ? batch[0] : Buffer.concat(batch));
       if (acknowledged !== undefined) this.#dropAcknowledged(acknowledged);
       this.#retryMs = RETRY_MIN_MS;
     } catch {
@@ -351,8 +408,10 @@ export class Journal {
   #dropAcknowledged(seq: number): void {
     this.#acknowledged = Math.max(this.#acknowledged, seq);
     let count = 0;
-    while (count < this.#pending.length && (this.#pending[count]?.seq ?? Infinity) <= seq) {
-      this.#pendingBytes -= this.#pending[count]?.line.length ?? 0;
+    for (const { from, to, lines, lastSeq } of this.#pending) {
+      if (lastSeq > seq) break;
+      this.#pendingBytes -= to - from;
+      this.#pendingLines -= lines;
       count++;
     }
     if (count > 0) this.#pending = this.#pending.slice(count);
@@ -365,6 +424,12 @@ export class Journal {
   }
 }
 
+const NEW_LINE = 0x0a;
+
+function bytesOf({ slab, from, to }: Piece): Buffer {
+  return slab.subarray(from, to);
+}
+
 /** As large as a block, so that it finds a disk that has no block left; taken back at once. */
 const PROBE = Buffer.alloc(4096, '\n');
 
@@ -374,7 +439,7 @@ function writeWhole(fd: number, bytes: Buffer): void {
 }
 
 /** Reads a segment; a last line that a crash cut short is cut off the file, and a line that is no JSON would hold up all behind it. */
-function readSegment(file: string): { entries: Pending[]; bytes: number; damaged: number } {
+function readSegment(file: string): { entries: { seq: number; at: number; line: string }[]; bytes: number; damaged: number } {
   const text = readFileSync(file, 'utf8');
   const end = text.lastIndexOf('\n') + 1;
   const whole = text.slice(0, end);
@@ -384,19 +449,18 @@ function readSegment(file: string): { entries: Pending[]; bytes: number; damaged
     closeSync(fd);
   }
   const lines = whole.split('\n').filter((line) => line !== '');
-  const entries = lines.flatMap((line) => {
-    const seq = /^\{"seq":(\d+),/.exec(line)?.[1];
-    return seq === undefined || !isJson(line) ? [] : [{ seq: Number(seq), line }];
-  });
+  const entries = lines.flatMap((line) => readLine(line) ?? []);
   return { entries, bytes: statSync(file).size, damaged: lines.length - entries.length };
 }
 
-function isJson(text: string): boolean {
+/** @returns null where a line is damaged. */
+function readLine(line: string): { seq: number; at: number; line: string } | null {
+  if (!/^\{"seq":\d+,/.test(line)) return null;
   try {
-    JSON.parse(text);
-    return true;
+    const { seq, event } = JSON.parse(line) as JournalEntry;
+    return { seq, at: event.at, line };
   } catch {
-    return false;
+    return null;
   }
 }
 

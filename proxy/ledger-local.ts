@@ -12,6 +12,7 @@ interface Reservation {
 
 export class LocalLedger implements Ledger {
   readonly available = true;
+  readonly refills = 0;
   readonly #settled = new Map<string, number>();
   readonly #reserved = new Map<string, number>();
   readonly #reservations = new Map<string, Reservation>();

@@ -107,6 +107,7 @@ export class RedisLedger implements Ledger {
   #epoch = '';
   #instance = '';
   #leaseCount = 0;
+  #refills = 0;
   /** Round trips since the start, for those who measure. */
   roundTrips = 0;
 
@@ -160,6 +161,10 @@ export class RedisLedger implements Ledger {
 
   get available(): boolean {
     return this.#state === 'joined' && performance.now() - this.#confirmedAt < ALIVE_MS;
+  }
+
+  get refills(): number {
+    return this.#refills;
   }
 
   get open(): number {
@@ -355,6 +360,7 @@ export class RedisLedger implements Ledger {
     switch (word) {
       case 'granted': {
         const grant = Number(rest[0]);
+        this.#refills++;
         // One of before a join was ended by it.
         if (!lease.id.startsWith(`${this.#instance}.`)) return 'again';
         lease.granted += grant;

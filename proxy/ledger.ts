@@ -19,6 +19,8 @@ export interface Ledger {
   readonly available: boolean;
   /** Reservations that are neither settled nor released nor past their time. */
   readonly open: number;
+  /** Slices that were taken of shared counters since the start; 0 where they are not shared. */
+  readonly refills: number;
   /** Settled plus reserved of a scope as known here, micro-dollars. Of a shared ledger a picture: `reserve` is what is exact. */
   spent(scope: string): number;
   /** The settled part of it; of a shared ledger at least what was settled when it last looked. */

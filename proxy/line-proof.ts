@@ -7,7 +7,7 @@ import { LINE_SCHEME, lineAnswerText, lineAskText, lineMessageText, OWN_SERVER_P
 
 export interface LineProof {
   /** Of one request. @param path with its query. @param to the name of the control that is asked; empty = not known yet. */
-  ask: (method: string, path: string, body: string | null, to: string) => { authorization: string; nonce: string };
+  ask: (method: string, path: string, body: string | Buffer | null, to: string) => { authorization: string; nonce: string };
   /** Whether an answer to the request with this nonce is from a control of ours, and as that sent it. */
   isAnswer: (nonce: string, status: number, text: string, proof: string) => boolean;
   /** The text of a line of the stream; null where it is not the next one that a control of ours sent. @param number from 0, without gaps. */

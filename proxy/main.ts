@@ -7,11 +7,13 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import type { KnownCall, StopAcknowledgement, StopOrder, StreamMessage } from '../control/contract.ts';
+import type { KnownCall, PolicyPicture, StopAcknowledgement, StopOrder, StreamMessage } from '../control/contract.ts';
 import { dayOf } from '../policies/index.ts';
 import { NETWORK, type Network } from './addresses.ts';
 import { Gatekeeper } from './admission.ts';
+import { Canaries } from './canaries.ts';
 import type { ProxyConfig } from './config.ts';
+import { runDrill } from './drills.ts';
 import { createEgress } from './egress.ts';
 import { scopesSince } from './facts.ts';
 import { createGatewayDoor } from './gateway.ts';
@@ -37,6 +39,7 @@ import { Snapshot } from './snapshot.ts';
 import { Spawns } from './spawns.ts';
 import { followBus, proveStopAnswer, readStopOrder } from './stop-order.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
+import { ToolResults } from './tool-results.ts';
 import { Traces } from './traces.ts';
 import { Uplink } from './uplink.ts';
 
@@ -84,7 +87,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
         ? log.warn('the journal can be written again')
         : log.error({ trouble }, 'the journal cannot be written: every call is refused until it can'),
   );
-  const snapshot = new Snapshot([ownServer(uplink.controlUrl, config.clusterSecret)]);
+  const canaries = new Canaries(config.clusterSecret);
+  const snapshot = new Snapshot([ownServer(uplink.controlUrl, config.clusterSecret)], canaries);
   const time = { clock, ttlMs: () => snapshot.current(clock())?.policy.reservationTtlMs ?? RESERVATION_TTL_MS };
   const local = new LocalLedger(time);
   const shared = config.redisUrl === null ? null : sharedLedger(config.redisUrl);
@@ -102,6 +106,18 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const openings = new Openings();
   const spawns = new Spawns();
   const peers = config.redisUrl === null ? noPeers() : createPeers(journal.proxyId, uplink, clock);
+  const telemetry = createTelemetry({
+    version: config.version ?? '',
+    openCalls: () => register.open,
+    heldCalls: () => [...register.held().values()].reduce((sum, count) => sum + count, 0),
+    waiting: () => holds.waiting,
+    journalDepth: () => journal.depth,
+    journalAgeMs: () => (journal.oldestAt === null ? 0 : Math.max(0, clock() - journal.oldestAt)),
+    reservations: () => ledger.open,
+    leaseRefills: () => ledger.refills,
+    snapshotAgeMs: () => snapshot.age(clock()),
+    ledgerAvailable: () => ledger.available,
+  });
   const gate = new Gatekeeper({
     snapshot,
     ledger,
@@ -112,9 +128,11 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     joins,
     openings,
     spawns,
+    canaries,
     labels,
     retries,
     shadow,
+    answered: telemetry.answered,
     newId: peers.callId,
     clock,
     limits: bounds,
@@ -135,6 +153,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   let followed = uplink.controlUrl;
   let moves = 1;
   let ownUrl: string | null = null;
+  let ownEgressUrl: string | null = null;
   function onMessage(message: StreamMessage): void {
     if (message.type === 'picture' && uplink.controlUrl !== followed) {
       followed = uplink.controlUrl;
@@ -146,6 +165,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       announce();
     }
     if (message.type === 'picture' || message.type === 'policy') shadow.follow(message.policy.shadow, message.policy.gateRoots);
+    if (message.type === 'picture' || message.type === 'policy') policyPicture = message.policy;
+    if (message.type === 'drill') drilling = drilling.then(() => drill(message));
     const cutStreams = REVIEWED.has(message.type) ? review() : 0;
     if (message.type === 'mark') uplink.confirmApplied(journal.proxyId, message.revision);
     if (message.type === 'hold' && message.status !== 'pending') holds.wake(message.approvalId);
@@ -156,6 +177,19 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     holds.wakeAll();
     uplink.acknowledgeStop(stopId, answer).catch((error) => log.warn({ err: error }, 'the stop holds here, but control could not be told'));
   }
+
+  /** One after another, and whatever comes of one is recorded before the next. */
+  async function drill({ requestId, names }: Extract<StreamMessage, { type: 'drill' }>): Promise<void> {
+    for (const name of names) {
+      if (policyPicture === null) return;
+      const result = await runDrill(name, policyPicture);
+      if (result.outcome === 'failed')
+        log.error({ drill: name, found: result.found }, 'a drill failed: this proxy does not do what is declared');
+      await journal.append({ type: 'drill', at: clock(), requestId, result }, false).catch(() => {});
+    }
+  }
+  let policyPicture: PolicyPicture | null = null;
+  let drilling: Promise<void> = Promise.resolve();
 
   /** When this proxy last let something run, and what it holds: what a stop's receipt is made of. */
   function stopAnswer(stopId: string, cutStreams: number): StopAcknowledgement {
@@ -195,7 +229,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   async function announce(): Promise<void> {
     if (ownUrl === null) return;
     await uplink
-      .announce(journal.proxyId, ownUrl)
+      .announce(journal.proxyId, ownUrl, ownEgressUrl)
       .catch((error) => log.warn({ err: error }, 'control could not be told where this proxy is'));
   }
 
@@ -224,7 +258,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const hello = await uplink.hello(journal.proxyId);
   const damaged = journal.recover(hello.cursor);
   if (damaged > 0) log.error({ damaged }, 'lines of the journal could not be read and were left out');
-  journal.start((lines) => uplink.ship(journal.proxyId, lines));
+  journal.start((lines) => uplink.ship(journal.proxyId, lines, journal.depth));
   // What an earlier process recorded and did not ship goes first: the spend and the open calls below must include it.
   await journal.settled(DRAIN_MS);
   await ready.promise;
@@ -252,14 +286,6 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     await gate.complete(record, { ...outcome, ...(call.entry === 'model' && { meter: LOST }) });
   }
 
-  const telemetry = createTelemetry({
-    openCalls: () => register.open,
-    waiting: () => holds.waiting,
-    journalDepth: () => journal.depth,
-    reservations: () => ledger.open,
-    snapshotAgeMs: () => snapshot.age(clock()),
-    ledgerAvailable: () => ledger.available,
-  });
   const mcp = createMcp({
     gate,
     snapshot,
@@ -274,7 +300,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   });
   const http = createHttpTools({ gate, snapshot, uplink, telemetry, clock, bounds, log });
   const traces = new Traces();
-  const model = createModelEntry({ gate, snapshot, journal, traces, uplink, telemetry, clock, bounds, log });
+  const results = new ToolResults(known.digestKey);
+  const model = createModelEntry({ gate, snapshot, journal, traces, results, uplink, telemetry, clock, bounds, log });
   const egress =
     config.egressPort === undefined ? null : createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
   doors.push(mcp, http, model, ...(egress === null ? [] : [egress]));
@@ -291,7 +318,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     http,
     gateway,
     model,
-    hook: createHook({ gate, snapshot, ledger, journal, peers, spawns, traces, telemetry, clock, bounds }),
+    hook: createHook({ gate, snapshot, ledger, journal, peers, spawns, traces, results, telemetry, clock, bounds }),
     notReady: () =>
       snapshot.current(clock()) === null
         ? 'no fresh picture from control'
@@ -314,6 +341,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const urlOf = (listener: Server) =>
     `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(listener.address() as AddressInfo).port}`;
   ownUrl = config.advertiseUrl ?? urlOf(server);
+  ownEgressUrl = egress === null ? null : urlOf(egress.server);
   await announce();
   const leaveBus =
     config.redisUrl === null
@@ -337,6 +365,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await mcp.close();
       gateway.close();
       await closed;
+      await drilling;
       await gateway.recorded();
       await http.close();
       await model.close();

@@ -101,7 +101,7 @@ export function createJudgement({ gate, journal, telemetry, clock, bounds, seale
     const ungated = isUngated(context, message.method);
     if (ungated) reportUngated(agent, judged.tool);
     const admission = await gate.admit(requestOf(context, judged, ungated));
-    telemetry.decided('mcp', admission.verdict);
+    telemetry.decided('mcp', admission);
     if (admission.verdict === 'deny') return admission;
     const record = await gate.find(admission.id).catch(() => null);
     request.record = record;
@@ -228,7 +228,7 @@ export function createJudgement({ gate, journal, telemetry, clock, bounds, seale
     const judged = judgedInput(context, method, params);
     if (judged === null) return null;
     let admission = await gate.admit(requestOf(context, judged, isUngated(context, judged.tool)));
-    telemetry.decided('mcp', admission.verdict);
+    telemetry.decided('mcp', admission);
     const record = await gate.find(admission.id).catch(() => null);
     while (admission.verdict === 'hold' && admission.waiting && record !== null && !gone.aborted) {
       const before = clock();

@@ -142,7 +142,11 @@ export function readClientMessage(bytes: Buffer): Message {
   const message = messageOf(value);
   if (message === null) throw new BadMessage(RPC.invalidRequest, 'The body is not a JSON-RPC 2.0 message.');
   const flaw = ambiguityOf(text, value);
-  if (flaw !== null) throw new BadMessage(RPC.invalidRequest, flaw, message.kind === 'request' ? message.id : null);
+  const id = message.kind === 'request' ? message.id : null;
+  if (flaw !== null) throw new BadMessage(RPC.invalidRequest, flaw, id);
+  // Behind this line the arguments of a call are what the protocol says, and what is judged and recorded.
+  const args = message.kind === 'request' && message.method === 'tools/call' ? message.params.arguments : undefined;
+  if (args !== undefined && !isObject(args)) throw new BadMessage(RPC.invalidParams, 'The arguments of a tool are an object.', id);
   return message;
 }
 

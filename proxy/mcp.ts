@@ -11,7 +11,7 @@
  * - The agent's credential ends here; a server's session is told by an id that only this agent can use.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AgentPicture, UpstreamPicture } from '../control/contract.ts';
+import { type AgentPicture, CANARY_TOOL, type UpstreamPicture } from '../control/contract.ts';
 import type { Gatekeeper } from './admission.ts';
 import { readBytes } from './body.ts';
 import type { ProxyBounds } from './config.ts';
@@ -93,6 +93,8 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
         break;
       case 'GET':
       case 'DELETE':
+        if (agent.canary !== undefined)
+          return refuseEntry(response, { status: 403, code: 'CANARY', detail: 'A canary can make its call, and nothing else.' });
         await listenOrEnd(request, response, request.method, agent, upstream, picture);
         break;
       default:
@@ -118,6 +120,9 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
       if (!(error instanceof BadMessage)) throw error;
       return client.finish(errorMessage(error.id, error.code, error.message), 400);
     }
+    const isItsCall = message.kind === 'request' && message.method === 'tools/call' && message.params.name === CANARY_TOOL;
+    if (agent.canary !== undefined && !isItsCall)
+      return client.finish(errorMessage(null, RPC.invalidRequest, 'A canary can make its call, and nothing else.'), 403);
     const header = (name: string) => {
       const value = request.headers[name];
       return typeof value === 'string' ? value : undefined;

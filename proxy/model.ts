@@ -31,6 +31,7 @@ import type { CallRecord } from './register.ts';
 import { refusalText } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
+import type { ToolResults } from './tool-results.ts';
 import type { Traces } from './traces.ts';
 import type { Uplink } from './uplink.ts';
 
@@ -39,6 +40,7 @@ export interface ModelDependencies {
   snapshot: Snapshot;
   journal: Journal;
   traces: Traces;
+  results: ToolResults;
   uplink: Pick<Uplink, 'foundUpstream'>;
   telemetry: Telemetry;
   clock: () => number;
@@ -97,7 +99,7 @@ const FAILURES: Record<ForwardFailure['failure'], readonly [status: number, code
   cut: BROKEN,
 };
 
-export function createModelEntry({ gate, snapshot, journal, traces, uplink, telemetry, clock, bounds, log }: ModelDependencies) {
+export function createModelEntry({ gate, snapshot, journal, traces, results, uplink, telemetry, clock, bounds, log }: ModelDependencies) {
   const ways = new Map<string, ModelUpstream>();
   /** Ways of an earlier revision, until what is under way there has ended. */
   const retired = new Set<ModelUpstream>();
@@ -196,6 +198,7 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
     const names = membersOf(text).map((member) => member.name);
     // Two readers may take different ones of them: what is judged would not be what is answered.
     if (new Set(names).size !== names.length) throw new BadRequest(400, 'MALFORMED', 'A member of the body stands there twice.');
+    reportResults(caller.agent, api, body);
 
     const read = readModelRequest(api, body, bytes.length);
     if ('why' in read && read.malformed) throw new BadRequest(400, 'MALFORMED', `${read.why}.`);
@@ -296,7 +299,7 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
       ungated,
       ...more,
     });
-    telemetry.decided('model', admission.verdict);
+    telemetry.decided('model', admission);
     return admission;
   }
 
@@ -316,6 +319,13 @@ export function createModelEntry({ gate, snapshot, journal, traces, uplink, tele
     if (!isUnavailable && request !== null && policy.document.model.refuseAs === 'completion')
       answerCompletion(response, request, admission.id, text, clock());
     else answerError(response, shape, isUnavailable ? 503 : 400, code, text);
+  }
+
+  /** What an agent's tools gave back, for control to hold against what its gate was asked about (SPEC 10). Nobody waits for it. */
+  function reportResults({ id: agentId, gate: kind, gatewayId }: AgentPicture, api: ModelApi, body: JsonObject): void {
+    if (kind !== 'openclaw' || gatewayId === null) return;
+    const fresh = results.fresh(agentId, api, body);
+    if (fresh.length > 0) void journal.append({ type: 'results', at: clock(), agentId, gatewayId, results: fresh }, false).catch(() => {});
   }
 
   function reportUngated(agent: AgentPicture): void {

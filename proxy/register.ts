@@ -28,6 +28,8 @@ export interface CallRecord {
   call: CallFacts | null;
   arguments: JsonObject | null;
   judged: JudgedFacts | null;
+  /** What was made of arguments for the record, once. */
+  recorded: { of: JsonObject; input: JsonObject } | null;
   /** The approver's edit that the caller was told to run. */
   editedArguments: JsonObject | null;
   /** Counted as running already: it is allowed, and its intent is being recorded. */
@@ -77,6 +79,7 @@ export class Register {
         call: null,
         arguments: null,
         judged: null,
+        recorded: null,
         editedArguments: known.editedArguments,
         starting: false,
         settling: null,
@@ -104,6 +107,7 @@ export class Register {
       call,
       arguments: args,
       judged: null,
+      recorded: null,
       editedArguments: null,
       starting: false,
       settling: null,
@@ -191,6 +195,7 @@ export class Register {
     record.call = null;
     record.arguments = null;
     record.judged = null;
+    record.recorded = null;
     record.estimate = null;
     record.scopes = NONE;
     // A call that ran is answered for as a duplicate, without the reasons why it was let through.
@@ -204,6 +209,7 @@ export class Register {
   rest(record: CallRecord): void {
     record.arguments = null;
     record.judged = null;
+    record.recorded = null;
     this.#resting.add(record);
   }
 
@@ -213,14 +219,18 @@ export class Register {
     this.#ended.delete(record);
     this.#resting.delete(record);
     this.#byId.delete(record.id);
+    if (record.slot === null) return;
     if (this.#byKey.get(record.key) === record) this.#byKey.delete(record.key);
-    if (record.slot !== null && this.#bySlot.get(record.slot) === record) this.#bySlot.delete(record.slot);
+    if (this.#bySlot.get(record.slot) === record) this.#bySlot.delete(record.slot);
   }
 
   #insert(record: CallRecord): void {
     this.#byId.set(record.id, record);
-    this.#byKey.set(record.key, record);
-    if (record.slot !== null && !this.#bySlot.has(record.slot)) this.#bySlot.set(record.slot, record);
+    // Without a call id every request is a call of its own, and nobody asks for it by its key.
+    if (record.slot !== null) {
+      this.#byKey.set(record.key, record);
+      if (!this.#bySlot.has(record.slot)) this.#bySlot.set(record.slot, record);
+    }
     this.#count(record, 1);
     if (record.state === 'ended') this.#ended.add(record);
   }

@@ -13,9 +13,10 @@ import {
   isSame,
   type Policy,
   type Side,
+  summaryOf,
   type ToolCall,
 } from '../policies/index.ts';
-import { recordedInput, summaryOf } from './record.ts';
+import { recordedInput } from './record.ts';
 
 /** A call as it was judged. */
 export interface SeenCall {

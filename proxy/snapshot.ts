@@ -13,6 +13,7 @@ import type {
   UpstreamPicture,
 } from '../control/contract.ts';
 import { compilePolicy, type Policy } from '../policies/index.ts';
+import type { Canaries } from './canaries.ts';
 
 export interface Picture {
   policy: Policy;
@@ -21,6 +22,8 @@ export interface Picture {
   agent: (id: string) => AgentPicture | undefined;
   agentByToken: (hash: string) => AgentPicture | undefined;
   gatewayByToken: (hash: string) => GatewayPicture | undefined;
+  /** The agent in whose name a canary comes; marked, so that whatever it asks is refused. */
+  agentByCanary: (token: string) => AgentPicture | undefined;
   /** By the id that OpenClaw gives it, or by ours. */
   agentOfGateway: (gatewayId: string, nameOrId: string) => AgentPicture | undefined;
   /** The agent of a gateway that has only one; of several nobody can say which is meant. */
@@ -64,8 +67,12 @@ export class Snapshot {
   readonly #upstreams = new Map<string, UpstreamPicture>();
   readonly #upstreamByName = new Map<string, UpstreamPicture>();
   #confirmedAt: number | null = null;
+  #made: Picture | null = null;
+  /** When the picture was last asked for: the moment of the call that is judged by it. */
+  #askedAt = 0;
   /** Servers that are part of Mission Control: always there, under names that nobody can register. */
   #own: readonly UpstreamPicture[];
+  readonly #canaries: Canaries | null;
   readonly #picture: Omit<Picture, 'policy' | 'policyVersion' | 'system'> = {
     agent: (id) => this.#agents.get(id) ?? this.#expectedChild(({ agent }) => agent.id === id),
     agentByToken: (hash) => this.#agentByToken.get(hash),
@@ -87,14 +94,16 @@ export class Snapshot {
     task: (id) => this.#tasks.get(id),
     taskOfSession: (sessionKey) => this.#taskBySession.get(sessionKey),
     upstream: (name) => this.#upstreamByName.get(name),
+    agentByCanary: (token) => this.#agentByCanary(token),
     isGateLive: (agent, now) => {
       const heard = agent.gatewayId === null ? null : (this.#gateways.get(agent.gatewayId)?.lastHeartbeat ?? null);
       return heard !== null && now - heard < GATE_SILENT_MS;
     },
   };
 
-  constructor(own: readonly UpstreamPicture[] = []) {
+  constructor(own: readonly UpstreamPicture[] = [], canaries: Canaries | null = null) {
     this.#own = own;
+    this.#canaries = canaries;
     for (const upstream of own) this.#addUpstream(upstream);
   }
 
@@ -106,11 +115,23 @@ export class Snapshot {
 
   /** The picture, or null where it is missing or older than the policy allows. @param now epoch milliseconds. */
   current(now: number): Picture | null {
+    this.#askedAt = now;
     if (this.#policy === null || this.#confirmedAt === null) return null;
     const age = now - this.#confirmedAt;
     // Confirmed in the future: our clock was set back, and the picture may be as old as anything.
     if (age > this.#policy.snapshotMaxAgeMs || age < -CLOCK_SLIP_MS) return null;
-    return { ...this.#picture, policy: this.#policy, policyVersion: this.#policyVersion, system: this.system() };
+    // Made once for each change of these three: a call asks for the picture several times.
+    const system = this.system();
+    if (this.#made?.policy !== this.#policy || this.#made.system !== system || this.#made.policyVersion !== this.#policyVersion)
+      this.#made = { ...this.#picture, policy: this.#policy, policyVersion: this.#policyVersion, system };
+    return this.#made;
+  }
+
+  /** Nothing speaks for it but itself: no gate has to be asked about what is refused in any case. */
+  #agentByCanary(token: string): AgentPicture | undefined {
+    const canary = this.#canaries?.read(token, this.#askedAt);
+    const agent = canary ? this.#agents.get(canary.agentId) : undefined;
+    return canary && agent ? { ...agent, gate: 'none', canary } : undefined;
   }
 
   /** Milliseconds since control last confirmed the picture; null = never. */
@@ -204,6 +225,7 @@ export class Snapshot {
         break;
       case 'hold':
       case 'mark':
+      case 'drill':
       case 'beat':
         break;
     }

@@ -11,6 +11,7 @@ import {
   type HelloAnswer,
   type HoldRequest,
   type HoldState,
+  JSON_LINES,
   type LedgerBound,
   type LedgerJoin,
   type LedgerSeed,
@@ -80,8 +81,8 @@ export class Uplink {
   }
 
   /** Says where this proxy is reached, for what must not wait for the line. */
-  announce(proxyId: string, url: string): Promise<unknown> {
-    return this.#post('/members', { proxyId, url });
+  announce(proxyId: string, url: string, egressUrl: string | null): Promise<unknown> {
+    return this.#post('/members', { proxyId, url, egressUrl });
   }
 
   /** Where another proxy is reached; null where control knows none by that id. */
@@ -95,10 +96,10 @@ export class Uplink {
     await this.#ask('POST', '/stop', JSON.stringify(order), false);
   }
 
-  /** Ships journal lines, which are JSON already. @returns the last sequence number recorded. */
-  async ship(proxyId: string, lines: readonly string[]): Promise<number> {
-    const body = `{"proxyId":${JSON.stringify(proxyId)},"entries":[${lines.join(',')}]}`;
-    const { acknowledged } = await this.#send<{ acknowledged: number }>('POST', '/journal', body);
+  /** Ships journal lines, which are JSON already, one on each line. @param depth how many wait, these among them. @returns the last sequence number recorded. */
+  async ship(proxyId: string, lines: Buffer, depth: number): Promise<number> {
+    const path = `/journal?proxyId=${encodeURIComponent(proxyId)}&depth=${depth}`;
+    const { acknowledged } = await this.#send<{ acknowledged: number }>('POST', path, lines, JSON_LINES);
     return acknowledged;
   }
 
@@ -255,18 +256,24 @@ export class Uplink {
     return this.#send<T>('POST', path, JSON.stringify(body));
   }
 
-  async #send<T>(method: 'GET' | 'POST', path: string, body: string | null): Promise<T> {
-    const { statusCode, text } = await this.#ask(method, path, body);
+  async #send<T>(method: 'GET' | 'POST', path: string, body: string | Buffer | null, type = 'application/json'): Promise<T> {
+    const { statusCode, text } = await this.#ask(method, path, body, true, type);
     if (statusCode === 404 && method === 'GET') return null as T;
     if (statusCode !== 200) throw new ControlUnavailable(`control answered ${statusCode} to ${method} ${path}`);
     return JSON.parse(text) as T;
   }
 
-  async #ask(method: 'GET' | 'POST', path: string, body: string | null, mustProve = true): Promise<{ statusCode: number; text: string }> {
+  async #ask(
+    method: 'GET' | 'POST',
+    path: string,
+    body: string | Buffer | null,
+    mustProve = true,
+    type = 'application/json',
+  ): Promise<{ statusCode: number; text: string }> {
     const first = this.#followed;
     for (let tried = 0; ; tried++) {
       try {
-        return await this.#askOne((first + tried) % this.#pools.length, method, `/internal/v1${path}`, body, mustProve);
+        return await this.#askOne((first + tried) % this.#pools.length, method, `/internal/v1${path}`, body, mustProve, type);
       } catch (error) {
         if (tried + 1 < this.#pools.length && !this.#closing.signal.aborted) continue;
         throw new ControlUnavailable(`control cannot be reached: ${error instanceof Error ? error.message : error}`, { cause: error });
@@ -278,15 +285,16 @@ export class Uplink {
     index: number,
     method: 'GET' | 'POST',
     path: string,
-    body: string | null,
+    body: string | Buffer | null,
     mustProve: boolean,
+    type: string,
   ): Promise<{ statusCode: number; text: string }> {
     for (let tried = 0; ; tried++) {
       const { authorization, nonce } = this.#proof.ask(method, path, body, this.#names[index] ?? '');
       const response = await this.#pool(index).request({
         method,
         path,
-        headers: { authorization, ...(body !== null && { 'content-type': 'application/json' }) },
+        headers: { authorization, ...(body !== null && { 'content-type': type }) },
         body,
         headersTimeout: this.#timeoutMs,
         bodyTimeout: this.#timeoutMs,

@@ -26,6 +26,8 @@ import { up as search } from './migrations/015-search.ts';
 import { up as proof } from './migrations/016-proof.ts';
 import { up as stories } from './migrations/016b-stories.ts';
 import { up as movesInOrder } from './migrations/017-moves-in-order.ts';
+import { up as gateEvidence } from './migrations/018-gate-evidence.ts';
+import { up as drills } from './migrations/018b-drills.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 import { serverDialect } from './server-dialect.ts';
@@ -51,6 +53,8 @@ const MIGRATIONS: Record<string, Migration> = {
   '016-proof': { up: proof },
   '016b-stories': { up: stories },
   '017-moves-in-order': { up: movesInOrder },
+  '018-gate-evidence': { up: gateEvidence },
+  '018b-drills': { up: drills },
 };
 
 /** The names of the migrations that this version knows. */
@@ -71,6 +75,10 @@ export async function openDatabase(dataDir: string, only?: readonly string[]): P
     unlock();
   };
   try {
+    await sql`select 1`.execute(db).catch((cause: unknown) => {
+      const what = `the embedded database in ${join(dataDir, 'pg')} cannot be opened: it is damaged, or its disk is full`;
+      throw new Error(`${what}. What to do: docs/playbooks.md, "The database is lost or corrupt"`, { cause });
+    });
     await migrate(db, only);
   } catch (error) {
     await close();

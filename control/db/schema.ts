@@ -10,6 +10,7 @@ import type {
   Approval,
   CallFacts,
   Channel,
+  DrillResult,
   GateReason,
   Grant,
   GrantScope,
@@ -93,6 +94,27 @@ export interface Database {
   spend_by_proxy: { scope: string; proxy_id: string; micros: number };
   ledger_proxies: { proxy_id: string; bound: number; seen_at: number };
   cap_raises: CapRaisesTable;
+  gate_sightings: { id: Generated<number>; gateway_id: string; wire_id: string | null; print: string | null; at: number };
+  tool_results: {
+    id: Generated<number>;
+    gateway_id: string;
+    agent_id: string;
+    wire_id: string | null;
+    print: string | null;
+    tool: string;
+    at: number;
+  };
+  drill_results: {
+    id: Generated<number>;
+    request_id: string;
+    name: DrillResult['name'];
+    proxy_id: string;
+    outcome: DrillResult['outcome'];
+    found: string;
+    duration_ms: number;
+    at: number;
+  };
+  gate_proofs: { agent_id: string; entry: string; how: 'result' | 'canary'; at: number };
   cap_thresholds: { scope: string; percent: number; at: number };
 }
 

@@ -29,7 +29,7 @@ export function attentionOf(agent: Agent, now: number): string[] {
   const tone = meterTone(agent.todaySpend, agent.todayCap);
   if (tone === 'red') asks.push('budget spent');
   if (tone === 'amber') asks.push('near its cap');
-  if (agent.errorStreak > 0) asks.push(agent.errorStreak === 1 ? '1 error' : `${agent.errorStreak} errors in a row`);
+  if (agent.errorStreak > 0) asks.push(agent.errorStreak === 1 ? '1 error' : `${agent.errorStreak} errors`);
   return asks;
 }
 

@@ -56,13 +56,18 @@ const OWN: ReadonlySet<Activity['type']> = new Set(['approval_requested', 'call_
 /** Our sentence with the agent's name standing out: where it occurs, else before what it did or after what was done. */
 function sentenceOf({ agentId, summary: whole, type }: Activity, { nameOf, brief }: FeedContext): unknown {
   const folded = brief === undefined ? null : foldText(whole, { lines: 4, characters: brief });
-  const summary = folded === null ? whole : `${folded.head.trimEnd()} … ${folded.tail.trimStart()}`;
+  const summary = folded === null ? whole : `${wholeWords(folded.head, /\s\S{0,16}$/)} … ${wholeWords(folded.tail, /^\S{0,16}\s/)}`;
   const name = agentId === null ? undefined : nameOf(agentId);
   if (!name) return seen(summary);
   const agent = html`<a href="/agents/${agentId}"><b>${name}</b></a>`;
   const at = summary.indexOf(name);
   if (at >= 0) return html`${seen(summary.slice(0, at))}${agent}${seen(summary.slice(at + name.length))}`;
   return OWN.has(type) ? html`${agent} ${seen(summary.charAt(0).toLowerCase() + summary.slice(1))}` : html`${seen(summary)}, ${agent}`;
+}
+
+/** Without the piece of a word at its cut, where that is short. */
+function wholeWords(text: string, piece: RegExp): string {
+  return text.replace(piece, '').trim();
 }
 
 const line = (name: IconName, tone = 'k-ink') => icon(name, 14, tone);

@@ -41,7 +41,7 @@ export class LikeListElement extends LightElement {
       <input type="checkbox" id=${id} .checked=${this.selected.has(item.id)} @change=${() => this.#toggle(item.id)} />
       <label class="sr" for=${id}>Choose approval ${item.number}: ${toLine(label)}</label>
       <a href="/approvals/${item.id}" aria-current=${item.id === this.currentId ? 'true' : nothing}><code>${seenLine(label)}</code></a>
-      <span class="ll-w cut">${seen(toLine([item.agentName, item.taskTitle].filter(Boolean).join(', ')))}</span>
+      <span class="ll-w cut" title=${whoOf(item)}>${seen(whoOf(item))}</span>
       <span class="muted nb">${wait(this.now - item.createdAt)}</span>
     </li>`;
   }
@@ -53,6 +53,10 @@ export class LikeListElement extends LightElement {
   #choose(ids: readonly string[]): void {
     emit<readonly string[]>(this, 'mc-select', ids);
   }
+}
+
+function whoOf(item: ApprovalGroup['items'][number]): string {
+  return toLine([item.agentName, item.taskTitle].filter(Boolean).join(', '));
 }
 
 declare global {

@@ -4,7 +4,9 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
+import { takeAllViews } from './all-views.ts';
 import { fillWorld } from './samples.ts';
 import { filesOf, serveWorld } from './server.ts';
 import { World } from './world.ts';
@@ -15,6 +17,8 @@ const AT = new Date('2026-11-23T14:32:08Z');
 const SETTLE_MS = 1_500;
 const DESK = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844 };
+
+const { all, only } = parseArgs({ options: { all: { type: 'string' }, only: { type: 'string' } } }).values;
 
 const PICTURES = [
   { name: 'board-light', path: '/board', viewport: DESK, colorScheme: 'light' },
@@ -33,8 +37,9 @@ fillWorld(world);
 for (const alert of world.alerts.values()) if (alert.severity === 'critical') world.alerts.delete(alert.id);
 const server = await serveWorld(world, filesOf(join(import.meta.dirname, '../dist')));
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
-mkdirSync(OUT, { recursive: true });
-for (const { name, path, viewport, colorScheme, ...more } of PICTURES) {
+if (all !== undefined) console.log(`${await takeAllViews(browser, server.url, all, AT, only?.split(','))} pictures in ${all}`);
+else mkdirSync(OUT, { recursive: true });
+for (const { name, path, viewport, colorScheme, ...more } of all === undefined ? PICTURES : []) {
   const context = await browser.newContext({
     viewport,
     colorScheme,
@@ -58,4 +63,4 @@ for (const { name, path, viewport, colorScheme, ...more } of PICTURES) {
 }
 await browser.close();
 await server.close();
-console.log(`${PICTURES.length} pictures in docs/pictures`);
+if (all === undefined) console.log(`${PICTURES.length} pictures in docs/pictures`);

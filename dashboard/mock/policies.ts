@@ -1,15 +1,17 @@
 /** The policies of the mock: versions, activation, replays and shadows with figures of a picture, so that the view can be worked on. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PolicySchema, Replay, Shadow } from '../../control/contract.ts';
+import type { PolicyProfileSchema, PolicySchema, Replay, Shadow } from '../../control/contract.ts';
 import { diffDocuments } from '../../policies/difference.ts';
 import { FLIP_KINDS, type FlipKind } from '../../policies/model.ts';
-import { compilePolicy, parsePolicyText } from '../../policies/policy.ts';
+import { applyPatch, compilePolicy, parsePolicyText } from '../../policies/policy.ts';
 
 type Policy = (typeof PolicySchema)['_output'];
+type Profile = (typeof PolicyProfileSchema)['_output'];
 type Flip = NonNullable<Replay['result']>['redFlips']['items'][number];
 type Refuse = (status: number, code: string, detail: string, extra?: Record<string, unknown>) => Error;
 
+const PROFILES = join(import.meta.dirname, '../../policies/profiles');
 const SHIPPED = readFileSync(join(import.meta.dirname, '../../policies/default.yaml'), 'utf8');
 
 export class MockPolicies {
@@ -52,6 +54,24 @@ export class MockPolicies {
   create(text: string, note: string, by: string): { id: string; version: string } {
     const { id, version } = this.#keep(text, note, by);
     return { id, version };
+  }
+
+  /** The shipped profiles. */
+  profiles(): Profile[] {
+    return readdirSync(PROFILES).map((file) => {
+      const source = readFileSync(join(PROFILES, file), 'utf8');
+      const parsed = parsePolicyText(source);
+      if ('errors' in parsed) throw new Error(`the profile ${file} cannot be read`);
+      const head = source.split('\n').filter((line) => line.startsWith('#'));
+      const description = head.map((line) => line.slice(2)).join('\n');
+      return { name: file.replace('.yaml', ''), description, patch: parsed.document as Profile['patch'], source };
+    });
+  }
+
+  createFrom(profile: string, note: string, by: string): { id: string; version: string } {
+    const found = this.profiles().find(({ name }) => name === profile);
+    if (!found) throw this.#refuse(404, 'NOT_FOUND', `There is no profile ${profile}.`);
+    return this.create(JSON.stringify(applyPatch(this.active.document, found.patch), null, 2), note, by);
   }
 
   #keep(text: string, note: string, by: string): Policy {

@@ -21,6 +21,7 @@ import type { Autonomy } from '../../policies/model.ts';
 import { readCommands } from './command-reader.ts';
 import { findIn } from './finding.ts';
 import { proposeGrant } from './grants.ts';
+import { coverageOf, healthOf } from './health.ts';
 import { type Person, Problem, type World } from './world.ts';
 
 const RANK: Record<Role, number> = { viewer: 0, approver: 1, operator: 2, admin: 3 };
@@ -115,6 +116,8 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
   const reasonIn = (body: Record<string, unknown>) => (typeof body.reason === 'string' ? body.reason : null);
   return [
     ['GET', /^overview$/, 'viewer', () => world.overview()],
+    ['GET', /^health$/, 'viewer', () => healthOf(world)],
+    ['GET', /^coverage$/, 'viewer', () => coverageOf(world)],
     ['GET', /^agents$/, 'viewer', ({ query }) => page([...world.agents.values()], query)],
     ['POST', /^agents$/, 'operator', ({ body }) => created(world, body)],
     ['GET', /^agents\/([^/]+)$/, 'viewer', ({ params: [id = ''] }) => world.agent(id)],
@@ -425,6 +428,7 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ['GET', /^emergency\/receipt$/, 'viewer', () => ({ receipt: world.system.receipt, keyId: 'sample', publicKeyPem: SAMPLE_KEY })],
     ['POST', /^emergency\/resume$/, 'admin', ({ body, person }) => world.resume(String(body.note ?? ''), person)],
     ['GET', /^policies$/, 'viewer', ({ query }) => page(world.policies.versions, query)],
+    ['GET', /^policies\/profiles$/, 'viewer', () => ({ items: world.policies.profiles() })],
     ['GET', /^policies\/replays$/, 'viewer', ({ query }) => page(world.policies.replays, query)],
     [
       'GET',
@@ -456,7 +460,10 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
       'POST',
       /^policies$/,
       'admin',
-      ({ body, person }) => world.policies.create(String(body.document ?? ''), String(body.note ?? ''), person.name),
+      ({ body, person }) =>
+        typeof body.profile === 'string'
+          ? world.policies.createFrom(body.profile, String(body.note ?? ''), person.name)
+          : world.policies.create(String(body.document ?? ''), String(body.note ?? ''), person.name),
     ],
     ['POST', /^policies\/([^/]+)\/activate$/, 'admin', ({ params: [id = ''], body, person }) => world.activatePolicy(id, body, person)],
     ['POST', /^policies\/simulate$/, 'viewer', ({ body }) => simulate(body)],
@@ -575,8 +582,18 @@ function simulate(body: Record<string, unknown>): unknown {
 
 function page<T>(items: readonly T[], query: URLSearchParams): { items: T[]; nextCursor: string | null } {
   const limit = Number(query.get('limit') ?? 50);
-  const from = Number(query.get('cursor') ?? 0);
+  const before = query.get('before');
+  const from = before === null ? Number(query.get('cursor') ?? 0) : placeBefore(items, before);
   return { items: items.slice(from, from + limit), nextCursor: from + limit < items.length ? String(from + limit) : null };
+}
+
+/** Where the objects older than this one begin; of a number, those with a smaller one. */
+function placeBefore(items: readonly unknown[], before: string): number {
+  const ids = items.map((item) => (item as { id: string }).id);
+  const exact = ids.indexOf(before);
+  if (exact >= 0) return exact + 1;
+  const place = ids.findIndex((id) => Number(id) < Number(before));
+  return place < 0 ? items.length : place;
 }
 
 function newest<T extends { createdAt: number } | { startTime: number }>(items: readonly T[]): T[] {

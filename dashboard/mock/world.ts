@@ -1224,7 +1224,7 @@ export class World {
     about: { agentId?: string | null; taskId?: string; by?: Person; at?: number; details?: Record<string, unknown> } = {},
   ): void {
     const activity: Activity = {
-      id: this.#id('ac'),
+      id: String(this.activities.length + 1),
       createdAt: about.at ?? this.now(),
       type,
       taskId: about.taskId ?? null,

@@ -23,6 +23,7 @@ import { agents, gateways, overview, pendingApprovals, toolCalls } from '../stor
 import { AGENT_STATE_WORDS, AUTONOMY_WORDS, capMoney, day, money, plural, wait, when } from '../words.ts';
 import { daysLine } from './agent-days.ts';
 import './agent-budgets.ts';
+import './agent-coverage.ts';
 import './agent-detail.css';
 import './agent-tokens.ts';
 import './cap-raise.ts';
@@ -61,7 +62,7 @@ export class AgentDetailElement extends SignalWatcher(LightElement) {
     return html`<div class="agm scroll" tabindex="0" role="region" aria-label=${agent.name}>
       ${this.#head(agent, now)}
       <div class="agm-l">
-        ${this.#waiting(agent, now)} ${this.#today(agent)} ${this.#family(agent, now)} ${this.#registration(agent, now)}
+        ${this.#waiting(agent, now)} ${this.#today(agent)} ${this.#family(agent, now)} <mc-agent-coverage .agentId=${agent.id}></mc-agent-coverage> ${this.#registration(agent, now)}
         ${hasRole('manage tokens') ? html`<mc-agent-tokens .agentId=${agent.id}></mc-agent-tokens>` : nothing}
       </div>
       ${this.#calls(agent, now)}

@@ -27,6 +27,7 @@ const ICONS: Record<Alert['type'], IconName> = {
   approval_escalated: 'hourglass',
   security_violation: 'shield-alert',
   gate_missing: 'shield-alert',
+  drill_failed: 'shield-alert',
   agent_quarantined: 'octagon-minus',
   emergency_stop: 'octagon-x',
   budget_threshold: 'circle-dollar-sign',
@@ -51,6 +52,7 @@ export class AlertsElement extends SignalWatcher(LightElement) {
     return html`<div class="page scroll" tabindex="0" role="region" aria-label="Alerts">
       <div class="page-h">
         <h1>Alerts</h1>
+        <span class="small grow"><a href="/health">Health of every part</a></span>
         ${choice(
           'Show',
           [

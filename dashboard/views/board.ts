@@ -5,6 +5,7 @@
  */
 import { SignalWatcher } from '@lit-labs/signals';
 import { LitVirtualizer } from '@lit-labs/virtualizer';
+import { flow } from '@lit-labs/virtualizer/layouts/flow.js';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
@@ -47,6 +48,8 @@ import { reasonAgainstMove } from './task-move.ts';
 
 /** So close to the end of the finished tasks the next page is fetched. */
 const AHEAD = 20;
+/** Named, because the list would fetch it by itself only when it is drawn, which delays the first card by a round trip. */
+const LAYOUT = flow();
 /** How long a card is waited for, and when it is looked for further down. */
 const FRAMES = 30;
 const FRAMES_TO_DRAW = 4;
@@ -147,7 +150,7 @@ export class BoardElement extends SignalWatcher(LightElement) {
             ? !loaded.get()
               ? skeleton(3)
               : html`<p class="tcol-none small muted">${NONE[status]}</p>`
-            : html`<lit-virtualizer class="tcol-l scroll" scroller tabindex="0" role="group" aria-label="${TASK_WORDS[status]} tasks"
+            : html`<lit-virtualizer .layout=${LAYOUT} class="tcol-l scroll" scroller tabindex="0" role="group" aria-label="${TASK_WORDS[status]} tasks"
                 .items=${list}
                 .keyFunction=${(task: Task) => task.id}
                 .renderItem=${(task: Task) =>
@@ -209,7 +212,7 @@ export class BoardElement extends SignalWatcher(LightElement) {
       <div class="side-h"><h2><a href="/agents">Agents <span class="muted">${all.length}</span></a></h2></div>
       <div class="scroll grow" tabindex="0" role="region" aria-label="Agent list">${
         all.length === 0
-          ? html`<p class="tcol-none small muted">No agent is registered. <a href="/overview">How to connect OpenClaw</a></p>`
+          ? html`<p class="tcol-none small muted">No agent is registered. <a href="/start">How to connect OpenClaw</a></p>`
           : repeat(
               all,
               (agent) => agent.id,

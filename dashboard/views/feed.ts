@@ -4,6 +4,7 @@
  */
 import { SignalWatcher } from '@lit-labs/signals';
 import { LitVirtualizer } from '@lit-labs/virtualizer';
+import { flow } from '@lit-labs/virtualizer/layouts/flow.js';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { sentence } from '../actions.ts';
@@ -20,6 +21,10 @@ import './feed.css';
 const PAGE = 200;
 /** So close to the end of the list the next page is fetched. */
 const AHEAD = 40;
+/** Named, because the list would fetch it by itself only when it is drawn, which delays the first card by a round trip. */
+const LAYOUT = flow();
+/** Both lists that the feed is made of. */
+const WINDOWS = [activities, toolCalls] as const;
 const CONTEXT: FeedContext = {
   exact: true,
   nameOf: (id) => agents.get(id)?.name,
@@ -38,13 +43,18 @@ export class FeedElement extends SignalWatcher(LightElement) {
   @state() private failure: string | null = null;
   #fetching = false;
 
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#release();
+  }
+
   protected override render(): TemplateResult {
     const all = mergeFeed(
       {
         activities: activities.all(),
         calls: toolCalls.all(),
-        moreActivities: activities.cursor !== null,
-        moreCalls: toolCalls.cursor !== null,
+        moreActivities: activities.before !== null,
+        moreCalls: toolCalls.before !== null,
       },
       this.filter,
     );
@@ -72,7 +82,7 @@ export class FeedElement extends SignalWatcher(LightElement) {
         ${
           shown.length === 0
             ? empty('Nothing yet', 'Every decision, call and alert shows up here as it happens.')
-            : html`<lit-virtualizer class="feedv-l scroll" scroller tabindex="0" role="log" aria-live="off" aria-label="Feed"
+            : html`<lit-virtualizer .layout=${LAYOUT} class="feedv-l scroll" scroller tabindex="0" role="log" aria-live="off" aria-label="Feed"
                 .items=${shown}
                 .keyFunction=${(entry: FeedEntry) => entry.id}
                 .renderItem=${(entry: FeedEntry) => feedRow(entry, this.compact ? BRIEF : CONTEXT)}
@@ -87,7 +97,7 @@ export class FeedElement extends SignalWatcher(LightElement) {
 
   #choose(filter: FeedFilter): void {
     this.filter = filter;
-    this.heldAt = null;
+    this.#release();
     this.querySelector('.feedv-l')?.scrollTo({ top: 0 });
   }
 
@@ -96,19 +106,27 @@ export class FeedElement extends SignalWatcher(LightElement) {
     if (!(list instanceof LitVirtualizer)) return;
     const away = list.scrollTop > 24;
     const newest = (list.items as FeedEntry[])[0]?.id ?? null;
-    if (away && this.heldAt === null) this.heldAt = newest;
-    else if (!away && this.heldAt !== null) this.heldAt = null;
+    if (away && this.heldAt === null) {
+      this.heldAt = newest;
+      for (const list of WINDOWS) list.widen();
+    } else if (!away && this.heldAt !== null) this.#release();
+  }
+
+  /** Newer entries come in again, and what was fetched for reading back is let go. */
+  #release(): void {
+    this.heldAt = null;
+    for (const list of WINDOWS) list.narrow();
   }
 
   #toTop(): void {
-    this.heldAt = null;
+    this.#release();
     this.querySelector('.feedv-l')?.scrollTo({ top: 0 });
   }
 
   #more(): boolean {
     return (
-      (this.filter !== 'calls' && activities.cursor !== null) ||
-      ((this.filter === 'calls' || this.filter === 'all') && toolCalls.cursor !== null)
+      (this.filter !== 'calls' && activities.before !== null) ||
+      ((this.filter === 'calls' || this.filter === 'all') && toolCalls.before !== null)
     );
   }
 
@@ -121,17 +139,17 @@ export class FeedElement extends SignalWatcher(LightElement) {
     this.#fetching = true;
     this.failure = null;
     try {
-      const [a, c] = [activities.cursor, toolCalls.cursor];
+      const [a, c] = [activities.before, toolCalls.before];
       // The list that ends earlier holds the other back, so it is the one to lengthen.
       const activitiesEnd = activities.all().at(-1)?.createdAt ?? 0;
       const callsEnd = toolCalls.all().at(-1)?.createdAt ?? 0;
       const wantCalls = this.filter === 'calls' || (this.filter === 'all' && (a === null || callsEnd >= activitiesEnd));
       if (wantCalls && c !== null) {
-        const page = await api.listToolCalls({ limit: PAGE, cursor: c });
-        toolCalls.append(page.items, page.nextCursor);
+        const page = await api.listToolCalls({ limit: PAGE, before: c });
+        toolCalls.append(page.items, page.nextCursor !== null);
       } else if (a !== null) {
-        const page = await api.listActivities({ limit: PAGE, cursor: a });
-        activities.append(page.items, page.nextCursor);
+        const page = await api.listActivities({ limit: PAGE, before: a });
+        activities.append(page.items, page.nextCursor !== null);
       }
     } catch (error) {
       this.failure = sentence(error);

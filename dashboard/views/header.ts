@@ -104,6 +104,8 @@ export class HeaderElement extends SignalWatcher(LightElement) {
         <a class="menu-item" href="/policies" @click=${closeMenu}>Policy</a>
         <a class="menu-item" href="/upstreams" @click=${closeMenu}>Upstreams</a>
         <a class="menu-item" href="/audit" @click=${closeMenu}>Audit</a>
+        <a class="menu-item" href="/health" @click=${closeMenu}>Health</a>
+        <a class="menu-item" href="/start" @click=${closeMenu}>First steps</a>
         <a class="menu-item" href="/settings" @click=${closeMenu}>Gateways and settings</a>
         <button type="button" class="menu-item" @click=${() => void signOut()}>Sign out</button>
       </div>`;

@@ -1,6 +1,6 @@
 /**
  * The landing place when nothing waits: what waits for me, what is wrong, what does it cost, what runs, in this order; the squad on the left,
- * the feed on the right. On a fresh installation, how to connect the first gateway.
+ * the feed on the right. Before the first call, the first steps of an installation; after it, the next of them in one line until all are done.
  */
 import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type TemplateResult } from 'lit';
@@ -20,7 +20,7 @@ import { empty, meter, seen, seenLine, spentOf } from '../elements/parts.ts';
 import { toLine } from '../elements/visible-text.ts';
 import { activities, agents, approvals, gateways, openAlerts, overview, pendingApprovals, toolCalls } from '../store.ts';
 import { ALERT_WORDS, age, capMoney, money, plural, RISK_WORDS, wait } from '../words.ts';
-import './first-run.ts';
+import { firstStepsDue } from './first-run.ts';
 import './overview.css';
 
 const WAITING_SHOWN = 6;
@@ -32,7 +32,8 @@ const CONTEXT: FeedContext = { brief: 110, nameOf: (id) => agents.get(id)?.name,
 @customElement('mc-overview')
 export class OverviewElement extends SignalWatcher(LightElement) {
   protected override render(): TemplateResult {
-    if (agents.size === 0 && gateways.size === 0) return html`<mc-first-run></mc-first-run>`;
+    const isDue = firstStepsDue();
+    if (isDue && toolCalls.all().length === 0) return html`<mc-first-run></mc-first-run>`;
     const now = serverNow();
     const squad = agents.all().sort(byAttention(now));
     return html`<div class="ov">
@@ -47,6 +48,7 @@ export class OverviewElement extends SignalWatcher(LightElement) {
       </aside>
       <div class="ov-main scroll" tabindex="0" role="region" aria-label="Overview">
         <h1 class="sr">Overview</h1>
+        ${isDue ? html`<mc-first-run class="ov-first" .brief=${true}></mc-first-run>` : nothing}
         <div class="ov-col">${waiting(now)} ${runs(squad, now)}</div>
         <div class="ov-col">${wrong(now)} ${cost(squad)}</div>
       </div>
@@ -131,7 +133,7 @@ function gateFooter(): TemplateResult | typeof nothing {
   const gated = agents.all().filter((agent) => agent.gate === 'openclaw');
   if (gated.length === 0) return nothing;
   const live = gated.filter((agent) => agent.gatewayId !== null && gateways.get(agent.gatewayId)?.gate === 'live').length;
-  return html`<a class="ov-gate" href="/settings">${icon(live === gated.length ? 'shield-check' : 'shield-alert', 14, live === gated.length ? 'k-green' : 'k-amber')}Gate live for ${live} of ${gated.length}</a>`;
+  return html`<a class="ov-gate" href="/health">${icon(live === gated.length ? 'shield-check' : 'shield-alert', 14, live === gated.length ? 'k-green' : 'k-amber')}Gate live for ${live} of ${gated.length}</a>`;
 }
 
 declare global {

@@ -9,9 +9,10 @@ import { customElement, property, state } from 'lit/decorators.js';
 import { sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
+import { documentChanges } from '../elements/document-changes.ts';
 import { glyph } from '../elements/glyph.ts';
 import { LightElement } from '../elements/light-element.ts';
-import { button, empty, failed, moment, seen, skeleton, why } from '../elements/parts.ts';
+import { button, failed, moment, seen, skeleton, why } from '../elements/parts.ts';
 import { PolicyEditorElement } from '../elements/policy-editor.ts';
 import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
@@ -22,6 +23,7 @@ import { overview } from '../store.ts';
 import { plural, when } from '../words.ts';
 import './policies.css';
 import './policy-activate.ts';
+import './policy-profiles.ts';
 import './policy-save.ts';
 import './policy-trials.ts';
 
@@ -37,7 +39,7 @@ export class PoliciesElement extends SignalWatcher(LightElement) {
   /** What was typed over the shown version; null = nothing. */
   @state() private draft: string | null = null;
   @state() private checked: Checked | null = null;
-  @state() private asking: 'save' | 'activate' | null = null;
+  @state() private asking: 'save' | 'activate' | 'profile' | null = null;
   @state() private showDifference = false;
   #judge: typeof import('../policy-judge.ts') | null = null;
   #due: ReturnType<typeof setTimeout> | undefined;
@@ -97,6 +99,7 @@ export class PoliciesElement extends SignalWatcher(LightElement) {
       </section>
       <mc-policy-trials .policy=${shown} .active=${active} .checked=${this.checked} .isDraft=${this.draft !== null} .judge=${this.#judge}></mc-policy-trials>
       ${this.asking === 'save' ? html`<mc-policy-save .text=${this.#text()} @mc-close=${() => this.#ask(null)} @mc-saved=${(event: CustomEvent<string>) => void this.#saved(event.detail)}></mc-policy-save>` : nothing}
+      ${this.asking === 'profile' ? html`<mc-policy-profiles .active=${active} .judge=${this.#judge} @mc-close=${() => this.#ask(null)} @mc-saved=${(event: CustomEvent<string>) => void this.#saved(event.detail)}></mc-policy-profiles>` : nothing}
       ${this.asking === 'activate' ? html`<mc-policy-activate .policy=${shown} @mc-close=${() => this.#ask(null)} @mc-activated=${() => void this.#read()}></mc-policy-activate>` : nothing}
     </div>`;
   }
@@ -107,7 +110,7 @@ export class PoliciesElement extends SignalWatcher(LightElement) {
     const now = serverNow();
     return html`<nav class="po-l" aria-label="Versions">
       <div class="side-h"><h2 class="grow">Versions</h2></div>
-      <ul class="scroll grow">${versions.map(
+      <ul class="scroll grow"><li><button type="button" class="po-new" @click=${() => this.#ask('profile')}>Start from a profile</button></li>${versions.map(
         (
           version,
         ) => html`<li><a class="po-v" href="/policies/${version.version}" aria-current=${version.id === shown.id ? 'page' : nothing}>
@@ -213,7 +216,7 @@ export class PoliciesElement extends SignalWatcher(LightElement) {
     this.showDifference = !this.showDifference;
   }
 
-  #ask(asking: 'save' | 'activate' | null): void {
+  #ask(asking: 'save' | 'activate' | 'profile' | null): void {
     this.asking = asking;
   }
 
@@ -253,11 +256,7 @@ export class PolicyDifferenceElement extends LightElement {
   protected override render(): TemplateResult {
     if (this.failure !== null) return failed('The difference could not be read', this.failure, () => void this.#read());
     if (!this.difference) return skeleton(2);
-    if (this.difference.changes.length === 0) return empty('Nothing differs', 'The two say the same; only comments or order may be other.');
-    return html`<ul class="po-d scroll" tabindex="0" role="region" aria-label="Differences">${this.difference.changes.map(
-      ({ path, before, after }) =>
-        html`<li><code class="b">${path}</code>${before === undefined ? nothing : html`<code class="po-d-gone"><span class="sr">before: </span>${textOf(before)}</code>`}${after === undefined ? nothing : html`<code class="po-d-came"><span class="sr">now: </span>${textOf(after)}</code>`}</li>`,
-    )}</ul>`;
+    return documentChanges(this.difference.changes);
   }
 
   protected override updated(changed: PropertyValues<this>): void {
@@ -272,10 +271,6 @@ export class PolicyDifferenceElement extends LightElement {
       this.failure = sentence(error);
     }
   }
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 declare global {

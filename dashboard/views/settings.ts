@@ -40,6 +40,8 @@ export class SettingsElement extends SignalWatcher(LightElement) {
                 <dt>Version</dt><dd>${about.version}</dd>
                 <dt>Active policy</dt><dd><a href="/policies/${about.activePolicy.version}"><code>${about.activePolicy.version}</code></a></dd>
                 <dt>Proxies</dt><dd>${about.proxies.length === 0 ? 'none is known' : html`<ul class="st-px">${about.proxies.map((proxy) => html`<li>${proxy.state === 'live' ? glyph('tick', 'green') : glyph('bars', 'amber')}<code>${proxy.id}</code> <span class="muted">${proxy.state === 'live' ? 'live' : 'stale: it refuses calls'}, seen ${ago(proxy.lastSeenAt, now)}</span></li>`)}</ul>`}</dd>
+                <dt>Health</dt><dd><a href="/health">Every part, as it is now</a></dd>
+                <dt>First steps</dt><dd><a href="/start">Connecting OpenClaw, step by step</a></dd>
                 <dt>Licences</dt><dd><a href="/licences.txt" target="_blank" rel="noreferrer">fonts and icons</a></dd>
               </dl></div>
             </section>`

@@ -33,7 +33,7 @@ import https from 'node:https';
  * @property {string} [traceId]
  *
  * @typedef {{ verdict: 'run', id: string, arguments: Record<string, unknown> | undefined }} Run
- * @typedef {{ verdict: 'refuse', text: string }} Refuse
+ * @typedef {{ verdict: 'refuse', text: string, recorded: boolean }} Refuse `recorded`: the proxy has a record of the call
  * @typedef {{ status: 'success' | 'failed', output?: string, error?: string, durationMs: number }} Outcome
  * @typedef {{ status: number, body: Record<string, unknown> | null }} Reply
  */
@@ -101,7 +101,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
   const outcomes = [];
   let delivering = /** @type {Promise<void> | null} */ (null);
 
-  return { ask, report, checkRun, endRun, noteSpawn, heartbeat, settleOutcomes };
+  return { ask, report, checkRun, endRun, noteSpawn, noteUnasked, heartbeat, settleOutcomes };
 
   /**
    * Asks for one call and waits until it may run, is refused, or the inline wait is over. Never throws. When the run is
@@ -115,7 +115,7 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
   async function ask(call, signal, waitMs = inlineMs) {
     const deadline = clock.now() + Math.min(waitMs, inlineMs) + limits.overtimeMs;
     const first = await firstAnswer(call, signal);
-    if (first.failure !== null) return refuse(first.failure);
+    if (first.failure !== null) return { ...refuse(first.failure), recorded: false };
     /** The id under which the proxy holds the call, once it has said so. @type {string | null} */
     let heldAs = null;
     let approval = '';
@@ -130,9 +130,10 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
         return refuse('This run was aborted. The call was withdrawn and did not run.');
       }
       if (answer.kind === 'run') return { verdict: 'run', id: answer.id, arguments: answer.arguments };
-      if (answer.kind === 'refuse') return refuse(answer.text);
+      if (answer.kind === 'refuse') return { ...refuse(answer.text), recorded: reply?.status === 403 };
       if (answer.kind === 'unclear' && heldAs === null) {
-        return refuse(`Mission Control answered in a way that cannot be understood (${answer.text}). The call did not run.`);
+        const text = `Mission Control answered in a way that cannot be understood (${answer.text}). The call did not run.`;
+        return { ...refuse(text), recorded: false };
       }
 
       const remaining = deadline - clock.now();
@@ -276,6 +277,15 @@ export function createGate({ proxyUrl, token, tokenFile, inlineMs, log, clock = 
    */
   function noteSpawn(spawn) {
     queue(`sub-agent ${spawn.childSessionKey}`, '/v1/spawns', spawn);
+  }
+
+  /**
+   * Tells the proxy that a result will come of a call which it was not asked about, and why that is right.
+   *
+   * @param {{ agentId?: string, sessionKey?: string, runId?: string, callId: string, tool: string, why: 'rejected' | 'refused' | 'program' }} call
+   */
+  function noteUnasked(call) {
+    queue(`call ${call.callId}`, '/v1/unasked', call);
   }
 
   /**
@@ -576,7 +586,7 @@ export function isObject(value) {
 
 /** @param {string} text @returns {Refuse} */
 function refuse(text) {
-  return { verdict: 'refuse', text };
+  return { verdict: 'refuse', text, recorded: true };
 }
 
 /** @param {unknown} error */

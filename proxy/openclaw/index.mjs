@@ -87,6 +87,8 @@ function gateEverything(api, settings, log, parts) {
   const gate = createGate({ ...settings, log, ...parts });
   /** Host key of a call → the proxy's id of it, from "run it" until its outcome. @type {Map<string, string>} */
   const running = new Map();
+  /** Host keys of calls that were refused, until OpenClaw says that they are over. @type {Set<string>} */
+  const refused = new Set();
   const timeoutMs = settings.inlineMs + HOOK_MARGIN_MS;
 
   api.on('before_tool_call', (event, ctx) => admit(event, ctx ?? {}), { priority: LAST, registrationId: 'gate', timeoutMs });
@@ -111,7 +113,13 @@ function gateEverything(api, settings, log, parts) {
     if (WRAPPERS.has(tool)) return undefined;
     const toolKind = event.toolKind ?? ctx.toolKind;
     const agentId = ctx.agentId ?? agentOf(ctx.sessionKey);
-    if (toolKind === 'code_mode_exec') return admitCodeMode(api, agentId);
+    const key = keyOf(event, ctx);
+    if (toolKind === 'code_mode_exec') {
+      const answer = admitCodeMode(api, agentId);
+      noteUnasked(event, ctx, answer === undefined ? 'program' : 'refused');
+      if (key !== null) keep(refused, key);
+      return answer;
+    }
 
     const judged = event.params;
     const verdict = await gate.ask(
@@ -129,9 +137,11 @@ function gateEverything(api, settings, log, parts) {
       ctx.abortSignal,
       settings.waitMs,
     );
-    if (verdict.verdict === 'refuse') return { block: true, blockReason: verdict.text };
-
-    const key = keyOf(event, ctx);
+    if (verdict.verdict === 'refuse') {
+      if (!verdict.recorded) noteUnasked(event, ctx, 'refused');
+      if (key !== null) keep(refused, key);
+      return { block: true, blockReason: verdict.text };
+    }
     if (key !== null) {
       running.set(key, verdict.id);
       for (const oldest of running.keys()) {
@@ -149,9 +159,38 @@ function gateEverything(api, settings, log, parts) {
   function settle(event, ctx) {
     const key = keyOf(event, ctx);
     const id = key === null ? undefined : running.get(key);
-    if (key === null || id === undefined) return;
+    if (key === null) return;
+    if (id === undefined) {
+      if (!refused.delete(key)) noteUnseen(event, ctx);
+      return;
+    }
     running.delete(key);
     gate.report(id, outcomeOf(event));
+  }
+
+  /**
+   * The end of a call that never came here. One that failed was rejected before the hooks: by its schema, or by another plugin. One that
+   * went well without having been asked about is not excused, unless it only looks up tools: that is what Mission Control must see.
+   *
+   * @param {AfterToolCall} event
+   * @param {Context} ctx
+   */
+  function noteUnseen(event, ctx) {
+    const failed = outcomeOf(event).status === 'failed';
+    if (event.toolName !== 'tool_call' && WRAPPERS.has(event.toolName)) noteUnasked(event, ctx, 'program');
+    else if (failed) noteUnasked(event, ctx, 'rejected');
+  }
+
+  /**
+   * @param {BeforeToolCall} event
+   * @param {Context} ctx
+   * @param {'rejected' | 'refused' | 'program'} why
+   */
+  function noteUnasked(event, ctx, why) {
+    const callId = event.toolCallId ?? ctx.toolCallId;
+    if (callId === undefined) return;
+    const agentId = ctx.agentId ?? agentOf(ctx.sessionKey);
+    gate.noteUnasked(compact({ agentId, sessionKey: ctx.sessionKey, runId: event.runId ?? ctx.runId, callId, tool: event.toolName, why }));
   }
 
   /**
@@ -370,6 +409,18 @@ function outputText(result) {
   const content = at(result, 'content');
   const parts = Array.isArray(content) ? content.map((part) => at(part, 'text')).filter((part) => typeof part === 'string') : [];
   return parts.length > 0 ? parts.join('\n') : attempt(() => JSON.stringify(result));
+}
+
+/**
+ * @param {Set<string>} set bounded: the oldest is forgotten
+ * @param {string} key
+ */
+function keep(set, key) {
+  set.add(key);
+  for (const oldest of set) {
+    if (set.size <= MAX_RUNNING) break;
+    set.delete(oldest);
+  }
 }
 
 /**

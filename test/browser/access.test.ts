@@ -43,7 +43,7 @@ const PLACES = [
   ['a task', () => `/board?task=${task}`, 'What is to be done'],
   ['approvals', () => `/approvals/${held}`, 'Why it is held'],
   ['agents', () => '/agents', 'Forge-03'],
-  ['an agent', () => `/agents/${agent}`, 'Registration'],
+  ['an agent', () => `/agents/${agent}`, 'OpenClaw gate'],
   ['the feed', () => '/feed', 'docs/PLAN.md'],
   ['alerts', () => '/alerts', 'Open'],
   ['upstreams', () => '/upstreams', '1 held'],
@@ -53,6 +53,8 @@ const PLACES = [
   ['the audit log', () => '/audit', 'Verify the chain'],
   ['the incident view', () => '/incident', 'receipt'],
   ['settings', () => '/settings', 'This browser'],
+  ['health', () => '/health', 'Proxies and their journals'],
+  ['the first steps', () => '/start', 'Hear the plugin'],
   ['a call', () => `/feed?call=${ran}`, 'What came back'],
   ['nowhere', () => '/no/such/place', 'There is nothing at this address'],
 ] as const;

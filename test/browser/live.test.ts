@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { useDashboard } from './browser.ts';
-import { CALLS, type TestServer } from './server.ts';
+import { type AgentCall, CALLS, type TestServer } from './server.ts';
 
 const dashboard = useDashboard();
 const { open } = dashboard;
@@ -11,6 +11,14 @@ beforeEach(async () => {
   server = dashboard.server;
   agent = await server.addAgent('Forge-03');
 });
+
+const note = (i: number) => ({ ...CALLS.read, arguments: { path: `notes/${i}.md` } });
+
+/** So many calls, some at a time: what is tested is that there were many. */
+async function callMany(count: number, made: (i: number) => AgentCall): Promise<void> {
+  for (let from = 0; from < count; from += 20)
+    await Promise.all(Array.from({ length: Math.min(20, count - from) }, (_, i) => server.call(agent, made(from + i))));
+}
 
 describe('the connection', () => {
   it('shows its age, and when it is lost says so, takes no decision, and still offers the stop', async () => {
@@ -52,11 +60,27 @@ describe('the connection', () => {
     const page = await open('viewer', '/agents', { expected: /ERR_/ });
     await page.getByRole('link', { name: /Forge-03/ }).waitFor();
     server.cutEvents();
-    for (let i = 0; i < 300; i++) await server.call(agent, CALLS.read);
+    await callMany(300, () => CALLS.read);
     await server.addAgent('Scout-09');
     server.allowEvents();
     await page.getByRole('link', { name: /Scout-09/ }).waitFor();
   });
+
+  it('outlives the server: killed and started again, it says so, keeps what was typed, and goes on', async () => {
+    const id = await server.call(agent, CALLS.build);
+    const page = await open('operator', `/approvals/${id}`, { expected: /ERR_|502/ });
+    await page.getByLabel(/^Note/).fill('asked Ada first');
+    await server.kill();
+    await page.getByText(/Connection lost at/).waitFor();
+    await page.getByRole('button', { name: /^Approve/, disabled: true }).waitFor();
+    await server.start();
+    // The page tries again every 8 s at the latest.
+    await page.getByText(/Connection lost/).waitFor({ state: 'detached', timeout: 30_000 });
+    expect(await page.getByLabel(/^Note/).inputValue()).toBe('asked Ada first');
+    await page.getByRole('button', { name: /^Approve/ }).click();
+    await page.getByText('Approved once').waitFor();
+    expect(await server.approval(id)).toMatchObject({ status: 'approved', decision: 'asked Ada first' });
+  }, 90_000);
 
   it('says that the server cannot be reached when it never could', async () => {
     server.cutEvents();
@@ -151,7 +175,8 @@ describe('what happens shows up', () => {
   });
 
   it('in the feed without moving what is being read', async () => {
-    for (let i = 0; i < 80; i++) await server.call(agent, { ...CALLS.read, arguments: { path: `notes/${i}.md` } });
+    await callMany(79, note);
+    await server.call(agent, note(79));
     const page = await open('viewer', '/feed');
     const list = page.getByRole('log', { name: 'Feed' });
     await list.getByText('notes/79.md').waitFor();
@@ -167,7 +192,8 @@ describe('what happens shows up', () => {
   });
 
   it('in the feed back to the first entry, page by page, with only the visible rows in the page', async () => {
-    for (let i = 0; i < 320; i++) await server.call(agent, { ...CALLS.read, arguments: { path: `notes/${i}.md` } });
+    await callMany(319, note);
+    await server.call(agent, note(319));
     const page = await open('viewer', '/feed');
     await page.getByRole('button', { name: 'Calls' }).click();
     const list = page.getByRole('log', { name: 'Feed' });

@@ -8,11 +8,13 @@ const JON = { id: 'op_jon', name: 'Jon Reyes', role: 'operator' } as const;
 
 export async function startMockServer(): Promise<TestServer> {
   const world = new World(() => Date.now());
-  const server = await serveWorld(world, filesOf(join(import.meta.dirname, '../../dashboard/dist')));
+  const files = filesOf(join(import.meta.dirname, '../../dashboard/dist'));
+  let server = await serveWorld(world, files);
+  const { url } = server;
   return {
-    url: server.url,
+    url,
     signInToken: (role) => role,
-    signInLink: async () => `${server.url}/sign-in#token=${world.oneTimeToken()}`,
+    signInLink: async () => `${url}/sign-in#token=${world.oneTimeToken()}`,
     addAgent: async (name, autonomyLevel = 'specialist', parentId) =>
       world.addAgent({ name, autonomyLevel, workspace: '/srv/ws', ...(parentId && { parentId }) }).id,
     addTask: async (task) => world.addTask(task, JON),
@@ -42,6 +44,10 @@ export async function startMockServer(): Promise<TestServer> {
     },
     agentStatus: async (id) => world.agent(id).status,
     isStopped: async () => world.system.estop,
+    kill: () => server.close(),
+    async start() {
+      server = await serveWorld(world, files, Number(new URL(url).port));
+    },
     cutEvents: () => server.cutEvents(),
     allowEvents: () => server.allowEvents(),
     async endOperatorSession() {

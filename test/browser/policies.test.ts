@@ -1,4 +1,5 @@
 import { beforeEach, expect, it } from 'vitest';
+import { violations } from './axe.ts';
 import { useDashboard } from './browser.ts';
 import { CALLS, type TestServer } from './server.ts';
 
@@ -41,6 +42,22 @@ it('checks as one types, judges the draft at once, and keeps it until it is save
   await page.getByText(/^v\d+ is saved\. It is not active\.$/).waitFor();
   await page.getByRole('button', { name: /^Show what differs/ }).click();
   await page.getByText('riskMap.web_search').waitFor();
+});
+
+it('starts from a profile, and says what it changes before there is a version of it', async () => {
+  const page = await open('admin', '/policies');
+  await page.getByRole('button', { name: 'Start from a profile' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Start from a profile' });
+  await dialog.getByRole('radio', { name: /^Balanced/ }).check();
+  await dialog.getByText('Nothing differs').waitFor();
+  await dialog.getByText(/^v\d+ says all of it already\.$/).waitFor();
+  await dialog.getByRole('radio', { name: /^Strict/ }).check();
+  await dialog.getByText('autonomyRules.specialist.yellow').waitFor();
+  expect(await violations(page)).toEqual([]);
+  await dialog.getByRole('button', { name: 'Make a version of strict' }).click();
+  await page.getByText(/^v\d+ is made from strict\. It is not active\.$/).waitFor();
+  await page.getByRole('button', { name: /^Show what differs/ }).click();
+  await page.getByText('budgets.perAgentDaily.lead').waitFor();
 });
 
 it('is activated with a note, after the calls of a week were judged by it', async () => {

@@ -102,6 +102,8 @@ export async function startRealServer(): Promise<TestServer> {
     },
     agentStatus: async (id) => done(await world.api<Agent>('GET', `/agents/${id}`)).status,
     isStopped: async () => done(await world.api<SystemState>('GET', '/emergency')).estop,
+    kill: () => world.kill(),
+    start: () => world.start(),
     cutEvents: () => faults.cutEvents(),
     allowEvents: () => faults.allowEvents(),
     async endOperatorSession() {

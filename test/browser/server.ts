@@ -70,6 +70,9 @@ export interface TestServer {
   allowEvents(): void;
   /** The operator's session ends at the server. */
   endOperatorSession(): Promise<void>;
+  /** The process ends at once, as by kill -9; `start` brings it up again on the same data at the same address. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
   /** Back to an empty squad, for the next test. */
   reset(): Promise<void>;
   close(): Promise<void>;

@@ -7,6 +7,35 @@ import { CALLS } from './server.ts';
 const dashboard = useDashboard();
 const { open } = dashboard;
 
+// The first test of the file: calls and decisions stay on record, and the steps are about an installation that has none.
+it('leads through the first steps, ticks them off by what happens, and can be hidden and found again', async () => {
+  const { server } = dashboard;
+  const page = await open('operator', '/overview');
+  const current = page.locator('[aria-current="step"]');
+  await current.getByRole('heading', { name: 'Connect your gateway' }).waitFor();
+  expect(await current.locator('code').innerText()).toContain('openclaw connect --config ~/.openclaw/openclaw.json');
+  expect(await violations(page)).toEqual([]);
+  const agent = await server.addAgent('Forge-03');
+  await current.getByRole('heading', { name: 'See the first call' }).waitFor();
+  await server.call(agent, CALLS.read);
+  const strip = page.getByRole('region', { name: 'First steps' });
+  await strip.getByText('4 of 5 steps done').waitFor();
+  const held = await server.call(agent, CALLS.build);
+  await strip.getByRole('link', { name: 'Open the inbox' }).waitFor();
+  expect(await violations(page)).toEqual([]);
+  await strip.getByRole('button', { name: 'Hide these steps' }).click();
+  await strip.waitFor({ state: 'detached' });
+  await page.reload();
+  await page.getByText('What waits for you').waitFor();
+  expect(await strip.count()).toBe(0);
+  await page.getByRole('button', { name: /account/ }).click();
+  await page.getByRole('link', { name: 'First steps' }).click();
+  await current.getByRole('heading', { name: 'Decide a held call' }).waitFor();
+  await server.decide(held, 'deny', 'only a try');
+  await page.getByRole('heading', { name: 'Everything is connected' }).waitFor();
+  expect(await current.count()).toBe(0);
+});
+
 it('adds a person whose token is shown once and signs in, changes the role, and removes them', async () => {
   const page = await open('admin', '/settings', { expected: /409/ });
   await page.getByRole('button', { name: 'Add a person' }).click();

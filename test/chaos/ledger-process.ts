@@ -65,7 +65,7 @@ const welcome = await new Promise<Welcome>((resolve) => {
   void ask<Welcome>({ ask: 'hello', proxyId }).then(resolve);
 });
 journal.recover(welcome.cursor);
-journal.start((lines) => ask<number>({ ask: 'ship', proxyId, lines }));
+journal.start((lines) => ask<number>({ ask: 'ship', proxyId, lines: lines.toString().trimEnd().split('\n') }));
 await journal.settled(5_000);
 const known = await ask<Welcome>({ ask: 'hello', proxyId });
 

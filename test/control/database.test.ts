@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,6 +7,7 @@ import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { isAnswering, openDatabase } from '../../control/db/database.ts';
+import { blankDatabase } from '../support/blank-database.ts';
 import { startWorld, until } from '../support/world.ts';
 
 let folder: string;
@@ -23,6 +25,13 @@ it('is said to answer while it does, and no longer', async () => {
   expect(await isAnswering(db, 10_000)).toBe(true);
   await close();
   expect(await isAnswering(db, 10_000)).toBe(false);
+});
+
+it('that is damaged is said to be so, with where its cure is written, and its folder is free again', async () => {
+  const data = join(folder, 'damaged');
+  await blankDatabase(data);
+  writeFileSync(join(data, 'pg', 'global', 'pg_control'), randomBytes(8192));
+  for (let i = 0; i < 2; i++) await expect(openDatabase(data)).rejects.toThrow(/cannot be opened: it is damaged, .* docs\/playbooks\.md/);
 });
 
 it('is refused while another process has it, and taken over from one that was killed, though nobody has collected that one', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { noteAsked } from '../../dashboard/answer-age.ts';
-import { Collection } from '../../dashboard/store.ts';
+import { Collection, Recent } from '../../dashboard/store.ts';
 
 interface Thing {
   id: string;
@@ -43,5 +43,58 @@ describe('what the dashboard knows of an object', () => {
     things.hear('a', { id: 'a', state: 'assigned' });
     things.set({ id: 'a', state: 'in_progress' });
     expect(things.get('a')?.state).toBe('in_progress');
+  });
+});
+
+describe('the window onto an endless list', () => {
+  interface Entry {
+    id: string;
+    createdAt: number;
+  }
+  const entry = (n: number, createdAt = n): Entry => ({ id: String(n), createdAt });
+  const open = () => new Recent<Entry>({ narrow: 10, wide: 40, beforeAgain: (_, kept) => kept.id });
+  const ids = (list: Recent<Entry>) => list.all().map(({ id }) => Number(id));
+  /** Entries 1 to 100 as a server pages them. */
+  const page = (before: string | null, size = 10) =>
+    Array.from({ length: 100 }, (_, i) => entry(100 - i))
+      .filter(({ id }) => before === null || Number(id) < Number(before))
+      .slice(0, size);
+
+  it('stays small while entries only come in, and goes on where it let go', () => {
+    const list = open();
+    list.replace(page(null), true);
+    for (let n = 101; n <= 200; n++) list.set(entry(n));
+    expect(ids(list).length).toBeLessThanOrEqual(11);
+    expect(ids(list)[0]).toBe(200);
+    expect(list.before).toBe(String(ids(list).at(-1)));
+  });
+
+  it('keeps what somebody reads until they are back at the top, and never skips an entry', () => {
+    const list = open();
+    list.replace(page(null), true);
+    while (list.before !== null) {
+      const older = page(list.before);
+      list.append(older, older.at(-1)?.id !== '1');
+    }
+    expect(ids(list)).toEqual(Array.from({ length: 40 }, (_, i) => 100 - i));
+    list.narrow();
+    expect(ids(list).length).toBe(10);
+    list.append(page(list.before), true);
+    expect(ids(list)).toEqual(Array.from({ length: 20 }, (_, i) => 100 - i));
+  });
+
+  it('never splits entries of one moment, whose order only the server knows', () => {
+    const list = open();
+    list.replace([], false);
+    for (let n = 1; n <= 8; n++) list.set(entry(n, 5));
+    for (let n = 9; n <= 12; n++) list.set(entry(n));
+    expect(ids(list)).toEqual(expect.not.arrayContaining([1, 2, 3, 4, 5, 6, 7, 8]));
+    expect(list.before).toBe('9');
+  });
+
+  it('is at its end when everything is here', () => {
+    const list = open();
+    list.replace(page(null, 5), false);
+    expect(list.before).toBeNull();
   });
 });

@@ -29,6 +29,10 @@ describe('a message', () => {
     expect(() => readClientMessage(call(args))).toThrow(BadMessage);
   });
 
+  it.each(['1', 'null', '"x"', 'true', '[]', '[{}]'])('that calls a tool with arguments that are no object is refused: %s', (args) => {
+    expect(() => readClientMessage(call(args))).toThrow(expect.objectContaining({ code: -32602, id: 1 }));
+  });
+
   it.each([
     '{"a:b":1}',
     '{"a":"x:y\\":z"}',

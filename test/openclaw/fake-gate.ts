@@ -151,7 +151,7 @@ export class FakeGate {
   async #answer(method: string, path: string, body: Record<string, unknown>, response: ServerResponse): Promise<Scripted> {
     if (path === '/v1/tool-calls') return this.onCall(body);
     if (path === '/v1/runs/check') return this.onRunCheck(body);
-    if (path === '/v1/runs/end' || path === '/v1/spawns') return { status: 200, body: { ok: true } };
+    if (path === '/v1/runs/end' || path === '/v1/spawns' || path === '/v1/unasked') return { status: 200, body: { ok: true } };
     if (path === '/v1/heartbeats') return this.onHeartbeat();
     const [, id = '', rest = ''] = /^\/v1\/tool-calls\/([^/?]+)(.*)$/.exec(path) ?? [];
     if (rest.startsWith('/outcome')) return this.onOutcome(id);

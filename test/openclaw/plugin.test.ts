@@ -397,6 +397,51 @@ describe('an outcome', () => {
   });
 });
 
+describe('a result that the gate has no record of', () => {
+  const done = { ...exec('ls'), durationMs: 1 };
+  const failed = { ...done, error: 'arguments do not fit the schema' };
+  const noted = (seen: { path: string }) => seen.path === '/v1/unasked';
+  const call = { agentId: 'main', sessionKey: 'agent:main:t1', runId: 'run-1', callId: 'call-1', tool: 'exec' };
+
+  test('is explained where OpenClaw rejected the call before its hooks', async () => {
+    await host().ended(failed, CTX);
+    expect((await gate.asked(noted)).body).toEqual({ ...call, why: 'rejected' });
+  });
+
+  test('is explained where the gate could not be asked', async () => {
+    gate.onCall = () => ({ status: 400, body: { detail: 'too deep' } });
+    const claw = host();
+    await claw.call(exec('ls'), CTX);
+    await claw.ended(failed, CTX);
+    expect((await gate.asked(noted)).body).toEqual({ ...call, why: 'refused' });
+    await claw.stopServices();
+    expect(gate.count('POST', /unasked/)).toBe(1);
+  });
+
+  test('is explained for a program whose calls are asked about one by one, and for looking tools up', async () => {
+    const claw = host();
+    claw.config = { tools: { codeMode: { executor: 'quickjs' } } };
+    await claw.call({ toolName: 'exec', toolKind: 'code_mode_exec', params: { code: '1' }, toolCallId: 'call-1', runId: 'run-1' }, CTX);
+    expect((await gate.asked(noted)).body).toEqual({ ...call, why: 'program' });
+    await claw.ended({ ...done, toolName: 'tool_search', toolCallId: 'call-2' }, CTX);
+    expect((await gate.asked(noted, 2)).body).toEqual({ ...call, callId: 'call-2', tool: 'tool_search', why: 'program' });
+  });
+
+  test('is not explained for a call that has one, nor for one that ran without having been asked about', async () => {
+    gate.onCall = (body) => (body.callId === 'no' ? gate.deny('tc-no', 'no', 'RED_ACTION') : gate.allow(String(body.callId)));
+    const claw = host();
+    await claw.call(exec('rm', 'no'), CTX);
+    await claw.ended({ ...failed, toolCallId: 'no' }, CTX);
+    await claw.call(exec('ls'), CTX);
+    await claw.ended(failed, CTX);
+    await claw.ended({ ...done, toolCallId: 'unseen', result: { content: [] } }, CTX);
+    await claw.ended({ ...done, toolName: 'tool_call', toolCallId: 'wrapped', result: { content: [] } }, CTX);
+    await gate.asked((seen) => seen.path.endsWith('/outcome'));
+    await claw.stopServices();
+    expect(gate.count('POST', /unasked/)).toBe(0);
+  });
+});
+
 describe('a run', () => {
   test('starts when the gate lets it', async () => {
     expect(await host().run(CTX)).toEqual({ outcome: 'pass' });

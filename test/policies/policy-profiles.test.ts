@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { callOf, factsWith, judge, profile } from './scene.ts';
+import { applyPatch, diffDocuments } from '../../policies/index.ts';
+import { callOf, DEFAULT_DOCUMENT, factsWith, judge, patchOf, profile } from './scene.ts';
 
 const folder = new URL('../../policies/profiles/', import.meta.url);
 const files = readdirSync(folder);
@@ -42,6 +43,27 @@ describe('the profiles', () => {
       callOf('install_deps', { packages: ['zod'] }),
     ])
       expect(judge(call, factsWith(), policy).verdict).toBe('hold');
+  });
+
+  test('strict, balanced and lenient differ in what interns and specialists may do, never in what is red', () => {
+    const verdict = (name: string, autonomy: 'intern' | 'specialist', call: ReturnType<typeof callOf>) =>
+      judge(call, factsWith({ agent: { autonomy } }), profile(name)).verdict;
+    const names = ['strict', 'balanced', 'lenient'];
+    expect(names.map((name) => verdict(name, 'intern', write('output/a')))).toEqual(['hold', 'hold', 'allow']);
+    expect(names.map((name) => verdict(name, 'specialist', write('output/a')))).toEqual(['hold', 'allow', 'allow']);
+    expect(names.map((name) => verdict(name, 'specialist', callOf('web_search', { query: 'x' })))).toEqual(['hold', 'allow', 'allow']);
+    for (const name of names)
+      for (const call of [callOf('send_email', { to: 'a@b.example' }), write('config/a'), exec('make')])
+        expect(verdict(name, 'specialist', call), name).toBe('hold');
+  });
+
+  test('balanced is the way back from strict and from lenient, and changes nothing that is shipped', () => {
+    for (const name of ['strict', 'lenient']) {
+      const there = applyPatch(DEFAULT_DOCUMENT, patchOf(name));
+      expect(diffDocuments(DEFAULT_DOCUMENT, there)).not.toEqual([]);
+      expect(diffDocuments(DEFAULT_DOCUMENT, applyPatch(there, patchOf('balanced')))).toEqual([]);
+    }
+    expect(diffDocuments(DEFAULT_DOCUMENT, applyPatch(DEFAULT_DOCUMENT, patchOf('balanced')))).toEqual([]);
   });
 
   test('locked down lets only green run, whoever asks', () => {

@@ -29,7 +29,12 @@ export function policyWith(patch: unknown): Policy {
 
 /** The shipped policy with one of the profiles over it. */
 export function profile(name: string): Policy {
-  return policyWith(parseOrThrow(readFileSync(new URL(`../../policies/profiles/${name}.yaml`, import.meta.url), 'utf8')));
+  return policyWith(patchOf(name));
+}
+
+/** A profile as the merge patch that it is. */
+export function patchOf(name: string): unknown {
+  return parseOrThrow(readFileSync(new URL(`../../policies/profiles/${name}.yaml`, import.meta.url), 'utf8'));
 }
 
 /** A deep partial: what a test wants to differ. */

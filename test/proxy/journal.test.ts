@@ -55,10 +55,10 @@ const idsIn = (texts: readonly string[]) => texts.map((text) => JSON.parse(text)
 /** Control, as far as the journal knows it: takes what follows its cursor, once. */
 function control() {
   const state = { cursor: 0, taken: [] as string[], batches: 0, away: false };
-  const ship: Ship = async (entries) => {
+  const ship: Ship = async (batch) => {
     if (state.away) throw new Error('away');
     state.batches++;
-    for (const entry of entries) {
+    for (const entry of batch.toString().trimEnd().split('\n')) {
       const { seq, event: given } = JSON.parse(entry) as { seq: number; event: { id: string } };
       if (seq <= state.cursor) continue;
       state.taken.push(given.id);
@@ -112,7 +112,7 @@ describe('a journal that an earlier process left', () => {
     const { state, ship } = control();
     for (const id of ['a', 'b', 'c']) await first.append(event(id), true);
     // Control took two and the answer was lost; then the process was killed: nothing is closed in order.
-    await ship(lines().slice(0, 2));
+    await ship(Buffer.from(`${lines().slice(0, 2).join('\n')}\n`));
     const second = openJournal(state.cursor);
     expect(second.proxyId).toBe(first.proxyId);
     await second.append(event('d'), true);
@@ -254,12 +254,24 @@ describe('waiting for control', () => {
     const { ship } = control();
     for (let index = 0; index < 1_500; index++) journal.append(event(`e${index}`), false).catch(() => {});
     await journal.append(event('last'), false);
-    // Each batch takes longer than half the patience; all of them together take much longer than it.
-    journal.start(async (entries) => {
-      await new Promise((resolve) => setTimeout(resolve, 150));
-      return ship(entries);
-    });
-    await journal.settled(250);
+    vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout'] });
+    try {
+      // Each batch takes longer than half the patience; all of them together take much longer than it.
+      journal.start(async (batch) => {
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        return ship(batch);
+      });
+      const begun = Date.now();
+      let took = 0;
+      const settled = journal.settled(250).then(() => {
+        took = Date.now() - begun;
+      });
+      await vi.advanceTimersByTimeAsync(2_000);
+      await settled;
+      expect(took).toBeGreaterThan(500);
+    } finally {
+      vi.useRealTimers();
+    }
     const stuck = openJournal(9_999);
     await stuck.append(event('x'), false);
     stuck.start(() => Promise.reject(new Error('away')));

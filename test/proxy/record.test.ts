@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isStorable } from '../../control/contract.ts';
 import type { Json, JsonObject } from '../../policies/index.ts';
-import { recordedInput, recordedText, summaryOf } from '../../proxy/record.ts';
+import { summaryOf } from '../../policies/index.ts';
+import { recordedInput, recordedText } from '../../proxy/record.ts';
 
 const TOKEN = 'ghp_8rT2kQv5Zx0LmN7bW3cYpD9sHfJ1aGe4uVtR';
 /** Text with everything in it that storing can trip over. */

@@ -16,12 +16,12 @@ const ACCESS: Record<Role, string> = {
     /policies/shadows  /policies/shadows/{id}  POST /policies/validate  POST /policies/simulate  /tool-calls  /tool-calls/{id}  /runs  /runs/{id}  /activities
     /spend  /spend/forecast  /spend/export  /raises  /alerts  /audit  /audit/verify  /audit/export  /audit/anchors  /audit/key  /overview  /emergency  /emergency/receipt  /gateways  /gateways/{id}  POST /sign-in-links  /events
     /upstreams  /upstreams/{id}  /upstreams/{id}/tools  /tasks/{id}/timeline  /agents/{id}/timeline  /runs/{id}/timeline  /tasks/{id}/cost  /messages own  /messages/unread own  POST /tasks/{id}/read own  /documents  /documents/{id}  /workers
-    /souls  /gateways/{id}/roster  /channels  /channels/{id}  /notifications  /search  /incidents  /coverage
+    /souls  /gateways/{id}/roster  /channels  /channels/{id}  /notifications  /search  /incidents  /coverage  /drills  /health
     /operators/{id}/chat-identities  POST /operators/{id}/chat-identities  DELETE /operators/{id}/chat-identities/{identityId}`,
   approver: `
     POST /approvals/{id}/approve  POST /approvals/{id}/deny  POST /approvals/decide  POST /grants/{id}/revoke  POST /tasks/{id}/transition own  POST /messages own`,
   operator: `
-    POST /agents  PATCH /agents/{id}  DELETE /agents/{id}  POST /agents/{id}/pause  POST /agents/{id}/drain  POST /agents/{id}/quarantine
+    POST /drills  POST /agents  PATCH /agents/{id}  DELETE /agents/{id}  POST /agents/{id}/pause  POST /agents/{id}/drain  POST /agents/{id}/quarantine
     POST /agents/{id}/restart  POST /tasks  PATCH /tasks/{id} own  DELETE /tasks/{id}  POST /approvals own  POST /alerts/{id}/resolve  POST /raises  POST /raises/{id}/end
     POST /policies/replay  POST /policies/replays/{id}/cancel  POST /souls/{name}/agents  POST /emergency/pause-squad  POST /emergency/stop  POST /notifications/{id}/retry  POST /upstreams/{id}/tools/{tool}/accept`,
   admin: `

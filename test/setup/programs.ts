@@ -9,9 +9,20 @@ export const PROGRAMS = {
   postgresql: ['postgres'],
 } as const;
 
+/** Packages that start a server where they are installed: they are only unpacked, into {@link UNPACKED_FOLDER}. */
+export const UNPACKED = { prometheus: ['prometheus', 'promtool'] } as const;
+export const UNPACKED_FOLDER = join(import.meta.dirname, '..', '..', 'node_modules', '.cache', 'debian');
+
 /** The path of the first of these programs that is installed, or null. */
 export function findProgram(names: readonly string[]): string | null {
-  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/bin', '/usr/local/bin', '/usr/sbin', ...postgresFolders()].filter(Boolean);
+  const folders = [
+    ...(process.env.PATH ?? '').split(':'),
+    '/usr/bin',
+    '/usr/local/bin',
+    '/usr/sbin',
+    join(UNPACKED_FOLDER, 'usr', 'bin'),
+    ...postgresFolders(),
+  ].filter(Boolean);
   for (const name of names) {
     const folder = folders.find((candidate) => existsSync(join(candidate, name)));
     if (folder !== undefined) return join(folder, name);

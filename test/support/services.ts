@@ -54,7 +54,7 @@ const EMPTIED = [
     'audit_log',
     'journal_cursors',
   ],
-  ...['spend', 'messages', 'documents', 'leases', 'credentials'],
+  ...['spend', 'messages', 'documents', 'leases', 'credentials', 'gate_sightings', 'tool_results', 'gate_proofs', 'drill_results'],
 ];
 
 export type Services = Awaited<ReturnType<typeof startServices>>;
