@@ -78,8 +78,8 @@ const MUTATIONS: readonly Mutation[] = [
     // Written down a good while later, if the proxy still lives then.
     edits: [
       [
-        "await journal.append({ type: 'intent', at: clock(), call, judged, input, summary: summaryOf(input), approvalId }, isDurable);",
-        "setTimeout(() => void journal.append({ type: 'intent', at: clock(), call, judged, input, summary: summaryOf(input), approvalId }, isDurable), 1_000);",
+        "await journal.append({ type: 'intent', at: clock(), call, judged, input, approvalId }, isDurable);",
+        "setTimeout(() => void journal.append({ type: 'intent', at: clock(), call, judged, input, approvalId }, isDurable), 1_000);",
       ],
     ],
     campaign: trouble(6, 'kill a proxy as it sends'),
@@ -88,9 +88,7 @@ const MUTATIONS: readonly Mutation[] = [
   {
     guard: 'an intent is on the disk, not only written',
     file: 'proxy/journal.ts',
-    edits: [
-      ['      if (item.durable) this.#awaitingSync.push(item.waiter);\n      else item.waiter.resolve();', '      item.waiter.resolve();'],
-    ],
+    edits: [['      if (waiter.durable) this.#awaitingSync.push(waiter);\n      else waiter.resolve();', '      waiter.resolve();']],
     campaign: suite('test/proxy/journal.test.ts'),
     noticed: /when a sync fails/,
   },
@@ -145,7 +143,7 @@ const MUTATIONS: readonly Mutation[] = [
     edits: [
       [
         '      this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);',
-        '      this.#dropAcknowledged(this.#pending[lines.length - 1]?.seq ?? 0);',
+        '      this.#dropAcknowledged(this.#pending[batch.length - 1]?.lastSeq ?? 0);',
       ],
     ],
     campaign: trouble(6, 'kill both controls', 'restart postgres'),
