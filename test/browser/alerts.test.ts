@@ -7,8 +7,8 @@ const { open } = dashboard;
 
 it('a critical alert shows on every view until somebody resolves it', async () => {
   await dashboard.server.addAgent('Forge-03');
-  const page = await open('operator', '/alerts');
-  await page.getByText('Nothing is wrong').waitFor();
+  const page = await open('operator', '/agents');
+  await page.getByText('Forge-03').first().waitFor();
   await dashboard.server.raiseAlert({ type: 'gate_missing', severity: 'critical', message: 'openclaw-ams: the plugin is gone' });
   const banner = page.getByRole('alert').filter({ hasText: 'Gate missing.' });
   await banner.getByRole('link', { name: 'Open the alert' }).click();
