@@ -53,7 +53,10 @@ async function play(seed: number, agent: { id: string; token: string }): Promise
     );
   const approval = await until(
     async () => {
-      const page = await world.api<{ items: { id: string; summary: string }[] }>('GET', `/approvals?agentId=${agent.id}&status=all&limit=500`);
+      const page = await world.api<{ items: { id: string; summary: string }[] }>(
+        'GET',
+        `/approvals?agentId=${agent.id}&status=all&limit=500`,
+      );
       return page.body.items.find(({ summary }) => summary.includes(`"${text}"`));
     },
     (found) => found !== undefined,
