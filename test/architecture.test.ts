@@ -10,6 +10,8 @@ import { type Import, importsOf, importsOfFile, sourceFiles } from './support/im
 const ROOT = join(import.meta.dirname, '..');
 const ROOMS = ['policies', 'proxy', 'control', 'dashboard'];
 const CONTRACT = 'control/contract.ts';
+/** One file for each resource; contract.ts puts them together. */
+const CONTRACT_PARTS = 'control/contract';
 const FILES = ROOMS.flatMap((room) => sourceFiles(ROOT, room));
 const IMPORTS = FILES.flatMap((file) => importsOfFile(ROOT, file));
 
@@ -44,9 +46,16 @@ const RULES: Rule[] = [
     example: ['policies/decide.ts', "import { readFileSync } from 'node:fs';"],
   },
   {
-    says: 'the contract imports policies and zod, nothing else',
-    crosses: ({ from, to, isPackage }) => from === CONTRACT && (isPackage ? to !== 'zod' : !inRoom(to, 'policies')),
-    example: [CONTRACT, "import { openDatabase } from './db/database.ts';"],
+    says: 'the contract imports policies, zod and its own parts, nothing else',
+    crosses: ({ from, to, isPackage }) =>
+      (from === CONTRACT || inRoom(from, CONTRACT_PARTS)) &&
+      (isPackage ? to !== 'zod' : !inRoom(to, 'policies') && !inRoom(to, CONTRACT_PARTS)),
+    example: ['control/contract/agents.ts', "import { openDatabase } from '../db/database.ts';"],
+  },
+  {
+    says: 'the parts of the contract are reached through the contract',
+    crosses: ({ from, to }) => inRoom(to, CONTRACT_PARTS) && from !== CONTRACT && !inRoom(from, CONTRACT_PARTS),
+    example: ['control/agents.ts', "import type { Agent } from './contract/agents.ts';"],
   },
   {
     says: 'the proxy knows of control only the contract',
