@@ -32,6 +32,8 @@ const COLLABORATORS = ['snapshot', 'ledger', 'holds', 'journal', 'register', 'ra
 const ENTRY_POINTS = ['hook', 'mcp', 'http', 'model', 'egress', 'gateway', 'server', 'main'].map((name) => `proxy/${name}.ts`);
 /** control: what stands above the services. */
 const ABOVE_SERVICES = ['control/routes', 'control/workers', 'control/notify', 'control/commands'];
+/** What people decide, and the calls that wait for it. */
+const APPROVALS = ['control/approvals.ts', 'control/holds.ts'];
 const TOP = ['control/api.ts', 'control/main.ts'];
 const isService = (path: string) => /^control\/[\w-]+\.ts$/.test(path) && !isOneOf(path, CONTRACT, ...TOP);
 
@@ -114,10 +116,10 @@ const RULES: Rule[] = [
   {
     says: 'tasks know no other service of the collaboration; agents know tasks; nobody knows emergency but who presses it',
     crosses: ({ from, to }) =>
-      (from === 'control/tasks.ts' && isOneOf(to, 'control/agents.ts', 'control/approvals.ts', 'control/emergency.ts')) ||
-      (isOneOf(from, 'control/agents.ts', 'control/approvals.ts') && isOneOf(to, 'control/emergency.ts')) ||
-      (from === 'control/agents.ts' && to === 'control/approvals.ts') ||
-      (from === 'control/approvals.ts' && to === 'control/agents.ts'),
+      (from === 'control/tasks.ts' && isOneOf(to, 'control/agents.ts', ...APPROVALS, 'control/emergency.ts')) ||
+      (isOneOf(from, 'control/agents.ts', ...APPROVALS) && isOneOf(to, 'control/emergency.ts')) ||
+      (from === 'control/agents.ts' && isOneOf(to, ...APPROVALS)) ||
+      (isOneOf(from, ...APPROVALS) && to === 'control/agents.ts'),
     example: ['control/tasks.ts', "import type { Approvals } from './approvals.ts';"],
   },
   {
