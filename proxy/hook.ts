@@ -226,22 +226,22 @@ export function createHook({
   function judgeRun(agent: AgentPicture, runId: string | null, taskId: string | null, picture: Picture, now: number) {
     const call = { agentId: agent.id, runId, taskId };
     const scopes = scopesOf(call, picture.policy, now);
-    const facts = factsOf({
+    const sources = {
       agent,
       call,
       arguments: {},
       scopes,
-      spent: (scope) => ledger.spent(scope),
-      settled: (scope) => ledger.settled(scope),
+      spent: (scope: string) => ledger.spent(scope),
+      settled: (scope: string) => ledger.settled(scope),
       picture,
       hold: null,
       concurrent: 0,
       callsLastMinute: 0,
       labels: [],
       sameErrorRetries: 0,
-      symlinks: {},
       now,
-    });
+    };
+    const facts = factsOf(sources, {});
     // The ceiling of tools is asked at each call; a run is no tool.
     const run = { ...facts, agent: { ...facts.agent, toolPermissions: null }, estimatedCost: 1 };
     return decide({ tool: 'model_call', arguments: {}, cwd: null, workspace: null, toolKind: null }, run, picture.policy);
