@@ -27,7 +27,7 @@ import type { Ledger } from './ledger.ts';
 import type { Peers } from './peers.ts';
 import { recordedText } from './record.ts';
 import type { CallRecord } from './register.ts';
-import { problem, refusalText, refuseEntry, respond } from './respond.ts';
+import { leavingSignal, problem, refusalText, refuseEntry, respond } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Spawns } from './spawns.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -175,9 +175,8 @@ export function createHook({
       }
       return respond(response, 200, { id, state: record.state });
     }
-    const gone = new AbortController();
-    response.on('close', () => gone.abort());
-    answer(response, await gate.take(record, waitOf(query), gone.signal));
+    const gone = leavingSignal(response);
+    answer(response, await gate.take(record, waitOf(query), gone));
   }
 
   async function settle(said: unknown, response: ServerResponse, bearer: Bearer, record: CallRecord): Promise<void> {
