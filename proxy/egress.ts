@@ -24,7 +24,7 @@ import { attribute, authenticate, type Bearer, OUT_OF_TOUCH } from './identity.t
 import type { Journal } from './journal.ts';
 import type { Opening, Openings } from './openings.ts';
 import type { CallRecord } from './register.ts';
-import { answerBrokenRequest, problem, rawProblem, refusalText } from './respond.ts';
+import { answerBrokenRequest, leavingSignal, problem, rawProblem, refusalText } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
 
@@ -176,9 +176,8 @@ export function createEgress(dependencies: EgressDependencies) {
   async function relay(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const target = targetOfRequest(request);
     if ('status' in target) return refuseRequest(response, target);
-    const gone = new AbortController();
-    response.on('close', () => gone.abort());
-    const cleared = await clear(request, target, gone.signal);
+    const gone = leavingSignal(response);
+    const cleared = await clear(request, target, gone);
     if ('status' in cleared) return refuseRequest(response, cleared);
     const abort = new AbortController();
     let why: string | null = null;

@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Agent } from 'undici';
+import { leavingSignal } from './respond.ts';
 import type { Uplink } from './uplink.ts';
 
 /** Set on what was passed on: it is answered where it arrives, whoever's call it is. */
@@ -60,8 +61,7 @@ export function createPeers(proxyId: string, uplink: Pick<Uplink, 'addressOf'>, 
       const tag = ownerOf(callId);
       const url = tag === null ? null : await addressOf(tag);
       if (url === null) return false;
-      const gone = new AbortController();
-      response.on('close', () => gone.abort());
+      const gone = leavingSignal(response);
       try {
         const answer = await agent.request({
           origin: new URL(url).origin,
@@ -73,7 +73,7 @@ export function createPeers(proxyId: string, uplink: Pick<Uplink, 'addressOf'>, 
             ...(body !== null && { 'content-type': 'application/json' }),
           },
           body,
-          signal: gone.signal,
+          signal: gone,
         });
         const text = Buffer.from(await answer.body.arrayBuffer());
         response.writeHead(answer.statusCode, {
@@ -85,7 +85,7 @@ export function createPeers(proxyId: string, uplink: Pick<Uplink, 'addressOf'>, 
         return true;
       } catch {
         // Its caller is gone, or its owner is: the one needs no answer, the other leaves it to us.
-        return gone.signal.aborted;
+        return gone.aborted;
       }
     },
     close: () => agent.destroy(),
