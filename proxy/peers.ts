@@ -21,9 +21,15 @@ export interface Peers {
   callId: () => string;
   /**
    * Passes a request about a call on to the proxy that owns the call.
-   * @param body as it came; null = none. @returns false where it is ours to answer: nothing was answered yet.
+   * @param body as it came; null = none. @returns what is left to do: `ours`, it is ours to answer; `away`, the same, and its owner is a proxy
+   * that cannot be reached now.
    */
-  passOn: (request: IncomingMessage, response: ServerResponse, callId: string, body: Buffer | null) => Promise<boolean>;
+  passOn: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    callId: string,
+    body: Buffer | null,
+  ) => Promise<'answered' | 'away' | 'ours'>;
   /** Whether a request about this call may have to be passed on. */
   isForeign: (request: IncomingMessage, callId: string) => boolean;
   close: () => Promise<void>;
@@ -31,7 +37,7 @@ export interface Peers {
 
 /** Of a proxy that is alone. */
 export function noPeers(): Peers {
-  return { callId: randomUUID, passOn: async () => false, isForeign: () => false, close: async () => {} };
+  return { callId: randomUUID, passOn: async () => 'ours', isForeign: () => false, close: async () => {} };
 }
 
 /** @param proxyId of this proxy, "proxy-" and eight characters that begin the ids of its calls. */
@@ -58,38 +64,55 @@ export function createPeers(proxyId: string, uplink: Pick<Uplink, 'addressOf'>, 
     isForeign: (request, callId) => request.headers[PASSED_ON] === undefined && ownerOf(callId) !== null,
     passOn: async (request, response, callId, body) => {
       const tag = ownerOf(callId);
-      const url = tag === null ? null : await addressOf(tag);
-      if (url === null) return false;
+      if (tag === null) return 'ours';
+      const url = await addressOf(tag);
+      if (url === null) return 'ours';
       const gone = new AbortController();
       response.on('close', () => gone.abort());
-      try {
-        const answer = await agent.request({
-          origin: new URL(url).origin,
-          path: request.url ?? '/',
-          method: request.method === 'POST' ? 'POST' : 'GET',
-          headers: {
-            authorization: request.headers.authorization ?? '',
-            [PASSED_ON]: '1',
-            ...(body !== null && { 'content-type': 'application/json' }),
-          },
-          body,
-          signal: gone.signal,
-        });
-        const text = Buffer.from(await answer.body.arrayBuffer());
-        response.writeHead(answer.statusCode, {
-          'content-type': String(answer.headers['content-type'] ?? 'application/json'),
-          'content-length': text.length,
-          'cache-control': 'no-store',
-        });
-        response.end(text);
-        return true;
-      } catch {
-        // Its caller is gone, or its owner is: the one needs no answer, the other leaves it to us.
-        return gone.signal.aborted;
-      }
+      if (await passOnTo(url, request, response, body, gone.signal)) return 'answered';
+      // It may have come back at another address since that was looked up.
+      known.delete(tag);
+      const now = await addressOf(tag);
+      if (now === null || now === url) return 'away';
+      return (await passOnTo(now, request, response, body, gone.signal)) ? 'answered' : 'away';
     },
     close: () => agent.destroy(),
   };
+
+  /** @returns false where nothing was answered. */
+  async function passOnTo(
+    url: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    body: Buffer | null,
+    gone: AbortSignal,
+  ): Promise<boolean> {
+    try {
+      const answer = await agent.request({
+        origin: new URL(url).origin,
+        path: request.url ?? '/',
+        method: request.method === 'POST' ? 'POST' : 'GET',
+        headers: {
+          authorization: request.headers.authorization ?? '',
+          [PASSED_ON]: '1',
+          ...(body !== null && { 'content-type': 'application/json' }),
+        },
+        body,
+        signal: gone,
+      });
+      const text = Buffer.from(await answer.body.arrayBuffer());
+      response.writeHead(answer.statusCode, {
+        'content-type': String(answer.headers['content-type'] ?? 'application/json'),
+        'content-length': text.length,
+        'cache-control': 'no-store',
+      });
+      response.end(text);
+      return true;
+    } catch {
+      // Its caller is gone, or its owner is: the one needs no answer, the other leaves it to us.
+      return gone.aborted;
+    }
+  }
 }
 
 function tagOf(proxyId: string): string {
