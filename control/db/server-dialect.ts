@@ -21,6 +21,7 @@ import {
   type TransactionSettings,
 } from 'kysely';
 import postgres from 'postgres';
+import { arrayTypes } from './array-text.ts';
 
 /** An advisory lock of ours ("mc" and a number), a name that no other use of the same database is likely to take. */
 const TRANSACTION_LOCK = 0x6d63_0001;
@@ -62,7 +63,9 @@ function connect(url: string, statementMaxMs: number | null, onclose: () => void
     max_lifetime: null,
     onclose,
     onnotice: () => {},
-    types: { whole: asNumber(20), decimal: asNumber(1700) },
+    // It would ask each new connection for the array types, and end the process where the connection breaks meanwhile.
+    fetch_types: false,
+    types: { ...arrayTypes(), whole: asNumber(20), decimal: asNumber(1700) },
     connection: {
       application_name: 'mission-control',
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MAX_MS,

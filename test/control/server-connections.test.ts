@@ -1,7 +1,9 @@
 /** Connections to a database server that break, or are broken off, while somebody holds them. */
-import { sql } from 'kysely';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { Kysely, sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Db, openServerDatabase } from '../../control/db/database.ts';
+import { serverDialect } from '../../control/db/server-dialect.ts';
 import { type Relay, startRelay } from '../../load/relay.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { until } from '../support/world.ts';
@@ -88,3 +90,64 @@ it('a transaction that was broken off while it waited for its turn leaves nothin
   expect(all.filter(({ status }) => status === 'rejected')).toEqual([]);
   expect(await scopes()).not.toContain('never');
 });
+
+it('arrays go and come as they are', async () => {
+  const words = ['', 'NULL', 'null', 'a "b"', 'c\\d', '{e,f}', ' g ', 'h\ni', 'ü'];
+  const { rows } = await sql<Record<string, unknown>>`select ${words}::text[] as words, ${[1, 2 ** 40]}::bigint[] as wholes,
+    ${[]}::text[] as none, array[null, 'x']::text[] as gaps, array[[1, 2], [3, 4]] as nested, array[true, false] as flags,
+    ${[{ a: ['"'] }]}::jsonb[] as objects, '[0:1]={7,8}'::int[] as bounded, 'x' = any(${['x', 'y']}::text[]) as found`.execute(db);
+  expect(rows[0]).toEqual({
+    words,
+    wholes: [1, 2 ** 40],
+    none: [],
+    gaps: [null, 'x'],
+    nested: [
+      [1, 2],
+      [3, 4],
+    ],
+    flags: [true, false],
+    objects: [{ a: ['"'] }],
+    bounded: [7, 8],
+    found: true,
+  });
+});
+
+it('a connection that breaks before its first statement is answered fails that statement, and nothing else', async () => {
+  const unhandled: unknown[] = [];
+  const note = (error: unknown) => unhandled.push(error);
+  process.on('unhandledRejection', note);
+  const url = new URL(await server.createDatabase());
+  const front = await startCuttingFront(Number(url.port));
+  url.port = String(front.port);
+  const dialect = serverDialect(url.href);
+  const one = new Kysely<unknown>({ dialect });
+  await expect(sql`select 1`.execute(one)).rejects.toThrow();
+  // A rejection that nobody holds is told once the microtasks of its turn are over.
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off('unhandledRejection', note);
+  front.close();
+  await one.destroy();
+  expect(unhandled).toEqual([]);
+});
+
+/** Leads to the server, and breaks a connection at the first thing that is said on it once the server is ready for it. */
+async function startCuttingFront(port: number): Promise<{ port: number; close: () => void }> {
+  const READY = 'Z'.charCodeAt(0);
+  const front = createServer((near) => {
+    const far = connect(port, '127.0.0.1');
+    let isReady = false;
+    const end = () => {
+      near.resetAndDestroy();
+      far.destroy();
+    };
+    far.on('data', (bytes) => {
+      isReady ||= bytes.at(-6) === READY; // ReadyForQuery: its letter, four bytes of length, one of state
+      near.write(bytes);
+    });
+    near.on('data', (bytes) => (isReady ? end() : far.write(bytes)));
+    near.on('error', end);
+    far.on('error', end);
+  });
+  await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
+  return { port: (front.address() as AddressInfo).port, close: () => front.close() };
+}
