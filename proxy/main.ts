@@ -29,6 +29,7 @@ import { RedisLedger } from './ledger-redis.ts';
 import { createMcp } from './mcp.ts';
 import { createModelEntry } from './model.ts';
 import { Openings } from './openings.ts';
+import { answerQuestion, createOthers, noOthers } from './others.ts';
 import { ownServer } from './own-server.ts';
 import { createPeers, noPeers } from './peers.ts';
 import { Rates } from './rates.ts';
@@ -107,6 +108,8 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const openings = new Openings();
   const spawns = new Spawns();
   const peers = config.redisUrl === null ? noPeers() : createPeers(journal.proxyId, uplink, clock);
+  const asks = { proxyId: journal.proxyId, clusterSecret: config.clusterSecret, clock };
+  const others = config.redisUrl === null ? noOthers() : createOthers({ ...asks, uplink });
   const telemetry = createTelemetry({
     version: config.version ?? '',
     worker: seat?.number ?? null,
@@ -146,6 +149,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     register,
     rates,
     joins,
+    others,
     openings,
     spawns,
     canaries,
@@ -310,6 +314,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     gate,
     snapshot,
     journal,
+    peers,
     uplink,
     telemetry,
     clock,
@@ -323,7 +328,9 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const results = new ToolResults(known.digestKey);
   const model = createModelEntry({ gate, snapshot, journal, traces, results, uplink, telemetry, clock, bounds, log });
   const egress =
-    config.egressPort === undefined ? null : createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
+    config.egressPort === undefined
+      ? null
+      : createEgress({ gate, openings, others, snapshot, journal, telemetry, network, clock, bounds, log });
   doors.push(mcp, http, model, ...(egress === null ? [] : [egress]));
   const gateway = createGatewayDoor({ uplink, journal, clock, hostNames: config.hostNames, log });
   const notReady = () =>
@@ -340,6 +347,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       const answer = stopAnswer(order.stopId, 0);
       return { answer, proof: proveStopAnswer(order, JSON.stringify(answer), config.clusterSecret) };
     },
+    question: (body) => answerQuestion(body, asks, (question) => gate.answer(question)),
     mcp,
     http,
     gateway,
@@ -373,6 +381,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   if (egress !== null) await listen(egress.server, { port: config.egressPort ?? 0, host: config.host }, 'MC_EGRESS_PORT');
   const sweepTimer = setInterval(() => {
     void gate.completeLate();
+    void egress?.confirm();
     model.renew();
     const policy = snapshot.current(clock())?.policy;
     ledger.sweep(policy ? dayOf(clock(), policy.document.budgets.timezone) : null);
@@ -420,6 +429,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await ledger.close();
       await journal.close(DRAIN_MS);
       await peers.close();
+      await others.close();
       await uplink.close();
       await following;
     },

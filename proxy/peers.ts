@@ -5,11 +5,17 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
 import { Agent } from 'undici';
+import { problem } from './respond.ts';
 import type { Uplink } from './uplink.ts';
 
 /** Set on what was passed on: it is answered where it arrives, whoever's call it is. */
 const PASSED_ON = 'x-mc-passed-on';
+const HOP_BY_HOP: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade']);
+/** Made anew for the way to the other one. */
+const REMADE: ReadonlySet<string> = new Set(['host', 'content-length', 'expect']);
+const NOT_SENT: ReadonlySet<string> = new Set(['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT', 'EHOSTUNREACH', 'ENOTFOUND']);
 const CONNECT_MS = 1_000;
 /** Longer than the longest wait of a poll. */
 const ANSWER_MS = 45_000;
@@ -30,20 +36,33 @@ export interface Peers {
     callId: string,
     body: Buffer | null,
   ) => Promise<'answered' | 'away' | 'ours'>;
-  /** Whether a request about this call may have to be passed on. */
+  /**
+   * Passes a request within a session on to the proxy that the session began at, and its answer back as it comes.
+   * @param session begins with the name of its proxy, as the id of a call does. @returns false where it is ours to answer: nothing was answered yet.
+   */
+  passOnSession: (request: IncomingMessage, response: ServerResponse, session: string, body: Buffer | null) => Promise<boolean>;
+  /** Whether a request about this call, or in this session, may have to be passed on. */
   isForeign: (request: IncomingMessage, callId: string) => boolean;
   close: () => Promise<void>;
 }
 
 /** Of a proxy that is alone. */
 export function noPeers(): Peers {
-  return { callId: randomUUID, passOn: async () => 'ours', isForeign: () => false, close: async () => {} };
+  return {
+    callId: randomUUID,
+    passOn: async () => 'ours',
+    passOnSession: async () => false,
+    isForeign: () => false,
+    close: async () => {},
+  };
 }
 
 /** @param proxyId of this proxy, "proxy-" and eight characters that begin the ids of its calls. */
 export function createPeers(proxyId: string, uplink: Pick<Uplink, 'addressOf'>, clock: () => number): Peers {
   const own = tagOf(proxyId);
   const agent = new Agent({ connect: { timeout: CONNECT_MS }, headersTimeout: ANSWER_MS, bodyTimeout: ANSWER_MS, connections: 64 });
+  // A held call is answered when a person has decided, and a stream that only listens has no end: the client's own patience counts.
+  const streams = new Agent({ connect: { timeout: CONNECT_MS }, headersTimeout: 0, bodyTimeout: 0 });
   const known = new Map<string, { url: string; at: number }>();
 
   async function addressOf(tag: string): Promise<string | null> {
@@ -76,7 +95,40 @@ export function createPeers(proxyId: string, uplink: Pick<Uplink, 'addressOf'>, 
       if (now === null || now === url) return 'away';
       return (await passOnTo(now, request, response, body, gone.signal)) ? 'answered' : 'away';
     },
-    close: () => agent.destroy(),
+    passOnSession: async (request, response, session, body) => {
+      const tag = ownerOf(session);
+      const url = tag === null ? null : await addressOf(tag);
+      if (tag === null || url === null) return false;
+      const gone = new AbortController();
+      response.on('close', () => gone.abort());
+      let answer: Awaited<ReturnType<Agent['request']>>;
+      try {
+        answer = await streams.request({
+          origin: new URL(url).origin,
+          path: request.url ?? '/',
+          method: (request.method ?? 'GET') as 'GET',
+          headers: passedHeaders(request),
+          body,
+          signal: gone.signal,
+        });
+      } catch (error) {
+        if (gone.signal.aborted) return true;
+        known.delete(tag);
+        // Where it cannot have arrived, whoever was asked does what it can.
+        if (NOT_SENT.has((error as NodeJS.ErrnoException).code ?? '')) return false;
+        problem(response, 502, 'PROXY_AWAY', 'The proxy that has this session broke off. It may have run.');
+        return true;
+      }
+      const headers = Object.entries(answer.headers).filter(([name, value]) => value !== undefined && !HOP_BY_HOP.has(name));
+      response.writeHead(answer.statusCode, Object.fromEntries(headers));
+      // A stream may say nothing for long: its client must know that it is there.
+      response.flushHeaders();
+      await pipeline(answer.body, response).catch(() => {});
+      return true;
+    },
+    close: async () => {
+      await Promise.all([agent.destroy(), streams.destroy()]);
+    },
   };
 
   /** @returns false where nothing was answered. */
@@ -113,6 +165,14 @@ export function createPeers(proxyId: string, uplink: Pick<Uplink, 'addressOf'>, 
       return gone.aborted;
     }
   }
+}
+
+/** What the client said, without what is between it and us. */
+function passedHeaders({ headers }: IncomingMessage): Record<string, string | string[]> {
+  const passed = Object.entries(headers).flatMap(([name, value]) =>
+    value === undefined || HOP_BY_HOP.has(name) || REMADE.has(name) ? [] : [[name, value] as const],
+  );
+  return { ...Object.fromEntries(passed), [PASSED_ON]: '1' };
 }
 
 function tagOf(proxyId: string): string {

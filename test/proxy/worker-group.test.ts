@@ -1,16 +1,21 @@
 /** One proxy as two processes behind one port, at a real control on PostgreSQL and Redis: whichever connection a request comes by, it is one proxy. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openServerDatabase } from '../../control/db/database.ts';
 import { type Control, startControl } from '../../control/main.ts';
+import { startCountingServer } from '../mcp/counting-server.ts';
+import { connect, newUpstream } from '../mcp/gate.ts';
+import { usePolicy } from '../support/calls.ts';
 import { CHILD_ENV } from '../support/child-env.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
-import { ADMIN_TOKEN, joinWorld, newAgent, type ReachableWorld, until } from '../support/world.ts';
+import { ADMIN_TOKEN, joinWorld, newAgent, type ReachableWorld, until, type World } from '../support/world.ts';
 
 const SECRET = 'cluster-secret-0123456789';
 const METRICS = 'metrics-token-0123456789';
@@ -23,6 +28,7 @@ const ROOT = join(import.meta.dirname, '..', '..');
 let folder: string;
 let postgres: PostgresServer;
 let redis: RedisServer;
+let databaseUrl: string;
 let control: Control;
 let group: Group;
 let world: ReachableWorld;
@@ -30,18 +36,19 @@ let agent: { id: string; token: string };
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mc-workers-'));
   [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
+  databaseUrl = await postgres.createDatabase();
   control = await startControl(
     {
       host: '127.0.0.1',
       port: 0,
       dataDir: join(folder, 'control'),
       keyDir: join(folder, 'keys'),
-      databaseUrl: await postgres.createDatabase(),
+      databaseUrl,
       adminToken: ADMIN_TOKEN,
       clusterSecret: SECRET,
       redisUrl: redis.url,
       openclaw: null,
-      allowCommands: false,
+      allowCommands: true,
       keepDays: 0,
       dashboardDir: folder,
       version: 'test',
@@ -64,6 +71,7 @@ afterAll(async () => {
 interface Group {
   child: ChildProcess;
   url: string;
+  egressUrl: string;
   /** Exit code. */
   ended: Promise<number | null>;
 }
@@ -92,12 +100,31 @@ async function startGroup(workers: number): Promise<Group> {
     const hear = (chunk: Buffer) => {
       output += chunk;
       const url = /Gate {7}(\S+),/.exec(output)?.[1];
-      if (output.includes('is ready.') && url !== undefined) resolve({ child, url, ended });
+      const egressUrl = /Egress {5}(\S+)/.exec(output)?.[1];
+      if (url !== undefined && egressUrl !== undefined) resolve({ child, url, egressUrl, ended });
     };
     child.stdout.on('data', hear);
     child.stderr.on('data', hear);
     void ended.then((code) => reject(new Error(`the group ended at its start (exit ${code})\n${output}`)));
   });
+}
+
+/** Where each worker is reached, and no other. */
+async function workers(): Promise<readonly [string, string]> {
+  const { db, close } = await openServerDatabase(databaseUrl);
+  const rows = await db.selectFrom('members').select('url').where('role', '=', 'proxy').execute();
+  await close();
+  const [one, two] = rows.map(({ url }) => url);
+  if (one === undefined || two === undefined || rows.length !== 2) throw new Error(`there are ${rows.length} proxies`);
+  return [one, two];
+}
+
+/** A connection through the egress port to this machine. */
+function tunnel(port: number): Promise<{ head: string; closed: Promise<void> }> {
+  const socket = dial(Number(new URL(group.egressUrl).port), '127.0.0.1');
+  const closed = new Promise<void>((resolve) => socket.on('close', () => resolve()).on('error', () => {}));
+  socket.write(`CONNECT 127.0.0.1:${port} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nProxy-Authorization: Bearer ${agent.token}\r\n\r\n`);
+  return new Promise((resolve) => socket.once('data', (bytes) => resolve({ head: String(bytes), closed })));
 }
 
 interface Answer {
@@ -176,10 +203,86 @@ describe('a proxy of two workers', () => {
     expect(body.proxies).toHaveLength(2);
     for (const { acknowledgedAt } of body.proxies) expect(acknowledgedAt).not.toBeNull();
     for (const { status, body: said } of await Promise.all([note(), note()]))
-      expect({ status, codes: said.reasons?.map(({ code }) => code) }).toEqual({ status: 403, codes: ['ESTOP'] });
+      expect({ status, codes: said.reasons?.map(({ code }) => code) }).toEqual({ status: 403, codes: expect.arrayContaining(['ESTOP']) });
     expect((await world.api('POST', '/emergency/resume', { note: 'over' })).status).toBe(200);
     await world.api('POST', `/agents/${agent.id}/restart`, {});
     expect((await note()).status).toBe(200);
+  });
+
+  it('runs as one record what the gate of one worker allowed and the MCP gate of the other sees, once', async () => {
+    const [one, two] = await workers();
+    const tools = await startCountingServer();
+    const upstream = await newUpstream(world, { url: tools.url });
+    const gateway = (await world.api<{ id: string; token: string }>('POST', '/gateways', { name: 'openclaw' })).body;
+    const gated = await newAgent(world, { gate: 'openclaw', gatewayId: gateway.id, externalId: 'main' });
+    await usePolicy(world, { riskMap: { [`${upstream.name}__echo`]: 'green' }, failModes: { gate: 'refuse' } });
+    const { client } = await connect({ ...world, gateUrl: two } as World, upstream.name, gated.token);
+    await client.listTools();
+    const allowed = await joinWorld(control.url, one).gate<{ id: string; verdict: string }>(
+      'POST',
+      '/v1/tool-calls',
+      { tool: `${upstream.name}__echo`, arguments: { text: 'hi' }, agentId: 'main', sessionKey: 's', runId: 'r', callId: 'c' },
+      gateway.token,
+    );
+    expect(allowed.body.verdict).toBe('allow');
+    const echo = async () => JSON.stringify((await client.callTool({ name: 'echo', arguments: { text: 'hi' } })).content);
+    expect(await echo()).toContain('echo hi');
+    expect(await echo()).toContain('GATE_UNPROVEN');
+    expect(tools.runs.get('echo:hi')).toBe(1);
+    await client.close();
+    await tools.close();
+    const records = await until(
+      async () =>
+        (await world.api<{ items: { id: string; entry: string; status: string }[] }>('GET', `/tool-calls?agentId=${gated.id}`)).body.items,
+      (items) => items.length === 2,
+    );
+    expect(records.filter(({ status }) => status !== 'blocked')).toEqual([
+      expect.objectContaining({ id: allowed.body.id, entry: 'openclaw', status: 'running' }),
+    ]);
+  });
+
+  it('keeps a session of an MCP command by whichever worker a request of it comes', async () => {
+    const [one, two] = await workers();
+    const upstream = await newUpstream(world, {
+      command: [process.execPath, join(ROOT, 'node_modules/@modelcontextprotocol/server-everything/dist/index.js'), 'stdio'],
+    });
+    const say = (url: string, session: string | null, message: object) =>
+      fetch(`${url}/mcp/${upstream.name}`, {
+        method: 'POST',
+        headers: {
+          accept: 'application/json, text/event-stream',
+          'content-type': 'application/json',
+          authorization: `Bearer ${agent.token}`,
+          ...(session !== null && { 'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25' }),
+        },
+        body: JSON.stringify({ jsonrpc: '2.0', ...message }),
+      });
+    const clientInfo = { name: 'test', version: '1' };
+    const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo };
+    const begun = await say(one, null, { id: 1, method: 'initialize', params });
+    expect(await begun.text()).toContain('protocolVersion');
+    const session = begun.headers.get('mcp-session-id');
+    for (const [index, url] of [two, one, two].entries()) {
+      const answer = await say(url, session, { id: 2 + index, method: 'tools/list', params: {} });
+      expect({ status: answer.status, text: await answer.text() }).toEqual({ status: 200, text: expect.stringContaining('"echo"') });
+    }
+  });
+
+  it('lets a call of the gate reach its host by whichever worker, as that call, until its outcome', async () => {
+    const echo = createServer((socket) => socket.on('error', () => {}).pipe(socket));
+    await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve));
+    const { port } = echo.address() as AddressInfo;
+    await usePolicy(world, { allowlists: { network: [{ host: '127.0.0.1', port, scheme: 'http', allowPrivate: true }] } });
+    const fetched = await call('web_fetch', { url: `http://127.0.0.1:${port}/` });
+    expect(fetched.body).toMatchObject({ verdict: 'allow' });
+    const tunnels = await Promise.all([0, 1, 2, 3].map(() => tunnel(port)));
+    for (const { head } of tunnels) expect(head).toContain(' 200 ');
+    expect((await end(fetched)).status).toBe(200);
+    // At the worker of the call at once, at the other when it has asked.
+    await Promise.all(tunnels.map(({ closed }) => closed));
+    echo.close();
+    const { items } = (await world.api<{ items: { entry: string }[] }>('GET', `/tool-calls?agentId=${agent.id}&limit=200`)).body;
+    expect(items.filter(({ entry }) => entry === 'egress')).toEqual([]);
   });
 
   it(
