@@ -3,10 +3,10 @@
  * process; the other commands talk to the API. Exit codes: 0 done, 1 failed or refused, 2 wrong usage.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import { addApprovalCommands } from './control/commands/approvals.ts';
 import { addAuditCommands } from './control/commands/audit.ts';
 import { addBackupCommands } from './control/commands/backup.ts';
@@ -20,7 +20,8 @@ import { addStopCommands } from './control/commands/stop.ts';
 import { startControl } from './control/main.ts';
 import { DEFAULT_BOUNDS } from './proxy/config.ts';
 import { startProxy } from './proxy/main.ts';
-import { readSettings, SettingsError } from './settings.ts';
+import { startWorkerGroup, takeSeat } from './proxy/worker-group.ts';
+import { type ResolvedSettings, readSettings, SettingsError } from './settings.ts';
 
 const here = import.meta.dirname;
 const { version } = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8')) as { version: string };
@@ -91,7 +92,14 @@ try {
 
 async function start({ demo }: { demo?: true }): Promise<void> {
   const config = settings();
-  const log = pino({ level: config.MC_LOG_LEVEL, base: null }, pino.destination({ dest: 2, sync: false }));
+  const seat = takeSeat();
+  const log = pino(
+    { level: config.MC_LOG_LEVEL, base: seat === null ? null : { worker: seat.number } },
+    pino.destination({ dest: 2, sync: false }),
+  );
+  if (config.MC_PROXY_WORKERS > 1 && seat === null) return startGroup(config, log);
+  // Until it serves there is nothing that a worker would have to finish.
+  seat?.onDrain(() => process.exit(0));
   const clusterSecret = config.MC_CLUSTER_SECRET ?? randomBytes(32).toString('base64url');
   const isServing = config.roles.includes('control');
   const control =
@@ -134,7 +142,8 @@ async function start({ demo }: { demo?: true }): Promise<void> {
           host: config.MC_HOST,
           port: config.MC_PROXY_PORT,
           egressPort: config.MC_EGRESS_PORT,
-          journalDir: join(config.dataDir, 'journal'),
+          journalDir: join(config.dataDir, journalOf(seat?.number ?? 1)),
+          seat,
           controlUrl: isServing && control ? control.url : config.controlUrls,
           advertiseUrl: config.MC_ADVERTISE_URL,
           clusterSecret,
@@ -149,40 +158,75 @@ async function start({ demo }: { demo?: true }): Promise<void> {
         Date.now,
       )
     : null;
+  if (seat?.isRetiring) {
+    await proxy?.close();
+    process.exit(0);
+  }
   const lines = [
     ...(control ? [isServing ? `  Dashboard  ${control.url}` : `  Workers    ${control.url}`] : []),
     ...(proxy ? [`  Gate       ${proxy.url}`, `  Egress     ${proxy.egressUrl}`] : []),
     ...(control && isServing ? ['', '  Sign in (once, within a day):', `  ${await control.signInLink()}`] : []),
   ];
-  console.log(`\nMission Control ${version} is ready.\n\n${lines.join('\n')}\n`);
+  if (seat === null) console.log(`\nMission Control ${version} is ready.\n\n${lines.join('\n')}\n`);
 
   const playing = new AbortController();
   if (demo && proxy) {
     runDemo({ client: apiClient(config), gateUrl: proxy.url, log }, playing.signal).catch((error) => console.error(message(error)));
   }
 
+  const stop = stopOnce(log, async () => {
+    playing.abort();
+    await proxy?.close();
+    await control?.close();
+    return true;
+  });
+  seat?.onDrain(() => stop('drain'));
+}
+
+/** One proxy as several processes (decision 0025): this one holds the ports and carries no call. */
+async function startGroup(config: ResolvedSettings, log: Logger): Promise<void> {
+  const group = await startWorkerGroup(config.MC_PROXY_WORKERS, leftBehind(config), log);
+  const { url, egressUrl } = group;
+  console.log(
+    `\nMission Control ${version} is ready.\n\n  Gate       ${url}, ${config.MC_PROXY_WORKERS} workers\n  Egress     ${egressUrl}\n`,
+  );
+  stopOnce(log, () => group.close());
+  process.on('SIGHUP', () => void group.roll());
+}
+
+/** The journal of a worker. The first has that of a proxy that is alone, so that there may be more of them at one start and fewer at the next. */
+function journalOf(worker: number): string {
+  return worker === 1 ? 'journal' : `journal-${worker}`;
+}
+
+/** Workers of an earlier, larger group. */
+function leftBehind({ dataDir, MC_PROXY_WORKERS }: ResolvedSettings): number[] {
+  if (!existsSync(dataDir)) return [];
+  const numbers = readdirSync(dataDir).flatMap((name) => /^journal-(\d{1,3})$/.exec(name)?.[1] ?? []);
+  return numbers.map(Number).filter((number) => number > MC_PROXY_WORKERS);
+}
+
+/** Ends this process in order when it is told to. @param end answers whether everything did. */
+function stopOnce(log: Logger, end: () => Promise<boolean>): (signal: string) => void {
   let stopping = false;
   const stop = async (signal: string) => {
     if (stopping) return;
     stopping = true;
-    playing.abort();
     log.info({ signal }, 'stopping: finishing what is under way');
     setTimeout(() => {
       log.error({ afterMs: STOP_MAX_MS }, 'not everything came to its end in time; what is left is taken up at the next start');
       process.exit(1);
     }, STOP_MAX_MS).unref();
-    await proxy?.close();
-    await control?.close();
-    process.exit(0);
+    process.exit((await end()) ? 0 : 1);
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      stop(signal).catch((error) => {
-        log.error({ err: error }, 'could not stop in order');
-        process.exit(1);
-      });
+  const told = (signal: string) => {
+    stop(signal).catch((error) => {
+      log.error({ err: error }, 'could not stop in order');
+      process.exit(1);
     });
-  }
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => told(signal));
+  return told;
 }
 
 function message(error: unknown): string {

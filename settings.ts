@@ -48,6 +48,18 @@ const minutes = z
     'must be a whole number of minutes',
   )
   .pipe(z.int().min(1, 'must be 1 or more').max(1440, 'must be at most 1440'));
+const workers = z
+  .union(
+    [
+      z.int(),
+      z
+        .string()
+        .regex(/^\d{1,3}$/)
+        .transform(Number),
+    ],
+    'must be a whole number of processes',
+  )
+  .pipe(z.int().min(1, 'must be 1 or more').max(64, 'must be at most 64'));
 const secret = z.string().min(16, 'must have at least 16 characters');
 const WEB_URL = 'must be a URL such as http://127.0.0.1:3000';
 const webUrl = z.url({ protocol: /^https?$/, error: WEB_URL });
@@ -88,6 +100,11 @@ export const SETTINGS = {
   },
   MC_CONTROL_PORT: { schema: port, default: 3000, help: 'Control API and dashboard.' },
   MC_PROXY_PORT: { schema: port, default: 3100, help: 'The gate for agents.' },
+  MC_PROXY_WORKERS: {
+    schema: workers,
+    default: 1,
+    help: 'Processes that share the ports of one proxy, for more cores on one host; each is reached by the others at a port of its own (MC_PROXY_PORT plus 1, 2, …). More than one needs MC_ROLE=proxy.',
+  },
   MC_EGRESS_PORT: { schema: port, default: 3200, help: 'The egress proxy: HTTP proxy of programs that agents run.' },
   MC_DATA_DIR: { schema: z.string().min(1), default: './data', help: 'Database, journal and stop file.' },
   MC_KEY_DIR: {
@@ -207,7 +224,7 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   if (isInside(keyDir, dataDir))
     mistakes.push(`MC_KEY_DIR: ${keyDir} is inside the data folder ${dataDir}; keys must not be in its backups`);
   const roles = values.MC_ROLE === 'all' ? ROLES : ROLES.filter((name) => listOf(values.MC_ROLE).includes(name));
-  mistakes.push(...missingFor(roles, values));
+  mistakes.push(...missingFor(roles, values), ...workersAmiss(roles, values));
   if (!isLoopback(values.MC_HOST) && values.MC_OPEN_TO_NETWORK === null)
     mistakes.push(
       `MC_HOST: ${JSON.stringify(values.MC_HOST)} is reached by other machines, and the listeners speak plain HTTP. Leave it at 127.0.0.1 and put a TLS proxy in front, or say what protects the way: MC_OPEN_TO_NETWORK=behind-tls or private-network`,
@@ -237,6 +254,24 @@ function missingFor(roles: readonly Role[], values: Settings): string[] {
   return needs.flatMap((name) =>
     name !== false && values[name] === null ? `${name} must be set: ${why}, and then there are other processes.` : [],
   );
+}
+
+/** Workers have the counters and the bus in common, and a port each. */
+function workersAmiss(
+  roles: readonly Role[],
+  { MC_ROLE, MC_PROXY_WORKERS: count, MC_PROXY_PORT: first, MC_EGRESS_PORT: egress }: Settings,
+) {
+  if (count === 1) return [];
+  const mistakes: string[] = [];
+  if (roles.length !== 1 || roles[0] !== 'proxy')
+    mistakes.push(
+      `MC_PROXY_WORKERS: ${count} needs MC_ROLE=proxy, and MC_ROLE is ${MC_ROLE}: where proxy and control are one process, there is one of it. Run control as a process of its own, or leave it at 1`,
+    );
+  const last = first + count;
+  if (first !== 0 && last > 65_535) mistakes.push(`MC_PROXY_WORKERS: ${count} workers need ports up to ${last}; the last one is 65535`);
+  if (first !== 0 && egress > first && egress <= last)
+    mistakes.push(`MC_EGRESS_PORT: ${egress} is the port of a worker (${first + 1} to ${last}); choose another one`);
+  return mistakes;
 }
 
 /** An address that only this machine reaches. */

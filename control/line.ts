@@ -565,6 +565,10 @@ export function createLine({
       await cluster?.members.saw(proxyId, url);
       return context.json({});
     });
+    app.get('/members', (context) => {
+      const live = (cluster?.members.proxies() ?? []).filter(({ isLive }) => isLive);
+      return context.json({ proxies: live.map(({ id, url }) => ({ id, url })) });
+    });
     app.get('/members/:id', async (context) => {
       const url = (await cluster?.members.addressOf(context.req.param('id'))) ?? null;
       return url === null ? context.json({ code: 'NOT_FOUND' }, 404) : context.json({ url });

@@ -16,6 +16,8 @@ export interface Scene {
   rewire: NonNullable<InstallationSize['rewire']>;
   /** SIGKILL; it is down when this resolves. */
   kill: (service: Service) => Promise<void>;
+  /** When it was killed, each time: from the moment before the signal to the moment at which it was gone, epoch milliseconds. */
+  kills: (service: Service) => readonly { from: number; until: number }[];
   /** Starts what was killed, and goes on until it is up. */
   revive: (service: Service) => Promise<void>;
   freeze: (service: Service) => void;
@@ -48,6 +50,7 @@ export function createScene(): Scene {
   const down = new Set<Service>();
   const moved = new Set<Service>();
   const fallen: string[] = [];
+  const killed = new Map<Service, { from: number; until: number }[]>();
 
   /** The same URL, or each of several, by way of a relay of its own. */
   async function relayed(name: string, to: Neighbour, urls: string): Promise<string> {
@@ -87,7 +90,9 @@ export function createScene(): Scene {
   async function kill(service: Service): Promise<void> {
     down.add(service);
     frozen.delete(service);
+    const from = Date.now();
     await service.end('SIGKILL');
+    killed.set(service, [...(killed.get(service) ?? []), { from, until: Date.now() }]);
   }
 
   async function revive(service: Service): Promise<void> {
@@ -135,6 +140,7 @@ export function createScene(): Scene {
   return {
     rewire,
     kill,
+    kills: (service) => killed.get(service) ?? [],
     revive,
     freeze: (service) => {
       frozen.add(service);

@@ -33,12 +33,13 @@ import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts
 import { Fingerprint, type Prints } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
 import { OUT_OF_TOUCH, rootOf } from './identity.ts';
-import type { Joins } from './joins.ts';
+import { type Joins, joinKeyOf } from './joins.ts';
 import { type Journal, JournalUnavailable } from './journal.ts';
 import type { Labels } from './labels.ts';
 import type { Ledger } from './ledger.ts';
 import { linksUnder } from './links.ts';
 import type { Openings } from './openings.ts';
+import type { Others, Question, RunningElsewhere } from './others.ts';
 import type { Rates } from './rates.ts';
 import { previewOf, recordedInput, recordedText } from './record.ts';
 import type { CallRecord, Register } from './register.ts';
@@ -121,6 +122,7 @@ export interface Collaborators {
   labels: Labels;
   retries: Retries;
   joins: Joins;
+  others: Pick<Others, 'ask' | 'askOwner'>;
   shadow: Pick<Shadow, 'see'>;
   openings: Openings;
   spawns: Spawns;
@@ -202,11 +204,36 @@ export class Gatekeeper {
    * An MCP call that the agent's own gate was asked about a moment ago: its decision counts for this call too, once.
    * @returns the record that it joined, or null where there is none: then it is judged like any other.
    */
-  join(agentId: string, tool: string, args: JsonObject): CallRecord | null {
-    const { joins, register, clock } = this.#with;
-    const id = joins.take(agentId, tool, args, clock());
-    const record = id === null ? undefined : register.byId(id);
+  async join(agentId: string, tool: string, args: JsonObject): Promise<CallRecord | null> {
+    const { joins, register, others, clock } = this.#with;
+    const key = joinKeyOf(agentId, tool, args);
+    const id = joins.take(key, clock());
+    const record = id === null ? elsewhere(await others.ask({ ask: 'join', key })) : register.byId(id);
     return record?.state === 'running' && this.#stopOf(agentId) === null ? record : null;
+  }
+
+  /** A call of the gate that runs at another proxy, which hears of its end; null where there is none. Never rejects. */
+  async findElsewhere(callId: string): Promise<CallRecord | null> {
+    const found = (await this.#with.others.askOwner(callId)) ?? null;
+    return found?.gatewayId == null ? null : elsewhere(found);
+  }
+
+  /** What another proxy asks about calls that were let run here. */
+  answer(question: Question): RunningElsewhere | null {
+    const { joins, openings, register, clock } = this.#with;
+    const idOf = () => {
+      switch (question.ask) {
+        case 'join':
+          return joins.take(question.key, clock());
+        case 'opening':
+          return openings.find(question.owner, question.host, question.port)?.callId ?? null;
+        case 'running':
+          return question.callId;
+      }
+    };
+    const record = register.byId(idOf() ?? '');
+    if (record?.state !== 'running') return null;
+    return { callId: record.id, agentId: record.agentId, gatewayId: record.gatewayId, risk: record.risk };
   }
 
   /** Whether a call that was allowed may still be carried on with: nothing that stops its agent has come about since. */
@@ -797,6 +824,17 @@ function callOf(request: CallRequest, id: string, { key, slot, digest }: Prints,
     ...(dns !== undefined && { dns }),
     ...(wire !== undefined && { wire }),
     at,
+  };
+}
+
+/** Nothing of it is kept here: who let it run has its money and its place, and hears of its end. */
+function elsewhere(found: RunningElsewhere | null): CallRecord | null {
+  if (found === null) return null;
+  const { callId, agentId, gatewayId, risk } = found;
+  return {
+    ...{ id: callId, key: '', slot: null, agentId, gatewayId, state: 'running', verdict: 'allow', risk, reasons: [], approval: null },
+    ...{ waitingUntil: 0, estimatedMicros: 0, estimate: null, scopes: [], call: null, arguments: null, judged: null, recorded: null },
+    ...{ editedArguments: null, starting: false, settling: null },
   };
 }
 

@@ -1,3 +1,5 @@
+import type { WorkerSeat } from './worker-group.ts';
+
 /** What a proxy is told at start, and the bounds of everything in it that can grow. Made once, then never changed. */
 export interface ProxyConfig {
   host: string;
@@ -10,6 +12,8 @@ export interface ProxyConfig {
   controlUrl: string | readonly string[];
   /** `MC_ADVERTISE_URL`: how control reaches this proxy; absent = by its listener's address. */
   advertiseUrl?: string | null;
+  /** Where this proxy is one of several workers behind one port; absent or null = it has the port for itself. */
+  seat?: WorkerSeat | null;
   clusterSecret: string;
   /** `REDIS_URL`: counters shared with other proxies, and the bus; null = this proxy is the only one. */
   redisUrl: string | null;

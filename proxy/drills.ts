@@ -16,6 +16,7 @@ import { JournalUnavailable } from './journal.ts';
 import { Labels } from './labels.ts';
 import { LocalLedger } from './ledger-local.ts';
 import { Openings } from './openings.ts';
+import { noOthers } from './others.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { Retries } from './retries.ts';
@@ -252,7 +253,15 @@ function setStage(policy: PolicyPicture, createGate: GateFactory) {
       },
     },
     shadow: { see: () => {} },
-    ...{ register, rates: new Rates(), labels: new Labels(), retries: new Retries(), joins: new Joins(), openings: new Openings() },
+    ...{
+      register,
+      rates: new Rates(),
+      labels: new Labels(),
+      retries: new Retries(),
+      joins: new Joins(),
+      others: noOthers(),
+      openings: new Openings(),
+    },
     ...{ spawns: new Spawns(), canaries: new Canaries('drill'), answered: () => {}, newId: () => crypto.randomUUID(), clock },
     limits: { inputMaxChars: 10_000, outputMaxChars: 10_000 },
   });

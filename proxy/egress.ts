@@ -22,7 +22,8 @@ import type { ProxyBounds } from './config.ts';
 import { DEFAULT_FORWARD_BOUNDS, Forwarder } from './forward.ts';
 import { attribute, authenticate, type Bearer, OUT_OF_TOUCH } from './identity.ts';
 import type { Journal } from './journal.ts';
-import type { Opening, Openings } from './openings.ts';
+import type { Opening, OpeningOwner, Openings } from './openings.ts';
+import type { Others } from './others.ts';
 import type { CallRecord } from './register.ts';
 import { answerBrokenRequest, leavingSignal, problem, rawProblem, refusalText } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
@@ -31,6 +32,7 @@ import type { Telemetry } from './telemetry.ts';
 export interface EgressDependencies {
   gate: Gatekeeper;
   openings: Openings;
+  others: Pick<Others, 'ask' | 'askOwner'>;
   snapshot: Snapshot;
   journal: Journal;
   telemetry: Telemetry;
@@ -66,6 +68,8 @@ interface Cleared {
   callId: string;
   /** Its own call; null where the gate opened it. */
   record: CallRecord | null;
+  /** The call that opened it runs at another proxy. */
+  isElsewhere: boolean;
   /** Says how it ended; once. */
   end: (outcome: Ended) => void;
 }
@@ -83,14 +87,18 @@ interface Ended {
 interface Open {
   agentId: string;
   callId: string;
+  /** Of a call that runs at another proxy: when that was last heard, by the monotonic clock; null = it is ours. */
+  heardAt: number | null;
   cut: (why: string) => void;
 }
 
+/** Longer than a proxy that was not reached is left out, so that a short absence cuts nothing. */
+const UNHEARD_MS = 15_000;
 const CHALLENGE = 'Basic realm="Mission Control", Bearer';
 
 /** Creates the egress proxy; the caller decides where its listener listens. */
 export function createEgress(dependencies: EgressDependencies) {
-  const { gate, openings, snapshot, journal, telemetry, network, clock, bounds, log } = dependencies;
+  const { gate, openings, others, snapshot, journal, telemetry, network, clock, bounds, log } = dependencies;
   const open = new Set<Open>();
   /** Outcomes that are being recorded. */
   const ending = new Set<Promise<unknown>>();
@@ -122,7 +130,7 @@ export function createEgress(dependencies: EgressDependencies) {
   function pump(client: Socket, upstream: Socket, head: Buffer, cleared: Cleared): void {
     let closed = 0;
     let isOver = false;
-    const connection: Open = { agentId: cleared.agentId, callId: cleared.callId, cut: (reason) => cut(reason) };
+    const connection: Open = { ...openOf(cleared), cut: (reason) => cut(reason) };
     open.add(connection);
     const finish = (why: string | null) => {
       if (isOver) return;
@@ -185,7 +193,7 @@ export function createEgress(dependencies: EgressDependencies) {
       why ??= reason;
       abort.abort();
     };
-    const connection: Open = { agentId: cleared.agentId, callId: cleared.callId, cut };
+    const connection: Open = { ...openOf(cleared), cut };
     open.add(connection);
     const total = setTimeout(() => cut('it took as long as an exchange may'), bounds.egressTotalMs);
     total.unref();
@@ -245,6 +253,27 @@ export function createEgress(dependencies: EgressDependencies) {
     }
   }
 
+  function openOf({ agentId, callId, isElsewhere }: Cleared): Omit<Open, 'cut'> {
+    return { agentId, callId, heardAt: isElsewhere ? performance.now() : null };
+  }
+
+  /** Cuts what was opened by calls of other proxies that are over, or of which nothing was heard for too long. Never rejects. */
+  async function confirm(): Promise<void> {
+    const lent = new Set([...open].flatMap(({ heardAt, callId }) => (heardAt === null ? [] : [callId])));
+    await Promise.all(
+      [...lent].map(async (callId) => {
+        const running = await others.askOwner(callId);
+        const now = performance.now();
+        for (const connection of open) {
+          if (connection.callId !== callId || connection.heardAt === null) continue;
+          if (running) connection.heardAt = now;
+          else if (running === null) connection.cut('the call that opened it is over');
+          else if (now - connection.heardAt > UNHEARD_MS) connection.cut('nothing is heard of the proxy of the call that opened it');
+        }
+      }),
+    );
+  }
+
   /** Headers that would carry an agent's or gateway's token of ours to another host. */
   function ownCredentials(request: IncomingMessage): string[] {
     const picture = snapshot.current(clock());
@@ -268,14 +297,18 @@ export function createEgress(dependencies: EgressDependencies) {
         'Send "Proxy-Authorization: Bearer <token>", or Basic with the token as the password: an agent token or a gateway token.';
       return { status: 407, code: bearer.code, detail };
     }
-    const opening = target.host === null ? null : openingOf(bearer, target.host, target.port);
+    const opening = target.host === null ? null : await openingOf(bearer, target.host, target.port);
     if (opening !== null) return clearOpened(opening, target, picture);
     const agent = agentOf(bearer, given?.name ?? '', picture);
     return 'code' in agent ? agent : admit(request, agent, bearer, target, picture, gone);
   }
 
-  function openingOf(bearer: Bearer, host: string, port: number): Opening | null {
-    return openings.find(bearer.kind === 'agent' ? { agentId: bearer.agent.id } : { gatewayId: bearer.gateway.id }, host, port);
+  async function openingOf(bearer: Bearer, host: string, port: number): Promise<(Opening & { isElsewhere: boolean }) | null> {
+    const owner: OpeningOwner = bearer.kind === 'agent' ? { agentId: bearer.agent.id } : { gatewayId: bearer.gateway.id };
+    const own = openings.find(owner, host, port);
+    if (own !== null) return { ...own, isElsewhere: false };
+    const found = await others.ask({ ask: 'opening', owner, host, port });
+    return found === null ? null : { callId: found.callId, agentId: found.agentId, gatewayId: found.gatewayId, isElsewhere: true };
   }
 
   /** A gateway's traffic is its agents': it must be said whose it is. */
@@ -290,7 +323,11 @@ export function createEgress(dependencies: EgressDependencies) {
   }
 
   /** What the gate allowed: not judged again, but every address is checked, and the stop counts. */
-  async function clearOpened({ callId, agentId, gatewayId }: Opening, target: Target, picture: Picture): Promise<Cleared | Refusal> {
+  async function clearOpened(
+    { callId, agentId, gatewayId, isElsewhere }: Opening & { isElsewhere: boolean },
+    target: Target,
+    picture: Picture,
+  ): Promise<Cleared | Refusal> {
     const stopped = whyNot(agentId);
     if (stopped !== null) return { status: 403, code: stopped, detail: 'The agent may not run anything now.' };
     const beside = [...open].filter((connection) => connection.callId === callId).length;
@@ -332,7 +369,7 @@ export function createEgress(dependencies: EgressDependencies) {
         ),
       );
     };
-    return { addresses: addresses.list, agentId, callId, record: null, end };
+    return { addresses: addresses.list, agentId, callId, record: null, isElsewhere, end };
   }
 
   async function admit(
@@ -404,7 +441,7 @@ export function createEgress(dependencies: EgressDependencies) {
       return refuse({ status: 403, code: 'EDIT', detail: 'The approver changed the address. Connect to that one instead.' });
     const addresses = early ?? (await lookUp(target, picture));
     if ('status' in addresses) return refuse(addresses);
-    return { addresses: addresses.list, agentId: agent.id, callId: record.id, record, end };
+    return { addresses: addresses.list, agentId: agent.id, callId: record.id, record, isElsewhere: false, end };
   }
 
   /** The addresses of a target that may be dialled, every one of them checked. */
@@ -537,7 +574,7 @@ export function createEgress(dependencies: EgressDependencies) {
     }
   }
 
-  return { server, review, close, open: () => open.size };
+  return { server, review, confirm, close, open: () => open.size };
 }
 
 const NOTHING = { httpStatus: null, bytesUp: 0, bytesDown: 0 } as const;

@@ -148,10 +148,13 @@ export function createHook({
     query: URLSearchParams,
   ): Promise<void> {
     let body: Buffer | null = null;
+    let isOwnerAway = false;
     // What runs here is ours, whoever held it first.
     if (peers.isForeign(request, id) && !gate.runs(id)) {
       body = action === undefined ? null : await readBytes(request, bounds.bodyMaxBytes);
-      if (await peers.passOn(request, response, id, body)) return;
+      const passed = await peers.passOn(request, response, id, body);
+      if (passed === 'answered') return;
+      isOwnerAway = passed === 'away';
     }
     let record: CallRecord | null;
     try {
@@ -159,6 +162,9 @@ export function createHook({
     } catch {
       return problem(response, 503, 'SNAPSHOT_STALE', 'Control cannot be reached to look this call up. Try again shortly.');
     }
+    // It may run there: who reports its outcome now and is told that there is no such call would not report it again.
+    if (!record && isOwnerAway)
+      return problem(response, 503, 'PROXY_AWAY', 'The proxy that has this call cannot be reached now. Send it again shortly.');
     // A foreign call looks like one that does not exist.
     if (!record || !speaksFor(bearer, record.agentId, record.gatewayId)) {
       return problem(response, 404, 'NOT_FOUND', `No call of yours has the id "${id}".`);

@@ -24,17 +24,17 @@ export class Joins {
   offer(agentId: string, tool: string, args: JsonObject, callId: string, now: number): void {
     this.#forgetBefore(now - WINDOW_MS);
     if (this.#order.size >= OFFERS_MAX) return; // then it is judged twice, which only costs
-    const offer = { key: keyOf(agentId, tool, args), callId, at: now };
+    const offer = { key: joinKeyOf(agentId, tool, args), callId, at: now };
     const same = this.#offers.get(offer.key);
     if (same) same.push(offer);
     else this.#offers.set(offer.key, [offer]);
     this.#order.add(offer);
   }
 
-  /** @returns the id of the call that the gate allowed, for one MCP call; null where there is none. */
-  take(agentId: string, tool: string, args: JsonObject, now: number): string | null {
+  /** @param key of {@link joinKeyOf}. @returns the id of the call that the gate allowed, for one MCP call; null where there is none. */
+  take(key: string, now: number): string | null {
     this.#forgetBefore(now - WINDOW_MS);
-    const offer = this.#offers.get(keyOf(agentId, tool, args))?.[0];
+    const offer = this.#offers.get(key)?.[0];
     if (offer === undefined) return null;
     this.#drop(offer);
     return offer.callId;
@@ -55,6 +55,7 @@ export class Joins {
   }
 }
 
-function keyOf(agentId: string, tool: string, args: JsonObject): string {
+/** What a decision of the gate and the MCP call that it is about have in common. */
+export function joinKeyOf(agentId: string, tool: string, args: JsonObject): string {
   return hash('sha256', canonicalJson([agentId, tool, args]));
 }

@@ -29,17 +29,18 @@ import { RedisLedger } from './ledger-redis.ts';
 import { createMcp } from './mcp.ts';
 import { createModelEntry } from './model.ts';
 import { Openings } from './openings.ts';
+import { answerQuestion, createOthers, noOthers } from './others.ts';
 import { ownServer } from './own-server.ts';
 import { createPeers, noPeers } from './peers.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { Retries } from './retries.ts';
-import { createListener } from './server.ts';
+import { createListener, type ListenerDependencies } from './server.ts';
 import { Shadow } from './shadow.ts';
 import { Snapshot } from './snapshot.ts';
 import { Spawns } from './spawns.ts';
 import { followBus, proveStopAnswer, readStopOrder } from './stop-order.ts';
-import { createTelemetry, type Telemetry } from './telemetry.ts';
+import { createTelemetry, pageOfWorkers, type Telemetry } from './telemetry.ts';
 import { ToolResults } from './tool-results.ts';
 import { Traces } from './traces.ts';
 import { Uplink } from './uplink.ts';
@@ -78,7 +79,7 @@ const REVIEWED: ReadonlySet<StreamMessage['type']> = new Set(['picture', 'system
  * @param network how the egress proxy resolves and dials. @throws Error where control does not answer or a port is taken.
  */
 export async function startProxy(config: ProxyConfig, log: Logger, clock: () => number, network: Network = NETWORK): Promise<Proxy> {
-  const { bounds } = config;
+  const { bounds, seat = null } = config;
   const uplink = new Uplink({ controlUrl: config.controlUrl, clusterSecret: config.clusterSecret, timeoutMs: bounds.controlTimeoutMs });
   const journal = new Journal(
     config.journalDir,
@@ -107,8 +108,11 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const openings = new Openings();
   const spawns = new Spawns();
   const peers = config.redisUrl === null ? noPeers() : createPeers(journal.proxyId, uplink, clock);
+  const asks = { proxyId: journal.proxyId, clusterSecret: config.clusterSecret, clock };
+  const others = config.redisUrl === null ? noOthers() : createOthers({ ...asks, uplink });
   const telemetry = createTelemetry({
     version: config.version ?? '',
+    worker: seat?.number ?? null,
     openCalls: () => register.open,
     heldCalls: () => [...register.held().values()].reduce((sum, count) => sum + count, 0),
     waiting: () => holds.waiting,
@@ -145,6 +149,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     register,
     rates,
     joins,
+    others,
     openings,
     spawns,
     canaries,
@@ -309,6 +314,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     gate,
     snapshot,
     journal,
+    peers,
     uplink,
     telemetry,
     clock,
@@ -322,10 +328,18 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const results = new ToolResults(known.digestKey);
   const model = createModelEntry({ gate, snapshot, journal, traces, results, uplink, telemetry, clock, bounds, log });
   const egress =
-    config.egressPort === undefined ? null : createEgress({ gate, openings, snapshot, journal, telemetry, network, clock, bounds, log });
+    config.egressPort === undefined
+      ? null
+      : createEgress({ gate, openings, others, snapshot, journal, telemetry, network, clock, bounds, log });
   doors.push(mcp, http, model, ...(egress === null ? [] : [egress]));
   const gateway = createGatewayDoor({ uplink, journal, clock, hostNames: config.hostNames, log });
-  const server = createListener({
+  const notReady = () =>
+    snapshot.current(clock()) === null
+      ? 'no fresh picture from control'
+      : journal.trouble === null
+        ? null
+        : 'the journal cannot be written';
+  const listener: ListenerDependencies = {
     stop: (body) => {
       const order = readStopOrder(body, config.clusterSecret);
       if (order === null) return null;
@@ -333,25 +347,41 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       const answer = stopAnswer(order.stopId, 0);
       return { answer, proof: proveStopAnswer(order, JSON.stringify(answer), config.clusterSecret) };
     },
+    question: (body) => answerQuestion(body, asks, (question) => gate.answer(question)),
     mcp,
     http,
     gateway,
     model,
     hook: createHook({ gate, snapshot, ledger, journal, peers, spawns, traces, results, telemetry, clock, bounds }),
-    notReady: () =>
-      snapshot.current(clock()) === null
-        ? 'no fresh picture from control'
-        : journal.trouble === null
-          ? null
-          : 'the journal cannot be written',
-    metrics: async (authorization) => (isMetricsToken(config.metricsToken, authorization) ? telemetry.page() : null),
+    notReady: () => notReady() ?? seat?.trouble() ?? null,
+    metrics: async (authorization) => {
+      if (!isMetricsToken(config.metricsToken, authorization)) return null;
+      return seat === null ? telemetry.page() : pageOfWorkers(await seat.pages());
+    },
     onError: (error, path) => log.error({ err: error, path }, 'request failed'),
     bounds,
-  });
-  await listen(server, config.port, config.host, 'MC_PROXY_PORT');
-  if (egress !== null) await listen(egress.server, config.egressPort ?? 0, config.host, 'MC_EGRESS_PORT');
+  };
+  const server = createListener(listener);
+  // What is meant for this very worker (a stop, a question about its call) must not come to another one.
+  const own =
+    seat === null
+      ? null
+      : createListener({
+          ...listener,
+          notReady,
+          metrics: async (authorization) => (isMetricsToken(config.metricsToken, authorization) ? telemetry.page() : null),
+        });
+  if (own !== null)
+    await listen(
+      own,
+      { port: config.port === 0 ? 0 : config.port + (seat?.number ?? 0), host: config.host, exclusive: true },
+      'MC_PROXY_PORT',
+    );
+  await listen(server, config, 'MC_PROXY_PORT');
+  if (egress !== null) await listen(egress.server, { port: config.egressPort ?? 0, host: config.host }, 'MC_EGRESS_PORT');
   const sweepTimer = setInterval(() => {
     void gate.completeLate();
+    void egress?.confirm();
     model.renew();
     const policy = snapshot.current(clock())?.policy;
     ledger.sweep(policy ? dayOf(clock(), policy.document.budgets.timezone) : null);
@@ -359,7 +389,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
 
   const urlOf = (listener: Server) =>
     `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(listener.address() as AddressInfo).port}`;
-  ownUrl = config.advertiseUrl ?? urlOf(server);
+  ownUrl = own === null ? (config.advertiseUrl ?? urlOf(server)) : ownUrlOf(config, seat?.number ?? 0, urlOf(own));
   ownEgressUrl = egress === null ? null : urlOf(egress.server);
   await announce();
   const leaveBus =
@@ -368,18 +398,23 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       : followBus({ url: config.redisUrl, clusterSecret: config.clusterSecret }, takeStop, () =>
           log.error({}, 'somebody put a stop on the bus that none of us has sealed'),
         );
+  const [url, egressUrl] = [urlOf(server), ownEgressUrl];
+  seat?.serve({ url, egressUrl, notReady, page: telemetry.values });
   return {
-    url: urlOf(server),
-    egressUrl: egress === null ? null : urlOf(egress.server),
+    url,
+    egressUrl,
     core: { gate, snapshot, journal, telemetry },
     close: async () => {
       clearInterval(sweepTimer);
       await leaveBus();
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const servers = own === null ? [server] : [server, own];
+      const closed = Promise.all(servers.map((one) => new Promise<void>((resolve) => one.close(() => resolve()))));
       // Whoever waits for a person is sent back at once: the hold stays, and the wait is taken up after the restart.
       holds.close();
-      server.closeIdleConnections();
-      setTimeout(() => server.closeAllConnections(), DRAIN_MS).unref();
+      for (const one of servers) one.closeIdleConnections();
+      setTimeout(() => {
+        for (const one of servers) one.closeAllConnections();
+      }, DRAIN_MS).unref();
       shadow.close();
       await mcp.close();
       gateway.close();
@@ -394,18 +429,29 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await ledger.close();
       await journal.close(DRAIN_MS);
       await peers.close();
+      await others.close();
       await uplink.close();
       await following;
     },
   };
 }
 
-function listen(server: Server, port: number, host: string, setting: string): Promise<void> {
+/** How the others reach a worker, and no other than this one: as they reach the proxy, at the port that many further on. */
+function ownUrlOf({ advertiseUrl, port }: ProxyConfig, number: number, own: string): string {
+  if (!advertiseUrl || port === 0) return own;
+  const url = new URL(advertiseUrl);
+  url.port = String(Number(url.port || (url.protocol === 'https:' ? 443 : 80)) + number);
+  return url.href.replace(/\/$/, '');
+}
+
+/** @param where exclusive = not shared with the other workers. */
+function listen(server: Server, where: { port: number; host: string; exclusive?: true }, setting: string): Promise<void> {
+  const { port, host } = where;
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(error.code === 'EADDRINUSE' ? new Error(`port ${port} on ${host} is taken; set ${setting} to another one`) : error),
     );
-    server.listen(port, host, resolve);
+    server.listen({ port, host, exclusive: where.exclusive === true }, resolve);
   });
 }
 

@@ -81,7 +81,7 @@ export function createJudgement({ gate, journal, telemetry, clock, bounds, seale
     const { context, message } = request;
     const { agent } = context;
     if (round !== null) {
-      const record = await gate.find(round.callId).catch(() => null);
+      const record = (await gate.find(round.callId).catch(() => null)) ?? (await gate.findElsewhere(round.callId));
       if (record !== null && (record.state === 'running' || record.state === 'held')) {
         request.record = record;
         request.isJoined = record.gatewayId !== null;
@@ -92,7 +92,7 @@ export function createJudgement({ gate, journal, telemetry, clock, bounds, seale
         return { verdict: 'deny', id: record.id, risk: record.risk, reasons: [stop], kind: 'policy' };
       }
     }
-    const joined = message.method === 'tools/call' ? gate.join(agent.id, judged.tool, judged.arguments) : null;
+    const joined = message.method === 'tools/call' ? await gate.join(agent.id, judged.tool, judged.arguments) : null;
     if (joined !== null) {
       request.record = joined;
       request.isJoined = true;

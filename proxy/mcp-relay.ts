@@ -3,7 +3,6 @@
  * are shown as far as they were accepted; what a server asks of a client is admitted before the client sees it.
  */
 
-import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { OWN_SERVER } from '../control/contract.ts';
 import type { JsonObject } from '../policies/index.ts';
@@ -37,6 +36,8 @@ import type { Uplink } from './uplink.ts';
 const ERROR_BODY_MAX = 256 * 1024;
 
 interface Dependencies {
+  /** Names a session by this proxy. */
+  newSession: () => string;
   snapshot: Snapshot;
   uplink: Uplink;
   clock: () => number;
@@ -47,7 +48,7 @@ interface Dependencies {
   log: { warn: (fields: object, message: string) => void };
 }
 
-export function createRelay({ snapshot, uplink, clock, bounds, sealer, requests, judgement, log }: Dependencies) {
+export function createRelay({ newSession, snapshot, uplink, clock, bounds, sealer, requests, judgement, log }: Dependencies) {
   const { settle, forget, failed, endResumable } = requests;
   const serverRequests = createServerRequests({ bounds, requests, judgement, log });
 
@@ -74,7 +75,7 @@ export function createRelay({ snapshot, uplink, clock, bounds, sealer, requests,
     }
     if (isInitialize && answer.status < 300) {
       // Also where the server keeps no sessions: so that a cancel finds what it is about.
-      const session = { agentId: context.agent.id, upstream: context.upstream.name, sid: answer.sessionId, nonce: randomUUID() };
+      const session = { agentId: context.agent.id, upstream: context.upstream.name, sid: answer.sessionId, nonce: newSession() };
       client.nameSession(sealer.sealSession(session));
     }
     try {

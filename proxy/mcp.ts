@@ -37,6 +37,7 @@ import { createRelay } from './mcp-relay.ts';
 import { createOpenRequests, type Request } from './mcp-requests.ts';
 import { createMcpServers } from './mcp-servers.ts';
 import { StateSealer } from './mcp-state.ts';
+import type { Peers } from './peers.ts';
 import { problem, refuseEntry } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -46,6 +47,7 @@ export interface McpDependencies {
   gate: Gatekeeper;
   snapshot: Snapshot;
   journal: Journal;
+  peers: Pick<Peers, 'callId' | 'isForeign' | 'passOnSession'>;
   uplink: Uplink;
   telemetry: Telemetry;
   clock: () => number;
@@ -59,13 +61,13 @@ export interface McpDependencies {
 
 export type Mcp = ReturnType<typeof createMcp>;
 
-export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, bounds, hostNames, stateKey, log }: McpDependencies) {
+export function createMcp({ gate, snapshot, journal, peers, uplink, telemetry, clock, bounds, hostNames, stateKey, log }: McpDependencies) {
   const sealer = new StateSealer(stateKey);
   const servers = createMcpServers({ uplink, clock, bounds, log });
   const contexts = createContexts({ sealer, servers, hostNames });
   const requests = createOpenRequests({ gate, clock, log });
   const judgement = createJudgement({ gate, journal, telemetry, clock, bounds, sealer, requests });
-  const relay = createRelay({ snapshot, uplink, clock, bounds, sealer, requests, judgement, log });
+  const relay = createRelay({ newSession: peers.callId, snapshot, uplink, clock, bounds, sealer, requests, judgement, log });
   /** Streams that only listen. */
   const listeners = new Set<{ agentId: string; upstreamId: string; client: ClientAnswer; conversation: string }>();
 
@@ -87,9 +89,11 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
       problem(response, 404, 'NOT_FOUND', `There is no MCP server "${name.slice(0, 64)}" here.`);
       return true;
     }
+    const bytes = request.method === 'POST' ? await readBytes(request, bounds.bodyMaxBytes) : null;
+    if (await isPassedOn(request, response, agent, upstream, bytes)) return true;
     switch (request.method) {
       case 'POST':
-        await post(request, response, agent, upstream, picture);
+        await post(request, response, bytes ?? Buffer.alloc(0), agent, upstream, picture);
         break;
       case 'GET':
       case 'DELETE':
@@ -104,14 +108,27 @@ export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, b
     return true;
   }
 
-  async function post(
+  /** A session is at one proxy: the process of a command, what is under way, and what the server has asked of the client. */
+  async function isPassedOn(
     request: IncomingMessage,
     response: ServerResponse,
     agent: AgentPicture,
     upstream: UpstreamPicture,
+    bytes: Buffer | null,
+  ): Promise<boolean> {
+    const given = request.headers['mcp-session-id'];
+    const session = typeof given === 'string' ? sealer.openSession(given, agent.id, upstream.name) : null;
+    return session !== null && peers.isForeign(request, session.nonce) && peers.passOnSession(request, response, session.nonce, bytes);
+  }
+
+  async function post(
+    request: IncomingMessage,
+    response: ServerResponse,
+    bytes: Buffer,
+    agent: AgentPicture,
+    upstream: UpstreamPicture,
     picture: Picture,
   ): Promise<void> {
-    const bytes = await readBytes(request, bounds.bodyMaxBytes);
     const client = new ClientAnswer(response, request.headers.accept, bounds.mcpKeepAliveMs);
     let message: Message;
     try {

@@ -11,6 +11,7 @@ import type { ModelEntry } from './model.ts';
 import { answerBrokenRequest, problem, respond } from './respond.ts';
 
 const STOP_MAX_BYTES = 64 * 1024;
+const QUESTION_MAX_BYTES = 8 * 1024;
 
 export interface ListenerDependencies {
   hook: Hook;
@@ -20,6 +21,8 @@ export interface ListenerDependencies {
   gateway: Pick<GatewayDoor, 'handle' | 'takesUpgrade' | 'upgrade'>;
   /** Takes a stop that a control sends straight to us. @returns what is answered, and its proof; null where nobody of ours has sealed it. */
   stop: (body: unknown) => { answer: StopAcknowledgement; proof: string } | null;
+  /** Answers what another proxy asks; null where nobody of ours has asked this one. */
+  question: (body: unknown) => { answer: unknown; proof: string } | null;
   /** Null while the proxy can judge; otherwise why it cannot. */
   notReady: () => string | null;
   /** Text of /metrics, or null where this credential may not read it. */
@@ -36,6 +39,7 @@ export function createListener({
   model,
   gateway,
   stop,
+  question,
   notReady,
   metrics,
   onError,
@@ -59,6 +63,12 @@ export function createListener({
         return respond(response, 200, taken.answer);
       }
       return problem(response, 401, 'UNAUTHENTICATED', 'This stop is not sealed by a control of ours.');
+    }
+    if (path === '/internal/v1/question' && request.method === 'POST') {
+      const asked = question(await readJson(request, QUESTION_MAX_BYTES));
+      if (asked === null) return problem(response, 401, 'UNAUTHENTICATED', 'This question is not sealed by a proxy of ours.');
+      response.setHeader(LINE_PROOF_HEADER, asked.proof);
+      return respond(response, 200, asked.answer);
     }
     const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
     if (await hook.handle(request, response, path, query)) return;

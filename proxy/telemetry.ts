@@ -2,9 +2,10 @@
  * The proxy's metrics: few, with labels from closed lists only, so that their number is the same whatever calls come. Counting happens on the
  * path of a call and is bound beforehand; everything else is looked up when somebody asks.
  */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { ENTRIES } from '../control/contract.ts';
 import { REASON_CODES, RISKS, type Risk, VERDICTS, type Verdict } from '../policies/index.ts';
+import type { WorkerPage } from './worker-group.ts';
 
 export type Telemetry = ReturnType<typeof createTelemetry>;
 type Entry = (typeof ENTRIES)[number];
@@ -19,9 +20,14 @@ interface Decided {
 /** From a green call that is written to one that asks control for an approval, seconds. */
 const OVERHEAD_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
+const UP = 'mc_proxy_worker_up';
+const UP_HELP = 'Whether a worker answers; 0 = it is down, or stands still';
+
 /** @param read live figures that are looked up when somebody asks. */
 export function createTelemetry(read: {
   version: string;
+  /** Which worker of a group this is; null = it is alone. */
+  worker: number | null;
   openCalls: () => number;
   heldCalls: () => number;
   waiting: () => number;
@@ -34,6 +40,7 @@ export function createTelemetry(read: {
   ledgerAvailable: () => boolean;
 }) {
   const registry = new Registry();
+  if (read.worker !== null) registry.setDefaultLabels({ worker: String(read.worker) });
   const registers = [registry];
   const decisions = new Counter({
     name: 'mc_proxy_decisions_total',
@@ -103,6 +110,8 @@ export function createTelemetry(read: {
   new Gauge({ name: 'mc_build_info', help: 'What runs here; always 1', labelNames: ['version', 'node', 'role'], registers })
     .labels(read.version, process.versions.node, 'proxy')
     .set(1);
+  // Of several, one page has it for each: pageOfWorkers.
+  if (read.worker === null) gauge(UP, UP_HELP, () => 1);
   return {
     /** Counts an answer to a call. */
     decided: (entry: Entry, { verdict, risk, reasons: why, kind }: Decided) => {
@@ -113,5 +122,18 @@ export function createTelemetry(read: {
     /** Counts the time of an answer. */
     answered: (entry: Entry, ms: number) => boundOverhead.get(entry)?.observe(ms / 1000),
     page: () => registry.metrics(),
+    /** The same as values, for a page of several workers. */
+    values: (): Promise<unknown> => registry.getMetricsAsJSON(),
   };
+}
+
+/**
+ * One page of all workers behind a port: each series has the number of its worker, so that it is the same page whichever of them is asked,
+ * and no figure of one is taken for that of another.
+ */
+export async function pageOfWorkers(pages: readonly WorkerPage[]): Promise<string> {
+  const values = pages.flatMap(({ page }) => (Array.isArray(page) ? [page as object[]] : []));
+  const up = pages.map(({ worker, page }) => `${UP}{worker="${worker}"} ${page === null ? 0 : 1}`);
+  const head = [`# HELP ${UP} ${UP_HELP}`, `# TYPE ${UP} gauge`];
+  return `${await AggregatorRegistry.aggregate(values).metrics()}\n${[...head, ...up].join('\n')}\n`;
 }

@@ -90,6 +90,11 @@ export class Uplink {
     return (await this.#send<{ url: string } | null>('GET', `/members/${encodeURIComponent(proxyId)}`, null))?.url ?? null;
   }
 
+  /** The proxies that are there now, this one among them; none where control is of the version before, which does not say. */
+  async proxies(): Promise<readonly { id: string; url: string }[]> {
+    return (await this.#send<{ proxies: { id: string; url: string }[] } | null>('GET', '/members', null))?.proxies ?? [];
+  }
+
   /** Passes on a stop that was heard past the line, so that the control we follow holds it too. */
   async passOn(order: StopOrder): Promise<void> {
     // Sealed, and its answer says nothing: nobody has to prove anything.

@@ -31,6 +31,9 @@ describe('settings', () => {
     [{ MC_ADMIN_TOKEN: 'short' }, /MC_ADMIN_TOKEN: the given value must have at least 16 characters/],
     [{ MC_KEY_DIR: 'data/keys' }, /MC_KEY_DIR: .* is inside the data folder/],
     [{ OPENCLAW_GATEWAY_URL: 'ftp://x' }, /OPENCLAW_GATEWAY_URL/],
+    [{ MC_PROXY_WORKERS: '0' }, /MC_PROXY_WORKERS: "0" must be 1 or more/],
+    [{ MC_PROXY_WORKERS: '4' }, /MC_PROXY_WORKERS: 4 needs MC_ROLE=proxy, and MC_ROLE is all/],
+    [{ MC_ROLE: 'proxy', MC_PROXY_WORKERS: '4', MC_PROXY_PORT: '3198' }, /MC_EGRESS_PORT: 3200 is the port of a worker \(3199 to 3202\)/],
   ])('a mistake names the key, the value and what is allowed: %o', (environment, message) => {
     expect(() => readSettings(environment, '/tmp/nowhere-in-particular')).toThrow(SettingsError);
     expect(() => readSettings(environment, '/tmp/nowhere-in-particular')).toThrow(message);

@@ -35,6 +35,7 @@ async function listen(notReady: () => string | null = () => null) {
     gateway: NO_GATEWAY,
     model: { handle: async () => false },
     stop: () => null,
+    question: () => null,
     notReady,
     metrics,
     onError: (error) => errors.push(error),
