@@ -14,12 +14,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { redactText } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
 import type { Alerts } from './alerts.ts';
-import type { Approvals } from './approvals.ts';
 import type { Actor } from './audit.ts';
 import { recordChanges } from './changes.ts';
 import type { StopAcknowledgement, StopProof, StopReceipt, SystemPicture, SystemState } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
 import type { Gateways } from './gateways.ts';
+import type { Holds } from './holds.ts';
 import { Refusal } from './problem.ts';
 import type { SigningKey } from './signing.ts';
 import { signReceipt } from './stop-receipt.ts';
@@ -78,7 +78,7 @@ interface Dependencies {
   dataDir: string;
   agents: Agents;
   tasks: Tasks;
-  approvals: Approvals;
+  holds: Holds;
   alerts: Alerts;
   gateways: Gateways;
   signingKey: SigningKey;
@@ -97,7 +97,7 @@ export function createEmergency({
   dataDir,
   agents,
   tasks,
-  approvals,
+  holds,
   alerts,
   gateways,
   signingKey,
@@ -355,7 +355,7 @@ export function createEmergency({
         activity: { type: 'emergency_stop', summary: `${note.by} pressed the emergency stop${note.reason ? `: ${note.reason}` : ''}` },
       },
     ]);
-    await approvals.withdrawHeld(tx, null, reason, clock());
+    await holds.withdrawHeld(tx, null, reason, clock());
     await agents.pauseAll(tx, actor, reason);
     const blockedTasks = await tasks.blockAll(tx, reason);
     await alerts.raise(tx, {

@@ -7,7 +7,6 @@ import { hash } from 'node:crypto';
 import { Hono, type HonoRequest } from 'hono';
 import { sql } from 'kysely';
 import type { JsonObject, Policy, Said } from '../policies/index.ts';
-import type { Approvals } from './approvals.ts';
 import type { Broadcast, OutboxRow } from './broadcast.ts';
 import type { Bus } from './bus.ts';
 import {
@@ -38,6 +37,7 @@ import { type Counters, CountersUnavailable } from './counters.ts';
 import type { Db } from './db/database.ts';
 import type { Emergency } from './emergency.ts';
 import type { GatewayPasses } from './gateway-passes.ts';
+import type { Holds } from './holds.ts';
 import type { Ingest } from './ingest.ts';
 import type { Keys } from './keys.ts';
 import { createLineProof } from './line-proof.ts';
@@ -76,7 +76,7 @@ interface Dependencies {
   keys: Keys;
   clusterSecret: string;
   broadcast: Broadcast;
-  approvals: Approvals;
+  holds: Holds;
   ingest: Ingest;
   policies: Policies;
   shadows: Shadows;
@@ -141,7 +141,7 @@ export function createLine({
   keys,
   clusterSecret,
   broadcast,
-  approvals,
+  holds,
   ingest,
   policies,
   shadows,
@@ -593,19 +593,19 @@ export function createLine({
       sayApplied();
       return context.json({});
     });
-    app.post('/holds', async (context) => context.json(await approvals.open(await context.req.json<HoldRequest>())));
+    app.post('/holds', async (context) => context.json(await holds.open(await context.req.json<HoldRequest>())));
     app.get('/holds/:callId', async (context) => {
-      const held = await approvals.held(context.req.param('callId'));
+      const held = await holds.held(context.req.param('callId'));
       return held ? context.json(held) : context.json({ code: 'NOT_FOUND' }, 404);
     });
-    app.post('/holds/:callId/defer', async (context) => context.json(await approvals.defer(context.req.param('callId'))));
+    app.post('/holds/:callId/defer', async (context) => context.json(await holds.defer(context.req.param('callId'))));
     app.post('/holds/:callId/withdraw', async (context) => {
       const { reason } = await context.req.json<{ reason: string }>();
-      return context.json(await approvals.withdraw(context.req.param('callId'), reason));
+      return context.json(await holds.withdraw(context.req.param('callId'), reason));
     });
     app.post('/approvals/:id/redeem', async (context) => {
       const { callId } = await context.req.json<{ callId: string }>();
-      return context.json(await approvals.redeem(context.req.param('id'), callId));
+      return context.json(await holds.redeem(context.req.param('id'), callId));
     });
     app.post('/upstreams/:id/tools', async (context) => {
       const isKnown = await upstreams.saw(context.req.param('id'), await context.req.json<ToolListing>());

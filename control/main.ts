@@ -44,6 +44,7 @@ import { createGatewayPasses } from './gateway-passes.ts';
 import { createGateways } from './gateways.ts';
 import { createGrants } from './grants.ts';
 import { createHealth } from './health.ts';
+import { createHolds } from './holds.ts';
 import { createIncidents } from './incidents.ts';
 import { createIngest } from './ingest.ts';
 import { claimDatabase, openKeys } from './keys.ts';
@@ -143,7 +144,8 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   const alerts = createAlerts(base);
   const tasks = createTasks(base);
   const grants = createGrants({ ...base, keys, activePolicy });
-  const approvals = createApprovals({ ...base, keys, tasks, alerts, grants, activePolicy });
+  const holds = createHolds({ ...base, keys, tasks, alerts, grants, activePolicy });
+  const approvals = createApprovals({ ...base, keys, tasks, alerts, grants, holds, activePolicy });
   const gateways = createGateways({ ...base, keys, auth, alerts, log });
   const agents = createAgents({
     ...base,
@@ -151,7 +153,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     tasks,
     alerts,
     activePolicy,
-    withdrawHeld: async (tx, agentId, reason, now) => void (await approvals.withdrawHeld(tx, agentId, reason, now)),
+    withdrawHeld: async (tx, agentId, reason, now) => void (await holds.withdrawHeld(tx, agentId, reason, now)),
     abortRuns: (gatewayId, sessionKeys) => gateways.abortRuns(gatewayId, sessionKeys),
   });
   const calls = createCalls({ db });
@@ -206,7 +208,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     keys,
     clusterSecret: config.clusterSecret,
     broadcast,
-    approvals,
+    holds,
     ingest,
     policies,
     shadows,
@@ -222,7 +224,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     dataDir: config.dataDir,
     agents,
     tasks,
-    approvals,
+    holds,
     alerts,
     gateways,
     signingKey: openSigningKey(config.keyDir),
@@ -419,7 +421,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
   });
   const polling = telegramPoller({ clock, channels, channelSet, conversation, notifications, threads, onError: onChannelError });
   const workers = [
-    approvalProcessor({ approvals, agents, gateways }),
+    approvalProcessor({ holds, agents, gateways }),
     dispatcher({ deliveries, gateways }),
     telling,
     polling,

@@ -17,7 +17,12 @@ if (newestSource() > builtAt()) {
 
 /** When the newest file that goes into the build was changed: the dashboard, what it imports, and the lock of its libraries. */
 function newestSource(): number {
-  const inputs = [join(root, '../package-lock.json'), join(root, '../policies'), join(root, '../control/contract.ts')];
+  const inputs = [
+    join(root, '../package-lock.json'),
+    join(root, '../policies'),
+    join(root, '../control/contract.ts'),
+    join(root, '../control/contract'),
+  ];
   const own = readdirSync(root).filter((name) => !['dist', 'mock', 'gallery.html', 'gallery.ts'].includes(name));
   return Math.max(...[...inputs, ...own.map((name) => join(root, name))].map(changedAt));
 }

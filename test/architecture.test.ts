@@ -10,6 +10,8 @@ import { type Import, importsOf, importsOfFile, sourceFiles } from './support/im
 const ROOT = join(import.meta.dirname, '..');
 const ROOMS = ['policies', 'proxy', 'control', 'dashboard'];
 const CONTRACT = 'control/contract.ts';
+/** One file for each resource; contract.ts puts them together. */
+const CONTRACT_PARTS = 'control/contract';
 const FILES = ROOMS.flatMap((room) => sourceFiles(ROOT, room));
 const IMPORTS = FILES.flatMap((file) => importsOfFile(ROOT, file));
 
@@ -30,6 +32,8 @@ const COLLABORATORS = ['snapshot', 'ledger', 'holds', 'journal', 'register', 'ra
 const ENTRY_POINTS = ['hook', 'mcp', 'http', 'model', 'egress', 'gateway', 'server', 'main'].map((name) => `proxy/${name}.ts`);
 /** control: what stands above the services. */
 const ABOVE_SERVICES = ['control/routes', 'control/workers', 'control/notify', 'control/commands'];
+/** What people decide, and the calls that wait for it. */
+const APPROVALS = ['control/approvals.ts', 'control/holds.ts'];
 const TOP = ['control/api.ts', 'control/main.ts'];
 const isService = (path: string) => /^control\/[\w-]+\.ts$/.test(path) && !isOneOf(path, CONTRACT, ...TOP);
 
@@ -44,9 +48,16 @@ const RULES: Rule[] = [
     example: ['policies/decide.ts', "import { readFileSync } from 'node:fs';"],
   },
   {
-    says: 'the contract imports policies and zod, nothing else',
-    crosses: ({ from, to, isPackage }) => from === CONTRACT && (isPackage ? to !== 'zod' : !inRoom(to, 'policies')),
-    example: [CONTRACT, "import { openDatabase } from './db/database.ts';"],
+    says: 'the contract imports policies, zod and its own parts, nothing else',
+    crosses: ({ from, to, isPackage }) =>
+      (from === CONTRACT || inRoom(from, CONTRACT_PARTS)) &&
+      (isPackage ? to !== 'zod' : !inRoom(to, 'policies') && !inRoom(to, CONTRACT_PARTS)),
+    example: ['control/contract/agents.ts', "import { openDatabase } from '../db/database.ts';"],
+  },
+  {
+    says: 'the parts of the contract are reached through the contract',
+    crosses: ({ from, to }) => inRoom(to, CONTRACT_PARTS) && from !== CONTRACT && !inRoom(from, CONTRACT_PARTS),
+    example: ['control/agents.ts', "import type { Agent } from './contract/agents.ts';"],
   },
   {
     says: 'the proxy knows of control only the contract',
@@ -105,10 +116,10 @@ const RULES: Rule[] = [
   {
     says: 'tasks know no other service of the collaboration; agents know tasks; nobody knows emergency but who presses it',
     crosses: ({ from, to }) =>
-      (from === 'control/tasks.ts' && isOneOf(to, 'control/agents.ts', 'control/approvals.ts', 'control/emergency.ts')) ||
-      (isOneOf(from, 'control/agents.ts', 'control/approvals.ts') && isOneOf(to, 'control/emergency.ts')) ||
-      (from === 'control/agents.ts' && to === 'control/approvals.ts') ||
-      (from === 'control/approvals.ts' && to === 'control/agents.ts'),
+      (from === 'control/tasks.ts' && isOneOf(to, 'control/agents.ts', ...APPROVALS, 'control/emergency.ts')) ||
+      (isOneOf(from, 'control/agents.ts', ...APPROVALS) && isOneOf(to, 'control/emergency.ts')) ||
+      (from === 'control/agents.ts' && isOneOf(to, ...APPROVALS)) ||
+      (isOneOf(from, ...APPROVALS) && to === 'control/agents.ts'),
     example: ['control/tasks.ts', "import type { Approvals } from './approvals.ts';"],
   },
   {

@@ -3,27 +3,27 @@
  * approvals and grants. A message is sent at least once and carries the approval's id as its key, so OpenClaw drops a repeat.
  */
 import type { Agents } from '../agents.ts';
-import type { Approvals } from '../approvals.ts';
 import type { Gateways } from '../gateways.ts';
+import type { Holds } from '../holds.ts';
 import type { Worker } from './loop.ts';
 
 /** A caller that still waits takes its decision up within this time; after it, the agent is told. */
 const GRACE_MS = 10_000;
 const ARGUMENTS_MAX_CHARS = 8_000;
 
-type Untold = Awaited<ReturnType<Approvals['untold']>>[number];
+type Untold = Awaited<ReturnType<Holds['untold']>>[number];
 
-export function approvalProcessor({ approvals, agents, gateways }: { approvals: Approvals; agents: Agents; gateways: Gateways }): Worker {
+export function approvalProcessor({ holds, agents, gateways }: { holds: Holds; agents: Agents; gateways: Gateways }): Worker {
   return {
     name: 'approval-processor',
     everyMs: 1_000,
     tick: async () => {
-      await approvals.sweep();
-      for (const item of await approvals.untold(GRACE_MS)) {
+      await holds.sweep();
+      for (const item of await holds.untold(GRACE_MS)) {
         const agent = item.agentId ? await agents.find(item.agentId) : null;
         if (!agent?.gatewayId) continue; // an agent without a gateway asks again by itself
         const problem = await gateways.say(agent.gatewayId, item.sessionKey, messageFor(item), `mc-approval-${item.id}`);
-        await approvals.markTold(item.id, problem === null);
+        await holds.markTold(item.id, problem === null);
       }
     },
   };

@@ -19,7 +19,7 @@ afterAll(() => services.close());
 
 async function ask(): Promise<string> {
   const call = factsOfCall({ id: `call-${++count}`, agentId });
-  return (await services.approvals.open(holdRequest(call))).approvalId;
+  return (await services.holds.open(holdRequest(call))).approvalId;
 }
 async function person(role: Role, name: string = role): Promise<Actor & { id: string }> {
   const { id } = await services.operators.create(ADMIN, { name, role });
@@ -32,17 +32,17 @@ describe('a request that nobody decides', () => {
   it('is said again a few times, then handed on with an alert, which ends with the decision', async () => {
     const [approver, admin] = [await person('approver'), await person('admin')];
     const id = await ask();
-    await services.approvals.sweep();
+    await services.holds.sweep();
     expect(await notices()).toEqual([]);
     for (const reminders of [1, 2, 3]) {
       services.time.now += 15 * MINUTE;
-      await services.approvals.sweep();
-      await services.approvals.sweep();
+      await services.holds.sweep();
+      await services.holds.sweep();
       expect(await services.approvals.get(id)).toMatchObject({ reminders, escalatedAt: null });
       expect(await notices()).toEqual([expect.objectContaining({ kind: 'reminder', approvalId: id, to: [approver.id, admin.id] })]);
     }
     services.time.now += 15 * MINUTE;
-    await services.approvals.sweep();
+    await services.holds.sweep();
     expect(await services.approvals.get(id)).toMatchObject({ reminders: 3, escalatedAt: services.time.now, status: 'pending' });
     expect(await notices()).toEqual([expect.objectContaining({ kind: 'escalation', approvalId: id, to: [admin.id] })]);
     const open = async () =>
@@ -63,7 +63,7 @@ describe('a request that nobody decides', () => {
       .execute();
     const [waits, decided] = [await ask(), await ask()];
     services.time.now += 40 * MINUTE;
-    await services.approvals.sweep();
+    await services.holds.sweep();
     expect(await services.approvals.get(waits)).toMatchObject({ reminders: 2 });
     await services.approvals.decide(ADMIN, decided, 'denied', {});
     expect(await notices()).toEqual([expect.objectContaining({ approvalId: waits, to: [deputy.id] })]);

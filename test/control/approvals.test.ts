@@ -14,7 +14,7 @@ afterAll(() => services.close());
 
 let count = 0;
 const newCall = (fields: Partial<CallFacts> = {}) => factsOfCall({ id: `call-${++count}`, agentId, ...fields });
-const open = (call: CallFacts): Promise<HoldState> => services.approvals.open(holdRequest(call));
+const open = (call: CallFacts): Promise<HoldState> => services.holds.open(holdRequest(call));
 const statusOf = async (id: string) => (await services.approvals.get(id)).status;
 
 async function startedTask(): Promise<string> {
@@ -29,14 +29,14 @@ describe('an approval that nobody decides', () => {
   it('moves its task on hold when the inline wait is over, and to BLOCKED with an alert when its time is', async () => {
     const taskId = await startedTask();
     const held = await open(newCall({ taskId }));
-    await services.approvals.sweep();
+    await services.holds.sweep();
     expect(await taskStatus(taskId)).toBe('in_progress');
     services.time.now += 5 * MINUTE;
-    await services.approvals.sweep();
+    await services.holds.sweep();
     expect(await taskStatus(taskId)).toBe('needs_approval');
     expect(await services.approvals.get(held.approvalId)).toMatchObject({ status: 'pending', deferred: true });
     services.time.now += DAY;
-    await services.approvals.sweep();
+    await services.holds.sweep();
     expect(await statusOf(held.approvalId)).toBe('expired');
     expect(await taskStatus(taskId)).toBe('blocked');
     const moves = await services.tasks.transitions(taskId);
@@ -55,7 +55,7 @@ describe('an approval that nobody decides', () => {
     services.time.now += 60 * MINUTE;
     const second = await open(newCall({ taskId }));
     services.time.now += DAY - 30 * MINUTE;
-    await services.approvals.sweep();
+    await services.holds.sweep();
     expect([await statusOf(first.approvalId), await statusOf(second.approvalId)]).toEqual(['expired', 'pending']);
     expect(await taskStatus(taskId)).toBe('needs_approval');
     await services.approvals.decide(ADMIN, second.approvalId, 'denied', {});
@@ -71,7 +71,7 @@ describe('an approval that nobody decides', () => {
     const call = newCall({ digest: 'again' });
     const one = await open(call);
     services.time.now += DAY;
-    await services.approvals.sweep();
+    await services.holds.sweep();
     const two = await open(newCall({ digest: 'again' }));
     expect(two.approvalId).not.toBe(one.approvalId);
   });
@@ -83,27 +83,27 @@ describe('a grant', () => {
     const states = await Promise.all(calls.map(open));
     expect(new Set(states.map((state) => state.approvalId)).size).toBe(1);
     const approvalId = states[0]?.approvalId ?? '';
-    expect((await services.approvals.redeem(approvalId, calls[0]?.id ?? '')).granted).toBe(false);
+    expect((await services.holds.redeem(approvalId, calls[0]?.id ?? '')).granted).toBe(false);
     await services.approvals.decide(ADMIN, approvalId, 'approved', {});
-    const redeemed = await Promise.all(calls.map((call) => services.approvals.redeem(approvalId, call.id)));
+    const redeemed = await Promise.all(calls.map((call) => services.holds.redeem(approvalId, call.id)));
     expect(redeemed.filter((result) => result.granted)).toHaveLength(1);
     const winner = calls[redeemed.findIndex((result) => result.granted)];
-    expect((await services.approvals.redeem(approvalId, winner?.id ?? '')).granted).toBe(true);
+    expect((await services.holds.redeem(approvalId, winner?.id ?? '')).granted).toBe(true);
   });
 
   it('that is not used in its time is over: nothing is redeemed, and what it was for is forgotten', async () => {
     const call = newCall();
     const { approvalId } = await open(call);
     await services.approvals.decide(ADMIN, approvalId, 'approved', {});
-    expect((await services.approvals.held(call.id))?.arguments).toEqual({ command: `make ${call.id}` });
+    expect((await services.holds.held(call.id))?.arguments).toEqual({ command: `make ${call.id}` });
     services.time.now += 15 * MINUTE;
-    expect((await services.approvals.redeem(approvalId, call.id)).granted).toBe(false);
-    await services.approvals.sweep();
-    expect(await services.approvals.held(call.id)).toMatchObject({ arguments: null, end: null });
+    expect((await services.holds.redeem(approvalId, call.id)).granted).toBe(false);
+    await services.holds.sweep();
+    expect(await services.holds.held(call.id)).toMatchObject({ arguments: null, end: null });
     // The caller that comes back with the call itself is asked about anew, in full.
-    const anew = await services.approvals.open({ ...holdRequest(call), insufficient: approvalId });
+    const anew = await services.holds.open({ ...holdRequest(call), insufficient: approvalId });
     expect(anew.approvalId).not.toBe(approvalId);
-    expect((await services.approvals.held(call.id))?.arguments).toEqual({ command: `make ${call.id}` });
+    expect((await services.holds.held(call.id))?.arguments).toEqual({ command: `make ${call.id}` });
   });
 
   it('taken just before its end still counts for its call, and only for it', async () => {
@@ -112,28 +112,28 @@ describe('a grant', () => {
     await open(two);
     await services.approvals.decide(ADMIN, approvalId, 'approved', {});
     services.time.now += 15 * MINUTE - 1;
-    expect((await services.approvals.redeem(approvalId, one.id)).granted).toBe(true);
+    expect((await services.holds.redeem(approvalId, one.id)).granted).toBe(true);
     services.time.now += 60 * MINUTE;
-    expect((await services.approvals.redeem(approvalId, one.id)).granted).toBe(true);
-    expect((await services.approvals.redeem(approvalId, two.id)).granted).toBe(false);
+    expect((await services.holds.redeem(approvalId, one.id)).granted).toBe(true);
+    expect((await services.holds.redeem(approvalId, two.id)).granted).toBe(false);
   });
 });
 
 describe('what must be told', () => {
   it('is a grant that nobody took up, and a refusal that came after the wait; once, and not for ever', async () => {
-    const told = async () => (await services.approvals.untold(10_000)).map((item) => item.id);
+    const told = async () => (await services.holds.untold(10_000)).map((item) => item.id);
     const [taken, waiting, refused, inline] = [newCall(), newCall(), newCall(), newCall()];
     const ids = await Promise.all([taken, waiting, refused, inline].map(async (call) => (await open(call)).approvalId));
     const [takenId = '', waitingId = '', refusedId = '', inlineId = ''] = ids;
-    await services.approvals.defer(refused.id);
+    await services.holds.defer(refused.id);
     for (const id of [takenId, waitingId]) await services.approvals.decide(ADMIN, id, 'approved', {});
     for (const id of [refusedId, inlineId]) await services.approvals.decide(ADMIN, id, 'denied', { note: 'no' });
-    await services.approvals.redeem(takenId, taken.id);
+    await services.holds.redeem(takenId, taken.id);
     expect(await told()).toEqual([refusedId]);
     services.time.now += 10_000;
     expect((await told()).toSorted()).toEqual([refusedId, waitingId].toSorted());
-    await services.approvals.markTold(refusedId, true);
-    await services.approvals.markTold(waitingId, false);
+    await services.holds.markTold(refusedId, true);
+    await services.holds.markTold(waitingId, false);
     expect(await told()).toEqual([waitingId]);
     services.time.now += 15 * MINUTE;
     expect(await told()).toEqual([]);
@@ -152,9 +152,9 @@ describe('a call that has ended', () => {
       const call = newCall();
       const { approvalId } = await open(call);
       await services.approvals.decide(ADMIN, approvalId, 'approved', {});
-      await services.approvals.redeem(approvalId, call.id);
+      await services.holds.redeem(approvalId, call.id);
       await services.db.updateTable('tool_calls').set({ status }).where('id', '=', call.id).execute();
-      expect((await services.approvals.held(call.id))?.end).toMatchObject({ ran });
+      expect((await services.holds.held(call.id))?.end).toMatchObject({ ran });
     });
   }
 });

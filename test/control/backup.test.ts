@@ -28,7 +28,7 @@ beforeAll(async () => {
   await claimDatabase(services.db, openKeys(at('keys')));
   const agent = await services.agents.create(ADMIN, { name: 'Forge', autonomyLevel: 'specialist' });
   await services.tasks.create(ADMIN, { title: ODD, type: 'ops', description: '' });
-  await services.approvals.open(holdRequest(factsOfCall({ id: 'held', agentId: agent.id })));
+  await services.holds.open(holdRequest(factsOfCall({ id: 'held', agentId: agent.id })));
   await sql`insert into spend (scope, micros) values ('fleet-day:2026-11-22', 9007199254740991)`.execute(services.db);
   // A jsonb null is not an SQL null, and a gap in an identity stays one.
   await sql`update system_state set receipt = 'null'::jsonb`.execute(services.db);

@@ -31,7 +31,7 @@ afterAll(() => telegram?.close());
 
 /** A call as the policy of now judges it, held. */
 const hold = async (command: string) => {
-  const state = await chat.approvals.open(heldCall(chat.policies.current().policy, agent, 'exec', { command }));
+  const state = await chat.holds.open(heldCall(chat.policies.current().policy, agent, 'exec', { command }));
   await chat.tell();
   return state;
 };

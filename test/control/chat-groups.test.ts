@@ -225,12 +225,12 @@ describe('like requests in a chat', () => {
     await hold(shows(10));
     await chat.tell();
     chat.turn(chat.policies.current().policy.document.approvals.remindAfterMs);
-    await chat.approvals.sweep();
+    await chat.holds.sweep();
     await chat.tell();
     expect(telegram.messages.filter(({ text, chat: where }) => text.startsWith('Reminder: 10 like') && where === GROUP)).toHaveLength(1);
     expect(telegram.messages.filter(({ chat: where }) => where === MARA.id)).toHaveLength(1);
     chat.turn(25 * 60 * 60 * 1000);
-    await chat.approvals.sweep();
+    await chat.holds.sweep();
     await tellLater();
     await tellLater();
     expect(telegram.messages.filter(({ text }) => text.includes('expired without a decision'))).toHaveLength(1);

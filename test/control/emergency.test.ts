@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Agents } from '../../control/agents.ts';
 import type { Alerts } from '../../control/alerts.ts';
-import type { Approvals } from '../../control/approvals.ts';
 import { openDatabase } from '../../control/db/database.ts';
 import { createEmergency } from '../../control/emergency.ts';
 import type { Gateways } from '../../control/gateways.ts';
+import type { Holds } from '../../control/holds.ts';
 import { openSigningKey } from '../../control/signing.ts';
 import type { Tasks } from '../../control/tasks.ts';
 
@@ -31,7 +31,7 @@ describe('the emergency stop without a database', () => {
       dataDir,
       agents: { list: gone, pauseAll: gone } as unknown as Agents,
       tasks: { blockAll: gone } as unknown as Tasks,
-      approvals: { withdrawHeld: gone } as unknown as Approvals,
+      holds: { withdrawHeld: gone } as unknown as Holds,
       alerts: { raise: gone } as unknown as Alerts,
       gateways: { find: gone } as unknown as Gateways,
       signingKey: openSigningKey(join(dataDir, 'keys')),

@@ -32,7 +32,7 @@ const held = (args: JsonObject | string, more: Parameters<typeof heldCall>[4] & 
     more,
   );
 const open = (args: JsonObject | string, more: Parameters<typeof held>[1] = {}): Promise<HoldState> =>
-  services.approvals.open(held(args, more));
+  services.holds.open(held(args, more));
 
 let people = 0;
 async function person(role: Role): Promise<Actor & { id: string }> {
@@ -192,7 +192,7 @@ describe('a standing grant', () => {
 
   it('ends where the policy has become stricter, without anybody revoking it', async () => {
     const grant = await grantFor(await open('make a'));
-    await services.approvals.open(held('make a'));
+    await services.holds.open(held('make a'));
     for (const stricter of [{ maxGrantMs: 0 }, { maxGrantUses: 1 }, { grantableTools: ['read_file'] }, { twoPeople: ['exec'] }]) {
       await policy(stricter);
       expect([stricter, (await open('make a')).status]).toEqual([stricter, 'pending']);

@@ -37,7 +37,7 @@ beforeEach(async () => {
     end('c4', 25_000, 'failed'),
   );
   pass(1000);
-  await services.approvals.open(
+  await services.holds.open(
     holdRequest(factsOfCall({ id: 'c5', agentId: ada, taskId: task, at: services.time.now }), { summary: 'make [it](http://x) `go`' }),
   );
   pass(1000);

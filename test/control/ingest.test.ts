@@ -116,7 +116,7 @@ describe('a call’s record', () => {
 
   it('takes the judgement that let it run: its reasons, its estimate, its facts', async () => {
     const id = newId();
-    await services.approvals.open(holdRequest(factsOfCall({ id, agentId })));
+    await services.holds.open(holdRequest(factsOfCall({ id, agentId })));
     await services.ingest.ingest('judged', entries(1, [held(id), intent(id, { estimatedCost: 500 })]));
     expect(await rowOf(id)).toMatchObject({ status: 'running', verdict: 'allow', estimated_cost: 500, held_at: AT, started_at: AT });
   });
@@ -185,7 +185,7 @@ describe('the line to a proxy', () => {
   it('tells a proxy that starts of every open call, however many newer ones have ended', async () => {
     const [running, waiting] = [newId(), newId()];
     await services.ingest.ingest('open', entries(1, [intent(running, { at: AT - 3 * 60 * 60 * 1000, estimatedCost: 900 })]));
-    await services.approvals.open(holdRequest(factsOfCall({ id: waiting, agentId, at: AT - 2 * 60 * 60 * 1000 })));
+    await services.holds.open(holdRequest(factsOfCall({ id: waiting, agentId, at: AT - 2 * 60 * 60 * 1000 })));
     for (let batch = 0; batch < 41; batch++) {
       const ids = Array.from({ length: 500 }, newId);
       await services.ingest.ingest(
@@ -204,9 +204,9 @@ describe('the line to a proxy', () => {
 
   it('gives a running call back the arguments that its approver wrote', async () => {
     const id = newId();
-    const { approvalId } = await services.approvals.open(holdRequest(factsOfCall({ id, agentId })));
+    const { approvalId } = await services.holds.open(holdRequest(factsOfCall({ id, agentId })));
     await services.approvals.decide(ADMIN, approvalId, 'approved', { arguments: { command: 'make something else' } });
-    await services.approvals.redeem(approvalId, id);
+    await services.holds.redeem(approvalId, id);
     await services.ingest.ingest('edited', entries(1, [{ ...intent(id), approvalId } as JournalEvent]));
     const { calls } = await hello();
     expect(calls.find((call) => call.id === id)).toMatchObject({ state: 'running', editedArguments: { command: 'make something else' } });

@@ -10,14 +10,14 @@ let taskId: string;
 beforeAll(async () => {
   services = await startServices();
   search = createSearch(services.base);
-  const { agents, tasks, messages, ingest, approvals, time } = services;
+  const { agents, tasks, messages, ingest, holds, time } = services;
   agentId = (await agents.create(ADMIN, { name: 'Heron of the lake', autonomyLevel: 'specialist' })).id;
   time.now += 1000;
   taskId = (await tasks.create(ADMIN, { title: 'Move the herons', description: 'Naïve übersicht of src/birds/heron.ts', type: 'docs' })).id;
   time.now += 1000;
   await messages.post(ADMIN, { taskId, content: "Don't wake the heron, it's asleep" });
   time.now += 1000;
-  await approvals.open(holdRequest(factsOfCall({ id: 'call-held', agentId, at: time.now }), { summary: 'rm nest/heron.txt' }));
+  await holds.open(holdRequest(factsOfCall({ id: 'call-held', agentId, at: time.now }), { summary: 'rm nest/heron.txt' }));
   time.now += 1000;
   const call = (number: number) => ({
     seq: number,

@@ -41,7 +41,7 @@ function control(order: (stop: StopNote, hearing: StopHearing) => void = (_, { o
     dataDir,
     agents: services.agents,
     tasks: services.tasks,
-    approvals: services.approvals,
+    holds: services.holds,
     alerts: services.alerts,
     gateways: services.gateways,
     signingKey: openSigningKey(join(dataDir, 'keys')),

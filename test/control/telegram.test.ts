@@ -177,7 +177,7 @@ describe('an approval on Telegram', () => {
     const id = await chat.hold(agent, 'make late');
     await chat.tell();
     chat.turn(25 * 60 * 60 * 1000);
-    await chat.approvals.sweep();
+    await chat.holds.sweep();
     await chat.tell();
     expect(await statusOf(id)).toBe('expired');
     expect(card('make late').text).toContain('expired without a decision');
@@ -413,7 +413,7 @@ describe('people on Telegram', () => {
     await chat.tell();
     const { remindAfterMs } = chat.policies.current().policy.document.approvals;
     chat.turn(remindAfterMs);
-    await chat.approvals.sweep();
+    await chat.holds.sweep();
     await chat.tell();
     const reminders = telegram.messages.filter(({ text }) => text.startsWith('Reminder: Approval'));
     expect(reminders.map(({ chat: where }) => where).toSorted((a, b) => a - b)).toEqual([GROUP, MARA.id]);

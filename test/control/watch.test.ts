@@ -112,7 +112,7 @@ describe('what nobody else would notice', () => {
     await journal(started('c1', { agentId: agent.id, runId: 'quiet' }), ended('c1', 7));
     await journal(started('c2', { agentId: agent.id, runId: 'held' }));
     const held = factsOfCall({ id: 'c3', agentId: agent.id, runId: 'held' });
-    await services.approvals.open(holdRequest(held));
+    await services.holds.open(holdRequest(held));
     await journal(ended('c2'));
     const runs = async () =>
       Object.fromEntries(
@@ -191,7 +191,7 @@ describe('what nobody else would notice', () => {
     const asks = await newTask({ assigneeIds: [agent.id] });
     await go(second.id, 'assigned');
     await go(asks.id, 'assigned', 'in_progress');
-    await services.approvals.open(holdRequest(factsOfCall({ id: 'c', agentId: agent.id, taskId: asks.id })));
+    await services.holds.open(holdRequest(factsOfCall({ id: 'c', agentId: agent.id, taskId: asks.id })));
     pass(60);
     await watch().tick();
     expect(await openAlerts('task_stuck')).toEqual([]);
@@ -295,7 +295,7 @@ describe('the standup', () => {
       await services.tasks.block(tx, blocked.id, 'the door is locked');
       await services.alerts.raise(tx, { type: 'task_stuck', severity: 'high', taskId: blocked.id, message: 'Nothing moves' });
     });
-    await services.approvals.open(holdRequest(factsOfCall({ id: 'c3', agentId: bob.id })));
+    await services.holds.open(holdRequest(factsOfCall({ id: 'c3', agentId: bob.id })));
     // Of another day, and told of by nobody here.
     services.time.now = Date.UTC(2026, 10, 22, 1);
     await journal(started('c4', { agentId: ada.id }), ended('c4', 9_000_000));

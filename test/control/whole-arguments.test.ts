@@ -17,7 +17,7 @@ const LONG = 'line of text\n'.repeat(10_000);
 let made = 0;
 async function hold(original: JsonObject): Promise<string> {
   const request = holdRequest(factsOfCall({ id: `long-${++made}`, agentId, digest: `digest-${made}` }));
-  const held = await services.approvals.open({ ...request, arguments: original, redacted: recordedInput(original, 64 * 1024) });
+  const held = await services.holds.open({ ...request, arguments: original, redacted: recordedInput(original, 64 * 1024) });
   return held.approvalId;
 }
 
@@ -41,7 +41,7 @@ describe('the arguments of a call that is too long for its record', () => {
       arguments: { ...shown, path: 'b.md' } as JsonObject,
     });
     expect(state.editedArguments).toMatchObject({ path: 'b.md' });
-    const held = await services.approvals.state(id, `long-${made}`);
+    const held = await services.holds.state(id, `long-${made}`);
     expect(held?.editedArguments).toEqual({ path: 'b.md', content: `${LONG}${TOKEN}` });
   });
 

@@ -25,7 +25,7 @@ export type Chat = Awaited<ReturnType<typeof startChat>>;
 /** @param databaseUrl a server's database; null = the embedded one. */
 export async function startChat(databaseUrl: string | null = null) {
   const services = await startServices(databaseUrl);
-  const { base, db, time, keys, alerts, approvals, grants, messages } = services;
+  const { base, db, time, keys, alerts, approvals, holds, grants, messages } = services;
   const { clock } = base;
   const publicUrl = 'https://mc.example.com';
   const errors: unknown[] = [];
@@ -150,7 +150,7 @@ export async function startChat(databaseUrl: string | null = null) {
       more: Record<string, unknown> = {},
     ): Promise<string> => {
       const args = { command };
-      const state = await approvals.open(
+      const state = await holds.open(
         holdRequest(factsOfCall({ id: `call-${++calls}`, agentId, ...more }), {
           judged: judged({
             risk,

@@ -19,6 +19,7 @@ import { createDocuments } from '../../control/documents.ts';
 import { createGatewayPasses } from '../../control/gateway-passes.ts';
 import { createGateways } from '../../control/gateways.ts';
 import { createGrants } from '../../control/grants.ts';
+import { createHolds } from '../../control/holds.ts';
 import { createIngest } from '../../control/ingest.ts';
 import { openKeys } from '../../control/keys.ts';
 import { createLeases } from '../../control/leases.ts';
@@ -78,7 +79,8 @@ export async function startServices(databaseUrl: string | null = null) {
   const tasks = createTasks(base);
   const grants = createGrants({ ...base, keys, activePolicy: policies.current });
   const operators = createOperators({ ...base, auth });
-  const approvals = createApprovals({ ...base, keys, tasks, alerts, grants, activePolicy: policies.current });
+  const holds = createHolds({ ...base, keys, tasks, alerts, grants, activePolicy: policies.current });
+  const approvals = createApprovals({ ...base, keys, tasks, alerts, grants, holds, activePolicy: policies.current });
   const gateways = createGateways({ ...base, keys, auth, alerts, log });
   const agents = createAgents({
     ...base,
@@ -86,7 +88,7 @@ export async function startServices(databaseUrl: string | null = null) {
     tasks,
     alerts,
     activePolicy: policies.current,
-    withdrawHeld: async (tx, agentId, reason, now) => void (await approvals.withdrawHeld(tx, agentId, reason, now)),
+    withdrawHeld: async (tx, agentId, reason, now) => void (await holds.withdrawHeld(tx, agentId, reason, now)),
     abortRuns: async () => ({ aborted: 0, error: null }),
   });
   const upstreams = createUpstreams({ ...base, keys, alerts, allowCommands: false });
@@ -104,7 +106,7 @@ export async function startServices(databaseUrl: string | null = null) {
     keys,
     clusterSecret: CLUSTER_SECRET,
     broadcast,
-    approvals,
+    holds,
     ingest,
     policies,
     shadows,
@@ -131,6 +133,7 @@ export async function startServices(databaseUrl: string | null = null) {
     alerts,
     tasks,
     approvals,
+    holds,
     grants,
     operators,
     agents,
