@@ -1,6 +1,6 @@
 /**
- * How the installation itself is doing: each part as the server finds it when asked, what needs a look first, and for each agent whether the
- * gate is proven. What Grafana shows over time, this shows now. Asked anew every few seconds while it is in view.
+ * How the installation itself is doing: each part as the server finds it when asked, what needs a look first, whether it fails as
+ * declared (drills), and for each agent whether the gate is proven. What Grafana shows over time, this shows now. Asked anew every few seconds while it is in view.
  */
 import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type TemplateResult } from 'lit';
@@ -16,6 +16,7 @@ import { LightElement } from '../elements/light-element.ts';
 import { empty, failed, moment, seen, skeleton } from '../elements/parts.ts';
 import { repeatWhileShown } from '../polling.ts';
 import { age, HEALTH_GROUP_WORDS, HEALTH_STATE_WORDS, plural } from '../words.ts';
+import './drill-card.ts';
 import './health.css';
 
 const EVERY_MS = 5_000;
@@ -48,6 +49,7 @@ export class HealthElement extends SignalWatcher(LightElement) {
       <div class="page-h"><h1 class="grow">Health</h1>${health ? html`<span class="small muted">asked ${moment(health.at, age(now - health.at))} ago</span>` : nothing}</div>
       ${this.failure === null ? nothing : html`<section class="panel hl-fail">${failed('The server could not be asked', `${this.failure} ${health ? 'What stands below is from before.' : ''}`, () => void this.#read())}</section>`}
       ${health ? this.#parts(health, now) : this.failure === null ? skeleton(8) : nothing}
+      <mc-drill-card></mc-drill-card>
       ${this.coverage ? this.#agents(this.coverage, now) : nothing}
     </div>`;
   }
