@@ -456,7 +456,7 @@ export class World {
     this.tellActivity(
       'task_transition',
       `${by?.name ?? 'The system'} moved "${task.title}" from ${task.status.replace('_', ' ')} to ${request.to.replace('_', ' ')}${request.reason ? `: ${request.reason}` : ''}`,
-      { taskId: id, ...(by ? { by } : {}) },
+      { taskId: id, details: { from: task.status, to: request.to }, ...(by ? { by } : {}) },
     );
     return changed;
   }
