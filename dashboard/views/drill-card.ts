@@ -12,7 +12,7 @@ import { serverNow } from '../clock.ts';
 import { drillSummary, worstDrillFirst } from '../elements/drill-text.ts';
 import { drillRows } from '../elements/drills.ts';
 import { glyph } from '../elements/glyph.ts';
-import { LightElement } from '../elements/light-element.ts';
+import { emit, LightElement } from '../elements/light-element.ts';
 import { button, failed, moment, skeleton, why } from '../elements/parts.ts';
 import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
@@ -33,6 +33,7 @@ interface Awaited {
   until: number;
 }
 
+/** Fires `mc-drills` with the card whenever it was read. */
 @customElement('mc-drill-card')
 export class DrillCardElement extends SignalWatcher(LightElement) {
   @state() private card: DrillCard | null = null;
@@ -99,6 +100,7 @@ export class DrillCardElement extends SignalWatcher(LightElement) {
     try {
       this.card = await api.readDrills();
       this.failure = null;
+      emit(this, 'mc-drills', this.card);
     } catch (error) {
       this.failure = sentence(error);
     }
@@ -121,7 +123,7 @@ export class DrillCardElement extends SignalWatcher(LightElement) {
 function sum({ items }: DrillCard): TemplateResult {
   const { tone, text } = drillSummary(items);
   const mark = tone === 'green' ? 'tick' : tone === 'red' ? 'cross' : 'bars';
-  return html`<p class="dr-sum m-${tone}" role=${tone === 'red' ? 'alert' : 'status'}>${glyph(mark, tone)}<b class="b">${text}</b></p>`;
+  return html`<p class="dr-sum m-${tone}" role="status">${glyph(mark, tone)}<b class="b">${text}</b></p>`;
 }
 
 declare global {

@@ -159,7 +159,7 @@ it('the health page runs a drill and keeps its result, and a fail mode that is b
   await row.getByRole('button', { name: 'Run Emergency stop' }).click();
   await page.getByText('Emergency stop ran at 1 proxy.').waitFor();
   await row.locator('summary').getByText('as declared', { exact: true }).waitFor();
-  expect(await drills.getByRole('alert').count()).toBe(0);
+  expect(await page.getByText('A fail mode is broken.').count()).toBe(0);
 
   const card = (await page.evaluate(async () => (await fetch('/api/drills')).json())) as DrillCard;
   const broken = card.items.map((item) => {
@@ -168,7 +168,7 @@ it('the health page runs a drill and keeps its result, and a fail mode that is b
   });
   await page.route('**/api/drills', (route) => route.fulfill({ json: { ...card, items: broken } }));
   await page.reload();
-  await drills.getByRole('alert').getByText('Emergency stop: it does not end as declared.').waitFor();
+  await page.getByRole('alert').getByText('Emergency stop: it does not end as declared.').waitFor();
   // It is open without a click, and says what was declared beside what was seen.
   await row.getByText('After the stop nothing runs, also with an approval.').last().waitFor();
   await row.getByText('the call ran after the stop').first().waitFor();
