@@ -9,8 +9,10 @@
  *   the signal fires. Waiting for a slot is bounded in number and time.
  */
 import type { ServerResponse } from 'node:http';
+import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
 import { type buildConnector, Client, type Dispatcher, Pool } from 'undici';
+import { PlainClient } from './plain-client.ts';
 
 /** What may grow or hang on the way to one upstream. */
 export interface ForwardBounds {
@@ -55,8 +57,10 @@ export interface UpstreamTarget {
   removeAnswerHeaders?: readonly string[];
   /** The caller's own credentials for the upstream are not ours to take away (a forward proxy); the one for us is. */
   passCredentials?: true;
-  /** How connections are made, where not by the address in `origin`: options of the connector, or a connector. */
-  connect?: buildConnector.BuildOptions | buildConnector.connector;
+  /** How the name in `origin` becomes an address. */
+  lookup?: LookupFunction;
+  /** How connections are made, where not by the address in `origin`. */
+  connect?: buildConnector.connector;
 }
 
 /** A request as it goes out. */
@@ -172,7 +176,10 @@ const VIA = '1.1 mission-control';
 
 /** The way to one upstream: its connections, its secret, its bounds. */
 export class Forwarder {
-  readonly #pool: Pool;
+  /** What most requests take where it can be: plain HTTP with the body at hand. Null where the way there is another one. */
+  readonly #plain: PlainClient | null;
+  readonly #openPool: () => Pool;
+  #pool: Pool | null = null;
   readonly #bounds: ForwardBounds;
   readonly #dropped: ReadonlySet<string>;
   readonly #droppedFromAnswers: ReadonlySet<string>;
@@ -183,7 +190,7 @@ export class Forwarder {
   #closed = false;
 
   constructor(target: UpstreamTarget, bounds: ForwardBounds) {
-    const { origin, setHeaders, removeHeaders, removeAnswerHeaders = [], passCredentials, connect } = target;
+    const { origin, setHeaders, removeHeaders, removeAnswerHeaders = [], passCredentials, lookup, connect } = target;
     this.#bounds = bounds;
     this.#set = [...setHeaders, 'via', VIA];
     const replaced = setHeaders.filter((_, i) => i % 2 === 0);
@@ -200,19 +207,23 @@ export class Forwarder {
       removeAnswerHeaders.length === 0
         ? DROPPED_FROM_ANSWERS
         : new Set([...DROPPED_FROM_ANSWERS, ...removeAnswerHeaders.map((name) => name.toLowerCase())]);
-    this.#pool = new Pool(origin, {
-      factory: (url, options) => new UpstreamClient(url, options),
-      connections: bounds.connectionsMax,
-      pipelining: 1,
-      // One request per connection: aborting one must not touch another. Raw header arrays exist for HTTP/1.1 only.
-      allowH2: false,
-      connectTimeout: bounds.connectMaxMs,
-      ...(connect !== undefined && { connect }),
-      headersTimeout: bounds.headMaxMs,
-      bodyTimeout: bounds.silenceMaxMs,
-      keepAliveTimeout: bounds.idleConnectionMs,
-      maxHeaderSize: bounds.headMaxBytes,
-    });
+    const isPlain = connect === undefined && origin.startsWith('http:');
+    this.#plain = isPlain
+      ? new PlainClient(origin, { ...bounds, idleMs: bounds.idleConnectionMs, ...(lookup !== undefined && { lookup }) })
+      : null;
+    this.#openPool = () =>
+      new Pool(origin, {
+        factory: (url, options) => new UpstreamClient(url, options),
+        connections: bounds.connectionsMax,
+        pipelining: 1,
+        // One request per connection: aborting one must not touch another. Raw header arrays exist for HTTP/1.1 only.
+        allowH2: false,
+        connect: connect ?? { timeout: bounds.connectMaxMs, ...(lookup !== undefined && { lookup }) },
+        headersTimeout: bounds.headMaxMs,
+        bodyTimeout: bounds.silenceMaxMs,
+        keepAliveTimeout: bounds.idleConnectionMs,
+        maxHeaderSize: bounds.headMaxBytes,
+      });
   }
 
   /**
@@ -242,7 +253,8 @@ export class Forwarder {
   async close(): Promise<void> {
     this.#closed = true;
     for (const exchange of this.#queue) exchange.fail('cut', 'the forwarder is closed');
-    await this.#pool.destroy();
+    this.#plain?.destroy();
+    await this.#pool?.destroy();
   }
 
   #optionsOf({ method, path, rawHeaders, body, setHeaders }: Outgoing): Dispatcher.DispatchOptions {
@@ -278,6 +290,12 @@ export class Forwarder {
   #dispatch(exchange: Exchange): void {
     this.#running++;
     exchange.onFree = this.#next;
+    const { method, path, headers, body } = exchange.request;
+    if (this.#plain !== null && Array.isArray(headers) && (body === null || Buffer.isBuffer(body))) {
+      this.#plain.dispatch({ method, path, headers, body }, exchange);
+      return;
+    }
+    this.#pool ??= this.#openPool();
     this.#pool.dispatch(exchange.request, exchange);
   }
 
@@ -689,9 +707,14 @@ function pairsOf(flat: readonly string[]): [string, string][] {
   return pairs;
 }
 
-/** undici gives HTTP/1.1 headers as buffers, in the bytes of the wire. */
+/** undici gives HTTP/1.1 headers as buffers, in the bytes of the wire; the plain client gives texts. */
 function textsOf(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
-  return Array.isArray(raw) ? raw.map((item) => (typeof item === 'string' ? item : item.toString('latin1'))) : [];
+  if (!Array.isArray(raw)) return [];
+  return isTexts(raw) ? raw : raw.map((item) => item.toString('latin1'));
+}
+
+function isTexts(raw: readonly unknown[]): raw is string[] {
+  return typeof raw[0] === 'string';
 }
 
 function failureBeforeStart(error: Error): FailureKind {

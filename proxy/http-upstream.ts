@@ -39,7 +39,7 @@ export class HttpUpstream {
         setHeaders: secret === null ? [] : secretHeader(secret),
         removeHeaders: [],
         removeAnswerHeaders: NOT_FOR_AGENTS,
-        connect: { timeout: CONNECT_MS, ...(!allowPrivate && { lookup: publicLookup }) },
+        ...(!allowPrivate && { lookup: publicLookup }),
       },
       {
         ...DEFAULT_FORWARD_BOUNDS,

@@ -56,7 +56,7 @@ export class ModelUpstream {
         setHeaders: ['accept-encoding', 'identity'],
         removeHeaders: NOT_FOR_PROVIDERS,
         removeAnswerHeaders: NOT_FOR_AGENTS,
-        connect: { timeout: CONNECT_MS, ...(!allowPrivate && { lookup: publicLookup }) },
+        ...(!allowPrivate && { lookup: publicLookup }),
       },
       {
         ...DEFAULT_FORWARD_BOUNDS,

@@ -62,7 +62,9 @@ function connect(url: string, statementMaxMs: number | null, onclose: () => void
     max_lifetime: null,
     onclose,
     onnotice: () => {},
-    types: { whole: asNumber(20), decimal: asNumber(1700) },
+    // It would ask for them on each new connection, and where that breaks in the middle of it nobody catches the error (3.4.9): the process ends.
+    fetch_types: false,
+    types: { whole: asNumber(20), decimal: asNumber(1700), ...ARRAYS },
     connection: {
       application_name: 'mission-control',
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MAX_MS,
@@ -74,6 +76,47 @@ function connect(url: string, statementMaxMs: number | null, onclose: () => void
 /** @param oid of the type whose values come as numbers, as they do from the embedded database. */
 function asNumber(oid: number) {
   return { to: oid, from: [oid], serialize: (value: unknown) => String(value), parse: Number };
+}
+
+/** Arrays as parameters and results: type of the element, of the array, and how an element is read. One dimension. */
+const ARRAYS = Object.fromEntries(
+  (
+    [
+      [16, 1000, (text) => text === 't'],
+      [20, 1016, Number],
+      [23, 1007, Number],
+      [25, 1009, String],
+      [701, 1022, Number],
+      [1043, 1015, String],
+      [1700, 1231, Number],
+      [2950, 2951, String],
+      [3802, 3807, JSON.parse],
+    ] as [number, number, (text: string) => unknown][]
+  ).map(([element, array, parse]) => [
+    `array of ${element}`,
+    {
+      to: array,
+      from: [array],
+      serialize: writeArray,
+      parse: (text: string) => readArray(text).map((each) => (each === null ? null : parse(each))),
+    },
+  ]),
+);
+
+/** PostgreSQL, 8.15.2: every element in quotes, so that none is taken for syntax. */
+function writeArray(values: readonly unknown[]): string {
+  const elements = values.map((value) => {
+    if (value === null || value === undefined) return 'null';
+    const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
+    return `"${text.replace(/["\\]/g, '\\$&')}"`;
+  });
+  return `{${elements.join(',')}}`;
+}
+
+function readArray(text: string): (string | null)[] {
+  return [...text.slice(1, -1).matchAll(/"((?:[^"\\]|\\.)*)"|([^",]+)/gs)].map(([, quoted, bare]) =>
+    quoted !== undefined ? quoted.replace(/\\(.)/gs, '$1') : bare === 'NULL' ? null : (bare ?? null),
+  );
 }
 
 type Client = ReturnType<typeof connect>;

@@ -51,6 +51,25 @@ for (const [name, open] of BOTH) {
       expect(numDeletedRows).toBe(1n);
     });
 
+    it('takes and gives lists of every kind', async () => {
+      const texts = ['', 'a b', '"quoted"', 'back\\slash', '{brace, comma}', 'NULL', 'Zürich', 'two\nlines'];
+      const { rows } = await sql`select ${texts}::text[] as texts, ${[1, -2, 3]}::bigint[] as wholes, ${[0.5]}::float8[] as halves,
+        array[true, false] as bits, ${[]}::text[] as none, array[null, 'x']::text[] as gaps,
+        ${['b3b6a5a2-6a56-4f4e-8e5c-1d2c3b4a5f60']}::uuid[] as ids, array[1.5, 2]::numeric[] as decimals`.execute(db);
+      expect(rows).toEqual([
+        {
+          texts,
+          wholes: [1, -2, 3],
+          halves: [0.5],
+          bits: [true, false],
+          none: [],
+          gaps: [null, 'x'],
+          ids: ['b3b6a5a2-6a56-4f4e-8e5c-1d2c3b4a5f60'],
+          decimals: [1.5, 2],
+        },
+      ]);
+    });
+
     it('gives JSON and text back as they were put in', async () => {
       const value = { text: 'Zürich, 東京, "quoted"\n', list: [1, 2.5, null, true], nested: { empty: {} } };
       const { rows } = await sql`select ${json(value)} as value, ${json(null)} as nothing, ${json('{"not": "parsed"}')} as text,

@@ -1,7 +1,10 @@
 /** Connections to a database server that break, or are broken off, while somebody holds them. */
-import { sql } from 'kysely';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { Kysely, sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Db, openServerDatabase } from '../../control/db/database.ts';
+import { serverDialect } from '../../control/db/server-dialect.ts';
 import { type Relay, startRelay } from '../../load/relay.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { until } from '../support/world.ts';
@@ -87,4 +90,46 @@ it('a transaction that was broken off while it waited for its turn leaves nothin
   const all = await Promise.allSettled(Array.from({ length: 30 }, () => sql`select 1`.execute(db)));
   expect(all.filter(({ status }) => status === 'rejected')).toEqual([]);
   expect(await scopes()).not.toContain('never');
+});
+
+it('a server that goes away at any point of a new connection fails the statement, and nothing else', async () => {
+  const url = new URL(await server.createDatabase());
+  const to = Number(url.port);
+  let left = 0;
+  const breaking = createServer((client) => {
+    const upstream = connect(to, '127.0.0.1');
+    const end = () => {
+      upstream.destroy();
+      client.resetAndDestroy();
+    };
+    client.on('error', () => upstream.destroy()).on('close', () => upstream.destroy());
+    upstream.on('error', end).on('close', end);
+    client.pipe(upstream);
+    upstream.on('data', (bytes) => {
+      left -= bytes.length;
+      if (left >= 0) client.write(bytes);
+      else end();
+    });
+  }).listen(0, '127.0.0.1');
+  await once(breaking, 'listening');
+  url.port = String((breaking.address() as AddressInfo).port);
+  const uncaught: unknown[] = [];
+  const onUncaught = (error: unknown) => uncaught.push(error);
+  process.on('unhandledRejection', onUncaught);
+  let [failed, answered] = [0, 0];
+  // The answers to a first statement are some 700 bytes.
+  for (let bytes = 0; bytes <= 1_500; bytes += 30) {
+    left = bytes;
+    const one = new Kysely<unknown>({ dialect: serverDialect(url.href, { poolMax: 1 }) });
+    await sql`select 1`.execute(one).then(
+      () => answered++,
+      () => failed++,
+    );
+    await one.destroy();
+  }
+  process.off('unhandledRejection', onUncaught);
+  breaking.close();
+  expect(uncaught).toEqual([]);
+  expect(failed).toBeGreaterThan(5);
+  expect(answered).toBeGreaterThan(5);
 });
