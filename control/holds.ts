@@ -9,6 +9,7 @@ import { isTwoPeople, type JsonObject } from '../policies/index.ts';
 import type { Alerts } from './alerts.ts';
 import { type ApprovalRow, forget, lockRow, neededFor, originalOf, rowOf } from './approval-rows.ts';
 import { SYSTEM } from './audit.ts';
+import { callRowOf } from './call-rows.ts';
 import { recordChanges, touch } from './changes.ts';
 import type { Approval, CallFacts, HeldCall, HoldRequest, HoldState, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
@@ -695,47 +696,11 @@ async function hasLiveCalls(tx: Tx, approvalId: string): Promise<boolean> {
 
 /** The record of the held call exists at once; the journal brings the same row again later. */
 async function upsertCallRow(tx: Tx, request: HoldRequest, approvalId: string, now: number): Promise<void> {
-  const { call, judged } = request;
+  const { call, judged, redacted: input, summary } = request;
+  const row = callRowOf({ call, judged, status: 'needs_approval', at: now, input, summary, approvalId, proxyId: null });
   await tx
     .insertInto('tool_calls')
-    .values({
-      id: call.id,
-      created_at: call.at,
-      entry: call.entry,
-      key: call.key,
-      slot: call.slot,
-      digest: call.digest,
-      agent_id: call.agentId,
-      gateway_id: call.gatewayId,
-      run_id: call.runId,
-      task_id: call.taskId,
-      session_key: call.sessionKey,
-      call_id: call.callId,
-      trace_id: call.traceId,
-      tool: call.tool,
-      mapped_tool: call.mappedTool,
-      tool_kind: call.toolKind,
-      cwd: call.cwd,
-      workspace: call.workspace,
-      risk: judged.risk,
-      verdict: 'hold',
-      reasons: json(judged.reasons),
-      status: 'needs_approval',
-      input: json(request.redacted),
-      output: null,
-      error: null,
-      held_at: now,
-      started_at: null,
-      ended_at: null,
-      duration: null,
-      cost: null,
-      estimated_cost: judged.estimatedCost,
-      approval_id: approvalId,
-      policy_version: judged.policyVersion,
-      facts: json(judged.facts),
-      summary: request.summary,
-      proxy_id: null,
-    })
+    .values({ ...row, reasons: json(row.reasons), input: json(row.input), facts: json(row.facts) })
     .onConflict((conflict) => conflict.column('id').doUpdateSet({ approval_id: approvalId, held_at: now }))
     .execute();
 }

@@ -8,6 +8,7 @@ import { type JsonObject, labelScope, summaryOf } from '../policies/index.ts';
 import type { Agents } from './agents.ts';
 import type { Alerts } from './alerts.ts';
 import { type AuditEntry, appendAudit, SYSTEM } from './audit.ts';
+import { callRowOf } from './call-rows.ts';
 import type { Caps } from './caps.ts';
 import { touch } from './changes.ts';
 import type { CallFacts, JournalEntry, JournalEvent, KnownLabel, ToolCallView } from './contract.ts';
@@ -209,46 +210,8 @@ async function upsertCalls(tx: Tx, proxyId: string, events: readonly CallEvent[]
 }
 
 function rowOf({ type, at, call, judged, input, summary = summaryOf(input), approvalId }: CallEvent, proxyId: string) {
-  return {
-    id: call.id,
-    created_at: call.at,
-    entry: call.entry,
-    key: call.key,
-    slot: call.slot,
-    digest: call.digest,
-    agent_id: call.agentId,
-    gateway_id: call.gatewayId,
-    run_id: call.runId,
-    task_id: call.taskId,
-    session_key: call.sessionKey,
-    call_id: call.callId,
-    trace_id: call.traceId,
-    tool: call.tool,
-    mapped_tool: call.mappedTool,
-    tool_kind: call.toolKind,
-    cwd: call.cwd,
-    workspace: call.workspace,
-    risk: judged.risk,
-    verdict: judged.verdict,
-    reasons: judged.reasons,
-    status: type === 'intent' ? 'running' : type === 'held' ? 'needs_approval' : 'blocked',
-    input,
-    output: null,
-    error: null,
-    held_at: type === 'held' ? at : null,
-    started_at: type === 'intent' ? at : null,
-    ended_at: type === 'denied' ? at : null,
-    duration: null,
-    cost: null,
-    estimated_cost: judged.estimatedCost,
-    approval_id: approvalId,
-    policy_version: judged.policyVersion,
-    facts: judged.facts,
-    summary,
-    proxy_id: type === 'intent' ? proxyId : null,
-    provider: call.model?.provider ?? null,
-    model: call.model?.name ?? null,
-  };
+  const status = type === 'intent' ? 'running' : type === 'held' ? 'needs_approval' : 'blocked';
+  return callRowOf({ call, judged, status, at, input, summary, approvalId, proxyId: type === 'intent' ? proxyId : null });
 }
 
 async function endCalls(tx: Tx, events: readonly EndEvent[]): Promise<EndedRow[]> {
@@ -441,7 +404,6 @@ function auditOf(event: JournalEvent): AuditEntry[] {
       return [
         entry(
           event.at,
-          call.agentId,
           `call.${event.type === 'intent' ? 'started' : event.type}`,
           call.id,
           {
@@ -455,29 +417,50 @@ function auditOf(event: JournalEvent): AuditEntry[] {
             approvalId: event.approvalId,
             policyVersion: judged.policyVersion,
           },
-          'tool_call',
-          event.input,
+          { agentId: call.agentId, input: event.input },
         ),
       ];
     }
     case 'completed':
-      return [entry(event.at, null, 'call.completed', event.id, { status: event.status, cost: event.cost, durationMs: event.durationMs })];
+      return [entry(event.at, 'call.completed', event.id, { status: event.status, cost: event.cost, durationMs: event.durationMs })];
     case 'withdrawn':
-      return [entry(event.at, null, 'call.withdrawn', event.id, { reason: event.reason })];
+      return [entry(event.at, 'call.withdrawn', event.id, { reason: event.reason })];
     case 'refused':
-      return [entry(event.at, null, 'call.refused', event.id, { reasons: event.reasons.map((reason) => reason.code) })];
+      return [entry(event.at, 'call.refused', event.id, { reasons: event.reasons.map((reason) => reason.code) })];
     case 'run':
       return [
-        entry(event.at, event.agentId, event.allowed ? 'run.started' : 'run.refused', event.runId, { sessionKey: event.sessionKey }, 'run'),
+        entry(
+          event.at,
+          event.allowed ? 'run.started' : 'run.refused',
+          event.runId,
+          { sessionKey: event.sessionKey },
+          { agentId: event.agentId, subjectType: 'run' },
+        ),
       ];
     // Recorded with the agent that they make or end.
     case 'spawned':
     case 'despawned':
       return [];
     case 'run_end':
-      return [entry(event.at, event.agentId, 'run.ended', event.runId, { status: event.status, message: event.message }, 'run')];
+      return [
+        entry(
+          event.at,
+          'run.ended',
+          event.runId,
+          { status: event.status, message: event.message },
+          { agentId: event.agentId, subjectType: 'run' },
+        ),
+      ];
     case 'ungated':
-      return [entry(event.at, event.agentId, 'gate.bypassed', event.agentId, { tool: event.tool, gatewayId: event.gatewayId }, 'agent')];
+      return [
+        entry(
+          event.at,
+          'gate.bypassed',
+          event.agentId,
+          { tool: event.tool, gatewayId: event.gatewayId },
+          { agentId: event.agentId, subjectType: 'agent' },
+        ),
+      ];
     case 'connection': {
       const { at, id, phase, door, by, gatewayId, callId, target, status, bytesUp, bytesDown, durationMs, error } = event;
       const details = { door, target, gatewayId, callId, ...(phase === 'closed' && { status, bytesUp, bytesDown, durationMs, error }) };
@@ -485,7 +468,7 @@ function auditOf(event: JournalEvent): AuditEntry[] {
     }
     case 'unasked': {
       const { at, agentId, gatewayId, call, why } = event;
-      return [entry(at, agentId, 'call.unasked', agentId, { tool: call.tool, why, gatewayId }, 'agent')];
+      return [entry(at, 'call.unasked', agentId, { tool: call.tool, why, gatewayId }, { agentId, subjectType: 'agent' })];
     }
     // Held against what the gate was asked about; what that shows is recorded.
     case 'results':
@@ -496,15 +479,15 @@ function auditOf(event: JournalEvent): AuditEntry[] {
   }
 }
 
+/** @param more the agent who did it (else the system), what it is about where that is no call, and its arguments. */
 function entry(
   at: number,
-  agentId: string | null,
   action: string,
   id: string,
   details: JsonObject,
-  subjectType = 'tool_call',
-  input?: JsonObject,
+  more: { agentId?: string; subjectType?: string; input?: JsonObject } = {},
 ): AuditEntry {
-  const actor = agentId === null ? SYSTEM : { type: 'agent' as const, id: agentId, name: agentId };
+  const { agentId, subjectType = 'tool_call', input } = more;
+  const actor = agentId === undefined ? SYSTEM : { type: 'agent' as const, id: agentId, name: agentId };
   return { at, actor, action, subjectType, subjectId: id, details, ...(input !== undefined && { payload: { input } }) };
 }

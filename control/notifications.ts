@@ -417,33 +417,8 @@ export function createNotifications({ db, clock, channels, approvals, cards, ale
       if (approvalId && groupKey && one.members === undefined) {
         if ((await cards.join(tx, { channelId, kind, chat: recipient.chat, groupKey, approvalId })) !== null) continue;
       }
-      const made = await tx
-        .insertInto('notifications')
-        .values({
-          id: randomUUID(),
-          dedupe_key: one.key,
-          created_at: now,
-          due_at: now,
-          channel_id: one.channelId,
-          kind: one.kind,
-          recipient: json(one.recipient),
-          approval_id: one.approvalId ?? null,
-          task_id: one.taskId ?? null,
-          summary: one.summary.slice(0, 500),
-          note: json(one.note),
-          payload: json(one.payload),
-          sending_at: null,
-          delivered_at: null,
-          dead_at: null,
-          last_error: null,
-          ref: json(null),
-          shown: null,
-          group_key: groupKey ?? null,
-        })
-        .onConflict((conflict) => conflict.column('dedupe_key').doNothing())
-        .returning('id')
-        .executeTakeFirst();
-      if (made && approvalId && isCard(kind)) await cards.add(tx, made.id, one.members ?? [approvalId]);
+      const id = await insertNotification(tx, one, now);
+      if (id !== null && approvalId && isCard(kind)) await cards.add(tx, id, one.members ?? [approvalId]);
     }
   }
 
@@ -687,6 +662,37 @@ function chatWith(channel: Pick<LiveChannel, 'kind'>, externalId: string): strin
 /** Whether a notification is shown as the card of its approval, made of it when it is sent. */
 export function isCard(kind: Notification['kind']): boolean {
   return CARDS.includes(kind);
+}
+
+/** Adds a notification, once under its key. @returns its id; null where there is one under this key. */
+export async function insertNotification(on: Db | Tx, one: NewNotification, now: number): Promise<string | null> {
+  const made = await on
+    .insertInto('notifications')
+    .values({
+      id: randomUUID(),
+      dedupe_key: one.key,
+      created_at: now,
+      due_at: now,
+      channel_id: one.channelId,
+      kind: one.kind,
+      recipient: json(one.recipient),
+      approval_id: one.approvalId ?? null,
+      task_id: one.taskId ?? null,
+      summary: one.summary.slice(0, 500),
+      note: json(one.note),
+      payload: json(one.payload),
+      sending_at: null,
+      delivered_at: null,
+      dead_at: null,
+      last_error: null,
+      ref: json(null),
+      shown: null,
+      group_key: one.groupKey ?? null,
+    })
+    .onConflict((conflict) => conflict.column('dedupe_key').doNothing())
+    .returning('id')
+    .executeTakeFirst();
+  return made?.id ?? null;
 }
 
 /** The key under which a comment goes to a channel, once. */

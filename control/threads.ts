@@ -2,11 +2,10 @@
  * The threads of tasks on channels. The database is canonical: a thread there is a picture of the task's own thread, and is made anew
  * when it is lost. What was written to it there is kept here as a comment, under the name of the operator.
  */
-import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { type Db, json } from './db/database.ts';
 import type { ChatThreadsTable } from './db/schema.ts';
-import { commentNote, mirrorKey } from './notifications.ts';
+import { commentNote, insertNotification, mirrorKey } from './notifications.ts';
 
 export type Threads = ReturnType<typeof createThreads>;
 
@@ -166,30 +165,20 @@ export function createThreads({ db, clock }: { db: Db; clock: () => number }) {
     let count = 0;
     for (const message of missing) {
       if ((message.metadata as Record<string, unknown>).channelId === channelId) continue;
-      await db
-        .insertInto('notifications')
-        .values({
-          id: randomUUID(),
-          dedupe_key: mirrorKey(message.id, channelId),
-          created_at: now,
-          due_at: now,
-          channel_id: channelId,
+      await insertNotification(
+        db,
+        {
           kind: 'comment',
-          recipient: json({ chat: null, inThread: true }),
-          approval_id: null,
-          task_id: message.task_id,
+          channelId,
+          recipient: { chat: null, inThread: true },
+          taskId: message.task_id,
           summary: `${message.author_name} commented`,
-          note: json(commentNote(message.author_name, message.author_type, message.content)),
-          payload: json({}),
-          sending_at: null,
-          delivered_at: null,
-          dead_at: null,
-          last_error: null,
-          ref: json(null),
-          shown: null,
-        })
-        .onConflict((conflict) => conflict.column('dedupe_key').doNothing())
-        .execute();
+          note: commentNote(message.author_name, message.author_type, message.content),
+          payload: {},
+          key: mirrorKey(message.id, channelId),
+        },
+        now,
+      );
       count++;
     }
     return count;

@@ -1,9 +1,21 @@
 /** Asking again while somebody looks: for what no event tells of. */
+import type { ReactiveControllerHost } from 'lit';
 
 /**
- * Does `work` at once and then again `everyMs` after each end, not while the page is hidden, and at once when it is shown again.
- * @returns what ends it.
+ * While the element is on the page: does `work` at once and then again `everyMs` after each end, not while the page is hidden, and at once
+ * when it is shown again.
  */
+export function workWhileShown(element: ReactiveControllerHost, work: () => Promise<void>, everyMs: number): void {
+  let end = () => {};
+  element.addController({
+    hostConnected: () => {
+      end = repeatWhileShown(work, everyMs);
+    },
+    hostDisconnected: () => end(),
+  });
+}
+
+/** @returns what ends it. */
 export function repeatWhileShown(work: () => Promise<void>, everyMs: number): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let isEnded = false;

@@ -9,7 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Agent, request } from 'undici';
 import type { Service } from '../deploy/topology.ts';
-import { type Installation, measureInstallation, newAgents, percentile, printLines } from './installation.ts';
+import { type Installation, measureInstallation, newAgents, printLines } from './installation.ts';
+import { percentile } from './percentile.ts';
 
 const { values: options } = parseArgs({ options: { rate: { type: 'string', default: '200' } } });
 const RATE = Number(options.rate);

@@ -8,6 +8,8 @@ import { type PostgresServer, startPostgres } from '../test/support/postgres.ts'
 import { type RedisServer, startRedis } from '../test/support/redis.ts';
 import { ADMIN_TOKEN, type Answer, freePort, joinWorld } from '../test/support/world.ts';
 
+export { percentile } from './percentile.ts';
+
 export interface Installation {
   controls: readonly Service[];
   proxies: readonly Service[];
@@ -127,12 +129,6 @@ export async function measureInstallation(
     await end();
   }
   process.exit(isKept ? 0 : 1);
-}
-
-/** The value that the given share of them does not exceed. */
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
 }
 
 export interface Line {

@@ -4,6 +4,8 @@
  */
 import { connect, type Socket } from 'node:net';
 
+export { percentile } from './percentile.ts';
+
 /** How a kind of call goes. Requests are whole HTTP/1.1 messages as text. */
 export interface Script {
   /** The first request of a call. @param n number of the call, unique in this script. */
@@ -106,11 +108,6 @@ export async function callOnce(port: number, script: Script): Promise<Answer[]> 
   await line.call();
   line.close();
   return answers;
-}
-
-/** @param sorted ascending. */
-export function percentile(sorted: Float64Array, share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
 function resultOf(latencies: number[], elapsedMs: number): LoadResult {

@@ -8,10 +8,12 @@ import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Agent, request } from 'undici';
-import { ADMIN_TOKEN, type OneProcess, startProcess as startProduct } from '../test/support/world.ts';
-import { demand, type Line, percentile, printLines } from './installation.ts';
-import { createTraffic, type Kind, type ScriptedAgent, type Traffic } from './scripted-agents.ts';
-import { METRICS_TOKEN, machineOf, reportOf, type Sample, watch } from './watching.ts';
+import { ADMIN_TOKEN, type OneProcess } from '../test/support/world.ts';
+import { demand, type Line, printLines } from './installation.ts';
+import { measureProduct } from './measured-product.ts';
+import { percentile } from './percentile.ts';
+import type { Kind, ScriptedAgent, Traffic } from './scripted-agents.ts';
+import { machineOf, reportOf, type Sample, watch } from './watching.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -35,20 +37,10 @@ const MINUTE_MS = 60_000;
 /** Their own time is that of the upstream or of a person; of these only the whole is told. */
 const WITHOUT_PROMISE: ReadonlySet<Kind> = new Set(['stream', 'held']);
 
-const world = await startProduct(['cli.ts', 'start'], { MC_METRICS_TOKEN: METRICS_TOKEN, MC_LOG_LEVEL: 'error' });
-const traffic = createTraffic(world, AGENTS, RATE);
-let isKept = false;
-try {
-  isKept = await load(world, traffic);
-} catch (error) {
-  console.error(error, world.log().slice(-2_000));
-} finally {
-  await traffic.close();
-  await world.close();
-}
-process.exit(isKept ? 0 : 1);
+await measureProduct({ agents: AGENTS, rate: RATE }, load);
 
-async function load(product: OneProcess, { prepare, steady, approveAll, errors, latencies, calls }: Traffic): Promise<boolean> {
+async function load(product: OneProcess, traffic: Traffic): Promise<boolean> {
+  const { prepare, steady, approveAll, errors, latencies, calls } = traffic;
   const agents = await prepare();
   say(`${AGENTS} agents, ${AGENTS * RATE} calls a second, ${MINUTES} minutes`);
   const samples: Sample[] = [];
@@ -93,12 +85,6 @@ async function load(product: OneProcess, { prepare, steady, approveAll, errors, 
   if (options.report !== undefined) writeFileSync(options.report, report);
   return kept;
 }
-
-/* ---------------------------------------------------------------- the world */
-
-/* ---------------------------------------------------------------- calls */
-
-/* ---------------------------------------------------------------- storms */
 
 /** As many holds as there are to be, at once; all of them are shown, decided in batches, and every one runs once. */
 async function approvalStorm(

@@ -4,10 +4,11 @@
  * early and at the end; ends with 1 where it grew by more than it may, or a call failed.
  */
 import { parseArgs } from 'node:util';
-import { freePort, startProcess as startProduct } from '../test/support/world.ts';
+import { freePort, type OneProcess } from '../test/support/world.ts';
 import { type Line, printLines } from './installation.ts';
-import { createTraffic } from './scripted-agents.ts';
-import { METRICS_TOKEN, machineOf, reportOf, type Sample, watch } from './watching.ts';
+import { measureProduct } from './measured-product.ts';
+import type { Traffic } from './scripted-agents.ts';
+import { machineOf, reportOf, type Sample, watch } from './watching.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -24,27 +25,13 @@ const GROWTH_MAX = 0.05;
 const MINUTES = HOURS * 60;
 
 const inspectorPort = await freePort();
-const world = await startProduct([`--inspect=127.0.0.1:${inspectorPort}`, 'cli.ts', 'start'], {
-  MC_METRICS_TOKEN: METRICS_TOKEN,
-  MC_LOG_LEVEL: 'error',
-});
-const traffic = createTraffic(world, AGENTS, CALLS / (HOURS * 3600));
-let isKept = false;
-try {
-  isKept = await soak();
-} catch (error) {
-  console.error(error, world.log().slice(-2_000));
-} finally {
-  await traffic.close();
-  await world.close();
-}
-process.exit(isKept ? 0 : 1);
+await measureProduct({ nodeArguments: [`--inspect=127.0.0.1:${inspectorPort}`], agents: AGENTS, rate: CALLS / (HOURS * 3600) }, soak);
 
-async function soak(): Promise<boolean> {
+async function soak(product: OneProcess, traffic: Traffic): Promise<boolean> {
   const agents = await traffic.prepare();
   process.stderr.write(`${AGENTS} agents, ${AGENTS * CALLS} calls in ${HOURS} hours\n`);
   const samples: Sample[] = [];
-  const watching = watch(world, traffic, samples);
+  const watching = watch(product, traffic, samples);
   const approving = traffic.approveAll();
   await traffic.steady(agents, MINUTES * WARM);
   const early = await heapAfterCollection();

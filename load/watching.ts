@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { request } from 'undici';
 import type { OneProcess } from '../test/support/world.ts';
-import { percentile } from './installation.ts';
+import { percentile } from './percentile.ts';
 import { plotOf } from './plot.ts';
 import type { Kind, Traffic } from './scripted-agents.ts';
 

@@ -7,7 +7,7 @@ import { serverNow } from '../clock.ts';
 import { type CoveredAgent, coverageRows } from '../elements/coverage.ts';
 import { LightElement } from '../elements/light-element.ts';
 import { failed, skeleton } from '../elements/parts.ts';
-import { repeatWhileShown } from '../polling.ts';
+import { workWhileShown } from '../polling.ts';
 
 const EVERY_MS = 10_000;
 
@@ -16,16 +16,10 @@ export class AgentCoverageElement extends LightElement {
   @property({ attribute: false }) agentId = '';
   @state() private known: { agentId: string; covered: CoveredAgent | null } | null = null;
   @state() private failure: string | null = null;
-  #end = () => {};
 
-  override connectedCallback(): void {
-    super.connectedCallback();
-    this.#end = repeatWhileShown(() => this.#read(), EVERY_MS);
-  }
-
-  override disconnectedCallback(): void {
-    super.disconnectedCallback();
-    this.#end();
+  constructor() {
+    super();
+    workWhileShown(this, () => this.#read(), EVERY_MS);
   }
 
   protected override updated(changed: PropertyValues<this>): void {

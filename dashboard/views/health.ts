@@ -15,7 +15,7 @@ import { glyph } from '../elements/glyph.ts';
 import { healthSummary, worstFirst } from '../elements/health-text.ts';
 import { LightElement } from '../elements/light-element.ts';
 import { button, empty, failed, moment, seen, skeleton } from '../elements/parts.ts';
-import { repeatWhileShown } from '../polling.ts';
+import { workWhileShown } from '../polling.ts';
 import { age, HEALTH_GROUP_WORDS, HEALTH_STATE_WORDS, plural } from '../words.ts';
 import './drill-card.ts';
 import './health.css';
@@ -33,16 +33,10 @@ export class HealthElement extends SignalWatcher(LightElement) {
   @state() private failure: string | null = null;
   /** Drills that do not end as declared, as a sentence. */
   @state() private broken: string | null = null;
-  #end = () => {};
 
-  override connectedCallback(): void {
-    super.connectedCallback();
-    this.#end = repeatWhileShown(() => this.#read(), EVERY_MS);
-  }
-
-  override disconnectedCallback(): void {
-    super.disconnectedCallback();
-    this.#end();
+  constructor() {
+    super();
+    workWhileShown(this, () => this.#read(), EVERY_MS);
   }
 
   protected override render(): TemplateResult {

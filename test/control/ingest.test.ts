@@ -142,6 +142,26 @@ describe('a call’s record', () => {
     expect(entry).toMatchObject({ entry: 'model', provider: 'openai', model: 'gpt-4o-mini', cost: 70 });
   });
 
+  it('of a model call that was held says the same, whether its hold or its journal comes first', async () => {
+    const model = { provider: 'openai', name: 'gpt-4o-mini' };
+    for (const isHoldFirst of [true, false]) {
+      const id = newId();
+      const call: CallFacts = { ...factsOfCall({ id, agentId, at: AT, taskId: null }), entry: 'model', tool: 'model_call', model };
+      const events = [held(id), intent(id), completed(id, 70)].map(
+        (event) => ('call' in event ? { ...event, call } : event) as JournalEvent,
+      );
+      if (isHoldFirst) await services.holds.open(holdRequest(call));
+      await services.ingest.ingest(`model-held-${isHoldFirst}`, entries(1, events));
+      if (!isHoldFirst) await services.holds.open(holdRequest(call));
+      expect(await createCalls({ db: services.db }).find(id)).toMatchObject({
+        status: 'success',
+        modelCall: { provider: 'openai', model: 'gpt-4o-mini' },
+      });
+      const entry = await services.db.selectFrom('ledger_entries').selectAll().where('call_id', '=', id).executeTakeFirst();
+      expect(entry).toMatchObject({ provider: 'openai', model: 'gpt-4o-mini' });
+    }
+  });
+
   it('counts its cost on the day on which it began, which is the day it was reserved under', async () => {
     const id = newId();
     const late = Date.UTC(2026, 10, 22, 23, 59, 59);
