@@ -55,6 +55,15 @@ export class FakeOpenClaw {
     await new Promise<void>((resolve) => server.close(() => resolve()));
   }
 
+  /** As a machine that sleeps: connections stay and say nothing; what comes meanwhile is read when it wakes. */
+  freeze(): void {
+    for (const socket of this.#server?.clients ?? []) socket.pause();
+  }
+
+  thaw(): void {
+    for (const socket of this.#server?.clients ?? []) socket.resume();
+  }
+
   /** Resolves with the request of that method, also when it has already arrived. */
   async request(method: string, count = 1): Promise<Asked> {
     for (;;) {
