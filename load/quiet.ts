@@ -151,14 +151,14 @@ async function trouble(claws: readonly ScriptedClaw[], end: number): Promise<voi
     async () => {
       await product.kill();
       await sleep(Math.random() * 5_000);
-      await product.start();
+      await startAgain();
       count('kill -9 of the product');
     },
     (claw) => claw.restart(1_000 + Math.random() * 4_000),
     (claw) => claw.nap(20_000 + Math.random() * 70_000),
     async () => {
       await product.stop();
-      await product.start();
+      await startAgain();
       count('restarts of the product');
     },
     (claw) => claw.restart(30_000 + Math.random() * 20_000),
@@ -167,7 +167,7 @@ async function trouble(claws: readonly ScriptedClaw[], end: number): Promise<voi
       const napping = claw.nap(40_000);
       await sleep(15_000);
       await product.kill();
-      await product.start();
+      await startAgain();
       await napping;
       count('kill -9 of the product');
     },
@@ -178,10 +178,21 @@ async function trouble(claws: readonly ScriptedClaw[], end: number): Promise<voi
     const claw = claws[turn % claws.length];
     const happens = what[turn % what.length];
     if (claw !== undefined && happens !== undefined) await happens(claw);
-    // A product that was restarted before it could be looked at would hide what it raised: the record keeps it, and a look comes after each.
     process.stderr.write(
       `${new Date().toISOString()} turns ${tally.get('turns') ?? 0}, model requests ${tally.get('model requests') ?? 0}, alerts ${alerts.size}\n`,
     );
+  }
+}
+
+/** As a service manager does: what gives up at its start, on a machine that is too busy, is started anew. */
+async function startAgain(): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await product.start();
+    } catch (error) {
+      if (attempt === 5) throw error;
+      count('starts that gave up');
+    }
   }
 }
 

@@ -205,7 +205,9 @@ export class Gatekeeper {
     const { joins, register, clock } = this.#with;
     const id = joins.take(agentId, tool, args, clock());
     const record = id === null ? undefined : register.byId(id);
-    return record?.state === 'running' && this.#stopOf(agentId) === null ? record : null;
+    if (record?.state !== 'running' || this.#stopOf(agentId) !== null) return null;
+    record.joined = true;
+    return record;
   }
 
   /** Whether a call that was allowed may still be carried on with: nothing that stops its agent has come about since. */

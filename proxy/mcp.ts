@@ -38,6 +38,7 @@ import { createOpenRequests, type Request } from './mcp-requests.ts';
 import { createMcpServers } from './mcp-servers.ts';
 import { StateSealer } from './mcp-state.ts';
 import { problem, refuseEntry } from './respond.ts';
+import type { SilentGates } from './silent-gates.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
 import type { Uplink } from './uplink.ts';
@@ -46,6 +47,7 @@ export interface McpDependencies {
   gate: Gatekeeper;
   snapshot: Snapshot;
   journal: Journal;
+  silent: SilentGates;
   uplink: Uplink;
   telemetry: Telemetry;
   clock: () => number;
@@ -59,12 +61,24 @@ export interface McpDependencies {
 
 export type Mcp = ReturnType<typeof createMcp>;
 
-export function createMcp({ gate, snapshot, journal, uplink, telemetry, clock, bounds, hostNames, stateKey, log }: McpDependencies) {
+export function createMcp({
+  gate,
+  snapshot,
+  journal,
+  silent,
+  uplink,
+  telemetry,
+  clock,
+  bounds,
+  hostNames,
+  stateKey,
+  log,
+}: McpDependencies) {
   const sealer = new StateSealer(stateKey);
   const servers = createMcpServers({ uplink, clock, bounds, log });
   const contexts = createContexts({ sealer, servers, hostNames });
   const requests = createOpenRequests({ gate, clock, log });
-  const judgement = createJudgement({ gate, journal, telemetry, clock, bounds, sealer, requests });
+  const judgement = createJudgement({ gate, journal, silent, telemetry, clock, bounds, sealer, requests });
   const relay = createRelay({ snapshot, uplink, clock, bounds, sealer, requests, judgement, log });
   /** Streams that only listen. */
   const listeners = new Set<{ agentId: string; upstreamId: string; client: ClientAnswer; conversation: string }>();
