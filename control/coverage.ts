@@ -18,6 +18,9 @@ interface AgentRow {
   bypassed_at: number | null;
   result_at: number | null;
   alert: string | null;
+  /** Of ways round that leave the gate as it is. */
+  model_alert: string | null;
+  mcp_alert: string | null;
 }
 
 const WINDOW_MS = 24 * 60 * 60 * 1000;
@@ -52,7 +55,10 @@ export function createCoverage({ db, clock }: { db: Db; clock: () => number }) {
         (select at from audit_log where subject_type = 'agent' and subject_id = agents.id and action = 'gate.bypassed' order by seq desc limit 1) as bypassed_at,
         (select at from gate_proofs where agent_id = agents.id and entry = 'openclaw' and how = 'result') as result_at,
         (select message from alerts where type = 'gate_missing' and resolved_at is null
-          and (agent_id = agents.id or gateway_id = agents.gateway_id) order by created_at desc limit 1) as alert
+          and dedupe_key not in ('gate_missing:model:' || agents.id, 'gate_missing:mcp:' || agents.id)
+          and (agent_id = agents.id or gateway_id = agents.gateway_id) order by created_at desc limit 1) as alert,
+        (select message from alerts where dedupe_key = 'gate_missing:model:' || agents.id and resolved_at is null) as model_alert,
+        (select message from alerts where dedupe_key = 'gate_missing:mcp:' || agents.id and resolved_at is null) as mcp_alert
       from agents where removed_at is null and status <> 'stopped' order by name, id limit ${AGENTS_MAX}
     `.execute(db);
     // Its own tools come in as MCP calls do.
@@ -90,6 +96,8 @@ function pointOf(agent: AgentRow, entry: Entry, trafficAt: number | null, refuse
   });
   // What comes by MCP, model or HTTP past a gate that did not ask speaks against the gate, not against the way it came.
   if (isGated && entry === 'openclaw' && agent.alert !== null) return point('bypassed', null, trafficAt, agent.alert);
+  if (entry === 'model' && agent.model_alert !== null) return point('bypassed', null, null, agent.model_alert);
+  if (entry === 'mcp' && agent.mcp_alert !== null) return point('bypassed', null, null, agent.mcp_alert);
   if (isGated && entry === 'mcp' && agent.alert !== null && (agent.bypassed_at ?? 0) > (trafficAt ?? Number.POSITIVE_INFINITY) - ALIVE_MS)
     return point('bypassed', null, null, agent.alert);
   // The strongest that there is: what came back from tools had been asked about.

@@ -22,6 +22,8 @@ interface Dependencies {
   activePolicy: () => ActivePolicy;
   /** Proxies that were heard of, and whether they are here now. */
   proxies: () => readonly { state: 'live' | 'stale'; lastSeenAt: number }[];
+  /** Looked for where results are. */
+  detours: { sweep: () => Promise<void> };
   published: () => void;
 }
 
@@ -80,11 +82,12 @@ export async function noteProof(tx: Tx, agentId: string, entry: string, how: 're
     .execute();
 }
 
-export function createGateEvidence({ db, clock, agents, alerts, activePolicy, proxies, published }: Dependencies) {
+export function createGateEvidence({ db, clock, agents, alerts, activePolicy, proxies, detours, published }: Dependencies) {
   /** Holds what is due against what the gate was asked about, and raises what has no record. To be called every few seconds. */
   async function sweep(): Promise<void> {
     const now = clock();
     if (proxies().some(({ state, lastSeenAt }) => state === 'stale' && now - lastSeenAt < AWAY_MAX_MS)) return;
+    await detours.sweep();
     const bypassing = await db.transaction().execute(async (tx) => {
       const due = await readDue(tx, now);
       if (due.length === 0) return [];

@@ -20,6 +20,12 @@ export type Gateways = ReturnType<typeof createGateways>;
 const SILENT_AFTER_MS = 25_000;
 /** A gateway takes 5-13 s to its port and some more to its plugins. */
 const START_GRACE_MS = 20_000;
+/** A beat is late: from now on the gateway itself is asked whether it is awake. */
+const LATE_AFTER_MS = 11_000;
+/** A gateway that has answered for this long was awake for a whole interval of the plugin's beats, and so the plugin had its turn. */
+const AWAKE_MS = 10_500;
+/** Two answers that lie further apart say nothing of what was between them: one of the two machines may have slept. */
+const AWAKE_GAP_MS = 8_000;
 /** Events of sessions that wait for the worker which reads them; the oldest are forgotten first. */
 const SESSION_EVENTS_MAX = 5_000;
 
@@ -48,6 +54,8 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
   /** Address and sealed token that each link was made with. */
   const linkedWith = new Map<string, string>();
   const news = new Map<string, Heard>();
+  /** Of gateways whose plugin is late: since when they have answered without a gap, and when last. */
+  const awake = new Map<string, { since: number; last: number }>();
   const startedAt = clock();
 
   /** Connects to every registered gateway that has an address. */
@@ -271,15 +279,22 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
     await touch(tx, [{ topic: 'gateway', entity_id: id, at }]);
   }
 
-  /** One pass of the gate monitor: a gateway whose plugin has fallen silent raises an alert (SPEC 3.4). */
+  /**
+   * One pass of the gate monitor: a gateway whose plugin has fallen silent raises an alert (SPEC 3.4). A link alone does not show that the
+   * gateway works: that of a machine that sleeps stands for minutes, and one that has just woken beats a moment later. So it has to
+   * answer for a while, without a beat in it.
+   */
   async function sweep(): Promise<void> {
     const now = clock();
     if (now - startedAt < START_GRACE_MS) return;
     const rows = await db.selectFrom('gateways').selectAll().where('removed_at', 'is', null).execute();
+    await Promise.all(rows.map((row) => lookAwake(row, now)));
+    for (const id of awake.keys()) if (!rows.some((row) => row.id === id)) awake.delete(id);
     for (const row of rows) {
       const state = gateOf(row, now);
       // With a link that is down the gateway itself is off: nothing runs there that could be ungated. Without a link nobody can tell.
-      if (state !== 'missing' && !(state === 'silent' && !links.has(row.id))) continue;
+      const { since: awakeSince = now } = awake.get(row.id) ?? {};
+      if (!(state === 'missing' && now - awakeSince >= AWAKE_MS) && !(state === 'silent' && !links.has(row.id))) continue;
       const since =
         row.last_heartbeat === null ? 'has never been heard' : `was last heard ${Math.round((now - row.last_heartbeat) / 1000)} s ago`;
       await db.transaction().execute(async (tx) => {
@@ -296,6 +311,19 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
       });
       published();
     }
+  }
+
+  async function lookAwake({ id, last_heartbeat }: GatewaysTable, now: number): Promise<void> {
+    const isLate = last_heartbeat === null || now - last_heartbeat >= LATE_AFTER_MS;
+    if (!isLate || (await links.get(id)?.answers()) !== true) {
+      awake.delete(id);
+      return;
+    }
+    const before = awake.get(id);
+    awake.set(
+      id,
+      before !== undefined && now - before.last < AWAKE_GAP_MS ? { since: before.since, last: now } : { since: now, last: now },
+    );
   }
 
   /** Hands out, once, what was heard of sessions up to a moment. @param until epoch milliseconds. */

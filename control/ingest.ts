@@ -13,6 +13,7 @@ import type { Caps } from './caps.ts';
 import { touch } from './changes.ts';
 import type { CallFacts, JournalEntry, JournalEvent, KnownLabel, ToolCallView } from './contract.ts';
 import { type Db, json, type Tx } from './db/database.ts';
+import { keepDetours } from './detours.ts';
 import { keepDrill } from './drills.ts';
 import { keepEvidence, noteProof } from './gate-evidence.ts';
 import type { Gateways } from './gateways.ts';
@@ -135,6 +136,7 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
     await countRuns(tx, calls);
     await keepLabels(tx, calls);
     await keepEvidence(tx, events, clock());
+    await keepDetours(tx, events, clock());
     const settled = await endCalls(tx, ends);
     await caps.contain(tx, await spend.settle(tx, settled));
     await renewCostSummaries(tx, [...new Set(settled.flatMap(({ task_id }) => task_id ?? []))], clock());
@@ -472,6 +474,7 @@ function auditOf(event: JournalEvent): AuditEntry[] {
     }
     // Held against what the gate was asked about; what that shows is recorded.
     case 'results':
+    case 'detour':
     case 'drill':
     case 'canary':
     case 'heartbeat':

@@ -78,12 +78,16 @@ export interface GatewayLink {
   sendToSession(sessionKey: string, text: string, idempotencyKey: string): Promise<LinkResult<string>>;
   /** Aborts the session's active run and what is queued behind it. `value` says whether a run was aborted. */
   abortRuns(sessionKey: string): Promise<LinkResult<boolean>>;
+  /** Whether the gateway answers at this moment: a connection whose other end sleeps stands, and says nothing. Resolves within seconds. */
+  answers(): Promise<boolean>;
   close(): Promise<void>;
 }
 
 const LIMITS = {
   handshakeMs: 10_000,
   requestMs: 20_000,
+  /** For a gateway that is asked only whether it is awake. */
+  awakeMs: 2_000,
   pending: 256,
   messageChars: 64_000,
   retryMinMs: 500,
@@ -192,6 +196,10 @@ class Link implements GatewayLink {
   async abortRuns(sessionKey: string): Promise<LinkResult<boolean>> {
     const answer = await this.#ask('sessions.abort', { key: sessionKey, clearQueued: true }, Aborted);
     return answer.ok ? { ok: true, value: typeof answer.value.abortedRunId === 'string' } : answer;
+  }
+
+  async answers(): Promise<boolean> {
+    return (await this.#wire?.isAwake()) === true;
   }
 
   async close(): Promise<void> {
@@ -368,6 +376,11 @@ class Wire {
     const parsed = shape.safeParse(answer.payload);
     if (!parsed.success) return { ok: false, problem: 'refused', message: `${method}: the gateway answered in a shape we do not know` };
     return { ok: true, value: parsed.data };
+  }
+
+  /** Any answer shows it, a refusal as well. */
+  async isAwake(): Promise<boolean> {
+    return (await this.#request('agents.list', {}, LIMITS.awakeMs)) !== null;
   }
 
   /** Resolves with the reason once the connection is over; ends it itself when the gateway has fallen silent. */

@@ -36,6 +36,7 @@ import { openCounters } from './counters.ts';
 import { createCoverage } from './coverage.ts';
 import { isAnswering, openDatabase, openServerDatabase } from './db/database.ts';
 import { createDeliveries } from './deliveries.ts';
+import { createDetours } from './detours.ts';
 import { createDocuments } from './documents.ts';
 import { createDrills } from './drills.ts';
 import { createEmergency } from './emergency.ts';
@@ -444,7 +445,14 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
     {
       name: 'gate-evidence',
       everyMs: 2_000,
-      tick: createGateEvidence({ ...base, agents, alerts, activePolicy, proxies: line.proxies }).sweep,
+      tick: createGateEvidence({
+        ...base,
+        agents,
+        alerts,
+        activePolicy,
+        proxies: line.proxies,
+        detours: createDetours({ ...base, alerts }),
+      }).sweep,
     },
   ];
   const stopWorkers = startWorkers(

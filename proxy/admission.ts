@@ -209,7 +209,9 @@ export class Gatekeeper {
     const key = joinKeyOf(agentId, tool, args);
     const id = joins.take(key, clock());
     const record = id === null ? elsewhere(await others.ask({ ask: 'join', key })) : register.byId(id);
-    return record?.state === 'running' && this.#stopOf(agentId) === null ? record : null;
+    if (record?.state !== 'running' || this.#stopOf(agentId) !== null) return null;
+    record.joined = true;
+    return record;
   }
 
   /** A call of the gate that runs at another proxy, which hears of its end; null where there is none. Never rejects. */
@@ -233,6 +235,7 @@ export class Gatekeeper {
     };
     const record = register.byId(idOf() ?? '');
     if (record?.state !== 'running') return null;
+    if (question.ask === 'join') record.joined = true;
     return { callId: record.id, agentId: record.agentId, gatewayId: record.gatewayId, risk: record.risk };
   }
 
@@ -834,7 +837,7 @@ function elsewhere(found: RunningElsewhere | null): CallRecord | null {
   return {
     ...{ id: callId, key: '', slot: null, agentId, gatewayId, state: 'running', verdict: 'allow', risk, reasons: [], approval: null },
     ...{ waitingUntil: 0, estimatedMicros: 0, estimate: null, scopes: [], call: null, arguments: null, judged: null, recorded: null },
-    ...{ editedArguments: null, starting: false, settling: null },
+    ...{ editedArguments: null, starting: false, settling: null, joined: true },
   };
 }
 

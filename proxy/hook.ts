@@ -197,9 +197,21 @@ export function createHook({
     } catch {
       return problem(response, 503, 'JOURNAL_UNAVAILABLE', 'The outcome could not be recorded. Send it again shortly.');
     }
-    if (ended) return respond(response, 200, { id: record.id, state: 'ended' });
+    if (ended) {
+      if (status === 'success') await reportDetour(record);
+      return respond(response, 200, { id: record.id, state: 'ended' });
+    }
     const why = record.state === 'held' ? 'This call is held; nothing ran, so it has no outcome.' : 'This call has ended already.';
     problem(response, 409, 'DUPLICATE', why, { id: record.id, state: record.state });
+  }
+
+  /** A tool of an MCP server of ours ran, and its call came another way than through us (SPEC 10). A later look sees the other proxies. */
+  async function reportDetour({ agentId, gatewayId, joined, call }: CallRecord): Promise<void> {
+    if (gatewayId === null || joined !== false || call === null) return;
+    const now = clock();
+    const upstream = snapshot.current(now)?.upstream(call.tool.split('__', 1)[0] ?? '');
+    if (upstream?.kind !== 'mcp' || !call.tool.startsWith(`${upstream.name}__`)) return;
+    await journal.append({ type: 'detour', at: now, agentId, tool: call.tool, askedAt: call.at }, false).catch(() => {});
   }
 
   /** POST /v1/runs/check: may a run start? The same judgement as for a call that costs the least there is. */

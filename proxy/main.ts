@@ -37,6 +37,7 @@ import { Register } from './register.ts';
 import { Retries } from './retries.ts';
 import { createListener, type ListenerDependencies } from './server.ts';
 import { Shadow } from './shadow.ts';
+import { SilentGates } from './silent-gates.ts';
 import { Snapshot } from './snapshot.ts';
 import { Spawns } from './spawns.ts';
 import { followBus, proveStopAnswer, readStopOrder } from './stop-order.ts';
@@ -310,11 +311,13 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     await gate.complete(record, { ...outcome, ...(call.entry === 'model' && { meter: LOST }) });
   }
 
+  const silent = new SilentGates({ journal, snapshot, clock });
   const mcp = createMcp({
     gate,
     snapshot,
     journal,
     peers,
+    silent,
     uplink,
     telemetry,
     clock,
@@ -326,7 +329,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
   const http = createHttpTools({ gate, snapshot, uplink, telemetry, clock, bounds, log });
   const traces = new Traces();
   const results = new ToolResults(known.digestKey);
-  const model = createModelEntry({ gate, snapshot, journal, traces, results, uplink, telemetry, clock, bounds, log });
+  const model = createModelEntry({ gate, snapshot, journal, silent, traces, results, uplink, telemetry, clock, bounds, log });
   const egress =
     config.egressPort === undefined
       ? null
@@ -424,6 +427,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       await gateway.recorded();
       await http.close();
       await model.close();
+      silent.close();
       await egress?.close();
       await gate.completeLate();
       await ledger.close();

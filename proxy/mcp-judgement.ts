@@ -15,6 +15,7 @@ import { type RoundState, type StateSealer, subjectOf } from './mcp-state.ts';
 import { pause } from './pause.ts';
 import type { CallRecord } from './register.ts';
 import { refusalText } from './respond.ts';
+import type { SilentGates } from './silent-gates.ts';
 import type { Telemetry } from './telemetry.ts';
 import { toolOf } from './tool-names.ts';
 
@@ -30,12 +31,22 @@ interface Dependencies {
   bounds: ProxyBounds;
   sealer: StateSealer;
   requests: OpenRequests;
+  silent: SilentGates;
 }
 
 export type Judgement = ReturnType<typeof createJudgement>;
 type Judged = Pick<CallRequest, 'tool' | 'arguments' | 'upstream' | 'definition'>;
 
-export function createJudgement({ gate, journal, telemetry, clock, bounds, sealer, requests: { settle, finishRecord } }: Dependencies) {
+export function createJudgement({
+  gate,
+  journal,
+  telemetry,
+  clock,
+  bounds,
+  sealer,
+  silent,
+  requests: { settle, finishRecord },
+}: Dependencies) {
   const alerted = new Map<string, number>();
 
   /** Everything that must be so before a request goes on. @returns the bytes that go; null where it was answered here. */
@@ -99,7 +110,9 @@ export function createJudgement({ gate, journal, telemetry, clock, bounds, seale
       return { verdict: 'allow', id: joined.id, risk: joined.risk, reasons: [], arguments: null };
     }
     const ungated = isUngated(context, message.method);
-    if (ungated) reportUngated(agent, judged.tool);
+    // A call of a tool should have been asked about a moment ago; anything else only needs a gate that is alive.
+    if (ungated && message.method === 'tools/call') reportUngated(agent, judged.tool);
+    else if (ungated) silent.note(agent, judged.tool);
     const admission = await gate.admit(requestOf(context, judged, ungated));
     telemetry.decided('mcp', admission);
     if (admission.verdict === 'deny') return admission;

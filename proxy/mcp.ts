@@ -39,6 +39,7 @@ import { createMcpServers } from './mcp-servers.ts';
 import { StateSealer } from './mcp-state.ts';
 import type { Peers } from './peers.ts';
 import { problem, refuseEntry } from './respond.ts';
+import type { SilentGates } from './silent-gates.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
 import type { Uplink } from './uplink.ts';
@@ -48,6 +49,7 @@ export interface McpDependencies {
   snapshot: Snapshot;
   journal: Journal;
   peers: Pick<Peers, 'callId' | 'isForeign' | 'passOnSession'>;
+  silent: SilentGates;
   uplink: Uplink;
   telemetry: Telemetry;
   clock: () => number;
@@ -61,12 +63,25 @@ export interface McpDependencies {
 
 export type Mcp = ReturnType<typeof createMcp>;
 
-export function createMcp({ gate, snapshot, journal, peers, uplink, telemetry, clock, bounds, hostNames, stateKey, log }: McpDependencies) {
+export function createMcp({
+  gate,
+  snapshot,
+  journal,
+  peers,
+  silent,
+  uplink,
+  telemetry,
+  clock,
+  bounds,
+  hostNames,
+  stateKey,
+  log,
+}: McpDependencies) {
   const sealer = new StateSealer(stateKey);
   const servers = createMcpServers({ uplink, clock, bounds, log });
   const contexts = createContexts({ sealer, servers, hostNames });
   const requests = createOpenRequests({ gate, clock, log });
-  const judgement = createJudgement({ gate, journal, telemetry, clock, bounds, sealer, requests });
+  const judgement = createJudgement({ gate, journal, silent, telemetry, clock, bounds, sealer, requests });
   const relay = createRelay({ newSession: peers.callId, snapshot, uplink, clock, bounds, sealer, requests, judgement, log });
   /** Streams that only listen. */
   const listeners = new Set<{ agentId: string; upstreamId: string; client: ClientAnswer; conversation: string }>();

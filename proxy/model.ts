@@ -29,6 +29,7 @@ import { outgoingText } from './model-outgoing.ts';
 import { ModelUpstream } from './model-upstream.ts';
 import type { CallRecord } from './register.ts';
 import { refusalText } from './respond.ts';
+import type { SilentGates } from './silent-gates.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
 import type { ToolResults } from './tool-results.ts';
@@ -39,6 +40,7 @@ export interface ModelDependencies {
   gate: Gatekeeper;
   snapshot: Snapshot;
   journal: Journal;
+  silent: SilentGates;
   traces: Traces;
   results: ToolResults;
   uplink: Pick<Uplink, 'foundUpstream'>;
@@ -72,7 +74,6 @@ interface OpenCall {
   done: Promise<void>;
 }
 
-const UNGATED_EVERY_MS = 10_000;
 const FOUND_EVERY_MS = 15_000;
 const EXCERPT_MAX_CHARS = 500;
 /** What may stand in a path: nothing that another reader could take for another path. */
@@ -99,12 +100,23 @@ const FAILURES: Record<ForwardFailure['failure'], readonly [status: number, code
   cut: BROKEN,
 };
 
-export function createModelEntry({ gate, snapshot, journal, traces, results, uplink, telemetry, clock, bounds, log }: ModelDependencies) {
+export function createModelEntry({
+  gate,
+  snapshot,
+  journal,
+  silent,
+  traces,
+  results,
+  uplink,
+  telemetry,
+  clock,
+  bounds,
+  log,
+}: ModelDependencies) {
   const ways = new Map<string, ModelUpstream>();
   /** Ways of an earlier revision, until what is under way there has ended. */
   const retired = new Set<ModelUpstream>();
   const open = new Set<OpenCall>();
-  const reported = new Map<string, number>();
   const found = new Map<string, { ok: boolean; at: number }>();
 
   /** @returns false where the path is none of ours. */
@@ -282,7 +294,7 @@ export function createModelEntry({ gate, snapshot, journal, traces, results, upl
     more: Pick<CallRequest, 'model' | 'estimate'>,
   ): Promise<Admission> {
     const ungated = agent.gate === 'openclaw' && !picture.isGateLive(agent, clock());
-    if (ungated) reportUngated(agent);
+    if (ungated) silent.note(agent, 'model_call');
     const admission = await gate.admit({
       entry: 'model',
       agent,
@@ -326,14 +338,6 @@ export function createModelEntry({ gate, snapshot, journal, traces, results, upl
     if (kind !== 'openclaw' || gatewayId === null) return;
     const fresh = results.fresh(agentId, api, body);
     if (fresh.length > 0) void journal.append({ type: 'results', at: clock(), agentId, gatewayId, results: fresh }, false).catch(() => {});
-  }
-
-  function reportUngated(agent: AgentPicture): void {
-    const now = clock();
-    if (now - (reported.get(agent.id) ?? 0) < UNGATED_EVERY_MS) return;
-    reported.set(agent.id, now);
-    const event = { type: 'ungated' as const, at: now, agentId: agent.id, gatewayId: agent.gatewayId, tool: 'model_call' };
-    void journal.append(event, false).catch(() => {});
   }
 
   /* ------------------------------------------------------------ to the provider and back */

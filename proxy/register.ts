@@ -32,6 +32,8 @@ export interface CallRecord {
   recorded: { of: JsonObject; input: JsonObject } | null;
   /** The approver's edit that the caller was told to run. */
   editedArguments: JsonObject | null;
+  /** Whether the MCP call that it was asked about has come; null where that is not known, because it is of the time before a restart. */
+  joined: boolean | null;
   /** Counted as running already: it is allowed, and its intent is being recorded. */
   starting: boolean;
   /** Ends when what is happening to the call now has happened; never rejects. */
@@ -81,6 +83,7 @@ export class Register {
         judged: null,
         recorded: null,
         editedArguments: known.editedArguments,
+        joined: null,
         starting: false,
         settling: null,
       });
@@ -109,6 +112,7 @@ export class Register {
       judged: null,
       recorded: null,
       editedArguments: null,
+      joined: false,
       starting: false,
       settling: null,
     };

@@ -179,6 +179,8 @@ export type JournalEvent =
     }
   /** An agent whose gate should have asked made a call that it did not ask about (SPEC 3.4). */
   | { type: 'ungated'; at: number; agentId: string; gatewayId: string | null; tool: string }
+  /** A tool of an MCP server of ours that the gate allowed and that ended well, and whose call did not come to this proxy. */
+  | { type: 'detour'; at: number; agentId: string; tool: string; askedAt: number }
   /** Results of tools that a request to a model brought back, of an agent with a gate in OpenClaw. */
   | { type: 'results'; at: number; agentId: string; gatewayId: string; results: readonly WireCall[] }
   | { type: 'drill'; at: number; requestId: string; result: DrillResult }

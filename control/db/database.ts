@@ -28,6 +28,7 @@ import { up as stories } from './migrations/016b-stories.ts';
 import { up as movesInOrder } from './migrations/017-moves-in-order.ts';
 import { up as gateEvidence } from './migrations/018-gate-evidence.ts';
 import { up as drills } from './migrations/018b-drills.ts';
+import { up as detours } from './migrations/020-detours.ts';
 import { pgliteDialect } from './pglite-dialect.ts';
 import type { Database } from './schema.ts';
 import { serverDialect } from './server-dialect.ts';
@@ -55,6 +56,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '017-moves-in-order': { up: movesInOrder },
   '018-gate-evidence': { up: gateEvidence },
   '018b-drills': { up: drills },
+  '020-detours': { up: detours },
 };
 
 /** The names of the migrations that this version knows. */

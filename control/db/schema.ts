@@ -95,6 +95,7 @@ export interface Database {
   ledger_proxies: { proxy_id: string; bound: number; seen_at: number };
   cap_raises: CapRaisesTable;
   gate_sightings: { id: Generated<number>; gateway_id: string; wire_id: string | null; print: string | null; at: number };
+  gate_detours: { id: Generated<number>; agent_id: string; tool: string; asked_at: number; at: number };
   tool_results: {
     id: Generated<number>;
     gateway_id: string;

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { JournalEvent, WireCall } from '../../control/contract.ts';
 import { createCoverage } from '../../control/coverage.ts';
+import { createDetours } from '../../control/detours.ts';
 import { createGateEvidence } from '../../control/gate-evidence.ts';
 import { ADMIN, factsOfCall, judged, type Services, startServices, usePolicy } from '../support/services.ts';
 
@@ -38,7 +39,14 @@ const told = (...results: WireCall[]) => journal({ type: 'results', at: services
 const sweep = async (afterMs = 10_000) => {
   services.time.now += afterMs;
   const { base, agents, alerts, policies } = services;
-  await createGateEvidence({ ...base, agents, alerts, activePolicy: policies.current, proxies: () => proxies }).sweep();
+  await createGateEvidence({
+    ...base,
+    agents,
+    alerts,
+    activePolicy: policies.current,
+    proxies: () => proxies,
+    detours: createDetours({ ...base, alerts }),
+  }).sweep();
 };
 const alerts = async () => (await services.alerts.list({ resolved: false, limit: 10 })).items;
 const stateOfGate = async () => (await createCoverage(services.base).read()).agents[0]?.points.find(({ entry }) => entry === 'openclaw');

@@ -22,6 +22,7 @@ export class FakeOpenClaw {
   mute = false;
   reply: (asked: Asked) => Reply = () => ({ payload: {} });
   readonly #watchers = new Set<() => void>();
+  #isFrozen = false;
   #server: WebSocketServer | null = null;
   #port = 0;
 
@@ -55,6 +56,17 @@ export class FakeOpenClaw {
     await new Promise<void>((resolve) => server.close(() => resolve()));
   }
 
+  /** As a machine that sleeps: connections stay and say nothing, new ones are not greeted; what came meanwhile is read when it wakes. */
+  freeze(): void {
+    this.#isFrozen = true;
+    for (const socket of this.#server?.clients ?? []) socket.pause();
+  }
+
+  thaw(): void {
+    this.#isFrozen = false;
+    for (const socket of this.#server?.clients ?? []) socket.resume();
+  }
+
   /** Resolves with the request of that method, also when it has already arrived. */
   async request(method: string, count = 1): Promise<Asked> {
     for (;;) {
@@ -81,7 +93,8 @@ export class FakeOpenClaw {
 
   #greet(socket: WebSocket): void {
     socket.on('message', (data) => this.#receive(socket, JSON.parse(String(data)) as Asked & { id: string }));
-    if (!this.mute) socket.send(JSON.stringify({ type: 'event', event: 'connect.challenge', payload: { nonce: 'n', ts: 1 } }));
+    if (this.#isFrozen) socket.pause();
+    else if (!this.mute) socket.send(JSON.stringify({ type: 'event', event: 'connect.challenge', payload: { nonce: 'n', ts: 1 } }));
   }
 
   #receive(socket: WebSocket, { id, method, params }: Asked & { id: string }): void {

@@ -55,7 +55,18 @@ const EMPTIED = [
     'audit_log',
     'journal_cursors',
   ],
-  ...['spend', 'messages', 'documents', 'leases', 'credentials', 'gate_sightings', 'tool_results', 'gate_proofs', 'drill_results'],
+  ...[
+    'spend',
+    'messages',
+    'documents',
+    'leases',
+    'credentials',
+    'gate_sightings',
+    'tool_results',
+    'gate_detours',
+    'gate_proofs',
+    'drill_results',
+  ],
 ];
 
 export type Services = Awaited<ReturnType<typeof startServices>>;
