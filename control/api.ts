@@ -200,7 +200,7 @@ function sessionRoutes(app: Api, { auth }: Services): void {
   app.get('/session', async (context) => {
     const principal = await principalOf(context, auth);
     if (principal?.kind !== 'human') return problem(context, 401, 'UNAUTHENTICATED', 'Sign in first.');
-    return context.json(sessionView(principal, 0));
+    return context.json(sessionView(principal, principal.expiresAt ?? null));
   });
   app.delete('/session', async (context) => {
     const secret = getCookie(context, COOKIE);
@@ -236,7 +236,7 @@ function sessionRoutes(app: Api, { auth }: Services): void {
   });
 }
 
-function sessionView(principal: Extract<Principal, { kind: 'human' }>, expiresAt: number) {
+function sessionView(principal: Extract<Principal, { kind: 'human' }>, expiresAt: number | null) {
   const { id, name, role, isDeputy } = principal;
   return { operator: { id, name, role, ...(isDeputy && { isDeputy }) }, csrfToken: principal.csrfToken ?? '', expiresAt };
 }

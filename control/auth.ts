@@ -23,7 +23,8 @@ const SEEN_EVERY_MS = 60_000;
 /** The principal behind a request. `csrfToken` is set where the browser sent a cookie: then a change needs the matching header. */
 export type Principal =
   /** `isDeputy`: of somebody who is away and may decide approvals; only looked up where the own role does not suffice. */
-  | { kind: 'human'; id: string; name: string; role: Role; csrfToken: string | null; isDeputy?: boolean }
+  /** `expiresAt`: of somebody who is in by a session. */
+  | { kind: 'human'; id: string; name: string; role: Role; csrfToken: string | null; isDeputy?: boolean; expiresAt?: number }
   | { kind: 'agent'; id: string; name: string };
 
 export function actorOf(principal: Principal): Actor {
@@ -150,7 +151,8 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
       .where('hash', '=', hashSecret(secret))
       .executeTakeFirst();
     if (!session || session.expires_at <= clock()) return null;
-    return operator(session.operator_id, session.csrf_token);
+    const principal = await operator(session.operator_id, session.csrf_token);
+    return principal?.kind === 'human' ? { ...principal, expiresAt: session.expires_at } : principal;
   }
 
   async function operator(id: string, csrfToken: string | null): Promise<Principal | null> {

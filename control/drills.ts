@@ -8,7 +8,7 @@ import { redactText } from '../policies/index.ts';
 import type { Alerts } from './alerts.ts';
 import { type Actor, appendAudit, SYSTEM } from './audit.ts';
 import type { BusMessage, DrillCard, DrillName, DrillStarted, JournalEvent } from './contract.ts';
-import { DRILL_NAMES, DRILLS } from './contract.ts';
+import { DRILL_HISTORY, DRILL_NAMES, DRILLS } from './contract.ts';
 import type { Db, Tx } from './db/database.ts';
 
 export type Drills = ReturnType<typeof createDrills>;
@@ -68,19 +68,24 @@ export function createDrills({ db, clock, self, say, countProxies }: Dependencie
     return { requestId, names, proxies: countProxies() };
   }
 
-  /** The report card: every drill, and how it last went at each proxy. */
+  /** The report card: every drill, how it last went at each proxy, and how it went before. */
   async function card(): Promise<DrillCard> {
-    const { rows } = await sql<Result & { name: DrillName }>`
-      select distinct on (name, proxy_id) name, at, proxy_id as "proxyId", outcome, found, duration_ms as "durationMs", request_id as "requestId"
-      from drill_results where at > ${clock() - SHOWN_MS}::bigint order by name, proxy_id, at desc, id desc
+    const { rows } = await sql<Result & { name: DrillName; isLast: boolean }>`
+      select name, at, "proxyId", outcome, found, "durationMs", "requestId", place = 1 as "isLast" from (
+        select id, name, at, proxy_id as "proxyId", outcome, found, duration_ms as "durationMs", request_id as "requestId",
+          row_number() over (partition by name, proxy_id order by at desc, id desc) as place,
+          row_number() over (partition by name order by at desc, id desc) as age
+        from drill_results where at > ${clock() - SHOWN_MS}::bigint
+      ) shown where place = 1 or age <= ${DRILL_HISTORY} order by at desc, id desc
     `.execute(db);
     const items = DRILL_NAMES.map((name) => {
-      const results = rows
+      const runs = rows
         .filter((row) => row.name === name)
-        .map(({ name: _name, at, ...result }) => ({ at: Number(at), ...result }))
-        .toSorted((one, other) => other.at - one.at);
+        .map(({ name: _name, at, isLast, ...run }) => ({ isLast, run: { at: Number(at), ...run } }));
+      const results = runs.filter(({ isLast }) => isLast).map(({ run }) => run);
+      const history = runs.slice(0, DRILL_HISTORY).map(({ run }) => run);
       const worst = results.toSorted((one, other) => RANK[other.outcome] - RANK[one.outcome])[0]?.outcome ?? null;
-      return { name, declares: DRILLS[name], outcome: worst, at: results[0]?.at ?? null, results };
+      return { name, declares: DRILLS[name], outcome: worst, at: results[0]?.at ?? null, results, history };
     });
     const last = await lastStart();
     return { items, nextAt: last === null ? null : last + EVERY_MS };

@@ -266,7 +266,7 @@ async function workers({ leases, workers: wanted }: Dependencies, at: number, st
       );
     const says =
       passedAt === null || passedAt < startedAt
-        ? `Its first pass since the start is due within ${seconds(dueMs)}.`
+        ? `Its first pass since the start is still to come; it is due every ${seconds(everyMs)}.`
         : `Done by ${row?.holder ?? 'this process'}, every ${seconds(everyMs)}.`;
     return part('workers', name, 'ok', says, passedAt);
   });

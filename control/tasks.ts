@@ -338,6 +338,7 @@ export function createTasks({ db, clock, published }: { db: Db; clock: () => num
         activity: {
           type: 'task_transition',
           taskId: row.id,
+          details: { from: row.status, to: request.to },
           summary: `${actor.name} moved "${row.title}" from ${words(row.status)} to ${words(request.to)}${request.reason ? `: ${request.reason}` : ''}`,
         },
         touches: agents.map((agentId) => ['agent', agentId] as const),

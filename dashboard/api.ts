@@ -19,6 +19,9 @@ import type {
   ChatCodeSchema,
   ChatIdentity,
   Coverage,
+  DrillCard,
+  DrillName,
+  DrillStarted,
   Forecast,
   Gateway,
   Grant,
@@ -166,6 +169,9 @@ function keep(session: Session): Session {
 /* ---------------------------------------------------------------- reading */
 
 export const readHealth = () => send<Health>('GET', '/health');
+export const readDrills = () => send<DrillCard>('GET', '/drills');
+/** @param name null = all of them. */
+export const runDrills = (name: DrillName | null) => send<DrillStarted>('POST', '/drills', name === null ? {} : { name });
 export const readCoverage = () => send<Coverage>('GET', '/coverage');
 export const readOverview = () => send<Overview>('GET', '/overview');
 export const readSystem = () => send<SystemState>('GET', '/emergency');

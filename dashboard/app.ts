@@ -128,7 +128,11 @@ export class AppElement extends SignalWatcher(LightElement) {
 
   protected override render(): TemplateResult {
     const at = place.get();
-    if (presence.get().state === 'unknown') return html`<main class="starting" id="main">${skeleton(3)}</main>`;
+    if (presence.get().state === 'unknown') {
+      // Most who come are signed in: the code of the view comes while the server looks who it is.
+      if (at.name !== 'landing') this.#fetched(at.name);
+      return html`<main class="starting" id="main">${skeleton(3)}</main>`;
+    }
     if (presence.get().state === 'out' || at.name === 'sign-in') return html`${this.#signIn()}${this.#over()}`;
     if (at.name === 'landing') this.#land();
     const name = at.name === 'landing' ? 'overview' : at.name;

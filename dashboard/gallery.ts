@@ -20,6 +20,8 @@ import './elements/call-table.ts';
 import './elements/command-list.ts';
 import './elements/data-age.ts';
 import { definitionDiff } from './elements/definition-diff.ts';
+import type { DrilledMode } from './elements/drill-text.ts';
+import { drillRows } from './elements/drills.ts';
 import './elements/decision-panel.ts';
 import { feedRow } from './elements/feed-row.ts';
 import type { FeedEntry } from './elements/feed-text.ts';
@@ -145,6 +147,7 @@ export class GalleryElement extends LightElement {
           'gl-tabs',
         )}<div role="tabpanel" id="gl-tabs-panel" aria-labelledby="gl-tabs-a" tabindex="0">Overview</div>`,
       )}
+      ${section('Drills', drillRows(DRILLS, { now: NOW, against: null, againstId: '', running: (name) => name === 'clock-skew', onRun: nothingHappens, onRefused: nothingHappens }))}
       ${section('Timeline', timelineRows(buildTimeline({ moves: [{ id: 'm', createdAt: NOW - 60_000, fromStatus: 'in_progress', toStatus: 'needs_approval', actor: 'system', actorId: null, reason: 'A call of it waits' }], runs: [], calls: CALLS, approvals: [...PENDING, ...DECIDED], messages: [{ id: 'm1', number: 1, createdAt: NOW - 30_000, taskId: 'ta_1', threadRef: null, authorId: 'ag_1', authorType: 'agent', authorName: 'Forge-03', content: 'Built all six. <b>Shall I publish?</b>', mentions: [], metadata: {} }], documents: [], activities: [] }, new Set(TIMELINE_KINDS)), { now: NOW, nameOf: () => 'Forge-03', callHref: (id) => `?call=${id}` }))}
       ${section(
         'Definition of a tool, changed',
@@ -630,6 +633,53 @@ const COLOURS =
   'canvas panel sunken raised hover line line-2 ink ink-2 ink-3 you you-solid you-soft you-line voice voice-soft voice-line green green-mark green-soft green-line amber amber-mark amber-soft amber-line red red-mark red-soft red-line stop'.split(
     ' ',
   );
+
+const drillRun = (outcome: DrilledMode['results'][number]['outcome'], found: string, agoMs = 3_600_000) => ({
+  at: NOW - agoMs,
+  proxyId: 'proxy-a',
+  outcome,
+  found,
+  durationMs: 4,
+  requestId: 'r',
+});
+const DRILLS: DrilledMode[] = [
+  {
+    name: 'emergency-stop',
+    declares: 'After the stop nothing runs, also with an approval.',
+    outcome: 'failed',
+    at: NOW - 60_000,
+    results: [drillRun('failed', 'the call ran after the stop', 60_000), drillRun('passed', 'refused with ESTOP')],
+    history: [
+      drillRun('failed', 'the call ran after the stop', 60_000),
+      drillRun('passed', 'refused with ESTOP'),
+      drillRun('passed', 'refused with ESTOP', 90_000_000),
+    ],
+  },
+  {
+    name: 'approver-absent',
+    declares: 'A call that nobody decides about never runs.',
+    outcome: 'inconclusive',
+    at: NOW - 60_000,
+    results: [drillRun('inconclusive', 'the active policy holds nothing')],
+    history: [],
+  },
+  {
+    name: 'budget-race',
+    declares: 'Calls at the same moment spend no more than the cap.',
+    outcome: null,
+    at: null,
+    results: [],
+    history: [],
+  },
+  {
+    name: 'clock-skew',
+    declares: 'A clock that jumps ahead lets nothing run by an old picture.',
+    outcome: 'passed',
+    at: NOW - 3_600_000,
+    results: [drillRun('passed', 'refused with SNAPSHOT_STALE')],
+    history: [],
+  },
+];
 
 declare global {
   interface HTMLElementTagNameMap {

@@ -28,6 +28,8 @@ import { readFirstTasks, takeFirstTasks, touchTask } from './task-pages.ts';
 /** Cheap header figures are asked for again at most this often while things change. */
 const OVERVIEW_MS = 2_000;
 const UNREAD_MS = 500;
+/** The age of what is shown is known this exactly. */
+const HEARD_STEP_MS = 250;
 /** Decided approvals and resolved alerts that are kept for looking back. */
 const KEEP_SETTLED = 300;
 const FIRST_PAGE = 100;
@@ -83,7 +85,9 @@ class Picture implements LinkListener {
   }
 
   heard(): void {
-    store.heardAt.set(Date.now());
+    const now = Date.now();
+    // Ages are told in seconds: not every event has to move the clock of all.
+    if (Math.abs(now - (store.heardAt.get() ?? 0)) >= HEARD_STEP_MS) store.heardAt.set(now);
     if (store.link.get().state !== 'open') store.link.set({ state: 'open' });
   }
 
@@ -191,11 +195,11 @@ function apply(change: ChangeEvent): void {
       store.upstreams.hear(id, data as Upstream | null);
       break;
     case 'activity':
-      if (data !== null) store.activities.set(data as Activity);
+      if (data !== null) store.activities.hear(data as Activity);
       if ((data as Activity | null)?.type === 'comment_posted') refreshUnread();
       break;
     case 'tool_call':
-      if (data !== null) store.toolCalls.set(data as ToolCallView);
+      if (data !== null) store.toolCalls.hear(data as ToolCallView);
       if (data !== null) noteLatest(data as ToolCallView);
       break;
     case 'system':
@@ -225,7 +229,7 @@ function takeOverview(overview: Overview): void {
 function noteLatest(call: ToolCallView): void {
   if (call.taskId === null) return;
   const known = store.latestCalls.get(call.taskId);
-  if (!known || known.call.createdAt <= call.createdAt) store.latestCalls.set({ id: call.taskId, call });
+  if (!known || known.call.createdAt <= call.createdAt) store.latestCalls.hear(call.taskId, { id: call.taskId, call });
 }
 
 /** Lets the oldest settled objects go once there are too many. `settledAt` null = still open, kept always. */

@@ -31,7 +31,8 @@ export type Intent =
   | 'manage people'
   | 'manage gateways'
   | 'manage channels'
-  | 'retry notifications';
+  | 'retry notifications'
+  | 'run drills';
 
 const NEEDS: Record<Intent, Role> = {
   'decide approvals': 'approver',
@@ -54,6 +55,7 @@ const NEEDS: Record<Intent, Role> = {
   'manage gateways': 'admin',
   'manage channels': 'admin',
   'retry notifications': 'operator',
+  'run drills': 'operator',
 };
 
 /** Whether the role of the signed-in person is enough, whatever the state of the connection; a deputy decides approvals as who is away could. */

@@ -2,7 +2,7 @@
  * What the dashboard knows, as signals: the server's objects as last heard, who is signed in, and how the connection stands.
  * No rules and no requests: `live.ts` and `actions.ts` write here, views read. Whoever reads a signal while rendering is drawn again when it changes.
  */
-import { computed, signal } from '@lit-labs/signals';
+import { computed, type Signal, signal } from '@lit-labs/signals';
 import type {
   Activity,
   Agent,
@@ -20,14 +20,28 @@ import type {
 } from '../control/contract.ts';
 import type { TaskStatus } from '../policies/model.ts';
 import { askedAt } from './answer-age.ts';
-import { byPlace, numberOf } from './elements/task-text.ts';
+import { numberOf } from './elements/task-text.ts';
+import { tellSoon } from './pulse.ts';
+import { TaskColumns } from './task-columns.ts';
 
-/** Objects by id. Every read inside a render is tracked; a write that changes nothing tells nobody. */
+/** Told of every write, before those who draw are. */
+interface Follower<T> {
+  set(item: T): void;
+  remove(id: string): void;
+  clear(): void;
+}
+
+/** Objects by id. Every read inside a render is tracked. */
 export class Collection<T extends { id: string }> {
   readonly #items = new Map<string, T>();
   readonly #version = signal(0);
   /** When the stream last told of an object, by `performance.now()`. */
   readonly #heard = new Map<string, number>();
+  readonly #follower: Follower<T> | null;
+
+  constructor(follower: Follower<T> | null = null) {
+    this.#follower = follower;
+  }
 
   get(id: string): T | undefined {
     this.#version.get();
@@ -45,41 +59,57 @@ export class Collection<T extends { id: string }> {
     return this.#items.size;
   }
 
-  /** An answer that was asked for before the stream told of the object is left out: what the stream says is at least as new. */
+  /**
+   * An answer that was asked for before the stream told of the object is left out: what the stream says is at least as new. It is drawn at once
+   * all the same, because somebody here waits for it.
+   */
   set(item: T): void {
-    const asked = askedAt(item);
-    if (asked !== null && (this.#heard.get(item.id) ?? 0) > asked) return;
-    this.#items.set(item.id, item);
+    this.#put(item);
     this.#changed();
   }
 
-  /** What the stream tells of an object; null = it is gone. */
+  /** What the stream tells of an object; null = it is gone. Known at once, drawn with the next pulse. */
   hear(id: string, item: T | null): void {
     this.#heard.set(id, performance.now());
-    if (item === null) this.remove(id);
-    else this.set(item);
+    if (item === null) this.#drop(id);
+    else this.#put(item);
+    tellSoon(this.#changed);
   }
 
   /** Many at once, told once. */
   setAll(items: readonly T[]): void {
-    for (const item of items) this.#items.set(item.id, item);
+    for (const item of items) this.#keep(item);
     if (items.length > 0) this.#changed();
   }
 
   remove(id: string): void {
-    if (this.#items.delete(id)) this.#changed();
+    if (this.#drop(id)) this.#changed();
   }
 
   replace(items: readonly T[]): void {
     this.#heard.clear();
     this.#items.clear();
-    for (const item of items) this.#items.set(item.id, item);
+    this.#follower?.clear();
+    for (const item of items) this.#keep(item);
     this.#changed();
   }
 
-  #changed(): void {
-    this.#version.set(this.#version.get() + 1);
+  #put(item: T): void {
+    const asked = askedAt(item);
+    if (asked === null || (this.#heard.get(item.id) ?? 0) <= asked) this.#keep(item);
   }
+
+  #keep(item: T): void {
+    this.#items.set(item.id, item);
+    this.#follower?.set(item);
+  }
+
+  #drop(id: string): boolean {
+    this.#follower?.remove(id);
+    return this.#items.delete(id);
+  }
+
+  readonly #changed = (): void => this.#version.set(this.#version.get() + 1);
 }
 
 /** How a window onto an endless list is kept. */
@@ -98,7 +128,8 @@ interface WindowOptions<T> {
  */
 export class Recent<T extends { id: string; createdAt: number }> {
   readonly #options: WindowOptions<T>;
-  readonly #items = signal<readonly T[]>([]);
+  readonly #version = signal(0);
+  #items: readonly T[] = [];
   #limit: number;
   #known = new Set<string>();
   #before: string | null = null;
@@ -109,31 +140,31 @@ export class Recent<T extends { id: string; createdAt: number }> {
   }
 
   all(): readonly T[] {
-    return this.#items.get();
+    this.#version.get();
+    return this.#items;
   }
 
   /** The object behind which the next older page starts; null = there is none older, or the window is full. */
   get before(): string | null {
+    this.#version.get();
     return this.#known.size < this.#options.wide ? this.#before : null;
   }
 
-  /** Adds or updates; keeps the order. */
-  set(item: T): void {
-    const items = this.#items.get();
+  /** What the stream tells of an object: adds or updates, keeps the order. Known at once, drawn with the next pulse. */
+  hear(item: T): void {
+    const items = this.#items;
     if (this.#known.has(item.id)) {
-      this.#items.set(
-        items.with(
-          items.findIndex((other) => other.id === item.id),
-          item,
-        ),
+      this.#items = items.with(
+        items.findIndex((other) => other.id === item.id),
+        item,
       );
-      return;
+    } else {
+      this.#known.add(item.id);
+      const before = items.findIndex((other) => other.createdAt <= item.createdAt);
+      this.#items = items.toSpliced(before < 0 ? items.length : before, 0, item);
+      this.#trim();
     }
-    this.#known.add(item.id);
-    const before = items.findIndex((other) => other.createdAt <= item.createdAt);
-    const place = before < 0 ? items.length : before;
-    this.#items.set([...items.slice(0, place), item, ...items.slice(place)]);
-    this.#trim();
+    tellSoon(this.#changed);
   }
 
   /** The next older page, and whether there are more behind it. Somebody reads back, so the window grows. */
@@ -142,14 +173,16 @@ export class Recent<T extends { id: string; createdAt: number }> {
     const fresh = older.filter((item) => !this.#known.has(item.id)).slice(0, this.#limit - this.#known.size);
     for (const item of fresh) this.#known.add(item.id);
     this.#before = hasOlder ? (older.at(-1)?.id ?? null) : null;
-    this.#items.set([...this.#items.get(), ...fresh]);
+    this.#items = [...this.#items, ...fresh];
+    this.#changed();
   }
 
   /** The first page, as the server gave it. */
   replace(items: readonly T[], hasOlder: boolean): void {
     this.#known = new Set(items.map((item) => item.id));
     this.#before = hasOlder ? (items.at(-1)?.id ?? null) : null;
-    this.#items.set([...items].sort((a, b) => b.createdAt - a.createdAt));
+    this.#items = [...items].sort((a, b) => b.createdAt - a.createdAt);
+    this.#changed();
   }
 
   /** Somebody reads further down: what is there stays. */
@@ -160,22 +193,25 @@ export class Recent<T extends { id: string; createdAt: number }> {
   /** Nobody does any more: what is old is let go, and fetched again for whoever wants it. */
   narrow(): void {
     this.#limit = this.#options.narrow;
-    this.#trim();
+    if (this.#trim()) this.#changed();
   }
 
-  /** Lets go by the tenth, so that not every object that comes in moves all others; never splits what is of one moment. */
-  #trim(): void {
-    const items = this.#items.get();
-    if (items.length <= this.#limit * 1.1) return;
+  /** Lets go by the tenth, so that not every object that comes in moves all others; never splits what is of one moment. @returns whether any. */
+  #trim(): boolean {
+    const items = this.#items;
+    if (items.length <= this.#limit * 1.1) return false;
     let end = this.#limit;
     while (end > 1 && items[end - 1]?.createdAt === items[end]?.createdAt) end--;
     const [kept, dropped] = [items.slice(0, end), items.slice(end)];
     const last = kept.at(-1);
-    if (!last) return;
+    if (!last) return false;
     for (const { id } of dropped) this.#known.delete(id);
     this.#before = this.#options.beforeAgain(dropped, last);
-    this.#items.set(kept);
+    this.#items = kept;
+    return true;
   }
+
+  readonly #changed = (): void => this.#version.set(this.#version.get() + 1);
 }
 
 /** How the connection stands. `starting`: nothing has been heard yet; `open`: the stream is up; `lost`: it is not, and when it is tried again. */
@@ -205,7 +241,8 @@ export const gateways = new Collection<Gateway>();
 export const upstreams = new Collection<Upstream>();
 /** Standing grants, as far as a view has read them or the stream has told of them. */
 export const grants = new Collection<Grant>();
-export const tasks = new Collection<Task>();
+const columns = new TaskColumns();
+export const tasks = new Collection<Task>(columns);
 /** False while older tasks are still being read, so that counts are said to be "at least". */
 export const allTasksHere = signal(false);
 /** Where the older finished tasks continue; null = they are all here. */
@@ -248,18 +285,24 @@ export const heldByTask = computed(() => {
   }
   return held;
 });
-/** The tasks of each state in the order of its column; one that is being moved stands where it is going. */
-export const tasksByColumn = computed(() => {
-  const columns = new Map<TaskStatus, Task[]>();
-  const elsewhere = moving.get();
-  for (const task of tasks.all()) {
-    const status = elsewhere.get(task.id) ?? task.status;
-    const list = columns.get(status);
-    if (list) list.push(task);
-    else columns.set(status, [task]);
-  }
-  for (const [status, list] of columns) list.sort(byPlace(status));
-  return columns;
+const tasksByColumn = computed(() => {
+  // Read for being told of changes; the columns have followed already.
+  void tasks.size;
+  return columns.read(moving.get());
+});
+const NO_TASKS: readonly Task[] = [];
+const columnSignals = new Map<TaskStatus, Signal.Computed<readonly Task[]>>();
+
+/** The tasks of a state in the order of its column; one that is being moved stands where it is going. The same list as before where nothing changed. */
+export function tasksIn(status: TaskStatus): readonly Task[] {
+  const known = columnSignals.get(status) ?? computed(() => tasksByColumn.get().get(status) ?? NO_TASKS);
+  columnSignals.set(status, known);
+  return known.get();
+}
+
+/** What every agent is called. Told of only when one is added, named anew or removed. */
+export const agentNames = computed<ReadonlyMap<string, string>>(() => new Map(agents.all().map(({ id, name }) => [id, name])), {
+  equals: (a, b) => a.size === b.size && [...a].every(([id, name]) => b.get(id) === name),
 });
 export const openAlerts = computed(() =>
   alerts

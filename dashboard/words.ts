@@ -8,6 +8,8 @@ import type {
   ApprovalStatus,
   Channel,
   Coverage,
+  DrillCard,
+  DrillName,
   Gateway,
   Health,
   Notification,
@@ -243,6 +245,26 @@ export function coverageHow(how: CoveragePoint['how']): string {
   const words: { readonly [how: string]: string } = { call: 'call', heartbeat: 'heartbeat', result: 'result' };
   return words[how ?? ''] ?? '';
 }
+
+export const DRILL_WORDS: Record<DrillName, string> = {
+  'counters-gone': 'Budget counters gone',
+  'control-away': 'Control away',
+  'clock-skew': 'Clock jumps',
+  'policy-corrupt': 'Policy corrupt',
+  'journal-full': 'Journal full',
+  'approver-absent': 'Nobody decides',
+  'approval-used-twice': 'Approval used twice',
+  'budget-race': 'Race for the budget',
+  'emergency-stop': 'Emergency stop',
+  'quarantined-while-held': 'Quarantined while held',
+  'gate-silent': 'Gate says nothing',
+  'upstream-hanging': 'Upstream hangs',
+};
+export const DRILL_OUTCOME_WORDS: Record<DrillCard['items'][number]['results'][number]['outcome'], string> = {
+  passed: 'as declared',
+  inconclusive: 'shows nothing',
+  failed: 'not as declared',
+};
 
 export const HEALTH_GROUP_WORDS: Record<Health['parts'][number]['group'], string> = {
   proxies: 'Proxies and their journals',

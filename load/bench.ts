@@ -58,6 +58,8 @@ const PACED_PER_SECOND = 400;
 /** A stream is a hundred writes. */
 const STREAMS_PER_SECOND = 40;
 const AGENTS = 8;
+/** The registered name of the service that HTTP calls go to. */
+const HTTP_TOOL = 'bench-http';
 /** Control may have this long to take in what a block left in the journal. */
 const SETTLE_MAX_MS = 120_000;
 /** Asking costs the proxy something too. */
@@ -82,6 +84,8 @@ interface Target {
   /** Whose CPU counts; null where there is no proxy. */
   process: MeasuredProcess | null;
   isGoverned: boolean;
+  /** Where below its port it passes requests on; absent where it passes none on as they are. */
+  passesOn?: string;
 }
 
 /** On a busy machine a block is made longer rather than too small to mean anything. */
@@ -280,6 +284,7 @@ async function startWorld(rivals: Record<Rival | 'nginx', string | null>): Promi
     const created = await api('POST', '/upstreams', { ...where, kind: 'mcp', allowPrivate: true, trusted: true, shared: true });
     if (created.status !== 201) throw new Error(`no upstream could be registered: ${JSON.stringify(created)}`);
   }
+  await registerTool(api, port.upstream);
   await registerModels(api, port.upstream);
   const mcp = async (at: number, path: string, as: readonly (string | null)[]): Promise<Script> =>
     mcpScript(await Promise.all(as.map((each) => openSession(at, path, each))));
@@ -287,12 +292,13 @@ async function startWorld(rivals: Record<Rival | 'nginx', string | null>): Promi
 
   const token = tokens[0] ?? '';
   const all: (Target | null)[] = [
-    http('direct, no proxy', port.upstream, postScript(null), null),
-    nginx && http(NGINX, port.nginx, postScript(null), nginx),
-    http(BARE, port.bare, postScript(null), bare),
-    http('the same, agent without timeout', port.tuned, postScript(null), tuned),
-    http('our forward, ungoverned', port.ungoverned, postScript(null), proxy),
-    http(FORWARD, port.forward, postScript(token), proxy, true),
+    forward('direct, no proxy', port.upstream, null, null),
+    nginx && forward(NGINX, port.nginx, null, nginx),
+    forward(BARE, port.bare, null, bare),
+    forward('the same, agent without timeout', port.tuned, null, tuned),
+    forward('our forward, ungoverned', port.ungoverned, null, proxy),
+    forward(FORWARD, port.gate, token, proxy, `/http/${HTTP_TOOL}`),
+    forward('the same, shortest entry point', port.forward, token, proxy),
     http('gate: exec `ls` + outcome', port.gate, gateScript(EXEC, tokens, 'exec'), proxy, true),
     http('gate: read a file + outcome', port.gate, gateScript(READ, tokens, 'read'), proxy, true),
     overMcp('direct, MCP', port.mcp, await mcp(port.mcp, '/mcp', nobody), null),
@@ -313,6 +319,10 @@ async function startWorld(rivals: Record<Rival | 'nginx', string | null>): Promi
 
 function http(name: string, port: number, script: Script, process: MeasuredProcess | null, isGoverned = false): Target {
   return { name, kind: 'http', port, script, process, isGoverned };
+}
+
+function forward(name: string, port: number, token: string | null, process: MeasuredProcess | null, passesOn = ''): Target {
+  return { ...http(name, port, postScript(token, `${passesOn}/comments`), process, token !== null), passesOn };
 }
 
 function overMcp(name: string, port: number, script: Script, process: MeasuredProcess | null, isGoverned = false): Target {
@@ -361,6 +371,20 @@ interface ModelTargets {
   portkey: MeasuredProcess | null;
   proxy: MeasuredProcess;
   tokens: string[];
+}
+
+/** A service whose every POST is a comment, which the shipped policy calls green. */
+async function registerTool(api: World['api'], upstreamPort: number): Promise<void> {
+  const created = await api('POST', '/upstreams', {
+    name: HTTP_TOOL,
+    kind: 'http',
+    url: `http://127.0.0.1:${upstreamPort}`,
+    secret: 'bench',
+    allowPrivate: true,
+    routes: [{ method: 'POST', path: '/*', tool: 'post_comment' }],
+    limits: { concurrency: 256 },
+  });
+  if (created.status !== 201) throw new Error(`no HTTP tool could be registered: ${JSON.stringify(created)}`);
 }
 
 /** Two providers, and a price so small that no cap is reached in a run; each call is priced, so its intent is on the disk first. */
@@ -436,11 +460,12 @@ async function taken(port: number): Promise<void> {
 async function checkAnswers({ targets, ports, tokens, api }: World): Promise<void> {
   const [direct] = await callOnce(ports.upstream, postScript(null));
   const sent = hash('sha256', COMMENT_TEXT);
-  for (const { name, port, isGoverned } of targets.filter(({ kind, port }) => kind === 'http' && port !== ports.gate)) {
+  for (const { name, port, isGoverned, passesOn } of targets) {
+    if (passesOn === undefined) continue;
     const token = isGoverned ? (tokens[0] ?? '') : null;
-    const [answer] = await callOnce(port, postScript(token));
+    const [answer] = await callOnce(port, postScript(token, `${passesOn}/comments`));
     if (answer?.body !== direct?.body) throw new Error(`${name} changes the answer: ${answer?.body}`);
-    const [digest] = await callOnce(port, postScript(token, '/digest'));
+    const [digest] = await callOnce(port, postScript(token, `${passesOn}/digest`));
     const seen = JSON.parse(digest?.body ?? '{}') as { sha256?: string; headers?: Record<string, string> };
     if (seen.sha256 !== sent) throw new Error(`${name} changes the body`);
     if (token !== null && JSON.stringify(seen.headers).includes(token)) throw new Error(`${name} shows the agent's token to the upstream`);

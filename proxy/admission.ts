@@ -30,7 +30,7 @@ import {
 } from '../policies/index.ts';
 import type { Canaries } from './canaries.ts';
 import { bindingCapsOf, factsOf, leftOf, scopesOf, toolCallOf } from './facts.ts';
-import { Fingerprint } from './fingerprint.ts';
+import { Fingerprint, type Prints } from './fingerprint.ts';
 import type { Holds } from './holds.ts';
 import { OUT_OF_TOUCH, rootOf } from './identity.ts';
 import { type Joins, joinKeyOf } from './joins.ts';
@@ -139,6 +139,7 @@ export interface Collaborators {
 /** Others take the last of a cap this often between our look and our grasp: then we say that it is contended. */
 const RACES_MAX = 5;
 const NEVER = new AbortController().signal;
+const NO_LINKS: Facts['files']['symlinks'] = Object.freeze({});
 const AWAY = 'Nothing ran; try again shortly.';
 
 export class Gatekeeper {
@@ -183,7 +184,7 @@ export class Gatekeeper {
     if (!register.hasRoom()) return unavailable(id, 'RATE_LIMIT', `Too many calls are open at this proxy. ${AWAY}`);
 
     rates.count(request.agent.id, request.tool, at);
-    const call: CallFacts = { id, ...prints, ...describe(request), mappedTool: request.tool, at };
+    const call = callOf(request, id, prints, at);
     const record = register.add(call, request.arguments);
     record.estimate = request.estimate ?? null;
     return this.#once(record, () => this.#judge(record, call, request.arguments, picture, null));
@@ -421,8 +422,13 @@ export class Gatekeeper {
         return this.#deny(record, call, effective, [reasonOf('AGENT_STOPPED', 'This agent is no longer registered.')]);
       const { decision, judged, caps, facts } = judgement;
       if (hold === null && race === 0) this.#with.shadow.see(toolCallOf(call, effective), facts, decision, call);
-      const judgedCall = { ...call, mappedTool: decision.classification.mappedTool };
-      Object.assign(record, { call: judgedCall, judged, risk: decision.risk, verdict: decision.verdict, reasons: judged.reasons });
+      const { mappedTool } = decision.classification;
+      const judgedCall = call.mappedTool === mappedTool ? call : { ...call, mappedTool };
+      record.call = judgedCall;
+      record.judged = judged;
+      record.risk = decision.risk;
+      record.verdict = decision.verdict;
+      record.reasons = judged.reasons;
       record.estimatedMicros = decision.estimatedCost;
       record.scopes = caps.map((cap) => cap.scope);
 
@@ -501,12 +507,12 @@ export class Gatekeeper {
       now,
     };
     const toolCall = toolCallOf(call, args);
-    let facts = factsOf({ ...sources, symlinks: {} });
+    let facts = factsOf(sources, NO_LINKS);
     let decision = decide(toolCall, facts, picture.policy);
     if (decision.verdict === 'allow' && decision.classification.paths.length > 0) {
       const symlinks = await linksUnder(decision.classification.paths, call.workspace);
       if (symlinks !== null) {
-        facts = factsOf({ ...sources, symlinks });
+        facts = factsOf(sources, symlinks);
         decision = decide(toolCall, facts, picture.policy);
       }
     }
@@ -788,8 +794,37 @@ function isKnownTo({ gatewayId }: AgentPicture, picture: Picture): (session: str
   return (session) => gatewayId !== null && picture.isRegistered(gatewayId, session);
 }
 
-function describe({ agent, arguments: _args, estimate: _estimate, ...request }: CallRequest) {
-  return { ...request, agentId: agent.id };
+/** Member by member: to copy all but a few of them costs more than the rest of the admission's own work. */
+function callOf(request: CallRequest, id: string, { key, slot, digest }: Prints, at: number): CallFacts {
+  const { entry, agent, gatewayId, sessionKey, runId, taskId, callId, traceId, tool, toolKind, cwd, workspace, upstream } = request;
+  const { definition, ungated, parentSpanId, model, dns, wire } = request;
+  return {
+    id,
+    key,
+    slot,
+    digest,
+    entry,
+    agentId: agent.id,
+    gatewayId,
+    sessionKey,
+    runId,
+    taskId,
+    callId,
+    traceId,
+    ...(parentSpanId !== undefined && { parentSpanId }),
+    tool,
+    mappedTool: tool,
+    toolKind,
+    cwd,
+    workspace,
+    upstream,
+    definition,
+    ungated,
+    ...(model !== undefined && { model }),
+    ...(dns !== undefined && { dns }),
+    ...(wire !== undefined && { wire }),
+    at,
+  };
 }
 
 /** Nothing of it is kept here: who let it run has its money and its place, and hears of its end. */

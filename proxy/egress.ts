@@ -25,7 +25,7 @@ import type { Journal } from './journal.ts';
 import type { Opening, OpeningOwner, Openings } from './openings.ts';
 import type { Others } from './others.ts';
 import type { CallRecord } from './register.ts';
-import { answerBrokenRequest, problem, rawProblem, refusalText } from './respond.ts';
+import { answerBrokenRequest, leavingSignal, problem, rawProblem, refusalText } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
 
@@ -184,9 +184,8 @@ export function createEgress(dependencies: EgressDependencies) {
   async function relay(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const target = targetOfRequest(request);
     if ('status' in target) return refuseRequest(response, target);
-    const gone = new AbortController();
-    response.on('close', () => gone.abort());
-    const cleared = await clear(request, target, gone.signal);
+    const gone = leavingSignal(response);
+    const cleared = await clear(request, target, gone);
     if ('status' in cleared) return refuseRequest(response, cleared);
     const abort = new AbortController();
     let why: string | null = null;

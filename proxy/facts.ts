@@ -153,12 +153,15 @@ export interface FactSources {
   sameErrorRetries: number;
   /** Spawns that are under way: of this agent, and in all. */
   spawning?: { own: number; all: number };
-  symlinks: Readonly<Record<string, string>>;
   now: number;
 }
 
-/** Everything that `decide` may depend on besides the call. */
-export function factsOf({ agent, call, scopes, spent, settled, picture, ...rest }: FactSources): Facts {
+/**
+ * Everything that `decide` may depend on besides the call.
+ * @param symlinks where paths of the call lead, as far as that was looked up.
+ */
+export function factsOf(sources: FactSources, symlinks: Readonly<Record<string, string>>): Facts {
+  const { agent, call, scopes, spent, settled, picture } = sources;
   const task = call.taskId === null ? undefined : picture.task(call.taskId);
   const spentOf = (scope: string | null) => (scope === null ? 0 : spent(scope));
   const parentDay = agent.parentId ? dayFact(agent, scopes, spent, picture) : null;
@@ -171,7 +174,7 @@ export function factsOf({ agent, call, scopes, spent, settled, picture, ...rest 
       autonomy: call.ungated === true ? 'intern' : agent.autonomy,
       status: agent.status,
       depth: agent.depth,
-      children: agent.children + (rest.spawning?.own ?? 0),
+      children: agent.children + (sources.spawning?.own ?? 0),
       currentTaskId: agent.currentTaskId,
       toolPermissions: agent.toolPermissions,
     },
@@ -180,7 +183,7 @@ export function factsOf({ agent, call, scopes, spent, settled, picture, ...rest 
       estop: picture.system.estop,
       // An agent that was restarted by itself is out of the squad's pause (SPEC 8.3).
       squadPaused: picture.system.squadPaused && agent.status === 'paused',
-      activeAgents: picture.system.activeAgents + (rest.spawning?.all ?? 0),
+      activeAgents: picture.system.activeAgents + (sources.spawning?.all ?? 0),
     },
     spend: {
       run: spentOf(scopes.run),
@@ -191,15 +194,15 @@ export function factsOf({ agent, call, scopes, spent, settled, picture, ...rest 
     ...(settledDay < agentDay && { settledDay }),
     caps: { ...ownCaps(agent, task, scopes), ...(parentDay && { agentDay: parentDay.cap }) },
     ...raisedFact(parentDay ? parentDay.raised : agent.raises?.[scopes.agentDay], task?.raised),
-    run: { labels: rest.labels },
-    estimatedCost: rest.estimatedCost === undefined ? priceOf(call, picture) : rest.estimatedCost,
-    approval: rest.hold === null ? null : approvalFact(rest.hold, agent.id, call, rest.arguments, rest.now),
+    run: { labels: sources.labels },
+    estimatedCost: sources.estimatedCost === undefined ? priceOf(call, picture) : sources.estimatedCost,
+    approval: sources.hold === null ? null : approvalFact(sources.hold, agent.id, call, sources.arguments, sources.now),
     mcp: mcpFact(call, picture),
-    ...routeFact(call, rest.arguments, picture),
-    history: historyOf(rest.sameErrorRetries, task?.loops, picture, rest.now),
+    ...routeFact(call, sources.arguments, picture),
+    history: historyOf(sources.sameErrorRetries, task?.loops, picture, sources.now),
     network: call.dns === undefined ? NO_NETWORK : { ...NO_NETWORK, dns: call.dns },
-    files: { symlinks: rest.symlinks },
-    rates: { callsLastMinute: rest.callsLastMinute, concurrent: rest.concurrent },
+    files: { symlinks },
+    rates: { callsLastMinute: sources.callsLastMinute, concurrent: sources.concurrent },
   };
 }
 

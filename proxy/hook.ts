@@ -27,7 +27,7 @@ import type { Ledger } from './ledger.ts';
 import type { Peers } from './peers.ts';
 import { recordedText } from './record.ts';
 import type { CallRecord } from './register.ts';
-import { problem, refusalText, refuseEntry, respond } from './respond.ts';
+import { leavingSignal, problem, refusalText, refuseEntry, respond } from './respond.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Spawns } from './spawns.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -181,9 +181,8 @@ export function createHook({
       }
       return respond(response, 200, { id, state: record.state });
     }
-    const gone = new AbortController();
-    response.on('close', () => gone.abort());
-    answer(response, await gate.take(record, waitOf(query), gone.signal));
+    const gone = leavingSignal(response);
+    answer(response, await gate.take(record, waitOf(query), gone));
   }
 
   async function settle(said: unknown, response: ServerResponse, bearer: Bearer, record: CallRecord): Promise<void> {
@@ -232,22 +231,22 @@ export function createHook({
   function judgeRun(agent: AgentPicture, runId: string | null, taskId: string | null, picture: Picture, now: number) {
     const call = { agentId: agent.id, runId, taskId };
     const scopes = scopesOf(call, picture.policy, now);
-    const facts = factsOf({
+    const sources = {
       agent,
       call,
       arguments: {},
       scopes,
-      spent: (scope) => ledger.spent(scope),
-      settled: (scope) => ledger.settled(scope),
+      spent: (scope: string) => ledger.spent(scope),
+      settled: (scope: string) => ledger.settled(scope),
       picture,
       hold: null,
       concurrent: 0,
       callsLastMinute: 0,
       labels: [],
       sameErrorRetries: 0,
-      symlinks: {},
       now,
-    });
+    };
+    const facts = factsOf(sources, {});
     // The ceiling of tools is asked at each call; a run is no tool.
     const run = { ...facts, agent: { ...facts.agent, toolPermissions: null }, estimatedCost: 1 };
     return decide({ tool: 'model_call', arguments: {}, cwd: null, workspace: null, toolKind: null }, run, picture.policy);

@@ -19,7 +19,7 @@ import { outgoingOf, readToolRequest, type ToolRequest } from './http-request.ts
 import { HttpUpstream } from './http-upstream.ts';
 import { attribute, authenticateAgent, OUT_OF_TOUCH } from './identity.ts';
 import type { CallRecord } from './register.ts';
-import { problem, refusalText, refuseEntry } from './respond.ts';
+import { leavingSignal, problem, refusalText, refuseEntry } from './respond.ts';
 import { nameRequest } from './routes.ts';
 import type { Picture, Snapshot } from './snapshot.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -89,8 +89,6 @@ export function createHttpTools({ gate, snapshot, uplink, telemetry, clock, boun
     const attribution = attribute(agent, askedBy(request, 'x-mc-task'), sessionKey, picture);
     if ('code' in attribution) return void refuseEntry(response, attribution);
     const { tool } = nameRequest(upstream, call.method, call.path);
-    const gone = new AbortController();
-    response.on('close', () => gone.abort());
     let admission = await gate.admit({
       entry: 'http',
       agent,
@@ -114,7 +112,7 @@ export function createHttpTools({ gate, snapshot, uplink, telemetry, clock, boun
     if (admission.verdict === 'deny') return answerRefused(response, agent, admission);
     const record = await gate.find(admission.id).catch(() => null);
     if (record === null) return problem(response, 503, 'SNAPSHOT_STALE', 'The call could not be followed up. Try again shortly.');
-    admission = await waitFor(record, admission, gone.signal);
+    if (admission.verdict === 'hold') admission = await waitFor(record, admission, leavingSignal(response));
     if (admission.verdict !== 'allow') return answerRefused(response, agent, admission);
     await forward(response, call, admission, record, upstream);
   }

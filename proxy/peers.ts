@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { Agent } from 'undici';
-import { problem } from './respond.ts';
+import { leavingSignal, problem } from './respond.ts';
 import type { Uplink } from './uplink.ts';
 
 /** Set on what was passed on: it is answered where it arrives, whoever's call it is. */
@@ -86,21 +86,19 @@ export function createPeers(proxyId: string, uplink: Pick<Uplink, 'addressOf'>, 
       if (tag === null) return 'ours';
       const url = await addressOf(tag);
       if (url === null) return 'ours';
-      const gone = new AbortController();
-      response.on('close', () => gone.abort());
-      if (await passOnTo(url, request, response, body, gone.signal)) return 'answered';
+      const gone = leavingSignal(response);
+      if (await passOnTo(url, request, response, body, gone)) return 'answered';
       // It may have come back at another address since that was looked up.
       known.delete(tag);
       const now = await addressOf(tag);
       if (now === null || now === url) return 'away';
-      return (await passOnTo(now, request, response, body, gone.signal)) ? 'answered' : 'away';
+      return (await passOnTo(now, request, response, body, gone)) ? 'answered' : 'away';
     },
     passOnSession: async (request, response, session, body) => {
       const tag = ownerOf(session);
       const url = tag === null ? null : await addressOf(tag);
       if (tag === null || url === null) return false;
-      const gone = new AbortController();
-      response.on('close', () => gone.abort());
+      const gone = leavingSignal(response);
       let answer: Awaited<ReturnType<Agent['request']>>;
       try {
         answer = await streams.request({
@@ -109,10 +107,10 @@ export function createPeers(proxyId: string, uplink: Pick<Uplink, 'addressOf'>, 
           method: (request.method ?? 'GET') as 'GET',
           headers: passedHeaders(request),
           body,
-          signal: gone.signal,
+          signal: gone,
         });
       } catch (error) {
-        if (gone.signal.aborted) return true;
+        if (gone.aborted) return true;
         known.delete(tag);
         // Where it cannot have arrived, whoever was asked does what it can.
         if (NOT_SENT.has((error as NodeJS.ErrnoException).code ?? '')) return false;

@@ -192,6 +192,11 @@ export class Register {
     this.#count(record, 1);
     this.#resting.delete(record);
     if (state !== 'ended') return;
+    // A call that was forwarded without a call id is never asked for again: to keep it would only cost memory.
+    if (record.slot === null && record.call !== null && record.call.entry !== 'openclaw') {
+      this.remove(record);
+      return;
+    }
     record.call = null;
     record.arguments = null;
     record.judged = null;

@@ -63,6 +63,17 @@ function write(response: ServerResponse, status: number, type: string, text: str
   response.end(text);
 }
 
+/** Fires where the client leaves before its answer is whole. To fire at every end would cost an exception with its stack for each request. */
+export function leavingSignal(response: ServerResponse): AbortSignal {
+  const leaving = new AbortController();
+  const onClose = () => {
+    if (!response.writableFinished) leaving.abort();
+  };
+  if (response.destroyed) onClose();
+  else response.on('close', onClose);
+  return leaving.signal;
+}
+
 /** One sentence for the model: why, and that it did not run. */
 export function refusalText(reasons: readonly { code: string; message: string }[]): string {
   const [first] = reasons;

@@ -33,7 +33,21 @@ export interface DrillResult {
   durationMs: number;
 }
 
-/** The report card (SPEC 10): every drill with what it declares and how it last went at each proxy. */
+/** How a drill went at a proxy. */
+const DrillRunSchema = z.object({
+  at: EpochMs,
+  proxyId: z.string(),
+  outcome: z.enum(DRILL_OUTCOMES),
+  /** One sentence: what was seen. */
+  found: z.string(),
+  durationMs: z.number().int(),
+  /** The request that it belongs to. */
+  requestId: z.string(),
+});
+/** So many results of a drill are on the card, besides the last of each proxy. */
+export const DRILL_HISTORY = 20;
+
+/** The report card (SPEC 10): every drill with what it declares, how it last went at each proxy, and how it went before. */
 export const DrillCardSchema = z
   .object({
     items: z.array(
@@ -48,18 +62,9 @@ export const DrillCardSchema = z
         outcome: z.enum(DRILL_OUTCOMES).nullable(),
         at: EpochMs.nullable(),
         /** The last result of each proxy, the newest first. */
-        results: z.array(
-          z.object({
-            at: EpochMs,
-            proxyId: z.string(),
-            outcome: z.enum(DRILL_OUTCOMES),
-            /** One sentence: what was seen. */
-            found: z.string(),
-            durationMs: z.number().int(),
-            /** The request that it belongs to. */
-            requestId: z.string(),
-          }),
-        ),
+        results: z.array(DrillRunSchema),
+        /** The last results of all proxies together, the newest first; at most `DRILL_HISTORY`. */
+        history: z.array(DrillRunSchema),
       }),
     ),
     /** When all drills are run next by themselves. */

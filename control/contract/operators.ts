@@ -36,7 +36,8 @@ export const SessionSchema = z
     operator: z.object({ id: Id, name: z.string(), role: z.enum(ROLES), isDeputy: z.boolean().optional() }),
     /** Sent back as X-MC-CSRF with every request that changes something. */
     csrfToken: z.string(),
-    expiresAt: EpochMs,
+    /** When the cookie ends; null = signed in by a token, which ends when somebody revokes it. */
+    expiresAt: EpochMs.nullable(),
   })
   .meta({ id: 'Session' });
 export type Session = z.infer<typeof SessionSchema>;

@@ -33,9 +33,12 @@ export function attentionOf(agent: Agent, now: number): string[] {
   return asks;
 }
 
+/** Made once: it is asked for every pair of agents whenever one of them changes. */
+const NAMES = new Intl.Collator('en', { numeric: true });
+
 /** Those that need somebody first, then by name. */
 export function byAttention(now: number): (a: Agent, b: Agent) => number {
-  return (a, b) => weigh(b, now) - weigh(a, now) || a.name.localeCompare(b.name, 'en', { numeric: true });
+  return (a, b) => weigh(b, now) - weigh(a, now) || NAMES.compare(a.name, b.name);
 }
 
 /** An agent in its family: how far below the first of them it stands. */

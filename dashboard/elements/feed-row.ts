@@ -2,7 +2,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import type { Activity, ToolCallView } from '../../control/contract.ts';
 import { callMoney, clock, clockMinutes } from '../words.ts';
-import type { FeedEntry } from './feed-text.ts';
+import { briefMove, type FeedEntry } from './feed-text.ts';
 import { foldText } from './fold-text.ts';
 import { callGlyph, glyph, riskGlyph, statusGlyph } from './glyph.ts';
 import { type IconName, icon } from './icon.ts';
@@ -54,15 +54,23 @@ function markOf({ type, details }: Activity): TemplateResult {
 const OWN: ReadonlySet<Activity['type']> = new Set(['approval_requested', 'call_denied']);
 
 /** Our sentence with the agent's name standing out: where it occurs, else before what it did or after what was done. */
-function sentenceOf({ agentId, summary: whole, type }: Activity, { nameOf, brief }: FeedContext): unknown {
-  const folded = brief === undefined ? null : foldText(whole, { lines: 4, characters: brief });
-  const summary = folded === null ? whole : `${wholeWords(folded.head, /\s\S{0,16}$/)} … ${wholeWords(folded.tail, /^\S{0,16}\s/)}`;
+function sentenceOf(activity: Activity, { nameOf, brief }: FeedContext): unknown {
+  const { agentId, type } = activity;
+  const summary = brief === undefined ? activity.summary : briefly(activity, brief);
   const name = agentId === null ? undefined : nameOf(agentId);
   if (!name) return seen(summary);
   const agent = html`<a href="/agents/${agentId}"><b>${name}</b></a>`;
   const at = summary.indexOf(name);
   if (at >= 0) return html`${seen(summary.slice(0, at))}${agent}${seen(summary.slice(at + name.length))}`;
   return OWN.has(type) ? html`${agent} ${seen(summary.charAt(0).toLowerCase() + summary.slice(1))}` : html`${seen(summary)}, ${agent}`;
+}
+
+/** In at most so many characters: of a move what was moved is cut, of all else the middle. */
+function briefly(activity: Activity, characters: number): string {
+  const folded = foldText(activity.summary, { lines: 4, characters });
+  if (folded === null) return activity.summary;
+  const middleless = `${wholeWords(folded.head, /\s\S{0,16}$/)} … ${wholeWords(folded.tail, /^\S{0,16}\s/)}`;
+  return briefMove(activity, characters) ?? middleless;
 }
 
 /** Without the piece of a word at its cut, where that is short. */

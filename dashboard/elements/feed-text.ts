@@ -82,3 +82,28 @@ function passes(activity: Activity, filter: FeedFilter): boolean {
 function ran(call: ToolCallView): boolean {
   return call.status !== 'needs_approval' && call.status !== 'blocked';
 }
+
+/** A title that is cut keeps at least so much. */
+const TITLE_MIN = 12;
+
+/**
+ * A move of a task in at most about so many characters: where it came from and where it went stay whole, the title and the reason are cut.
+ * null = it is no such sentence, or short enough.
+ */
+export function briefMove({ type, summary, details: { from, to } }: Activity, characters: number): string | null {
+  if (type !== 'task_transition' || summary.length <= characters || typeof from !== 'string' || typeof to !== 'string') return null;
+  const way = `" from ${from.replaceAll('_', ' ')} to ${to.replaceAll('_', ' ')}`;
+  // A title may say the same; then the cut is earlier and the words are still the true ones.
+  const at = summary.indexOf(way);
+  const title = summary.indexOf('"') + 1;
+  if (at < title || title === 0) return null;
+  const head = cutAfter(summary.slice(0, at), Math.max(characters - way.length, title + TITLE_MIN));
+  const why = summary.slice(at + way.length);
+  return `${head}${way}${cutAfter(why, Math.max(0, characters - head.length - way.length))}`;
+}
+
+function cutAfter(text: string, characters: number): string {
+  if (text.length <= characters) return text;
+  const kept = text.slice(0, Math.max(0, characters - 1)).replace(/[\ud800-\udbff]$/, '');
+  return `${kept.trimEnd()}…`;
+}

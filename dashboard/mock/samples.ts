@@ -7,6 +7,7 @@ const MINUTE = 60_000;
 
 /** Fills the world. */
 export function fillWorld(world: World): void {
+  world.drills.fillNights();
   const amsterdam = world.addGateway({
     name: 'openclaw-ams',
     url: 'ws://127.0.0.1:18789',

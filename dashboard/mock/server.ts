@@ -19,6 +19,7 @@ import type {
 } from '../../control/contract.ts';
 import type { Autonomy } from '../../policies/model.ts';
 import { readCommands } from './command-reader.ts';
+import { DRILL_NAMES } from './drills.ts';
 import { findIn } from './finding.ts';
 import { proposeGrant } from './grants.ts';
 import { coverageOf, healthOf } from './health.ts';
@@ -118,6 +119,8 @@ function routesOf(world: World): [string, RegExp, Role, Handler][] {
     ['GET', /^overview$/, 'viewer', () => world.overview()],
     ['GET', /^health$/, 'viewer', () => healthOf(world)],
     ['GET', /^coverage$/, 'viewer', () => coverageOf(world)],
+    ['GET', /^drills$/, 'viewer', () => world.drills.card()],
+    ['POST', /^drills$/, 'operator', ({ body }) => world.drills.start(DRILL_NAMES.find((name) => name === body.name))],
     ['GET', /^agents$/, 'viewer', ({ query }) => page([...world.agents.values()], query)],
     ['POST', /^agents$/, 'operator', ({ body }) => created(world, body)],
     ['GET', /^agents\/([^/]+)$/, 'viewer', ({ params: [id = ''] }) => world.agent(id)],

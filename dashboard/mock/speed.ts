@@ -29,6 +29,8 @@ const GROWTH = 0.1;
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '1' } } });
 const MINUTES = Number(values.minutes);
 if (!(MINUTES > 0)) throw new Error(`--minutes takes a number above 0, not "${values.minutes}"`);
+/** What a task of the browser is called in its traces. */
+const TASK = 'RunTask';
 const STATES = ['inbox', 'assigned', 'in_progress', 'review', 'blocked', 'done'] as const;
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--js-flags=--expose-gc', '--enable-precise-memory-info'];
 
@@ -161,19 +163,24 @@ const heap = () =>
     return (performance as unknown as { memory: { usedJSHeapSize: number } }).memory.usedJSHeapSize / 1024 / 1024;
   });
 const heaps = [await heap()];
-const busy = await framesDuring(page, async () => {
-  for (let minute = 0; minute < MINUTES; minute++) {
-    for (let i = 0; i < 60 * EVENTS_PER_S; i++) {
-      const agent = squad[i % squad.length];
-      if (i % 4 === 0) world.touchTask(i * 7);
-      else if (agent)
-        world.call(agent.id, { tool: 'read', mappedTool: 'read_file', arguments: { path: `n/${i}` }, risk: 'green', verdict: 'allow' });
-      await new Promise((resolve) => setTimeout(resolve, 1000 / EVENTS_PER_S));
-    }
-    heaps.push(await heap());
-  }
-});
-tellFrames(`${EVENTS_PER_S} events/s for ${MINUTES} min`, busy);
+const minutes: Frames[] = [];
+let told = 0;
+// The collection that is forced to measure what is kept takes the main thread too: it stands between the minutes, not in them.
+for (let minute = 0; minute < MINUTES; minute++) {
+  const events = Math.round(60 * EVENTS_PER_S * Math.min(1, MINUTES - minute));
+  minutes.push(await framesDuring(page, () => rain(events)));
+  heaps.push(await heap());
+}
+tellFrames(
+  `${EVENTS_PER_S} events/s for ${MINUTES} min`,
+  minutes.reduce((all, one) => ({
+    longest: Math.max(all.longest, one.longest),
+    over: all.over + one.over,
+    frames: all.frames + one.frames,
+    task: all.task.ms >= one.task.ms ? all.task : one.task,
+    work: all.work + one.work,
+  })),
+);
 const [, full = 0, ...later] = heaps;
 const growth = later.length === 0 ? 0 : Math.max(...later) / full - 1;
 tell(
@@ -187,6 +194,18 @@ await server.close();
 console.log(missed.length === 0 ? 'all targets met' : `missed: ${missed.join(', ')}`);
 process.exitCode = missed.length === 0 ? 0 : 1;
 
+/** So many events at the promised rate: a call three times in four, else a task that has changed. */
+async function rain(events: number): Promise<void> {
+  for (let i = 0; i < events; i++) {
+    const agent = squad[told % squad.length];
+    if (told % 4 === 0) world.touchTask(told * 7);
+    else if (agent)
+      world.call(agent.id, { tool: 'read', mappedTool: 'read_file', arguments: { path: `n/${told}` }, risk: 'green', verdict: 'allow' });
+    told++;
+    await new Promise((resolve) => setTimeout(resolve, 1000 / EVENTS_PER_S));
+  }
+}
+
 /** Processor time that the page's main thread has had since it was opened, ms. */
 async function mainThread(): Promise<number> {
   const { metrics } = await meter.send('Performance.getMetrics');
@@ -197,8 +216,10 @@ interface Frames {
   longest: number;
   over: number;
   frames: number;
-  /** Processor time of the longest task of the page's main thread, ms. */
-  task: number;
+  /** Processor time of the longest task of the page's main thread, ms, and what took most of it. */
+  task: { ms: number; of: string };
+  /** Processor time of all its tasks, ms. */
+  work: number;
 }
 
 interface TraceEvent {
@@ -206,9 +227,12 @@ interface TraceEvent {
   pid: number;
   tid: number;
   ph: string;
+  /** Microseconds. */
+  ts: number;
+  dur?: number;
   /** Microseconds, of the thread's own clock. */
   tdur?: number;
-  args?: { name?: string };
+  args?: { name?: string; data?: { functionName?: string } };
 }
 
 /** Gaps between frames while something is done, and the longest task of the main thread by the time it had the processor. */
@@ -219,7 +243,10 @@ async function framesDuring(at: Page, work: () => Promise<void>): Promise<Frames
   const complete = new Promise((resolve) => cdp.once('Tracing.tracingComplete', resolve));
   await cdp.send('Tracing.start', {
     transferMode: 'ReportEvents',
-    traceConfig: { includedCategories: ['toplevel', 'disabled-by-default-devtools.timeline'], recordMode: 'recordContinuously' },
+    traceConfig: {
+      includedCategories: ['toplevel', 'devtools.timeline', 'disabled-by-default-devtools.timeline'],
+      recordMode: 'recordContinuously',
+    },
   });
   await at.evaluate(() => {
     const state = { gaps: [] as number[], on: true, last: performance.now() };
@@ -241,14 +268,34 @@ async function framesDuring(at: Page, work: () => Promise<void>): Promise<Frames
   await complete;
   await cdp.detach();
   const mains = new Set(events.filter((event) => event.name === 'thread_name' && event.args?.name === 'CrRendererMain').map(threadOf));
-  const tasks = events.filter((event) => event.ph === 'X' && event.tdur !== undefined && mains.has(threadOf(event)));
-  if (tasks.length === 0) throw new Error('the trace has no task of the main thread');
+  const parts = events.filter((event) => event.ph === 'X' && event.tdur !== undefined && mains.has(threadOf(event)));
+  const tasks = parts.filter((event) => event.name === TASK);
+  const first = tasks[0];
+  if (!first) throw new Error('the trace has no task of the main thread');
+  const longest = tasks.reduce((most, task) => (timeOf(task) > timeOf(most) ? task : most), first);
   return {
     longest: gaps.reduce((most, gap) => Math.max(most, gap), 0),
     over: gaps.filter((gap) => gap > 50).length,
     frames: gaps.length,
-    task: tasks.reduce((most, { tdur = 0 }) => Math.max(most, tdur / 1000), 0),
+    task: { ms: timeOf(longest), of: partsOf(longest, parts) },
+    work: tasks.reduce((sum, task) => sum + timeOf(task), 0),
   };
+}
+
+/** Processor time, ms. */
+function timeOf({ tdur = 0 }: TraceEvent): number {
+  return tdur / 1000;
+}
+
+/** The three parts of a task that took longest; one may lie within another. */
+function partsOf(task: TraceEvent, parts: readonly TraceEvent[]): string {
+  return parts
+    .filter((part) => threadOf(part) === threadOf(task) && part.ts >= task.ts && part.ts < task.ts + (task.dur ?? 0))
+    .filter(({ name }) => !name.endsWith('RunTask'))
+    .sort((a, b) => timeOf(b) - timeOf(a))
+    .slice(0, 3)
+    .map((part) => `${part.args?.data?.functionName || part.name} ${ms(timeOf(part))}`)
+    .join(', ');
 }
 
 function threadOf({ pid, tid }: TraceEvent): string {
@@ -261,9 +308,10 @@ function tell(what: string, isMet: boolean, figures: string): void {
   if (!isMet) missed.push(what);
 }
 
-function tellFrames(what: string, { longest, over, frames, task }: Frames, more?: string): void {
+function tellFrames(what: string, { longest, over, frames, task, work }: Frames, more?: string): void {
   const asTheyCame = `as they came ${over} of ${frames} frames > ${ms(FRAME_MS)}, longest ${ms(longest)}`;
-  tell(what, task <= FRAME_MS, `longest task ${ms(task)} of ${ms(FRAME_MS)} processor time; ${asTheyCame}${more ? `; ${more}` : ''}`);
+  const longestTask = `longest task ${ms(task.ms)} of ${ms(FRAME_MS)} processor time (${task.of || 'not told apart'}), all ${ms(work)}`;
+  tell(what, task.ms <= FRAME_MS, `${longestTask}; ${asTheyCame}${more ? `; ${more}` : ''}`);
 }
 
 /** What 95 % of the values do not exceed. */

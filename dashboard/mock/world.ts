@@ -54,6 +54,7 @@ import type {
 } from '../../policies/model.ts';
 import { makesClaimsByDefault, transition } from '../../policies/task.ts';
 import { readCommands } from './command-reader.ts';
+import { MockDrills } from './drills.ts';
 import { grantFrom } from './grants.ts';
 import { MockPolicies } from './policies.ts';
 
@@ -142,6 +143,7 @@ export class World {
   readonly calls = new Map<string, ToolCallView>();
   readonly tasks = new Map<string, Task>();
   readonly policies: MockPolicies;
+  readonly drills: MockDrills;
   readonly transitions: Transition[] = [];
   readonly runs: Run[] = [];
   readonly messages: Message[] = [];
@@ -181,6 +183,7 @@ export class World {
   constructor(now: () => number) {
     this.now = now;
     this.policies = new MockPolicies(now, (status, code, detail, extra) => new Problem(status, code, detail, extra));
+    this.drills = new MockDrills(this);
     const people: Person[] = [
       { id: 'op_mara', name: 'Mara Voss', role: 'admin' },
       { id: 'op_jon', name: 'Jon Reyes', role: 'operator' },
@@ -453,7 +456,7 @@ export class World {
     this.tellActivity(
       'task_transition',
       `${by?.name ?? 'The system'} moved "${task.title}" from ${task.status.replace('_', ' ')} to ${request.to.replace('_', ' ')}${request.reason ? `: ${request.reason}` : ''}`,
-      { taskId: id, ...(by ? { by } : {}) },
+      { taskId: id, details: { from: task.status, to: request.to }, ...(by ? { by } : {}) },
     );
     return changed;
   }

@@ -5,51 +5,28 @@
  */
 import { SignalWatcher } from '@lit-labs/signals';
 import { LitVirtualizer } from '@lit-labs/virtualizer';
-import { flow } from '@lit-labs/virtualizer/layouts/flow.js';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
 import type { Task } from '../../control/contract.ts';
 import type { TaskStatus } from '../../policies/model.ts';
 import { moveTask } from '../actions.ts';
-import { serverNow } from '../clock.ts';
-import '../elements/agent-row.ts';
-import { byAttention } from '../elements/agent-text.ts';
 import { LightElement } from '../elements/light-element.ts';
-import { button, skeleton } from '../elements/parts.ts';
-import { columnHead, taskCard } from '../elements/task-card.ts';
 import { COLUMNS, moveOf, numberOf } from '../elements/task-text.ts';
 import { bindKeys } from '../keyboard.ts';
 import { say } from '../notices.ts';
 import { reasonAgainst } from '../permissions.ts';
 import { foldedSides, foldSide } from '../preferences.ts';
-import {
-  agents,
-  allTasksHere,
-  heldByTask,
-  latestCalls,
-  loaded,
-  moving,
-  olderDone,
-  openDependencies,
-  refusedMoves,
-  tasks,
-  tasksByColumn,
-  unread,
-} from '../store.ts';
-import { readOlderDone } from '../task-pages.ts';
+import { openDependencies, tasks, tasksIn } from '../store.ts';
 import { isMedium, isNarrow, isPhone } from '../viewport.ts';
-import { count, plural, TASK_WORDS } from '../words.ts';
 import { makeDraggable } from './board-drag.ts';
 import './board.css';
+import './board-column.ts';
+import './board-squad.ts';
 import './feed.ts';
 import './task-create.ts';
 import { reasonAgainstMove } from './task-move.ts';
 
-/** So close to the end of the finished tasks the next page is fetched. */
-const AHEAD = 20;
-/** Named, because the list would fetch it by itself only when it is drawn, which delays the first card by a round trip. */
-const LAYOUT = flow();
 /** How long a card is waited for, and when it is looked for further down. */
 const FRAMES = 30;
 const FRAMES_TO_DRAW = 4;
@@ -103,19 +80,19 @@ export class BoardElement extends SignalWatcher(LightElement) {
   }
 
   protected override render(): TemplateResult {
-    const now = serverNow();
     const folded = foldedSides.get();
     const shows = (side: Side) => !isPhone.get() && (isOver(side) ? this.sheet === side : !folded.has(side));
     const spined = (side: Side) => !isPhone.get() && (isOver(side) || folded.has(side));
     return html`<div class="board">
       <h1 class="sr">Board</h1>
       ${spined('agents') ? this.#spine('agents', 'Agents') : nothing}
-      ${shows('agents') ? this.#squad(now) : nothing}
+      ${shows('agents') ? html`<aside class="board-agents ${isOver('agents') ? 'board-over' : ''}" aria-label="Agents"><mc-board-squad></mc-board-squad></aside>` : nothing}
       <div class="cols scroll" role="group" aria-label="Tasks by state" @keydown=${this.#onArrow} @focusin=${this.#onFocus}>
         ${repeat(
           COLUMNS,
           (status) => status,
-          (status) => this.#column(status, now),
+          (status) =>
+            html`<mc-board-column .status=${status} .selected=${this.selected} .carried=${this.dragged?.task ?? null} .over=${this.dragged?.over === status} @mc-create=${() => this.#create(true)}></mc-board-column>`,
         )}
       </div>
       ${spined('feed') ? this.#spine('feed', 'Feed') : nothing}
@@ -123,67 +100,6 @@ export class BoardElement extends SignalWatcher(LightElement) {
       ${this.creating ? html`<mc-task-create @mc-close=${() => this.#create(false)} @mc-created=${(event: CustomEvent<string>) => this.#select(event.detail)}></mc-task-create>` : nothing}
       ${this.asking ? html`<mc-task-move .task=${tasks.get(this.asking.task.id) ?? this.asking.task} .to=${this.asking.to} @mc-close=${this.#answered}></mc-task-move>` : nothing}
     </div>`;
-  }
-
-  /* ---------------------------------------------------------------- columns */
-
-  #column(status: TaskStatus, now: number): TemplateResult {
-    const list = tasksByColumn.get().get(status) ?? [];
-    const partial = status === 'done' ? olderDone.get() !== null : !allTasksHere.get() && list.length > 0;
-    const against = status === 'inbox' ? reasonAgainst('run tasks') : null;
-    const held = heldByTask.get();
-    const waiting = moving.get();
-    const refused = refusedMoves.get();
-    const news = unread.get();
-    return html`<section class="tcol tcol--${status}" data-column=${status} aria-label="${TASK_WORDS[status]}, ${partial ? 'at least ' : ''}${plural(list.length, 'task')}">
-      <div class="tcol-h">
-        ${columnHead(status, `${count(list.length)}${partial ? '+' : ''}`)}
-        ${
-          status === 'inbox'
-            ? html`${button({ label: 'Create task', icon: 'plus', iconOnly: true, size: 'small', kind: 'quiet', reason: against, reasonId: 'new-task-why', onClick: () => this.#create(true), onRefused: () => say('refused', `Creating a task: ${against}`) })}${against === null ? nothing : html`<span class="sr" id="new-task-why">${against}</span>`}`
-            : nothing
-        }
-      </div>
-      <div class="tcol-b">
-        ${
-          list.length === 0
-            ? !loaded.get()
-              ? skeleton(3)
-              : html`<p class="tcol-none small muted">${NONE[status]}</p>`
-            : html`<lit-virtualizer .layout=${LAYOUT} class="tcol-l scroll" scroller tabindex="0" role="group" aria-label="${TASK_WORDS[status]} tasks"
-                .items=${list}
-                .keyFunction=${(task: Task) => task.id}
-                .renderItem=${(task: Task) =>
-                  html`<div class="tslot">${taskCard({
-                    task,
-                    now,
-                    assignee: assigneeOf(task),
-                    held: held.get(task.id) ?? [],
-                    latestCall: latestCalls.get(task.id)?.call ?? null,
-                    waitsFor: openDependencies(task),
-                    waiting: waiting.has(task.id),
-                    refused: refused.get(task.id) ?? null,
-                    unread: news.get(task.id)?.unread ?? 0,
-                    selected: task.id === this.selected,
-                    href: `?task=${task.id}`,
-                  })}</div>`}
-                @rangeChanged=${(event: Event & { last: number }) => {
-                  if (status === 'done' && event.last >= list.length - AHEAD) void readOlderDone();
-                }}></lit-virtualizer>`
-        }
-        ${this.#target(status)}
-      </div>
-    </section>`;
-  }
-
-  /** While a card is carried: where it may be put, and why not elsewhere. */
-  #target(status: TaskStatus): TemplateResult | typeof nothing {
-    const dragged = this.dragged;
-    if (!dragged || dragged.task.status === status) return nothing;
-    const over = dragged.over === status;
-    const reason = reasonAgainstMove(dragged.task, status);
-    if (reason !== null) return html`<div class="ttarget ttarget--no ${over ? 'ttarget--over' : ''}"><p class="small">${reason}</p></div>`;
-    return html`<div class="ttarget ttarget--yes ${over ? 'ttarget--over' : ''}"></div>`;
   }
 
   /* ---------------------------------------------------------------- sides */
@@ -200,27 +116,6 @@ export class BoardElement extends SignalWatcher(LightElement) {
 
   #openSheet(side: Side | null): void {
     this.sheet = side;
-  }
-
-  /* ---------------------------------------------------------------- squad */
-
-  #squad(now: number): TemplateResult {
-    const all = agents.all().sort(byAttention(now));
-    const gated = all.filter((agent) => agent.gate === 'openclaw');
-    const live = gated.filter((agent) => agent.lastHeartbeat !== null && now - agent.lastHeartbeat < 300_000);
-    return html`<aside class="board-agents ${isOver('agents') ? 'board-over' : ''}" aria-label="Agents">
-      <div class="side-h"><h2><a href="/agents">Agents <span class="muted">${all.length}</span></a></h2></div>
-      <div class="scroll grow" tabindex="0" role="region" aria-label="Agent list">${
-        all.length === 0
-          ? html`<p class="tcol-none small muted">No agent is registered. <a href="/start">How to connect OpenClaw</a></p>`
-          : repeat(
-              all,
-              (agent) => agent.id,
-              (agent) => html`<mc-agent-row .agent=${agent} .now=${now}></mc-agent-row>`,
-            )
-      }</div>
-      ${gated.length > 0 ? html`<p class="board-gate small muted">Gate heard from ${live.length} of ${gated.length}</p>` : nothing}
-    </aside>`;
   }
 
   /* ---------------------------------------------------------------- moving by pointer */
@@ -329,7 +224,7 @@ export class BoardElement extends SignalWatcher(LightElement) {
 
 /** The card so many rows further in its column, or in the next column that has any; without a chosen one, the first. */
 function nextCard(selected: string | null, from: TaskStatus | undefined, columns: number, rows: number): Task | undefined {
-  const lists = COLUMNS.map((status) => tasksByColumn.get().get(status) ?? []);
+  const lists = COLUMNS.map((status) => tasksIn(status));
   let column = lists.findIndex((list) => list.some((task) => task.id === selected));
   if (column < 0) return lists[from ? COLUMNS.indexOf(from as (typeof COLUMNS)[number]) : lists.findIndex((list) => list.length > 0)]?.[0];
   const row = (lists[column] ?? []).findIndex((task) => task.id === selected);
@@ -339,24 +234,6 @@ function nextCard(selected: string | null, from: TaskStatus | undefined, columns
     if (list.length > 0) return list[Math.min(row, list.length - 1)];
   }
   return undefined;
-}
-
-const NONE: Record<TaskStatus, string> = {
-  inbox: 'No task waits to be taken.',
-  assigned: 'Nothing is waiting to be started.',
-  in_progress: 'No agent is working on a task.',
-  review: 'Nothing is waiting to be looked at.',
-  needs_approval: 'Nothing waits for a decision.',
-  blocked: 'Nothing is stuck.',
-  done: 'Nothing is finished yet.',
-  canceled: '',
-};
-
-function assigneeOf(task: Task): string | null {
-  const [first, ...others] = task.assigneeIds;
-  if (first === undefined) return null;
-  const name = agents.get(first)?.name ?? 'a removed agent';
-  return others.length > 0 ? `${name} +${others.length}` : name;
 }
 
 declare global {

@@ -1,21 +1,23 @@
 /**
- * How the installation itself is doing: each part as the server finds it when asked, what needs a look first, and for each agent whether the
- * gate is proven. What Grafana shows over time, this shows now. Asked anew every few seconds while it is in view.
+ * How the installation itself is doing: each part as the server finds it when asked, what needs a look first, whether it fails as
+ * declared (drills), and for each agent whether the gate is proven. What Grafana shows over time, this shows now. Asked anew every few seconds while it is in view.
  */
 import { SignalWatcher } from '@lit-labs/signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { Coverage, Health } from '../../control/contract.ts';
+import type { Coverage, DrillCard, Health } from '../../control/contract.ts';
 import { sentence } from '../actions.ts';
 import * as api from '../api.ts';
 import { serverNow } from '../clock.ts';
 import { byCoverage, coverageMark, coverageRows, worstOf } from '../elements/coverage.ts';
+import { drillSummary } from '../elements/drill-text.ts';
 import { glyph } from '../elements/glyph.ts';
 import { healthSummary, worstFirst } from '../elements/health-text.ts';
 import { LightElement } from '../elements/light-element.ts';
-import { empty, failed, moment, seen, skeleton } from '../elements/parts.ts';
+import { button, empty, failed, moment, seen, skeleton } from '../elements/parts.ts';
 import { repeatWhileShown } from '../polling.ts';
 import { age, HEALTH_GROUP_WORDS, HEALTH_STATE_WORDS, plural } from '../words.ts';
+import './drill-card.ts';
 import './health.css';
 
 const EVERY_MS = 5_000;
@@ -29,6 +31,8 @@ export class HealthElement extends SignalWatcher(LightElement) {
   @state() private health: Health | null = null;
   @state() private coverage: Coverage | null = null;
   @state() private failure: string | null = null;
+  /** Drills that do not end as declared, as a sentence. */
+  @state() private broken: string | null = null;
   #end = () => {};
 
   override connectedCallback(): void {
@@ -47,7 +51,9 @@ export class HealthElement extends SignalWatcher(LightElement) {
     return html`<div class="page page--wide scroll" tabindex="0" role="region" aria-label="Health">
       <div class="page-h"><h1 class="grow">Health</h1>${health ? html`<span class="small muted">asked ${moment(health.at, age(now - health.at))} ago</span>` : nothing}</div>
       ${this.failure === null ? nothing : html`<section class="panel hl-fail">${failed('The server could not be asked', `${this.failure} ${health ? 'What stands below is from before.' : ''}`, () => void this.#read())}</section>`}
+      ${this.broken === null ? nothing : html`<section class="panel hl-fail"><p class="note note--red" role="alert">${glyph('cross', 'red')}<span class="grow"><b>A fail mode is broken.</b> ${this.broken} Calls may run that must not.</span>${button({ label: 'What was seen', size: 'small', onClick: () => this.querySelector('mc-drill-card')?.scrollIntoView() })}</p></section>`}
       ${health ? this.#parts(health, now) : this.failure === null ? skeleton(8) : nothing}
+      <mc-drill-card @mc-drills=${({ detail }: CustomEvent<DrillCard>) => this.#noteDrills(detail)}></mc-drill-card>
       ${this.coverage ? this.#agents(this.coverage, now) : nothing}
     </div>`;
   }
@@ -77,6 +83,11 @@ export class HealthElement extends SignalWatcher(LightElement) {
               )}</ul>${sorted.length > AGENTS_SHOWN ? html`<p class="hl-more small muted">${plural(sorted.length - AGENTS_SHOWN, 'agent')} more, none of them worse. Each agent's own page has its coverage.</p>` : nothing}`
       }
     </section>`;
+  }
+
+  #noteDrills({ items }: DrillCard): void {
+    const { tone, text } = drillSummary(items);
+    this.broken = tone === 'red' ? text : null;
   }
 
   async #read(): Promise<void> {

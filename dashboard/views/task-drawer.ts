@@ -279,7 +279,7 @@ export class TaskDrawerElement extends SignalWatcher(LightElement) {
     return html`
       ${task.status === 'blocked' ? html`<p class="td-stop td-stop--red">${glyph('cross', 'red')}<span><b>Blocked</b> ${seen(task.blockedReason ?? 'No reason was given.')}</span></p>` : nothing}
       ${held.length > 0 ? html`<p class="td-stop">${glyph('bars', 'amber')}<span><b>${plural(held.length, 'call')} held</b> <code>${seen(held[0] ? gistOf(held[0]) : '')}</code></span><a class="btn btn--s" href="/approvals/${held[0]?.id ?? ''}">Review${icon('arrow-right', 12)}</a></p>` : nothing}
-      <section class="sec"><h2>In short</h2>${this.history ? answersList(this.#answers(task, held, now)) : skeleton(4)}</section>
+      <section class="sec"><h2>In short</h2>${this.history ? html`${answersList(this.#answers(task, held, now))}${saveAnswers(task)}` : skeleton(4)}</section>
       <section class="sec"><h2>What is to be done</h2>${task.description.trim() ? html`<p class="td-text">${seen(task.description)}</p>` : html`<p class="small muted">Nothing was written down but the title.</p>`}</section>
       <section class="sec"><h2>Facts</h2><dl class="kv">
         <dt>Created</dt><dd>${moment(task.createdAt, when(task.createdAt, now))}</dd>
@@ -456,6 +456,12 @@ function costTable(heading: string, what: string, parts: api.TaskCost['byTool'])
     (part) =>
       html`<tr><td>${seenLine(part.name)}</td><td class="num">${count(part.calls)}</td><td class="num muted">${part.calls === 0 ? '–' : callMoney(part.spend / part.calls)}</td><td class="num b">${money(part.spend)}</td></tr>`,
   )}</tbody></table></section>`;
+}
+
+/** The same five questions as the server answers them from the whole record, to keep or to pass on. */
+function saveAnswers({ id }: Task): TemplateResult {
+  const href = (format: string) => `/api/incidents?${new URLSearchParams({ task: id, format })}`;
+  return html`<p class="td-save small" role="group" aria-label="Save the incident">${icon('download', 14)}<span class="muted">Save what the whole record says</span><a href=${href('markdown')} download="incident.md">Markdown</a><a href=${href('json')} download="incident.json">JSON</a></p>`;
 }
 
 declare global {

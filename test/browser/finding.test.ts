@@ -1,4 +1,6 @@
 import { expect, it } from 'vitest';
+import type { DrillCard } from '../../control/contract.ts';
+import { violations } from './axe.ts';
 import { PHONE, useDashboard } from './browser.ts';
 import { CALLS } from './server.ts';
 
@@ -147,4 +149,35 @@ it('the audit log says at which entry its chain is broken, and opens it; or that
   await page.getByRole('button', { name: 'Verify the chain' }).click();
   await told.getByText('The chain could not be checked.').waitFor();
   await told.getByText('Nothing is said by that about the log itself.').waitFor();
+});
+
+it('the health page runs a drill and keeps its result, and a fail mode that is broken cannot be missed', async () => {
+  const page = await open('operator', '/health', { reducedMotion: 'reduce' });
+  const drills = page.getByRole('region', { name: 'Drills' });
+  const row = drills.locator('details').filter({ hasText: 'Emergency stop' });
+  await row.locator('summary').click();
+  await row.getByRole('button', { name: 'Run Emergency stop' }).click();
+  await page.getByText('Emergency stop ran at 1 proxy.').waitFor();
+  await row.locator('summary').getByText('as declared', { exact: true }).waitFor();
+  expect(await page.getByText('A fail mode is broken.').count()).toBe(0);
+
+  const card = (await page.evaluate(async () => (await fetch('/api/drills')).json())) as DrillCard;
+  const broken = card.items.map((item) => {
+    const results = item.results.map((run) => ({ ...run, outcome: 'failed', found: 'the call ran after the stop' }));
+    return item.name === 'emergency-stop' ? { ...item, outcome: 'failed', results } : item;
+  });
+  await page.route('**/api/drills', (route) => route.fulfill({ json: { ...card, items: broken } }));
+  await page.reload();
+  await page.getByRole('alert').getByText('Emergency stop: it does not end as declared.').waitFor();
+  // It is open without a click, and says what was declared beside what was seen.
+  await row.getByText('After the stop nothing runs, also with an approval.').last().waitFor();
+  await row.getByText('the call ran after the stop').first().waitFor();
+  expect(await violations(page)).toEqual([]);
+});
+
+it('a viewer reads the drills and why they cannot be run', async () => {
+  const page = await open('viewer', '/health');
+  const drills = page.getByRole('region', { name: 'Drills' });
+  await drills.getByText('Needs the operator role; you are a viewer.').first().waitFor();
+  expect(await drills.getByRole('button', { name: 'Run all drills' }).getAttribute('aria-disabled')).toBe('true');
 });

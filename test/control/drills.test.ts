@@ -46,6 +46,17 @@ test('the card shows the worst of the last results, and a failure is an alert un
   expect(await open()).toEqual([]);
 });
 
+test('the card keeps how it went before, the newest first and not without end', async () => {
+  for (let run = 0; run < 25; run++) {
+    services.time.now += 1_000;
+    await result('p9', run === 24 ? 'failed' : 'passed', 'clock-skew');
+  }
+  const [card] = (await drills().card()).items.filter(({ name }) => name === 'clock-skew');
+  expect(card?.results.map(({ outcome }) => outcome)).toEqual(['failed']);
+  expect(card?.history.map(({ outcome }) => outcome)).toEqual(['failed', ...Array<string>(19).fill('passed')]);
+  expect(card?.history[1]?.at).toBe(services.time.now - 1_000);
+});
+
 test('all are run once a day, and not again while the answers of the last time may come', async () => {
   const own = drills();
   said.length = 0;

@@ -63,7 +63,7 @@ describe('the window onto an endless list', () => {
   it('stays small while entries only come in, and goes on where it let go', () => {
     const list = open();
     list.replace(page(null), true);
-    for (let n = 101; n <= 200; n++) list.set(entry(n));
+    for (let n = 101; n <= 200; n++) list.hear(entry(n));
     expect(ids(list).length).toBeLessThanOrEqual(11);
     expect(ids(list)[0]).toBe(200);
     expect(list.before).toBe(String(ids(list).at(-1)));
@@ -86,8 +86,8 @@ describe('the window onto an endless list', () => {
   it('never splits entries of one moment, whose order only the server knows', () => {
     const list = open();
     list.replace([], false);
-    for (let n = 1; n <= 8; n++) list.set(entry(n, 5));
-    for (let n = 9; n <= 12; n++) list.set(entry(n));
+    for (let n = 1; n <= 8; n++) list.hear(entry(n, 5));
+    for (let n = 9; n <= 12; n++) list.hear(entry(n));
     expect(ids(list)).toEqual(expect.not.arrayContaining([1, 2, 3, 4, 5, 6, 7, 8]));
     expect(list.before).toBe('9');
   });

@@ -47,6 +47,7 @@ describe('the printed link', () => {
     expect(cookie).toMatch(/Path=\//i);
     expect(await send('POST', '/session', {}, { token: linkToken() })).toMatchObject({ status: 401, body: { code: 'SIGN_IN_FAILED' } });
     const session = await send('GET', '/session', { cookie: cookie.split(';')[0] ?? '' });
+    expect(session.body).toMatchObject({ expiresAt: (answer.body as { expiresAt: number }).expiresAt });
     expect(session).toMatchObject({ status: 200, body: { operator: { role: 'admin' } } });
   });
 
