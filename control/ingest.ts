@@ -42,9 +42,26 @@ export const RUN_SILENT = 'no sign of life for 30 minutes';
 const RANK = sql`case tool_calls.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 const EXCLUDED_RANK = sql`case excluded.status when 'needs_approval' then 0 when 'running' then 1 else 2 end`;
 
+/** Every type of event that this version records. */
+const KNOWN: Readonly<Record<JournalEvent['type'], true>> = {
+  ...{ held: true, denied: true, intent: true, completed: true, withdrawn: true, refused: true, run: true, run_end: true },
+  ...{ heartbeat: true, connection: true, results: true, unasked: true, drill: true, canary: true, ungated: true },
+  ...{ spawned: true, despawned: true },
+};
+
+/** A proxy of a later version has recorded something that this one would lose. It stays in the journal until somebody takes it. */
+export class UnknownEvent extends Error {
+  readonly code = 'UNKNOWN_EVENT';
+}
+
 export function createIngest({ db, clock, agents, gateways, alerts, spend, caps, published }: Dependencies) {
-  /** Ingests a batch. @returns the last sequence number that is now recorded. */
+  /** Ingests a batch, or none of it. @throws UnknownEvent. @returns the last sequence number that is now recorded. */
   async function ingest(proxyId: string, entries: readonly JournalEntry[]): Promise<number> {
+    const strange = entries.find(({ event }) => !Object.hasOwn(KNOWN, event.type))?.event.type;
+    if (strange !== undefined)
+      throw new UnknownEvent(
+        `The journal of ${proxyId} has an event "${strange}" that this version does not know: the proxy is of a later one. It keeps the event; upgrade this control.`,
+      );
     const acknowledged = await db.transaction().execute(async (tx) => {
       const cursor = await lockCursor(tx, proxyId);
       const fresh = entries.filter((entry) => entry.seq > cursor);

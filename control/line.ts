@@ -23,8 +23,11 @@ import {
   type LedgerJoin,
   type LedgerSeed,
   LINE_PROOF_HEADER,
+  LINE_VERSION,
+  LINE_VERSION_HEADER,
   MISDIRECTED,
   type Misdirected,
+  OTHER_VERSION,
   type ShadowReport,
   type StopAcknowledgement,
   type StreamMessage,
@@ -38,7 +41,7 @@ import type { Db } from './db/database.ts';
 import type { Emergency } from './emergency.ts';
 import type { GatewayPasses } from './gateway-passes.ts';
 import type { Holds } from './holds.ts';
-import type { Ingest } from './ingest.ts';
+import { type Ingest, UnknownEvent } from './ingest.ts';
 import type { Keys } from './keys.ts';
 import { createLineProof } from './line-proof.ts';
 import type { Members } from './members.ts';
@@ -552,7 +555,9 @@ export function createLine({
       }
       const { nonce, isForUs } = asked;
       context.set('nonce', nonce);
-      if (isForUs) await next();
+      const version = Number(context.req.header(LINE_VERSION_HEADER) ?? 0);
+      if (version !== LINE_VERSION && version !== LINE_VERSION - 1) context.res = context.json(otherVersion(version), OTHER_VERSION);
+      else if (isForUs) await next();
       else context.res = context.json({ code: 'ANOTHER_CONTROL', id: proof.id } satisfies Misdirected, MISDIRECTED);
       if (pathname.endsWith('/stream') && context.res.status === 200) return;
       const body = new Uint8Array(await context.res.clone().arrayBuffer());
@@ -648,6 +653,10 @@ export function createLine({
       return context.json({});
     });
     app.onError((error, context) => {
+      if (error instanceof UnknownEvent) {
+        log.error({ err: error }, 'a journal was not taken');
+        return context.json({ title: 'Upgrade Required', status: OTHER_VERSION, code: error.code, detail: error.message }, OTHER_VERSION);
+      }
       if (!(error instanceof CountersUnavailable)) throw error;
       return context.json({ title: 'Unavailable', status: 503, code: error.code, detail: error.message }, 503);
     });
@@ -701,6 +710,11 @@ export function createLine({
   }
 
   return { start, push, drill, caughtUp, routes, liveProxies, proxies, progress, addresses };
+}
+
+function otherVersion(theirs: number) {
+  const detail = `This control speaks version ${LINE_VERSION} of the line and takes ${LINE_VERSION - 1}; the proxy speaks ${theirs}. Upgrade the controls first, then the proxies; roll back in the other order.`;
+  return { title: 'Upgrade Required', status: OTHER_VERSION, code: 'LINE_VERSION', detail };
 }
 
 /** What a proxy ships. One of the version before sends one JSON text; it may, while proxies are restarted one by one. */

@@ -16,8 +16,11 @@ import {
   type LedgerJoin,
   type LedgerSeed,
   LINE_PROOF_HEADER,
+  LINE_VERSION,
+  LINE_VERSION_HEADER,
   MISDIRECTED,
   type Misdirected,
+  OTHER_VERSION,
   type RedeemedTicket,
   type ShadowReport,
   type StopAcknowledgement,
@@ -35,6 +38,7 @@ class ControlUnavailable extends Error {
 
 /** Said of whoever answers without knowing the cluster secret, or refuses ours. */
 const UNPROVEN = 'what answers there does not prove that it knows the cluster secret';
+const SPOKEN = { [LINE_VERSION_HEADER]: String(LINE_VERSION) };
 const RECONNECT_MS = 200;
 /** A control that answers under another name so many times in a row is several behind one address. */
 const RENAMED_MAX = 3;
@@ -235,7 +239,7 @@ export class Uplink {
       const { statusCode, headers, body } = await this.#pool(index).request({
         method: 'GET',
         path,
-        headers: { authorization },
+        headers: { authorization, ...SPOKEN },
         headersTimeout: this.#timeoutMs,
         bodyTimeout: STREAM_SILENT_MS,
         signal: this.#closing.signal,
@@ -264,6 +268,8 @@ export class Uplink {
   async #send<T>(method: 'GET' | 'POST', path: string, body: string | Buffer | null, type = 'application/json'): Promise<T> {
     const { statusCode, text } = await this.#ask(method, path, body, true, type);
     if (statusCode === 404 && method === 'GET') return null as T;
+    if (statusCode === OTHER_VERSION)
+      throw new ControlUnavailable(`control answered ${statusCode}: ${(JSON.parse(text) as { detail: string }).detail}`);
     if (statusCode !== 200) throw new ControlUnavailable(`control answered ${statusCode} to ${method} ${path}`);
     return JSON.parse(text) as T;
   }
@@ -299,7 +305,7 @@ export class Uplink {
       const response = await this.#pool(index).request({
         method,
         path,
-        headers: { authorization, ...(body !== null && { 'content-type': type }) },
+        headers: { authorization, ...SPOKEN, ...(body !== null && { 'content-type': type }) },
         body,
         headersTimeout: this.#timeoutMs,
         bodyTimeout: this.#timeoutMs,

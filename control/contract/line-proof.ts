@@ -10,6 +10,15 @@
  */
 export const LINE_SCHEME = 'MC-Line';
 export const LINE_PROOF_HEADER = 'x-mc-proof';
+/**
+ * Version of what proxy and control say to each other; raised where one end could not take what the other says. A control takes its own and the
+ * one before, so controls are upgraded first; 0 = a proxy that does not say. New members and messages that may be passed over need no new one.
+ */
+export const LINE_VERSION = 1;
+export const LINE_VERSION_HEADER = 'x-mc-line';
+/** Answered to a proxy that speaks another version, with a sentence that names both: nothing was done, and its journal keeps what it has. */
+export const OTHER_VERSION = 426;
+
 /** What the credential for control's own MCP server is derived for. */
 export const OWN_SERVER_PURPOSE = 'mission-control/own-server/v1';
 

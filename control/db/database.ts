@@ -134,8 +134,21 @@ async function migrate(db: Db, only?: readonly string[]): Promise<void> {
     provider: { getMigrations: async () => Object.fromEntries(chosen) },
     allowUnorderedMigrations: true,
   });
+  await refuseLater(db);
   const { error } = await migrator.migrateToLatest();
   if (error) throw new Error('the database could not be brought up to date; the old state is unchanged', { cause: error });
+}
+
+/** @throws Error where a later version has brought the database further than this one knows: it would not keep what that one promises. */
+async function refuseLater(db: Db): Promise<void> {
+  const { rows: tables } = await sql<{ found: boolean }>`select to_regclass('kysely_migration') is not null as found`.execute(db);
+  if (tables[0]?.found !== true) return;
+  const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db);
+  const later = rows.flatMap(({ name }) => (Object.hasOwn(MIGRATIONS, name) ? [] : name));
+  if (later.length === 0) return;
+  throw new Error(
+    `the database was brought up to date by a later version of Mission Control (${later.join(', ')} is not known here): start that version, or restore a backup from before the upgrade`,
+  );
 }
 
 /** How long a start waits for the process that holds its folder to be gone, and how often it looks. */

@@ -1,6 +1,6 @@
 /** One proxy as two processes behind one port, at a real control on PostgreSQL and Redis: whichever connection a request comes by, it is one proxy. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -351,4 +351,23 @@ describe('a proxy of two workers', () => {
     expect(await group.ended).toBe(0);
     for (const pid of last) expect(() => process.kill(pid, 0)).toThrow();
   });
+
+  it(
+    'takes up once what a larger group has left, in a process that ends by itself',
+    async () => {
+      const left = join(folder, 'proxy', 'journal-3');
+      mkdirSync(left);
+      group = await startGroup(2);
+      const name = await until(
+        () => (existsSync(join(left, 'proxy-id')) && pids().length === 2 ? readFileSync(join(left, 'proxy-id'), 'utf8') : ''),
+        (id) => id !== '',
+        START_MS,
+      );
+      expect(name).toMatch(/^proxy-/);
+      expect((await note()).status).toBe(200);
+      group.child.kill('SIGTERM');
+      expect(await group.ended).toBe(0);
+    },
+    START_MS,
+  );
 });
