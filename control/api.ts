@@ -2,7 +2,7 @@
  * The control API: one Hono app with authentication, roles, idempotency and one error handler. Routes are declared in
  * `routes/`; this file owns what holds for all of them.
  */
-import { hash, randomUUID, timingSafeEqual } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { getConnInfo } from '@hono/node-server/conninfo';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context, MiddlewareHandler } from 'hono';
@@ -57,6 +57,7 @@ import { systemRoutes } from './routes/system.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { upstreamRoutes } from './routes/upstreams.ts';
 import { workRoutes } from './routes/work.ts';
+import { isSameSecret } from './same-secret.ts';
 import type { Search } from './search.ts';
 import type { Shadows } from './shadows.ts';
 import type { Souls } from './souls.ts';
@@ -301,8 +302,7 @@ const protectFromForgery: MiddlewareHandler<ApiEnv> = async (context, next) => {
 function checkForgery(context: Context<ApiEnv>, principal: Principal): void {
   if (principal.kind !== 'human' || principal.csrfToken === null) return;
   refuseForeignOrigin(context);
-  const given = Buffer.from(hash('sha256', context.req.header('x-mc-csrf') ?? ''));
-  if (!timingSafeEqual(given, Buffer.from(hash('sha256', principal.csrfToken)))) {
+  if (!isSameSecret(context.req.header('x-mc-csrf') ?? '', principal.csrfToken)) {
     throw new Refusal(403, 'CSRF', 'The X-MC-CSRF header is missing or wrong; reload the page.');
   }
 }

@@ -3,7 +3,7 @@
  * as SHA-256 only (they carry 256 bits, so a slow hash would add nothing). A role is read from the database at every request:
  * taking it away works at once.
  */
-import { hash, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createAttempts } from './attempts.ts';
 import { type Actor, SYSTEM } from './audit.ts';
@@ -11,6 +11,7 @@ import { recordChanges } from './changes.ts';
 import { ROLES, type Role } from './contract.ts';
 import type { Db, Tx } from './db/database.ts';
 import { notFound, Refusal } from './problem.ts';
+import { isSameSecret } from './same-secret.ts';
 
 export type CredentialKind = 'agent' | 'gateway' | 'operator';
 const PREFIX: Record<CredentialKind, string> = { agent: 'mca_', gateway: 'mcg_', operator: 'mco_' };
@@ -69,8 +70,6 @@ const FAILURES_EVERY_MS = 60_000;
 
 /** @param adminToken `MC_ADMIN_TOKEN`: stands for one human administrator (SPEC 8.3); null = off. */
 export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => number; adminToken: string | null }) {
-  const adminHash = adminToken === null ? null : Buffer.from(hashSecret(adminToken));
-
   const attempts = createAttempts(clock);
 
   /** Sign-ins that failed since the last row about them. */
@@ -111,10 +110,10 @@ export function createAuth({ db, clock, adminToken }: { db: Db; clock: () => num
   }
 
   async function lookUpToken(token: string): Promise<Principal | null> {
-    const digest = hashSecret(token);
-    if (adminHash && timingSafeEqual(adminHash, Buffer.from(digest))) {
+    if (adminToken !== null && isSameSecret(token, adminToken)) {
       return { kind: 'human', id: 'admin', name: 'admin', role: 'admin', csrfToken: null };
     }
+    const digest = hashSecret(token);
     const now = clock();
     const credential = await db
       .selectFrom('credentials')

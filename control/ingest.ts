@@ -163,6 +163,8 @@ export function createIngest({ db, clock, agents, gateways, alerts, spend, caps,
     for (const row of settled) {
       mark('agent', row.agent_id, row.ended_at ?? 0);
       if (row.approval_id) mark('approval', row.approval_id, row.ended_at ?? 0);
+      // Its spend has grown with it.
+      if (row.task_id && row.cost) mark('task', row.task_id, row.ended_at ?? 0);
     }
     for (const event of ungated.values()) await raiseUngated(tx, event);
     await touch(tx, [...touched.values()]);

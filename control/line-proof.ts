@@ -3,8 +3,9 @@
  * and every answer and every message of a stream proves the same of us. The secret itself is never sent, and what was recorded on the way
  * can neither be changed nor used again.
  */
-import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, randomBytes } from 'node:crypto';
 import { LINE_SCHEME, lineAnswerText, lineAskText, lineMessageText, OWN_SERVER_PURPOSE } from './contract.ts';
+import { isSameSecret } from './same-secret.ts';
 
 /** The clocks of two processes may differ by this much. */
 const AT_MAX_MS = 5 * 60 * 1000;
@@ -35,7 +36,7 @@ export function createLineProof(clusterSecret: string, now: () => number = Date.
     if (scheme !== LINE_SCHEME || !/^\d{1,15}$/.test(at) || !/^[\w-]{20,64}$/.test(nonce)) return null;
     const time = now();
     if (Math.abs(time - Number(at)) > AT_MAX_MS) return null;
-    if (!isSame(mac, macOf(lineAskText({ method, path, at: Number(at), nonce, to, bodyHash: hash('sha256', body) })))) return null;
+    if (!isSameSecret(mac, macOf(lineAskText({ method, path, at: Number(at), nonce, to, bodyHash: hash('sha256', body) })))) return null;
     if (to !== id) return { nonce, isForUs: false };
     for (const [old, until] of used) {
       if (until > time && used.size < NONCES_MAX) break;
@@ -48,7 +49,7 @@ export function createLineProof(clusterSecret: string, now: () => number = Date.
 
   /** Whether this is the credential of the requests to our own MCP server, which a proxy sends only to a control that has proven itself. */
   function isOwnServerToken(authorization: string | undefined): boolean {
-    return isSame(authorization ?? '', `Bearer ${ownServerToken}`);
+    return isSameSecret(authorization ?? '', `Bearer ${ownServerToken}`);
   }
 
   return {
@@ -60,8 +61,4 @@ export function createLineProof(clusterSecret: string, now: () => number = Date.
     /** A message of the stream that was asked for with `nonce`, as its line. @param number from 0, without gaps. */
     message: (nonce: string, number: number, text: string) => `${macOf(lineMessageText(nonce, number, text))} ${text}\n`,
   };
-}
-
-function isSame(given: string, right: string): boolean {
-  return timingSafeEqual(Buffer.from(hash('sha256', given)), Buffer.from(hash('sha256', right)));
 }

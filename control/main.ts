@@ -3,7 +3,7 @@
  * in the background, or both. On a database server several such processes share everything; alone it is the only one by right.
  * Stops in order: no new requests, then the workers, then what is being published, then the database.
  */
-import { hash, randomUUID, timingSafeEqual } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -63,6 +63,7 @@ import { createOperators } from './operators.ts';
 import { createOwnServer } from './own-server.ts';
 import { createPolicies } from './policies.ts';
 import { createReads } from './reads.ts';
+import { isSameSecret } from './same-secret.ts';
 import { createSearch } from './search.ts';
 import { createShadows } from './shadows.ts';
 import { openSigningKey } from './signing.ts';
@@ -501,7 +502,7 @@ export async function startControl(config: ControlConfig, log: Logger, clock: ()
 }
 
 function isMetricsToken(right: string | null, given: string): boolean {
-  return right !== null && timingSafeEqual(Buffer.from(hash('sha256', right)), Buffer.from(hash('sha256', given)));
+  return right !== null && isSameSecret(given, right);
 }
 
 /** Event streams and lines stay open for ever by nature: they are cut, everything else may finish. */

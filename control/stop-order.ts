@@ -1,6 +1,7 @@
 /** The seal of a stop order: who knows the cluster secret may stop everything, and nobody else can make it look so. */
-import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 import { type StopOrder, StopOrderSchema, stopAnswerText, stopOrderText } from './contract.ts';
+import { isSameSecret } from './same-secret.ts';
 
 export function sealStop(stop: Omit<StopOrder, 'seal'>, clusterSecret: string): StopOrder {
   const { stopId, at, by, reason } = stop;
@@ -11,17 +12,15 @@ export function sealStop(stop: Omit<StopOrder, 'seal'>, clusterSecret: string): 
 export function readStopOrder(body: unknown, clusterSecret: string): StopOrder | null {
   const { data } = StopOrderSchema.safeParse(body);
   if (!data) return null;
-  const [given, right] = [Buffer.from(data.seal), Buffer.from(sealOf(data, clusterSecret))];
-  return given.length === right.length && timingSafeEqual(given, right) ? data : null;
+  return isSameSecret(data.seal, sealOf(data, clusterSecret)) ? data : null;
 }
 
 /** Whether this is what a proxy of ours answered to this very order. @param text the body as it came. */
 export function isStopAnswer({ seal }: StopOrder, text: string, proof: string, clusterSecret: string): boolean {
   const right = createHmac('sha256', clusterSecret)
     .update(stopAnswerText(seal, hash('sha256', text)))
-    .digest();
-  const given = Buffer.from(proof, 'base64url');
-  return given.length === right.length && timingSafeEqual(given, right);
+    .digest('base64url');
+  return isSameSecret(proof, right);
 }
 
 function sealOf(stop: Omit<StopOrder, 'seal'>, clusterSecret: string): string {

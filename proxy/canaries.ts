@@ -3,8 +3,9 @@
  * agent and one way in, for a minute, once. It goes the whole way of a call and is always refused by admission: before any judgement,
  * reservation or upstream, so that it costs nothing and can open nothing, whoever sends it.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { type AgentPicture, CANARY_PREFIX, type CanaryClaim, CanaryClaimSchema } from '../control/contract.ts';
+import { isSameSecret } from './same-secret.ts';
 
 /** Used claims are remembered for as long as they could be used again. */
 const USED_MAX = 10_000;
@@ -21,9 +22,8 @@ export class Canaries {
   /** What a token claims; null where it is none of ours or its time is over. @param now epoch milliseconds. */
   read(token: string, now: number): CanaryClaim | null {
     const [text = '', seal = ''] = token.slice(CANARY_PREFIX.length).split('.');
-    const right = createHmac('sha256', this.#clusterSecret).update(`canary\n${text}`).digest();
-    const given = Buffer.from(seal, 'base64url');
-    if (!token.startsWith(CANARY_PREFIX) || given.length !== right.length || !timingSafeEqual(given, right)) return null;
+    const right = createHmac('sha256', this.#clusterSecret).update(`canary\n${text}`).digest('base64url');
+    if (!token.startsWith(CANARY_PREFIX) || !isSameSecret(seal, right)) return null;
     const claim = CanaryClaimSchema.parse(JSON.parse(Buffer.from(text, 'base64url').toString('utf8')));
     return claim.expiresAt > now ? claim : null;
   }

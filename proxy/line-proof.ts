@@ -2,8 +2,9 @@
  * The proxy's side of mutual authentication on the line to control (docs/decisions/0019): what it sends proves that it knows the cluster
  * secret, and nothing is taken from a control that does not prove the same. The secret itself is never sent.
  */
-import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, randomBytes } from 'node:crypto';
 import { LINE_SCHEME, lineAnswerText, lineAskText, lineMessageText, OWN_SERVER_PURPOSE } from '../control/contract.ts';
+import { isSameSecret } from './same-secret.ts';
 
 export interface LineProof {
   /** Of one request. @param path with its query. @param to the name of the control that is asked; empty = not known yet. */
@@ -22,11 +23,11 @@ export function createLineProof(clusterSecret: string): LineProof {
       const mac = macOf(lineAskText({ method, path, at, nonce, to, bodyHash: hash('sha256', body ?? '') }));
       return { authorization: `${LINE_SCHEME} ${at}.${nonce}.${to}.${mac}`, nonce };
     },
-    isAnswer: (nonce, status, text, proof) => isSame(proof, macOf(lineAnswerText({ nonce, status, bodyHash: hash('sha256', text) }))),
+    isAnswer: (nonce, status, text, proof) => isSameSecret(proof, macOf(lineAnswerText({ nonce, status, bodyHash: hash('sha256', text) }))),
     messageOf: (nonce, number, line) => {
       const end = line.indexOf(' ');
       const text = line.slice(end + 1);
-      return end > 0 && isSame(line.slice(0, end), macOf(lineMessageText(nonce, number, text))) ? text : null;
+      return end > 0 && isSameSecret(line.slice(0, end), macOf(lineMessageText(nonce, number, text))) ? text : null;
     },
   };
 }
@@ -34,8 +35,4 @@ export function createLineProof(clusterSecret: string): LineProof {
 /** The credential for control's own MCP server, which tells nothing of the cluster secret. */
 export function ownServerToken(clusterSecret: string): string {
   return createHmac('sha256', clusterSecret).update(OWN_SERVER_PURPOSE).digest('base64url');
-}
-
-function isSame(given: string, right: string): boolean {
-  return timingSafeEqual(Buffer.from(hash('sha256', given)), Buffer.from(hash('sha256', right)));
 }

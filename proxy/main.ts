@@ -3,7 +3,6 @@
  * it ships what an earlier process left before it takes up the spend, so that nothing is counted twice or forgotten.
  */
 
-import { hash, timingSafeEqual } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
@@ -35,6 +34,7 @@ import { createPeers, noPeers } from './peers.ts';
 import { Rates } from './rates.ts';
 import { Register } from './register.ts';
 import { Retries } from './retries.ts';
+import { isSameSecret } from './same-secret.ts';
 import { createListener, type ListenerDependencies } from './server.ts';
 import { Shadow } from './shadow.ts';
 import { SilentGates } from './silent-gates.ts';
@@ -461,5 +461,5 @@ function listen(server: Server, where: { port: number; host: string; exclusive?:
 
 function isMetricsToken(token: string | null, authorization: string | undefined): boolean {
   if (token === null || authorization === undefined) return false;
-  return timingSafeEqual(Buffer.from(hash('sha256', `Bearer ${token}`)), Buffer.from(hash('sha256', authorization)));
+  return isSameSecret(authorization, `Bearer ${token}`);
 }

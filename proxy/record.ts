@@ -7,9 +7,12 @@ const NAME_MAX_CHARS = 100;
 
 /**
  * The arguments as they may be stored: redacted, and cut to `maxChars` of JSON with a mark where something is missing. The same object
- * comes back where nothing had to be changed.
+ * comes back where nothing had to be changed. Total: arguments that are no object, which a caller may have sent and every entry point
+ * refuses, are kept as the member `value` of one; none at all as an empty one.
  */
-export function recordedInput(args: JsonObject, maxChars: number): JsonObject {
+export function recordedInput(args: Json | undefined, maxChars: number): JsonObject {
+  if (args === undefined) return {};
+  if (args === null || typeof args !== 'object' || Array.isArray(args)) return recordedInput({ value: args }, maxChars);
   const { value } = redactArguments(args);
   const text = JSON.stringify(value);
   const clean = storableJson(text);

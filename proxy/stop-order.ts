@@ -2,9 +2,10 @@
  * Stops that reach a proxy past its line: sent by a control straight to the listener, or heard on the bus. Only what is sealed with the
  * cluster secret counts, and it can only stop: nothing here lets a call through or lifts a stop.
  */
-import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 import { createClient } from 'redis';
 import { BUS_CHANNEL, BusMessageSchema, type StopOrder, StopOrderSchema, stopAnswerText, stopOrderText } from '../control/contract.ts';
+import { isSameSecret } from './same-secret.ts';
 
 const CONNECT_MAX_MS = 2_000;
 const RECONNECT_MS = 250;
@@ -13,9 +14,8 @@ const RECONNECT_MS = 250;
 export function readStopOrder(body: unknown, clusterSecret: string): StopOrder | null {
   const { data } = StopOrderSchema.safeParse(body);
   if (!data) return null;
-  const right = Buffer.from(createHmac('sha256', clusterSecret).update(stopOrderText(data)).digest('base64url'));
-  const given = Buffer.from(data.seal);
-  return given.length === right.length && timingSafeEqual(given, right) ? data : null;
+  const right = createHmac('sha256', clusterSecret).update(stopOrderText(data)).digest('base64url');
+  return isSameSecret(data.seal, right) ? data : null;
 }
 
 /** What the answer to an order goes with, so that its receipt names nobody as silent who is not one of us. @param text the body as it is sent. */

@@ -2,9 +2,10 @@
  * What comes in from Slack: presses, forms, slash commands and messages, on one address. A request counts only with Slack's signature over
  * its very bytes and a time within five minutes, and once. Bots are nobody; edits and deletions there change nothing here.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { z } from 'zod';
 import type { LiveChannel } from '../channels.ts';
+import { isSameSecret } from '../same-secret.ts';
 import type { Threads } from '../threads.ts';
 import { PRESETS, readPress, sentenceNote, writeAction } from './card.ts';
 import { ChannelError } from './channel.ts';
@@ -73,9 +74,8 @@ export function isFromSlack(
   const { timestamp, signature } = headers;
   if (timestamp === undefined || signature === undefined || !/^\d{1,12}$/.test(timestamp)) return false;
   if (Math.abs(now / 1000 - Number(timestamp)) > SIGNED_FOR_S) return false;
-  const expected = Buffer.from(`v0=${createHmac('sha256', secret).update(`v0:${timestamp}:`).update(body).digest('hex')}`);
-  const given = Buffer.from(signature);
-  return given.length === expected.length && timingSafeEqual(given, expected);
+  const expected = `v0=${createHmac('sha256', secret).update(`v0:${timestamp}:`).update(body).digest('hex')}`;
+  return isSameSecret(signature, expected);
 }
 
 /** Deals with one request whose signature holds. */

@@ -245,3 +245,17 @@ describe('the line to a proxy', () => {
     expect(services.line.liveProxies()).toEqual([]);
   });
 });
+
+describe('whoever watches', () => {
+  it('is told of a task that has cost something, and of none that has not', async () => {
+    const { id } = await services.tasks.create(ADMIN, { title: 'priced', type: 'ops' });
+    const told = async () =>
+      (await services.db.selectFrom('outbox').select('id').where('topic', '=', 'task').where('entity_id', '=', id).execute()).length;
+    const before = await told();
+    const [free, priced] = [newId(), newId()];
+    await services.ingest.ingest('told', entries(1, [intent(free, { taskId: id }), completed(free)]));
+    expect(await told()).toBe(before);
+    await services.ingest.ingest('told', entries(3, [intent(priced, { taskId: id }), completed(priced, 70)]));
+    expect(await told()).toBe(before + 1);
+  });
+});

@@ -11,14 +11,17 @@ export class OpenClawGateway {
   readonly workspace: string;
   readonly #installation: Installation;
   readonly #root: string;
+  readonly #stateDir: string;
   readonly port: number;
   #child: Child | null = null;
 
-  constructor(installation: Installation, root: string, port: number) {
+  /** @param stateDir where OpenClaw keeps its configuration; `.openclaw` in `home` is where a user has it. */
+  constructor(installation: Installation, root: string, port: number, stateDir = path.join(root, 'state')) {
     this.#installation = installation;
     this.#root = root;
+    this.#stateDir = stateDir;
     this.port = port;
-    this.configFile = path.join(root, 'state', 'openclaw.json');
+    this.configFile = path.join(stateDir, 'openclaw.json');
     this.workspace = path.join(root, 'workspace');
   }
 
@@ -31,7 +34,7 @@ export class OpenClawGateway {
     const model = { id: 'scripted', name: 'Scripted', reasoning: false, input: ['text'], contextWindow: 128_000, maxTokens: 8_000 };
     const cost = { input: 3, output: 15, cacheRead: 0.3, cacheWrite: 3.75 };
     await mkdir(path.join(this.#root, 'home'), { recursive: true });
-    await mkdir(path.join(this.#root, 'state'), { recursive: true });
+    await mkdir(this.#stateDir, { recursive: true });
     const config = {
       gateway: {
         mode: 'local',
@@ -87,7 +90,7 @@ export class OpenClawGateway {
     return {
       PATH: `${path.dirname(this.#installation.node)}:/usr/local/bin:/usr/bin:/bin`,
       HOME: path.join(this.#root, 'home'),
-      OPENCLAW_STATE_DIR: path.join(this.#root, 'state'),
+      OPENCLAW_STATE_DIR: this.#stateDir,
       OPENCLAW_CONFIG_PATH: this.configFile,
       OPENCLAW_DISABLE_BONJOUR: '1',
       OPENCLAW_SKIP_UPDATE_CHECK: '1',

@@ -49,6 +49,16 @@ describe('what is kept of arguments', () => {
     expect(JSON.stringify(recordedInput({ ...args, long: 'y'.repeat(5_000) }, 1_000))).toContain('"__proto__"');
   });
 
+  it('is an object whatever was sent, redacted and bounded like any other', () => {
+    for (const args of [null, true, 0, 'text', [], [1, { a: 'b' }]] as Json[]) expect(recordedInput(args, 1_000)).toEqual({ value: args });
+    expect(recordedInput(undefined, 1_000)).toEqual({});
+    for (const args of [`x ${TOKEN} y`, [TOKEN], 'z'.repeat(5_000), Array.from({ length: 5_000 }, () => 1)] as Json[]) {
+      const text = JSON.stringify(recordedInput(args, 1_000));
+      expect(text).not.toContain(TOKEN.slice(0, 12));
+      expect(text.length).toBeLessThan(2_000);
+    }
+  });
+
   it('holds no credential, wherever it stood, also where the cut would go through it', () => {
     for (const args of [
       { a: TOKEN },
