@@ -45,7 +45,7 @@ const EXCLUDED_RANK = sql`case excluded.status when 'needs_approval' then 0 when
 /** Every type of event that this version records. */
 const KNOWN: Readonly<Record<JournalEvent['type'], true>> = {
   ...{ held: true, denied: true, intent: true, completed: true, withdrawn: true, refused: true, run: true, run_end: true },
-  ...{ heartbeat: true, connection: true, results: true, unasked: true, drill: true, canary: true, ungated: true },
+  ...{ heartbeat: true, connection: true, results: true, unasked: true, drill: true, canary: true, ungated: true, detour: true },
   ...{ spawned: true, despawned: true },
 };
 
