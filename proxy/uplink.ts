@@ -4,7 +4,7 @@
  * next; a request that does not reach the one goes to the others, because whatever is asked may be asked twice.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Pool } from 'undici';
+import { errors, Pool } from 'undici';
 import {
   type GatewayPass,
   type HeldCall,
@@ -47,6 +47,16 @@ const LINE_MAX_CHARS = 64 * 1024 * 1024;
 /** The stream beats every second; silent for this long, it is dead even if the socket is not. */
 const STREAM_SILENT_MS = 5_000;
 
+/** The last that a slow control is waited for at a start. */
+const HELLO_MAX_MS = 40_000;
+
+/** How something is asked, where it is not as usual. */
+interface Asking {
+  mustProve?: boolean;
+  type?: string;
+  timeoutMs?: number;
+}
+
 interface UplinkOptions {
   /** Base URL of control, or of each. */
   controlUrl: string | readonly string[];
@@ -80,8 +90,19 @@ export class Uplink {
     return this.#urls[this.#followed] ?? '';
   }
 
-  hello(proxyId: string): Promise<HelloAnswer> {
-    return this.#post('/hello', { proxyId });
+  /**
+   * What a proxy is told at its start. A control that takes long is waited for, each time twice as long: on a machine that has just come up, or
+   * with much to record, a start that gives up helps nobody. @throws ControlUnavailable at once where it does not answer at all.
+   */
+  async hello(proxyId: string): Promise<HelloAnswer> {
+    for (let timeoutMs = this.#timeoutMs; ; timeoutMs *= 2) {
+      try {
+        const { statusCode, text } = await this.#ask('POST', '/hello', JSON.stringify({ proxyId }), { timeoutMs });
+        return readAnswer('POST', '/hello', statusCode, text);
+      } catch (error) {
+        if (!isSlow(error) || timeoutMs >= HELLO_MAX_MS || this.#closing.signal.aborted) throw error;
+      }
+    }
   }
 
   /** Says where this proxy is reached, for what must not wait for the line. */
@@ -102,7 +123,7 @@ export class Uplink {
   /** Passes on a stop that was heard past the line, so that the control we follow holds it too. */
   async passOn(order: StopOrder): Promise<void> {
     // Sealed, and its answer says nothing: nobody has to prove anything.
-    await this.#ask('POST', '/stop', JSON.stringify(order), false);
+    await this.#ask('POST', '/stop', JSON.stringify(order), { mustProve: false });
   }
 
   /** Ships journal lines, which are JSON already, one on each line. @param depth how many wait, these among them. @returns the last sequence number recorded. */
@@ -266,25 +287,20 @@ export class Uplink {
   }
 
   async #send<T>(method: 'GET' | 'POST', path: string, body: string | Buffer | null, type = 'application/json'): Promise<T> {
-    const { statusCode, text } = await this.#ask(method, path, body, true, type);
-    if (statusCode === 404 && method === 'GET') return null as T;
-    if (statusCode === OTHER_VERSION)
-      throw new ControlUnavailable(`control answered ${statusCode}: ${(JSON.parse(text) as { detail: string }).detail}`);
-    if (statusCode !== 200) throw new ControlUnavailable(`control answered ${statusCode} to ${method} ${path}`);
-    return JSON.parse(text) as T;
+    const { statusCode, text } = await this.#ask(method, path, body, { type });
+    return readAnswer(method, path, statusCode, text);
   }
 
   async #ask(
     method: 'GET' | 'POST',
     path: string,
     body: string | Buffer | null,
-    mustProve = true,
-    type = 'application/json',
+    how: Asking,
   ): Promise<{ statusCode: number; text: string }> {
     const first = this.#followed;
     for (let tried = 0; ; tried++) {
       try {
-        return await this.#askOne((first + tried) % this.#pools.length, method, `/internal/v1${path}`, body, mustProve, type);
+        return await this.#askOne((first + tried) % this.#pools.length, method, `/internal/v1${path}`, body, how);
       } catch (error) {
         if (tried + 1 < this.#pools.length && !this.#closing.signal.aborted) continue;
         throw new ControlUnavailable(`control cannot be reached: ${error instanceof Error ? error.message : error}`, { cause: error });
@@ -297,8 +313,7 @@ export class Uplink {
     method: 'GET' | 'POST',
     path: string,
     body: string | Buffer | null,
-    mustProve: boolean,
-    type: string,
+    { mustProve = true, type = 'application/json', timeoutMs = this.#timeoutMs }: Asking,
   ): Promise<{ statusCode: number; text: string }> {
     for (let tried = 0; ; tried++) {
       const { authorization, nonce } = this.#proof.ask(method, path, body, this.#names[index] ?? '');
@@ -307,8 +322,8 @@ export class Uplink {
         path,
         headers: { authorization, ...SPOKEN, ...(body !== null && { 'content-type': type }) },
         body,
-        headersTimeout: this.#timeoutMs,
-        bodyTimeout: this.#timeoutMs,
+        headersTimeout: timeoutMs,
+        bodyTimeout: timeoutMs,
       });
       const text = await response.body.text();
       const given = String(response.headers[LINE_PROOF_HEADER] ?? '');
@@ -325,4 +340,19 @@ export class Uplink {
     if (!pool) throw new ControlUnavailable('no control is named');
     return pool;
   }
+}
+
+/** @throws ControlUnavailable where control says that it could not do it. */
+function readAnswer<T>(method: 'GET' | 'POST', path: string, statusCode: number, text: string): T {
+  if (statusCode === 404 && method === 'GET') return null as T;
+  if (statusCode === OTHER_VERSION)
+    throw new ControlUnavailable(`control answered ${statusCode}: ${(JSON.parse(text) as { detail: string }).detail}`);
+  if (statusCode !== 200) throw new ControlUnavailable(`control answered ${statusCode} to ${method} ${path}`);
+  return JSON.parse(text) as T;
+}
+
+/** It was reached, and did not answer in time. */
+function isSlow(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : null;
+  return cause instanceof errors.HeadersTimeoutError || cause instanceof errors.BodyTimeoutError;
 }

@@ -67,6 +67,30 @@ it('a proxy learns who a control is from its own word, and again after each star
   await there.close();
 });
 
+it('a control that answers late is waited for at a start, and not in the middle of the work', async () => {
+  const control = atControl(SECRET);
+  let asked = 0;
+  const there = await listen(async (request, response) => {
+    const body = await text(request);
+    const known = control.check(request.headers.authorization, request.method ?? '', request.url ?? '', bytes(body));
+    const [status, answer] = known?.isForUs
+      ? [200, '{"cursor":7}']
+      : [MISDIRECTED, JSON.stringify({ code: 'ANOTHER_CONTROL', id: control.id })];
+    // The first requests that it understands are never answered.
+    if (known?.isForUs && ++asked < 3) return;
+    response.writeHead(status, { [LINE_PROOF_HEADER]: control.answer(known?.nonce ?? '', status, bytes(answer)) }).end(answer);
+  });
+  const uplink = new Uplink({ controlUrl: there.url, clusterSecret: SECRET, timeoutMs: 100 });
+  expect(await uplink.hello('proxy-1')).toEqual({ cursor: 7 });
+  asked = 0;
+  await expect(uplink.redeem('approval-1', 'call-1')).rejects.toMatchObject({ code: 'CONTROL_UNAVAILABLE' });
+  await uplink.close();
+  await there.close();
+  const nowhere = new Uplink({ controlUrl: there.url, clusterSecret: SECRET, timeoutMs: 100 });
+  await expect(nowhere.hello('proxy-1')).rejects.toMatchObject({ code: 'CONTROL_UNAVAILABLE' });
+  await nowhere.close();
+});
+
 it('an answer proves that it is the one to this request, a message that it is the next of this stream', () => {
   const [control, proxy] = [atControl(SECRET), atProxy(SECRET)];
   const mac = control.answer('nonce-1', 200, bytes('{}'));
