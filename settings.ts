@@ -143,7 +143,7 @@ export const SETTINGS = {
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     schema: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
     default: null,
-    help: 'Where proxies send traces of calls: an OpenTelemetry receiver over HTTP, without /v1/traces. OTEL_EXPORTER_OTLP_HEADERS is read by the exporter itself.',
+    help: 'Where proxies send traces and metrics of calls: an OpenTelemetry receiver over HTTP, without /v1/traces. OTEL_EXPORTER_OTLP_HEADERS is read by the exporter itself.',
   },
   MC_STDIO: { schema: z.enum(['on', 'off']), default: 'on', help: 'Whether upstreams may be commands that the proxy runs.' },
   MC_HOST_NAMES: {
