@@ -5,11 +5,12 @@
  *
  * Invariant: whoever cannot be asked has said no. The call is then judged here like any other.
  */
-import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, randomBytes } from 'node:crypto';
 import { Agent } from 'undici';
 import { z } from 'zod';
 import { LINE_PROOF_HEADER } from '../control/contract.ts';
 import { RISKS } from '../policies/index.ts';
+import { isSameSecret } from './same-secret.ts';
 import type { Uplink } from './uplink.ts';
 
 const Text = z.string().max(512);
@@ -98,7 +99,10 @@ export function createOthers({ proxyId, clusterSecret, uplink, clock }: Dependen
         signal: AbortSignal.timeout(ASK_MAX_MS),
       });
       const text = await answer.body.text();
-      if (answer.statusCode !== 200 || !isSame(String(answer.headers[LINE_PROOF_HEADER] ?? ''), proveAnswer(nonce, text, clusterSecret)))
+      if (
+        answer.statusCode !== 200 ||
+        !isSameSecret(String(answer.headers[LINE_PROOF_HEADER] ?? ''), proveAnswer(nonce, text, clusterSecret))
+      )
         throw new Error(`it answered ${answer.statusCode}, or without proof`);
       awaySince.delete(to.id);
       return RunningElsewhereSchema.nullable().parse(JSON.parse(text));
@@ -134,7 +138,7 @@ export function answerQuestion(
   find: (question: Question) => RunningElsewhere | null,
 ): { answer: RunningElsewhere | null; proof: string } | null {
   const { data } = SealedSchema.safeParse(body);
-  if (!data || data.to !== proxyId || Math.abs(clock() - data.at) > CLOCKS_MAX_MS || !isSame(data.seal, sealOf(data, clusterSecret)))
+  if (!data || data.to !== proxyId || Math.abs(clock() - data.at) > CLOCKS_MAX_MS || !isSameSecret(data.seal, sealOf(data, clusterSecret)))
     return null;
   const answer = find(data.question);
   return { answer, proof: proveAnswer(data.nonce, JSON.stringify(answer), clusterSecret) };
@@ -156,8 +160,4 @@ function proveAnswer(nonce: string, text: string, clusterSecret: string): string
 
 function macOf(clusterSecret: string, text: string): string {
   return createHmac('sha256', clusterSecret).update(text).digest('base64url');
-}
-
-function isSame(given: string, right: string): boolean {
-  return timingSafeEqual(Buffer.from(hash('sha256', given)), Buffer.from(hash('sha256', right)));
 }
