@@ -286,10 +286,10 @@ export function createGateways({ db, clock, keys, auth, alerts, published, log }
    */
   async function sweep(): Promise<void> {
     const now = clock();
-    if (now - startedAt < START_GRACE_MS) return;
     const rows = await db.selectFrom('gateways').selectAll().where('removed_at', 'is', null).execute();
     await Promise.all(rows.map((row) => lookAwake(row, now)));
     for (const id of awake.keys()) if (!rows.some((row) => row.id === id)) awake.delete(id);
+    if (now - startedAt < START_GRACE_MS) return;
     for (const row of rows) {
       const state = gateOf(row, now);
       // With a link that is down the gateway itself is off: nothing runs there that could be ungated. Without a link nobody can tell.

@@ -17,6 +17,8 @@ export interface ProxyConfig {
   metricsToken: string | null;
   /** `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go; absent or null = nowhere. */
   otlpEndpoint?: string | null;
+  /** How often metrics are sent there, milliseconds; every 10 s where it is not said. */
+  otlpEveryMs?: number;
   /** Of the product; shown in the metrics. */
   version?: string;
   /** Host names that agents reach this proxy by, besides addresses and localhost. */

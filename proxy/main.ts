@@ -120,14 +120,17 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
     snapshotAgeMs: () => snapshot.age(clock()),
     ledgerAvailable: () => ledger.available,
   });
-  // Its packages are loaded only where somebody wants traces.
-  const tracing = config.otlpEndpoint ? (await import('./tracing.ts')).startTracing(config.otlpEndpoint, config.version ?? '') : null;
+  // Their packages are loaded only where somebody wants traces and metrics there.
+  const { otlpEndpoint = null, version = '' } = config;
+  const tracing = otlpEndpoint ? (await import('./tracing.ts')).startTracing(otlpEndpoint, version) : null;
+  const measuring = otlpEndpoint ? (await import('./measuring.ts')).startMeasuring(otlpEndpoint, version, config.otlpEveryMs) : null;
   const logsCalls = log.isLevelEnabled('info');
   const stories =
     logsCalls || tracing !== null
       ? new CallStories([
           ...(logsCalls ? [(story: CallStory) => log.info(logLineOf(story), 'call')] : []),
           ...(tracing === null ? [] : [tracing.tell]),
+          ...(measuring === null ? [] : [measuring.tell]),
         ])
       : null;
   const recorded: Pick<Journal, 'proxyId' | 'append'> = {
@@ -388,6 +391,7 @@ export async function startProxy(config: ProxyConfig, log: Logger, clock: () => 
       gateway.close();
       await closed;
       await drilling;
+      await measuring?.close().catch((error) => log.warn({ err: error }, 'the last metrics could not be sent'));
       await tracing?.close().catch((error) => log.warn({ err: error }, 'the last traces could not be sent'));
       await gateway.recorded();
       await http.close();

@@ -40,13 +40,37 @@ interface Span {
   endTimeUnixNano: string;
   attributes: { key: string; value: { stringValue?: string; intValue?: number; doubleValue?: number } }[];
 }
+interface DataPoint {
+  attributes: Span['attributes'];
+  /** Of a histogram. */
+  sum?: number;
+  count?: number;
+  /** Of a counter. */
+  asDouble?: number;
+  asInt?: number;
+}
+interface Metric {
+  name: string;
+  unit: string;
+  histogram?: { dataPoints: DataPoint[] };
+  sum?: { dataPoints: DataPoint[] };
+}
+interface Sent {
+  resourceSpans: { scopeSpans: { spans: Span[] }[] }[];
+  resourceMetrics: { scopeMetrics: { metrics: Metric[] }[] }[];
+}
 let receiver: Server;
 const spans: Span[] = [];
+let metrics: Metric[] = [];
 async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
-  const { resourceSpans } = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { resourceSpans: { scopeSpans: { spans: Span[] }[] }[] };
-  if (request.url === '/v1/traces') spans.push(...resourceSpans.flatMap((of) => of.scopeSpans.flatMap((scope) => scope.spans)));
+  const body = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Partial<Sent>;
+  if (request.url === '/v1/traces')
+    spans.push(...(body.resourceSpans ?? []).flatMap((of) => of.scopeSpans.flatMap((scope) => scope.spans)));
+  // Each sending has all of it since the start.
+  if (request.url === '/v1/metrics')
+    metrics = (body.resourceMetrics ?? []).flatMap((of) => of.scopeMetrics.flatMap((scope) => scope.metrics));
   response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
 }
 
@@ -306,6 +330,39 @@ describe('traces and the log', () => {
       }),
     ]);
     expect(JSON.stringify([spans, world.logged()])).not.toContain(secret.slice(8));
+  });
+
+  it('come with metrics of tokens, durations and costs, by the same conventions', async () => {
+    const asked = await world.gate(
+      'POST',
+      '/model/openai/v1/chat/completions',
+      { model: 'test-meter', max_tokens: 5, messages },
+      agent.token,
+    );
+    expect(asked.status).toBe(200);
+    type Flat = Record<string, unknown>;
+    const pointsOf = (name: string): Flat[] => {
+      const metric = metrics.find((each) => each.name === name);
+      return (metric?.histogram ?? metric?.sum)?.dataPoints.map((each) => ({ ...each, ...said(each as Span) })) ?? [];
+    };
+    const ofModel = (name: string) => pointsOf(name).filter((each) => each['gen_ai.request.model'] === 'test-meter');
+    await until(
+      () => ofModel('gen_ai.client.token.usage'),
+      (list) => list.length === 2,
+    );
+    expect(ofModel('gen_ai.client.token.usage').map((each) => [each['gen_ai.token.type'], each.sum, each.count])).toEqual([
+      ['input', 1, 1],
+      ['output', 1, 1],
+    ]);
+    expect(ofModel('gen_ai.client.operation.duration')).toMatchObject([
+      { 'gen_ai.operation.name': 'chat', 'gen_ai.provider.name': 'openai', count: 1, sum: expect.any(Number) },
+    ]);
+    expect(metrics.find(({ name }) => name === 'gen_ai.client.token.usage')?.unit).toBe('{token}');
+    expect(pointsOf('mc.calls')).toContainEqual(
+      expect.objectContaining({ 'mc.entry': 'model', 'mc.verdict': 'allow', 'mc.end': 'success' }),
+    );
+    expect(pointsOf('mc.cost').find((each) => each['mc.entry'] === 'model')?.asDouble).toBeGreaterThan(0);
+    expect(JSON.stringify(metrics)).not.toContain(agent.id);
   });
 
   it('have one line for a call that was denied, with its codes', async () => {

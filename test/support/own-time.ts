@@ -42,7 +42,7 @@ export async function startInOwnTime({ otlpEndpoint = null }: { otlpEndpoint?: s
   const proxy = await startProxy(
     {
       ...{ host: '127.0.0.1', port: 0, egressPort: 0, journalDir: join(dataDir, 'journal'), controlUrl: control.url, clusterSecret },
-      ...{ redisUrl: null, metricsToken: METRICS_TOKEN, otlpEndpoint, hostNames: ['127.0.0.1'], bounds: DEFAULT_BOUNDS },
+      ...{ redisUrl: null, metricsToken: METRICS_TOKEN, otlpEndpoint, otlpEveryMs: 500, hostNames: ['127.0.0.1'], bounds: DEFAULT_BOUNDS },
     },
     log,
     clock,
