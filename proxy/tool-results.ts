@@ -4,7 +4,8 @@
  *
  * Looked at are the results at the very end of a request, with nothing after them: those of tools that ran just now. The rest of the history
  * comes again with every request and may be older than the gate, and where a person or a summary speaks after a result, the run that made
- * it may have ended before its tool began.
+ * it may have ended before its tool began. What OpenClaw itself puts after the results (its internal context, in the role of a user) is nobody's
+ * word and passed over: 2026.9.6 does so in every turn.
  */
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 import type { WireCall } from '../control/contract.ts';
@@ -28,6 +29,10 @@ interface Found {
   callId: string;
   place: number;
 }
+
+/** Around what OpenClaw says by itself. */
+const INTERNAL_BEGIN = '<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>';
+const INTERNAL_END = '<<<END_OPENCLAW_INTERNAL_CONTEXT>>>';
 
 interface Asked {
   tool: string;
@@ -108,6 +113,7 @@ function trailing(api: ModelApi, body: JsonObject): { results: Found[]; before: 
   if (!Array.isArray(list)) return { results: [], before: [] };
   const results: Found[] = [];
   let place = list.length - 1;
+  while (isInternal(list[place])) place--;
   for (; place >= 0 && results.length < RESULTS_MAX; place--) {
     const ids = resultsOf(api, list[place]);
     if (ids.length === 0) break;
@@ -128,10 +134,30 @@ function resultsOf(api: ModelApi, item: Json | undefined): string[] {
     }
     case 'messages': {
       if (item.role !== 'user' || !Array.isArray(item.content)) return [];
-      const ids = item.content.map((part) => (isObject(part) && part.type === 'tool_result' ? part.tool_use_id : null));
+      const parts = item.content.filter((part) => !isInternalPart(part));
+      const ids = parts.map((part) => (isObject(part) && part.type === 'tool_result' ? part.tool_use_id : null));
       return ids.every((id) => typeof id === 'string') ? ids : [];
     }
   }
+}
+
+/** Whether an item is OpenClaw's own and nothing besides. */
+function isInternal(item: Json | undefined): boolean {
+  if (!isObject(item) || item.role !== 'user') return false;
+  if (typeof item.content === 'string') return isInternalText(item.content);
+  return Array.isArray(item.content) && item.content.length > 0 && item.content.every(isInternalPart);
+}
+
+function isInternalPart(part: Json): boolean {
+  return (
+    isObject(part) && (part.type === 'text' || part.type === 'input_text') && typeof part.text === 'string' && isInternalText(part.text)
+  );
+}
+
+/** All of it is one such block: no word of anybody else stands before, between or after. */
+function isInternalText(text: string): boolean {
+  const inner = text.trim();
+  return inner.startsWith(INTERNAL_BEGIN) && inner.indexOf(INTERNAL_END) === inner.length - INTERNAL_END.length;
 }
 
 /** The calls of these ids, from the end of what was said before their results. */

@@ -44,6 +44,24 @@ describe('results in a request', () => {
     expect(new ToolResults(Buffer.alloc(32, 8).toString('base64url')).nameOf('exec', args, 'call_1').print).not.toBe(asked.print);
   });
 
+  test('are found before what OpenClaw says by itself, and not before a word of anybody', () => {
+    const own = '<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>\n"Active exec sessions: none"\n<<<END_OPENCLAW_INTERNAL_CONTEXT>>>';
+    const said = [user('go'), asks(chatCall('c1', 'exec', {})), told('c1')];
+    const part = (text: string) => ({ type: 'text', text });
+    const find = (...more: object[]) => ids(results().fresh('a', 'chat', chat(...said, ...more)));
+    expect(find({ role: 'user', content: [part(own)] })).toEqual(['c1']);
+    expect(find(user(` ${own}\n`), user(own))).toEqual(['c1']);
+    expect(find({ role: 'user', content: [part(own), part('and now?')] })).toEqual([]);
+    expect(find(user(`${own} and now?`))).toEqual([]);
+    expect(find(user(`${own} and now? ${own}`))).toEqual([]);
+    expect(find(user('and now?'), user(own))).toEqual([]);
+    expect(find({ role: 'assistant', content: own })).toEqual([]);
+    const use = { type: 'tool_use', id: 't1', name: 'exec', input: {} };
+    const answer = { type: 'tool_result', tool_use_id: 't1', content: 'ok' };
+    const messages = [user('go'), { role: 'assistant', content: [use] }, { role: 'user', content: [answer, part(own)] }];
+    expect(ids(results().fresh('a', 'messages', { model: 'm', messages: messages as never }))).toEqual(['t1']);
+  });
+
   test('are looked at once, however often the history comes again', () => {
     const one = results();
     const first = [user('go'), asks(chatCall('c1', 'exec', {}), chatCall('c2', 'read', {})), told('c1'), told('c2')];
