@@ -379,8 +379,10 @@ function idempotent({ db, clock, keys }: Services): MiddlewareHandler<ApiEnv> {
 function bindBeforeAnswering({ caughtUp }: Services): MiddlewareHandler<ApiEnv> {
   return async (context, next) => {
     await next();
-    const isStop = context.req.path.endsWith('/emergency/stop');
-    if (!SAFE.has(context.req.method) && !isStop && context.res.status < 400) await caughtUp();
+    const { method, path } = context.req;
+    // The way back from an authorization server is a GET because browsers come by it, and a change all the same.
+    const isChange = !SAFE.has(method) || path.endsWith('/oauth/callback');
+    if (isChange && !path.endsWith('/emergency/stop') && context.res.status < 400) await caughtUp();
   };
 }
 

@@ -151,7 +151,8 @@ it.each([
     // A call whose answer was lost in the crash holds its price, and never runs: it counts.
     for (const { index, id } of allowed) {
       const proxy = proxies[index];
-      if (proxy) expect((await outcomeOf(proxy, token, id)).status).toBe(200);
+      if (proxy === undefined) throw new Error(`no proxy ${index}`);
+      expect((await outcomeOf(proxy, token, id)).status).toBe(200);
     }
     expect(allowed.length * PRICE).toBeLessThanOrEqual(CAP);
     const spend = await until(

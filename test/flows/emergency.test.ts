@@ -120,7 +120,10 @@ describe('the emergency stop', () => {
     const after = answers.filter((answer) => answer.at >= stoppedAt);
     expect(after.length).toBeGreaterThan(0);
     expect(after.filter((answer) => answer.status === 200)).toEqual([]);
-    for (const proxy of receipt.proxies) expect((proxy.lastAdmittedAt ?? 0) - receipt.stoppedAt).toBeLessThanOrEqual(250);
+    // At least one of them has let something run: that is what was measured.
+    const admitted = receipt.proxies.flatMap((proxy) => (proxy.lastAdmittedAt === null ? [] : [proxy.lastAdmittedAt]));
+    expect(admitted.length).toBeGreaterThan(0);
+    for (const at of admitted) expect(at - receipt.stoppedAt).toBeLessThanOrEqual(250);
     await resume();
     await restartAll();
   });

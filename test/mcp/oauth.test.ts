@@ -107,6 +107,7 @@ it('is authorised in a browser, used by agents who never see its token, and hear
     (await world.api('GET', '/tool-calls?limit=500')).body,
     world.log(),
   ]);
+  expect(server.given.length).toBeGreaterThan(0);
   for (const token of server.given) expect(shown).not.toContain(token);
 });
 

@@ -154,7 +154,7 @@ describe('a document with a mistake', () => {
   test('a __proto__ in a map is refused, not followed', () => {
     const document = { ...(DEFAULT_DOCUMENT as object), riskMap: JSON.parse('{"read_db":"green","__proto__":{"evil":"green"}}') };
     const compiled = compilePolicy(document);
-    if ('policy' in compiled) expect(codesOf(judge(callOf('evil'), factsWith(), compiled.policy))).toContain('UNKNOWN_TOOL');
+    expect('errors' in compiled || codesOf(judge(callOf('evil'), factsWith(), compiled.policy)).includes('UNKNOWN_TOOL')).toBe(true);
   });
 
   test('anything at all is answered, never thrown', () => {
