@@ -60,7 +60,7 @@ export class ScreenRecorder {
       bar.id = 'film-caption';
       bar.textContent = words;
       bar.style.cssText =
-        'position:fixed;left:50%;bottom:26px;transform:translateX(-50%);max-width:1000px;padding:14px 24px;border-radius:10px;' +
+        'position:fixed;left:50%;bottom:84px;transform:translateX(-50%);max-width:1000px;padding:14px 24px;border-radius:10px;' +
         'background:rgba(15,18,24,.93);color:#fff;font:500 21px/1.4 Inter,system-ui,sans-serif;text-align:center;z-index:2147483647;pointer-events:none';
       document.documentElement.append(bar);
     }, text);
