@@ -191,6 +191,8 @@ export function createHook({
     const reported = usage?.costUsd === undefined ? null : microsOf(usage.costUsd);
     // An agent's own word does not make its call cheaper than the price that was reserved for it; its gateway's does.
     const costMicros = reported !== null && bearer.kind === 'agent' ? Math.max(reported, record.estimatedMicros) : reported;
+    // The register lets go of it with the end of the call.
+    const { call } = record;
     let ended: boolean;
     try {
       ended = await gate.complete(record, { status, output: text, error: error ?? null, durationMs, costMicros });
@@ -198,7 +200,7 @@ export function createHook({
       return problem(response, 503, 'JOURNAL_UNAVAILABLE', 'The outcome could not be recorded. Send it again shortly.');
     }
     if (ended) {
-      if (status === 'success') await reportDetour(record);
+      if (status === 'success') await reportDetour(record, call);
       return respond(response, 200, { id: record.id, state: 'ended' });
     }
     const why = record.state === 'held' ? 'This call is held; nothing ran, so it has no outcome.' : 'This call has ended already.';
@@ -206,7 +208,7 @@ export function createHook({
   }
 
   /** A tool of an MCP server of ours ran, and its call came another way than through us (SPEC 10). A later look sees the other proxies. */
-  async function reportDetour({ agentId, gatewayId, joined, call }: CallRecord): Promise<void> {
+  async function reportDetour({ agentId, gatewayId, joined }: CallRecord, call: CallRecord['call']): Promise<void> {
     if (gatewayId === null || joined !== false || call === null) return;
     const now = clock();
     const upstream = snapshot.current(now)?.upstream(call.tool.split('__', 1)[0] ?? '');

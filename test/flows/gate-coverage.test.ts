@@ -227,6 +227,33 @@ it('raises a critical alert for a tool that ran past a gate that is alive', asyn
   expect(await point()).toMatchObject({ state: 'bypassed' });
 });
 
+it('raises a critical alert for an MCP tool that the gate allowed and that ran without coming here', async () => {
+  const pages = { name: 'pages', kind: 'mcp', url: `${provider.url}/mcp`, allowPrivate: true };
+  expect((await world.api('POST', '/upstreams', pages)).status).toBe(201);
+  await usePolicy(world, {
+    model: { prices: { 'test-*': { input: 1, output: 10, contextTokens: 1_000 } } },
+    riskMap: { pages__find: 'green' },
+  });
+  const asked = await atGate('/v1/tool-calls', { tool: 'pages__find', arguments: { n: 1 }, callId: 'call_m', sessionKey: 's', runId: 'r' });
+  expect(asked).toMatchObject({ status: 200, body: { verdict: 'allow' } });
+  const ended = await world.gate('POST', `/v1/tool-calls/${asked.body.id}/outcome`, { status: 'success', durationMs: 1 }, gateway);
+  expect(ended.status).toBe(200);
+  await until(
+    async () => (await world.api<{ items: { id: string; status: string }[] }>('GET', `/tool-calls?agentId=${agent.id}`)).body.items,
+    (items) => items.some(({ id, status }) => id === asked.body.id && status === 'success'),
+  );
+  // What the journal says after the end of the call is with control a moment later: the time of grace begins there.
+  const found = await until(
+    async () => {
+      world.pass(6_000);
+      await beat();
+      return alerts();
+    },
+    (list) => list.length > 0,
+  );
+  expect(found).toMatchObject([{ type: 'gate_missing', severity: 'critical', message: expect.stringContaining('pages__find') }]);
+});
+
 it('takes the word of nobody but the gateway that a call was rightly not asked about', async () => {
   const said = { callId: 'call_y', tool: 'exec', why: 'rejected' };
   expect((await world.gate('POST', '/v1/unasked', said, agent.token)).status).toBe(403);
