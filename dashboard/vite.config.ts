@@ -41,7 +41,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // The judgement (570 KB, 130 KB compressed) is one part that only the policy view fetches; the first view has a limit of its own in a test.
     chunkSizeWarningLimit: 700,
-    rolldownOptions: { output: { codeSplitting: { groups: [SHELL, SHARED] } } },
+    // How long its parts took is said on a slow machine only, and helps nobody who starts the product there.
+    rolldownOptions: { checks: { bundlerTimings: false }, output: { codeSplitting: { groups: [SHELL, SHARED] } } },
   },
 });
 

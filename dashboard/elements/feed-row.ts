@@ -6,7 +6,7 @@ import { briefMove, type FeedEntry } from './feed-text.ts';
 import { foldText } from './fold-text.ts';
 import { callGlyph, glyph, riskGlyph, statusGlyph } from './glyph.ts';
 import { type IconName, icon } from './icon.ts';
-import { moment, seen, seenLine } from './parts.ts';
+import { moment, seen, seenLine, seenWrapped } from './parts.ts';
 import { toLine } from './visible-text.ts';
 import './feed-row.css';
 
@@ -57,12 +57,13 @@ const OWN: ReadonlySet<Activity['type']> = new Set(['approval_requested', 'call_
 function sentenceOf(activity: Activity, { nameOf, brief }: FeedContext): unknown {
   const { agentId, type } = activity;
   const summary = brief === undefined ? activity.summary : briefly(activity, brief);
+  const show = brief === undefined ? seen : seenWrapped;
   const name = agentId === null ? undefined : nameOf(agentId);
-  if (!name) return seen(summary);
+  if (!name) return show(summary);
   const agent = html`<a href="/agents/${agentId}"><b>${name}</b></a>`;
   const at = summary.indexOf(name);
-  if (at >= 0) return html`${seen(summary.slice(0, at))}${agent}${seen(summary.slice(at + name.length))}`;
-  return OWN.has(type) ? html`${agent} ${seen(summary.charAt(0).toLowerCase() + summary.slice(1))}` : html`${seen(summary)}, ${agent}`;
+  if (at >= 0) return html`${show(summary.slice(0, at))}${agent}${show(summary.slice(at + name.length))}`;
+  return OWN.has(type) ? html`${agent} ${show(summary.charAt(0).toLowerCase() + summary.slice(1))}` : html`${show(summary)}, ${agent}`;
 }
 
 /** In at most so many characters: of a move what was moved is cut, of all else the middle. */

@@ -88,6 +88,11 @@ export function seen(text: string): unknown {
   );
 }
 
+/** The same where there is little room: it may wrap behind what joins the parts of a path, an address or a name, not in their midst. */
+export function seenWrapped(text: string): unknown {
+  return text.split(/(?<=[/.?&=_])(?=[^\s/.?&=_])/).map((part, i) => (i === 0 ? seen(part) : html`<wbr>${seen(part)}`));
+}
+
 /** The same on one line that may be cut; the whole of it is in the title. */
 export function seenLine(text: string): TemplateResult {
   const whole = toLine(text);

@@ -8,7 +8,7 @@ import { age, capMoney, money, TASK_WORDS, wait } from '../words.ts';
 import { gistOf } from './approval-text.ts';
 import { glyph, priorityGlyph, riskChip, taskGlyph } from './glyph.ts';
 import { icon } from './icon.ts';
-import { meter, seen, seenLine } from './parts.ts';
+import { meter, seen, seenLine, seenWrapped } from './parts.ts';
 import { numberOf } from './task-text.ts';
 import './task-card.css';
 
@@ -57,7 +57,7 @@ function heldLine({ held, now }: TaskCardView): TemplateResult | typeof nothing 
   const [first] = held;
   if (!first) return nothing;
   const worst = held.some((approval) => approval.risk === 'red') ? 'red' : 'yellow';
-  return html`<span class="tcard-hold">${riskChip(worst)}<b class="m-amber nb">${held.length > 1 ? `${held.length} held · ` : ''}${wait(now - first.createdAt)}</b></span><span class="tcard-voice tcard-voice--two">${seen(gistOf(first).replace(/\s+/g, ' ').slice(0, 160))}</span>`;
+  return html`<span class="tcard-hold">${riskChip(worst)}<b class="m-amber nb">${held.length > 1 ? `${held.length} held · ` : ''}${wait(now - first.createdAt)}</b></span><span class="tcard-voice tcard-voice--two">${seenWrapped(gistOf(first).replace(/\s+/g, ' ').slice(0, 160))}</span>`;
 }
 
 function stateLine({ task, held, latestCall, waitsFor }: TaskCardView): TemplateResult | typeof nothing {

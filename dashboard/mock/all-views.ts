@@ -1,6 +1,7 @@
 /**
- * `npm run pictures:all -- FOLDER [--only VIEW,…]`: every view, or these, at three widths in light and dark, for looking at, and a list of what a picture hides: a page
- * that scrolls sideways, and text that is cut where nothing gives the whole of it. FOLDER is outside the repository.
+ * `npm run pictures:all -- FOLDER [--only VIEW,…]`: every view, or these, at three widths in light, dark and high contrast, for looking at, and
+ * a list of what a picture hides: a page that scrolls sideways, and text that is cut where nothing gives the whole of it. FOLDER is outside the
+ * repository.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,6 +11,12 @@ const WIDTHS = [
   { width: 1440, height: 900 },
   { width: 1024, height: 768 },
   { width: 390, height: 844 },
+] as const;
+
+const LOOKS = [
+  ['light', 'light', 'no-preference'],
+  ['dark', 'dark', 'no-preference'],
+  ['contrast', 'dark', 'more'],
 ] as const;
 
 const SETTLE_MS = 700;
@@ -58,11 +65,12 @@ export async function takeAllViews(browser: Browser, url: string, folder: string
   mkdirSync(folder, { recursive: true });
   let taken = 0;
   for (const viewport of WIDTHS) {
-    for (const colorScheme of ['light', 'dark'] as const) {
+    for (const [look, colorScheme, contrast] of LOOKS) {
       const isPhone = viewport.width < 640;
       const context = await browser.newContext({
         viewport,
         colorScheme,
+        contrast,
         timezoneId: 'UTC',
         reducedMotion: 'reduce',
         hasTouch: isPhone,
@@ -73,10 +81,9 @@ export async function takeAllViews(browser: Browser, url: string, folder: string
       await page.clock.setFixedTime(at);
       for (const view of views) {
         await show(page, url, view);
-        await page.screenshot({ path: join(folder, `${view.name}-${viewport.width}-${colorScheme}.png`) });
+        await page.screenshot({ path: join(folder, `${view.name}-${viewport.width}-${look}.png`) });
         taken++;
-        if (colorScheme === 'light')
-          for (const finding of await hiddenIn(page)) console.log(`${view.name} at ${viewport.width}: ${finding}`);
+        if (look === 'light') for (const finding of await hiddenIn(page)) console.log(`${view.name} at ${viewport.width}: ${finding}`);
       }
       await context.close();
     }
